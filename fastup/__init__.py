@@ -1,0 +1,31 @@
+"""fastup restores old animation: a 10-bit DPX codec, tile kernels, and small networks trained on pairs of frames.
+
+The names below are found when they are first used, so that importing fastup costs little more than NumPy.
+"""
+
+import importlib
+
+import numpy as np  # noqa: F401  every function here takes or gives arrays
+
+_NAMES = {
+    "errors": ("FastupError", "DpxError", "DataError", "OptionError"),
+    "header": ("Header",),
+    "frames": ("read", "read_header", "write", "find", "stream"),
+    "_tiles": ("TileGrid", "cut", "stitch", "detail", "rank"),
+}
+_HOME = {name: module for module, names in _NAMES.items() for name in names}
+
+__version__ = "0.1.0"
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name):
+    if name not in _HOME:
+        raise AttributeError(f"module 'fastup' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"fastup.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,183 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, embedsignature=True
+"""The DPX codec: reads a window of a file, writes a picture, and turns the C core's status into a DpxError.
+
+Shapes and types are checked here; then _dpx.h runs without the GIL.
+"""
+
+import os
+
+import numpy as np
+
+from cpython.buffer cimport PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from libc.stdint cimport int64_t, uint8_t, UINT64_MAX, uint32_t, uint64_t
+
+from fastup.errors import DpxError
+
+
+cdef extern from "_dpx.h" nogil:
+    enum:
+        DPX_FULL_HEADER
+    ctypedef enum dpx_status:
+        DPX_OK
+        DPX_NOT_DPX
+        DPX_SHORT
+        DPX_INVALID
+        DPX_UNSUPPORTED
+        DPX_IO
+        DPX_NAN
+        DPX_RANGE
+    ctypedef struct dpx_problem:
+        dpx_status status
+        const char *field
+        const char *expected
+        uint64_t found
+        uint64_t needed
+    ctypedef struct dpx_layout:
+        uint32_t width, height, channels, bits
+        int swap
+        uint64_t offset, row_bytes
+    dpx_status dpx_parse(const uint8_t *head, size_t head_bytes, uint64_t file_bytes, dpx_layout *out,
+                         dpx_problem *why)
+
+cdef extern from "_file.h" nogil:
+    int file_write(int fd, const void *buffer, size_t size)
+    dpx_status dpx_fail_io(dpx_problem *why)
+    int64_t file_read_at(int fd, void *buffer, size_t size, uint64_t offset)
+    dpx_status dpx_read_window(int fd, const dpx_layout *layout, uint64_t y, uint64_t x, uint64_t height,
+                               uint64_t width, int as_float, void *dst, int64_t dst_row_bytes, dpx_problem *why)
+    dpx_status dpx_write_rows(int fd, uint64_t height, uint64_t width, uint64_t padding, int as_float,
+                              const void *src, int swap, dpx_problem *why)
+
+
+OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+
+# What other files begin with, for those that carry the wrong name.
+_OTHERS = {0x89504E47: "a PNG", 0x49492A00: "a TIFF", 0x4D4D002A: "a TIFF", 0x762F3101: "an EXR", 0x802A5FD7: "a Cineon"}
+
+
+def error(path, int status, field, expected, found, needed):
+    """The exception for a dpx_problem: OSError for the system's errors, ValueError for the caller's, else DpxError."""
+    path = os.fspath(path)
+    if status == DPX_IO:
+        return OSError(found, os.strerror(found), path)
+    if status == DPX_NAN:
+        return ValueError(f"{path}: the frame holds NaN; nothing was written")
+    if status == DPX_RANGE:
+        return ValueError(f"{path}: the frame holds codes above 1023, the white of a 10-bit file; nothing was written")
+    if status == DPX_SHORT:
+        return DpxError(f"{path}: {field} is cut short: the file has {found} bytes, expected {needed} or more")
+    if status == DPX_NOT_DPX:
+        name = "JPEG's" if found >> 8 == 0xFFD8FF else f"{_OTHERS[found]}'s" if found in _OTHERS else f"{found:#010x}"
+        return DpxError(f"{path}: not a DPX: {field} is {name}, expected {expected}")
+    return DpxError(f"{path}: {field} is {found}, expected {expected}")
+
+
+cdef _raise(path, const dpx_problem *why):
+    raise error(path, why.status, why.field.decode(), why.expected.decode() if why.expected != NULL else None,
+                why.found, why.needed)
+
+
+cdef _open(path, dpx_layout *layout):
+    """Open a file and learn its layout. Returns the descriptor, which the caller closes."""
+    cdef uint8_t head[DPX_FULL_HEADER]
+    cdef dpx_problem why
+    cdef int64_t got
+    cdef uint64_t size
+    cdef int fd = os.open(path, OPEN_FLAGS)
+    try:
+        size = os.fstat(fd).st_size
+        with nogil:
+            got = file_read_at(fd, head, DPX_FULL_HEADER, 0)
+            if got < 0:
+                dpx_fail_io(&why)  # a folder, for one: it can be opened, but not read
+        if got < 0 or dpx_parse(head, got, size, layout, &why) != DPX_OK:
+            _raise(path, &why)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def probe(path):
+    """Shape (height, width, channels) and white (largest code) of a DPX that fastup can decode, from its header."""
+    cdef dpx_layout layout
+    os.close(_open(path, &layout))
+    return (layout.height, layout.width, layout.channels), (1 << layout.bits) - 1
+
+
+def read(path, dtype="uint16", window=None, out=None):
+    """Read a DPX file, or a window of it. See `fastup.read`."""
+    cdef dpx_layout layout
+    cdef dpx_problem why
+    cdef dpx_status status
+    cdef Py_buffer view
+    cdef int64_t y = 0, x = 0, height, width
+    cdef int as_float
+    cdef int fd
+
+    dtype = np.dtype(dtype)
+    if dtype not in (np.uint16, np.float32):
+        raise ValueError(f"dtype is {dtype}, expected uint16 (code values) or float32 (normalised)")
+    as_float = dtype == np.float32
+    fd = _open(path, &layout)
+    try:
+        height, width = layout.height, layout.width
+        if window is not None:
+            y, x, height, width = window
+            if y < 0 or x < 0 or height < 1 or width < 1 or y + height > layout.height or x + width > layout.width:
+                raise ValueError(
+                    f"{os.fspath(path)}: window (y, x, height, width) is {tuple(window)}, expected one inside the "
+                    f"picture of {layout.height} rows by {layout.width} columns")
+        shape = (height, width, layout.channels)
+        if out is None:
+            out = np.empty(shape, dtype)
+        elif not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != dtype or out.dtype.byteorder == ">":
+            raise ValueError(f"out is {_describe(out)}, expected {shape} of {dtype}")
+        elif out.strides[1:] != (shape[2] * dtype.itemsize, dtype.itemsize):
+            raise ValueError("out has gaps within its rows, expected rows of contiguous pixels")
+        PyObject_GetBuffer(out, &view, PyBUF_STRIDES | PyBUF_WRITABLE)
+        try:
+            with nogil:
+                status = dpx_read_window(fd, &layout, y, x, height, width, as_float, view.buf, view.strides[0], &why)
+        finally:
+            PyBuffer_Release(&view)
+        if status != DPX_OK:
+            _raise(path, &why)
+    finally:
+        os.close(fd)
+    return out
+
+
+def write(path, int fd, const uint8_t[::1] header, frame):
+    """Write a header and a contiguous (H, W, 3) frame of uint16 or float32 to a descriptor, from where it stands.
+
+    `header` is every byte before the pixels; the frame must have the size that it gives. `path` is for errors.
+    """
+    cdef Py_buffer view
+    cdef dpx_layout layout
+    cdef dpx_problem why
+    cdef dpx_status status
+    cdef int as_float = frame.dtype == np.float32
+    # The file is as long as it needs to be, once written.
+    if dpx_parse(&header[0], min(header.shape[0], <Py_ssize_t>DPX_FULL_HEADER), UINT64_MAX, &layout, &why) != DPX_OK:
+        _raise(path, &why)
+    if layout.offset != <uint64_t>header.shape[0] or frame.shape != (layout.height, layout.width, layout.channels):
+        raise ValueError(f"{os.fspath(path)}: the header gives {layout.height} rows by {layout.width} columns from byte "
+                         f"{layout.offset}, but the frame is {frame.shape} and follows {header.shape[0]} bytes")
+    PyObject_GetBuffer(frame, &view, PyBUF_STRIDES)
+    try:
+        with nogil:
+            if file_write(fd, &header[0], header.shape[0]):
+                dpx_fail_io(&why)
+                status = DPX_IO
+            else:
+                status = dpx_write_rows(fd, layout.height, layout.width, layout.row_bytes - 4 * <uint64_t>layout.width,
+                                        as_float, view.buf, layout.swap, &why)
+    finally:
+        PyBuffer_Release(&view)
+    if status != DPX_OK:
+        _raise(path, &why)
+
+
+def _describe(array):
+    return f"{array.shape} of {array.dtype}" if isinstance(array, np.ndarray) else type(array).__name__

@@ -1,0 +1,197 @@
+// Reads DPX frames ahead of their consumer: an ordered, bounded look-ahead on a pool of threads, without the GIL.
+//
+// Frames are taken in order; a frame that cannot be read keeps its error until its turn comes. The Python side
+// (frames.stream) turns a problem into an exception, so this file knows nothing of messages.
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+#include <pybind11/stl/filesystem.h>
+
+#include <chrono>
+#include <condition_variable>
+#include <filesystem>
+#include <memory>
+#include <mutex>
+#include <new>
+#include <stdexcept>
+#include <thread>
+#include <vector>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "_file.h"
+
+namespace py = pybind11;
+
+namespace {
+
+class File {
+public:
+    explicit File(const std::filesystem::path &path) {
+#if defined(_WIN32)
+        fd_ = _wopen(path.c_str(), _O_RDONLY | _O_BINARY);
+#else
+        fd_ = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+#endif
+    }
+    ~File() {
+#if defined(_WIN32)
+        if (fd_ >= 0) _close(fd_);
+#else
+        if (fd_ >= 0) close(fd_);
+#endif
+    }
+    File(const File &) = delete;
+    File &operator=(const File &) = delete;
+
+    int fd() const { return fd_; }
+
+    // -1 and errno on failure.
+    std::int64_t size() const {
+#if defined(_WIN32)
+        return _filelengthi64(fd_);
+#else
+        struct stat info;
+        return fstat(fd_, &info) ? -1 : static_cast<std::int64_t>(info.st_size);
+#endif
+    }
+
+private:
+    int fd_ = -1;
+};
+
+struct Frame {
+    bool ready = false;
+    dpx_problem problem{};
+    dpx_layout layout{};
+    std::unique_ptr<std::uint8_t[]> pixels;
+};
+
+void read_frame(const std::filesystem::path &path, bool as_float, Frame &frame) {
+    dpx_problem &why = frame.problem;
+    File file(path);
+    std::uint8_t head[DPX_FULL_HEADER];
+    std::int64_t size = -1, got = -1;
+    if (file.fd() >= 0) size = file.size();
+    if (size >= 0) got = file_read_at(file.fd(), head, sizeof head, 0);
+    if (got < 0) {
+        dpx_fail_io(&why);
+        return;
+    }
+    if (dpx_parse(head, static_cast<std::size_t>(got), static_cast<std::uint64_t>(size), &frame.layout, &why)) return;
+    const dpx_layout &l = frame.layout;
+    const std::size_t row = std::size_t{3} * l.width * (as_float ? sizeof(float) : sizeof(std::uint16_t));
+    frame.pixels.reset(new (std::nothrow) std::uint8_t[row * l.height]); // not cleared: every byte is about to be written
+    if (!frame.pixels) {
+        dpx_fail(&why, DPX_IO, "memory", ENOMEM, nullptr);
+        return;
+    }
+    dpx_read_window(file.fd(), &l, 0, 0, l.height, l.width, as_float, frame.pixels.get(),
+                    static_cast<std::int64_t>(row), &why);
+}
+
+class FrameStream {
+public:
+    FrameStream(std::vector<std::filesystem::path> paths, bool as_float, unsigned threads, std::size_t ahead)
+        : paths_(std::move(paths)), as_float_(as_float), ring_(ahead) {
+        if (threads == 0 || ahead == 0) throw std::invalid_argument("threads and ahead are 1 or more");
+        for (unsigned i = 0; i < threads && i < ahead && i < paths_.size(); i++)
+            pool_.emplace_back([this] { work(); });
+    }
+    ~FrameStream() { close(); }
+
+    // The next frame: (array, None), or (None, problem) as frames.stream expects it.
+    py::tuple next() {
+        Frame frame;
+        while (!take(frame)) {
+            if (PyErr_CheckSignals()) throw py::error_already_set();
+            // In slices, so that Ctrl-C is heard.
+            py::gil_scoped_release release;
+            std::unique_lock<std::mutex> lock(mutex_);
+            arrived_.wait_for(lock, std::chrono::milliseconds(100), [this] { return closed_ || slot(consumed_).ready; });
+        }
+        room_.notify_one();
+
+        const dpx_problem &why = frame.problem;
+        if (why.status != DPX_OK)
+            return py::make_tuple(py::none(), py::make_tuple(static_cast<int>(why.status), why.field, why.expected,
+                                                             why.found, why.needed));
+        const dpx_layout &l = frame.layout;
+        std::uint8_t *pixels = frame.pixels.release();
+        py::capsule owner(pixels, [](void *p) { delete[] static_cast<std::uint8_t *>(p); });
+        const std::vector<py::ssize_t> shape{l.height, l.width, 3};
+        if (as_float_) return py::make_tuple(py::array_t<float>(shape, reinterpret_cast<float *>(pixels), owner), py::none());
+        return py::make_tuple(py::array_t<std::uint16_t>(shape, reinterpret_cast<std::uint16_t *>(pixels), owner),
+                              py::none());
+    }
+
+    // Ends the threads, each after the frame it is at; called again, it does nothing.
+    void close() {
+        std::vector<std::thread> pool;
+        {
+            std::lock_guard<std::mutex> lock(mutex_);
+            closed_ = true;
+            pool.swap(pool_);
+        }
+        room_.notify_all();
+        arrived_.notify_all();
+        for (auto &thread : pool) thread.join();
+    }
+
+private:
+    Frame &slot(std::size_t index) { return ring_[index % ring_.size()]; }
+
+    // True when the next frame was there; throws StopIteration when there is none left.
+    bool take(Frame &frame) {
+        std::lock_guard<std::mutex> lock(mutex_);
+        if (closed_ || consumed_ == paths_.size()) throw py::stop_iteration();
+        if (!slot(consumed_).ready) return false;
+        frame = std::move(slot(consumed_));
+        slot(consumed_++) = Frame{};
+        return true;
+    }
+
+    void work() {
+        for (;;) {
+            std::size_t index;
+            {
+                std::unique_lock<std::mutex> lock(mutex_);
+                room_.wait(lock, [this] {
+                    return closed_ || started_ == paths_.size() || started_ < consumed_ + ring_.size();
+                });
+                if (closed_ || started_ == paths_.size()) return;
+                index = started_++;
+            }
+            Frame frame;
+            read_frame(paths_[index], as_float_, frame);
+            {
+                std::lock_guard<std::mutex> lock(mutex_);
+                frame.ready = true;
+                slot(index) = std::move(frame);
+            }
+            arrived_.notify_all();
+        }
+    }
+
+    const std::vector<std::filesystem::path> paths_;
+    const bool as_float_;
+    std::vector<Frame> ring_; // frame i lies at i modulo its size, which is the look-ahead
+    std::size_t started_ = 0, consumed_ = 0;
+    bool closed_ = false;
+    std::mutex mutex_;
+    std::condition_variable room_, arrived_;
+    std::vector<std::thread> pool_;
+};
+
+} // namespace
+
+PYBIND11_MODULE(_loader, m) {
+    m.doc() = "Ordered read-ahead of DPX frames on threads of its own.";
+    py::class_<FrameStream>(m, "FrameStream")
+        .def(py::init<std::vector<std::filesystem::path>, bool, unsigned, std::size_t>(), py::arg("paths"),
+             py::arg("as_float"), py::arg("threads"), py::arg("ahead"))
+        .def("next", &FrameStream::next)
+        .def("close", &FrameStream::close, py::call_guard<py::gil_scoped_release>());
+}

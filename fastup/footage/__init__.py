@@ -1,0 +1,1 @@
+"""From tape to frames and pairs, one chore a file."""

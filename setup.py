@@ -1,0 +1,29 @@
+"""The two native modules. Everything else is in pyproject.toml."""
+
+import sys
+
+from pybind11.setup_helpers import Pybind11Extension
+from setuptools import Extension, setup
+
+# -O3 vectorises; wide instructions are picked at run time (see _dpx.h), so no -march here.
+OPTIMISE = "/O2" if sys.platform == "win32" else "-O3"
+
+setup(
+    ext_modules=[
+        Extension(
+            "fastup._dpx",
+            ["fastup/_dpx.pyx"],
+            depends=["fastup/_dpx.h", "fastup/_file.h"],
+            include_dirs=["fastup"],
+            extra_compile_args=[OPTIMISE],
+        ),
+        Pybind11Extension(
+            "fastup._loader",
+            ["fastup/_loader.cpp"],
+            depends=["fastup/_dpx.h", "fastup/_file.h"],
+            include_dirs=["fastup"],
+            extra_compile_args=[OPTIMISE],
+            cxx_std=17,
+        ),
+    ],
+)
