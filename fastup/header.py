@@ -259,6 +259,50 @@ class Header:
 
     # -- as a whole --------------------------------------------------------------------------------------------------
 
+    def summary(self, file_bytes):
+        """Pairs of a name and a text, for a person to read; what is undefined is left out.
+
+        Parameters
+        ----------
+        file_bytes : int
+            Size of the file that the header came from.
+        """
+        fields, element = self.fields, self._element
+        aspect = self.pixel_aspect
+        claimed = int(fields["file"]["file_size"])
+        rows = {
+            "file": f"{file_bytes:,} bytes"
+            + ("" if claimed in (file_bytes, 0xFFFFFFFF) else f" (the header says {claimed:,})"),
+            "byte order": "big-endian" if self.big_endian else "little-endian",
+            "picture": f"{self.width}x{self.height}, {self.bits}-bit {_named(DESCRIPTORS, element['descriptor'])}, "
+            f"{_named(PACKINGS, element['packing'])}, from byte {self.pixel_offset}",
+            "elements": _unless(1, fields["image"]["number_elements"]),
+            "orientation": _unless(0, fields["image"]["orientation"], ORIENTATIONS),
+            "pixel aspect": aspect
+            and f"{aspect.numerator}:{aspect.denominator}, so that the picture is "
+            f"{float(aspect * self.width / max(self.height, 1)):.3f}:1",
+            "transfer": _unless(255, element["transfer"], TRANSFERS),
+            "colorimetric": _unless(255, element["colorimetric"], TRANSFERS),
+            "low, high code": ", ".join(
+                str("undefined" if code is None else code)
+                for code in (_defined(element["low_code"]), _defined(element["high_code"]))
+            ),
+            "timecode": self.timecode,
+            "frame rate": self.frame_rate and f"{self.frame_rate:.6g} frames/s",
+            "frame position": self.frame_position,
+            "file name": _text(fields["file"]["file_name"]),
+            "created": _text(fields["file"]["create_time"]),
+            "creator": _text(fields["file"]["creator"]),
+            "project": _text(fields["file"]["project"]),
+            "copyright": _text(fields["file"]["copyright"]),
+            "source file": _text(fields["source"]["file_name"]),
+            "input device": _text(fields["source"]["input_device"]),
+            "film format": _text(fields["film"]["format"]),
+            "slate": _text(fields["film"]["slate"]),
+            "user data": f"{len(self.raw) - FULL_BYTES:,} bytes" if len(self.raw) > FULL_BYTES else None,
+        }
+        return [(name, str(value)) for name, value in rows.items() if value not in (None, "")]
+
     def to_dict(self):
         """Every field by section, for JSON: undefined is None, texts are str, reserved bytes are left out."""
         result = {section: _plain(self.fields[section]) for section in _SECTIONS}
@@ -283,6 +327,16 @@ def _defined(value):
     if isinstance(value, np.floating):
         return float(value) if math.isfinite(value) else None  # all ones is a NaN
     return None if int(value) == (1 << 8 * value.itemsize) - 1 else int(value)
+
+
+def _named(names, code):
+    return names.get(int(code), f"code {int(code)}")
+
+
+def _unless(usual, code, names=None):
+    """A code in words, or None where it is the usual one."""
+    code = int(code)
+    return None if code == usual else f"{code} ({names[code]})" if names and code in names else str(code)
 
 
 def _text(value):

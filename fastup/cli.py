@@ -1,0 +1,405 @@
+"""The command line: parsing and printing only. What a command needs is imported when it runs."""
+
+import contextlib
+import json
+import os
+import sys
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from fastup import __version__
+from fastup.errors import FastupError, OptionError
+from fastup.train.config import ARCHITECTURES, Config
+
+app = typer.Typer(
+    name="fastup",
+    help="Restore old animation: train a small network on pairs of SD and HD frames, and run films through it.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+# A table that is piped keeps its columns; a terminal's width is its own.
+out = Console(width=None if sys.stdout.isatty() else 160, highlight=False, soft_wrap=not sys.stdout.isatty())
+err = Console(stderr=True, highlight=False)
+
+DEFAULTS = Config()
+Model = StrEnum("Model", {name: name for name in ARCHITECTURES})
+ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="A .keras file that `fastup train` wrote.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+
+
+def main():
+    """Run the command line and exit: 0 if all went well, 1 if not, 2 if it was asked for wrongly."""
+    try:
+        code = app(standalone_mode=False) or 0
+    except typer.TyperException as error:
+        code = _complain(error.format_message(), error.exit_code)
+    except OptionError as error:
+        code = _complain(error, 2)
+    except (FastupError, ValueError) as error:
+        code = _complain(error, 1)
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    except OSError as error:
+        code = _complain(f"{error.filename}: {error.strerror}" if error.filename else error, 1)
+    except (KeyboardInterrupt, typer.Abort):
+        code = _complain("stopped; the same command carries on", 1)
+    except ModuleNotFoundError as error:
+        if error.name not in ("keras", "tensorflow", "skimage", "matplotlib", "jax", "torch"):
+            raise
+        code = _complain(f"{error.name} is not installed; this command needs: pip install 'fastup[train]'", 1)
+    sys.exit(code)
+
+
+@app.callback(invoke_without_command=True)
+def _fastup(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False):
+    if version:
+        print(f"fastup {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def info(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="DPX files.")],
+    as_json: Json = False,
+):
+    """Show the header of DPX files."""
+    from fastup.header import Header
+
+    headers = [(path, Header.read(path)) for path in files]
+    if as_json:
+        print(json.dumps([{"path": str(path), **header.to_dict()} for path, header in headers], indent=1))
+        return
+    for path, header in headers:
+        table = Table(title=escape(str(path)), title_justify="left", show_header=False, box=None, padding=(0, 2))
+        table.add_column(style="dim")
+        for name, value in header.summary(path.stat().st_size):
+            table.add_row(name, escape(value))
+        out.print(table)
+
+
+@app.command()
+def train(
+    data: Annotated[
+        Path, typer.Argument(metavar="DATA", help="Holds train/ and validation/, each with Alpha/ (input) and Beta/.")
+    ],
+    model: Annotated[Model, typer.Option(help="The network; `fastup models` describes them.")] = DEFAULTS.model,
+    name: Annotated[str | None, typer.Option(help="The run's folder in DATA/models.  [default: the model's name]")] = None,
+    epochs: Annotated[int, typer.Option(help="Passes over the tiles, in all, over several runs.")] = DEFAULTS.epochs,
+    more_epochs: Annotated[int | None, typer.Option(help="Passes beyond those done, instead of --epochs.", min=1)] = None,
+    minutes: Annotated[float | None, typer.Option(help="End this run after so many minutes.")] = None,
+    tile: Annotated[
+        int | None, typer.Option(help="Tile, in target pixels.  [default: the smallest that fits of 60 or more]")
+    ] = None,
+    border: Annotated[
+        int | None,
+        typer.Option(help="Context around a tile, in target pixels.  [default: the smallest that fits of 2 or more]"),
+    ] = None,
+    trim: Annotated[
+        str, typer.Option(metavar="L,R,T,B", help="Pixels to trim from target frames: left, right, top, bottom.")
+    ] = "0,0,0,0",
+    input_trim: Annotated[
+        str | None,
+        typer.Option(
+            metavar="L,R,T,B", help="The same for input frames.  [default: --trim if both are one size, else nothing]"
+        ),
+    ] = None,
+    black_level: Annotated[
+        str, typer.Option(metavar="CODE|edge", help="What lies outside the picture: a code, or its nearest pixel.")
+    ] = DEFAULTS.black_level,
+    quality: Annotated[
+        float, typer.Option(help="Share of each frame's tiles to train on, the most detailed.")
+    ] = DEFAULTS.quality,
+    jitter: Annotated[bool, typer.Option(help="Also train on tiles that are half a tile off.")] = DEFAULTS.jitter,
+    skip: Annotated[int, typer.Option(help="Tiles left out after each one used, 0 to 3.")] = DEFAULTS.skip,
+    shuffle: Annotated[bool, typer.Option(help="Take the tiles in a random order.")] = DEFAULTS.shuffle,
+    residual: Annotated[bool, typer.Option(help="Learn the difference to bicubic.")] = DEFAULTS.residual,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="At the start; it falls to 0 by a cosine.  [default: the model's]")
+    ] = None,
+    batch: Annotated[int, typer.Option(help="Tiles in a step.")] = DEFAULTS.batch,
+    seed: Annotated[int, typer.Option(help="Of the first weights and the order of tiles.")] = DEFAULTS.seed,
+):
+    """Train a model on pairs of frames, or carry on. It goes to DATA/models."""
+    config = Config(
+        model.value, tile, border, _trim("trim", trim), _trim("input-trim", input_trim), _black_level(black_level),
+        quality, jitter, skip, shuffle, residual, epochs, minutes, learning_rate, batch, seed,
+    )  # fmt: skip
+    _train(data, config, name, more_epochs)
+
+
+@app.command()
+def evaluate(
+    model: ModelFile,
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="Holds evaluation/; or Alpha/ and Beta/ themselves.")],
+    as_json: Json = False,
+):
+    """Compare a model with bicubic, frame by frame."""
+    scores = _evaluate(model, data)
+    if as_json:
+        print(json.dumps([asdict(score) for score in scores], indent=1))
+    else:
+        _print_scores(scores)
+
+
+@app.command()
+def upscale(
+    model: ModelFile,
+    source: Annotated[Path, typer.Argument(metavar="INPUT", help="A folder of frames, or one frame.")],
+    destination: Annotated[Path, typer.Argument(metavar="OUTPUT", help="A folder for 10-bit DPX frames.")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Make frames again that are there already.")] = False,
+):
+    """Upscale frames. Those already in OUTPUT are skipped."""
+    _upscale(model, source, destination, overwrite)
+
+
+@app.command()
+def models(as_json: Json = False):
+    """List the networks that can be trained, at 720x480 to 1440x1080."""
+    from fastup.train.models import MODELS, Network
+
+    rows = []
+    for name, architecture in MODELS.items():
+        network = Network({"model": name, "scale": [[9, 4], [2, 1]]})
+        rows.append(
+            {
+                "model": name,
+                "parameters": network.count_params(),
+                "receptive": list(network.receptive),
+                "loss": architecture.loss,
+                "learning_rate": architecture.learning_rate,
+                "summary": architecture.summary,
+            }
+        )
+    if as_json:
+        print(json.dumps(rows, indent=1))
+        return
+    table = Table()
+    for column in ("model", "parameters", "sees, input pixels", "loss", "learning rate", "what it is"):
+        table.add_column(column, justify="right" if column in ("parameters", "learning rate") else "left")
+    for row in rows:
+        table.add_row(
+            row["model"], f"{row['parameters']:,}", "{} x {}".format(*(1 + 2 * r for r in row["receptive"])),
+            row["loss"].replace("_", " "), f"{row['learning_rate']:g}", row["summary"],
+        )  # fmt: skip
+    out.print(table)
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to put it all.")] = Path("fastup-demo"),
+    minutes: Annotated[float, typer.Option(help="How long to train.")] = 1.0,
+):
+    """Draw a clip, degrade it, train on it, and show the gain on frames that training never saw."""
+    from fastup import demo as clip
+
+    with _progress("drawing pairs") as advance:
+        clip.write_data(folder, progress=advance)
+    _train(folder, Config(epochs=1000, minutes=minutes), None, None)
+    best = folder / "models" / DEFAULTS.model / "best.keras"
+    scores = _evaluate(best, folder)
+    _print_scores(scores)
+    _upscale(best, folder / "evaluation" / "Alpha", folder / "upscaled", True)
+    picture = _comparison(folder, best, scores[0])
+    out.print(f"comparison: {escape(str(picture))}")
+    mean = scores[-1]
+    out.print(f"gain over bicubic on unseen frames: {mean.psnr - mean.psnr_bicubic:+.2f} dB")
+
+
+# -- what several commands do ----------------------------------------------------------------------------------------
+
+
+def _train(data, config, name, more_epochs):
+    from fastup.train import fit
+
+    run = fit.prepare(data, config, name, more_epochs)
+    _print_settings(run)
+    with _training_line() as (on_step, on_epoch, on_index):
+        fit.fit(run, on_step, on_epoch, on_index)
+    state = run.state
+    out.print(
+        f"best: epoch {state['best_epoch']}, {state['best_psnr']:.2f} dB: {escape(str(run.folder / 'best.keras'))}"
+    )
+
+
+def _evaluate(model, data):
+    """Scores of every frame, the mean last."""
+    from fastup.train.evaluate import evaluate, mean
+
+    with _progress("evaluating") as advance:
+        scores = evaluate(model, data, advance)
+    return [*scores, mean(scores)]
+
+
+def _upscale(model, source, destination, overwrite):
+    from fastup.train.upscale import upscale
+
+    with _progress("upscaling") as advance:
+        written, skipped = upscale(model, source, destination, overwrite, advance)
+    out.print(
+        f"{written} frames upscaled to {escape(str(destination))}"
+        + (f", {skipped} were there already (--overwrite makes them again)" if skipped else "")
+    )
+
+
+def _comparison(folder, model, score):
+    """The demo's picture: one evaluation frame by bicubic, by the model and as it was drawn."""
+    from fastup import demo as clip
+    from fastup.train.evaluate import compare, geometry_of
+    from fastup.train.pairs import find_pairs
+    from fastup.train.upscale import Upscaler
+
+    upscaler = Upscaler(model)
+    pairs = find_pairs(folder / "evaluation")
+    _, ours, bicubic, target = next(compare(upscaler, pairs, geometry_of(upscaler, pairs)))
+    path = folder / "comparison.png"
+    clip.comparison(
+        path,
+        {
+            f"bicubic, {score.psnr_bicubic:.2f} dB": bicubic,
+            f"fastup {upscaler.settings['model']}, {score.psnr:.2f} dB": ours,
+            "target": target,
+        },
+    )
+    return path
+
+
+def _print_settings(run):
+    """What is in force, the given, the default and what follows from the frames."""
+    config, geometry = run.config, run.geometry
+    (h, w), (height, width) = geometry.input_picture, geometry.target_picture
+    tile_h, tile_w = geometry.to_input(config.tile)
+    border_h, border_w = geometry.to_input(config.border)
+    state = run.state
+    rows = {
+        "data": f"{len(run.pairs)} pairs to train on, {len(run.validation)} to validate",
+        "pictures": f"{w}x{h} to {width}x{height}, scale {' x '.join(map(str, geometry.scale))} (vertical x horizontal)",
+        "trim, input-trim": f"{_numbers(config.trim)}; {_numbers(config.input_trim)} (left, right, top, bottom)",
+        "model": f"{config.model}, {run.network.count_params():,} parameters, "
+        + ("residual over bicubic" if config.residual else "not residual"),
+        "tile": f"{config.tile} target pixels, {tile_w}x{tile_h} input pixels",
+        "border": f"{config.border} target pixels, {border_w}x{border_h} input pixels",
+        "black-level": str(config.black_level),
+        "quality, jitter": f"{config.quality:g}, {_yes(config.jitter)}",
+        "skip, shuffle": f"{config.skip}, {_yes(config.shuffle)}",
+        "epochs": f"{run.epochs} in all, {state['epoch']} done"
+        + (f" (best {state['best_psnr']:.2f} dB in epoch {state['best_epoch']})" if state["epoch"] else ""),
+        "minutes": "no limit" if config.minutes is None else f"{config.minutes:g}",
+        "learning-rate": f"{config.learning_rate:g}, falling to 0 by a cosine",
+        "batch, seed": f"{config.batch}, {config.seed}",
+        "output": str(run.folder),
+    }
+    table = Table(title="settings", title_justify="left", show_header=False, box=None, padding=(0, 2))
+    table.add_column(style="dim")
+    for name, value in rows.items():
+        table.add_row(name, escape(value))
+    out.print(table)
+
+
+def _print_scores(scores):
+    table = Table(caption="RGB: whole picture, normalised. Y, SSIM: the papers' protocol.", caption_justify="left")
+    table.add_column("frame")
+    columns = {
+        "RGB PSNR": ("psnr", "psnr_bicubic", ".2f"),
+        "Y PSNR": ("psnr_y", "psnr_y_bicubic", ".2f"),
+        "Y SSIM": ("ssim_y", "ssim_y_bicubic", ".4f"),
+    }
+    for name in columns:
+        for column in (name, "bicubic", "gain"):
+            table.add_column(column, justify="right")
+    for score in scores:
+        cells = []
+        for ours, bicubic, form in columns.values():
+            a, b = getattr(score, ours), getattr(score, bicubic)
+            cells += [f"{a:{form}}", f"{b:{form}}", f"{a - b:+{form}}"]
+        table.add_row(escape(score.frame), *cells, style="bold" if score is scores[-1] else None)
+    out.print(table)
+
+
+@contextlib.contextmanager
+def _progress(what):
+    """A progress bar on a terminal, nothing elsewhere; gives a function that takes (done, to do)."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextlib.contextmanager
+def _training_line():
+    """A live line while training, on a terminal; and a line an epoch, everywhere."""
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    columns = TextColumn("{task.description}"), BarColumn(bar_width=20), TextColumn("{task.fields[text]}")
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
+        task = bar.add_task("starting", total=None, text="")
+
+        def on_index(done, total):
+            bar.update(task, description="ranking tiles", completed=done, total=total, text=f"{done}/{total} frames")
+
+        def on_step(step):
+            bar.update(
+                task,
+                description=f"epoch {step.epoch}",
+                completed=step.step,
+                total=step.steps,
+                text=f"step {step.step}/{step.steps}  loss {step.loss:.5f}  {step.tiles_per_second:.0f} tiles/s  "
+                f"waiting {step.waiting:.1%}  {_clock(step.seconds_left)} left",
+            )
+
+        def on_epoch(row):
+            out.print(
+                f"epoch {row['epoch']}  {row['steps']} steps  loss {row['loss']:.5f}  validation {row['psnr']:.2f} dB, "
+                f"bicubic {row['psnr_bicubic']:.2f} dB  {row['tiles_per_second']:.0f} tiles/s  "
+                f"waiting {row['waiting']:.1%}  {_clock(row['seconds'])}"
+            )
+
+        yield on_step, on_epoch, on_index
+
+
+def _complain(message, code):
+    err.print(f"fastup: {escape(' '.join(str(message).split()))}", soft_wrap=True)
+    return code
+
+
+def _trim(name, text):
+    if text is None:
+        return None
+    try:
+        left, right, top, bottom = (int(part) for part in text.split(","))
+    except ValueError:
+        raise OptionError(f"{name} is {text!r}, expected four numbers: left,right,top,bottom") from None
+    return left, right, top, bottom
+
+
+def _black_level(text):
+    if text == "edge":
+        return text
+    if not text.isdecimal():
+        raise OptionError(f"black-level is {text!r}, expected a code or 'edge'")
+    return int(text)
+
+
+def _numbers(values):
+    return ",".join(map(str, values))
+
+
+def _yes(value):
+    return "yes" if value else "no"
+
+
+def _clock(seconds):
+    minutes, seconds = divmod(round(seconds), 60)
+    return f"{minutes}:{seconds:02d}"

@@ -1,0 +1,97 @@
+"""A model against bicubic, frame by frame."""
+
+from dataclasses import dataclass, fields
+from math import ceil
+from pathlib import Path
+
+import numpy as np
+from keras import ops
+
+from fastup import frames
+from fastup.errors import DataError
+from fastup.train.layers import Bicubic
+from fastup.train.metrics import psnr, psnr_y, ssim_y
+from fastup.train.pairs import Geometry, crop, find_pairs
+from fastup.train.upscale import Upscaler
+
+
+@dataclass(frozen=True)
+class Score:
+    """How near a frame is to its target: the model, and bicubic beside it.
+
+    Both are judged as they would be written, clipped and rounded to codes. `psnr` is of normalised RGB over the whole
+    picture; `psnr_y` and `ssim_y` follow the papers (see `fastup.train.metrics`), the crop being the scale, rounded up.
+    """
+
+    frame: str
+    psnr: float
+    psnr_bicubic: float
+    psnr_y: float
+    psnr_y_bicubic: float
+    ssim_y: float
+    ssim_y_bicubic: float
+
+
+def evaluate(model, data, on_frame=None):
+    """Score a model on DATA/evaluation (or on a folder that holds Alpha and Beta itself).
+
+    Parameters
+    ----------
+    model : path-like or Network
+    data : path-like
+    on_frame : callable, optional
+        Called with (done, to do).
+
+    Returns
+    -------
+    list of Score
+    """
+    upscaler = Upscaler(model)
+    data = Path(data)
+    pairs = find_pairs(data / "evaluation" if (data / "evaluation").is_dir() else data)
+    geometry = geometry_of(upscaler, pairs)
+    rim = ceil(max(geometry.scale))
+    scores = []
+    for done, (path, ours, bicubic, target) in enumerate(compare(upscaler, pairs, geometry), 1):
+        scores.append(
+            Score(
+                path.stem,
+                psnr(ours, target), psnr(bicubic, target),
+                psnr_y(ours, target, rim), psnr_y(bicubic, target, rim),
+                ssim_y(ours, target, rim), ssim_y(bicubic, target, rim),
+            )
+        )  # fmt: skip
+        if on_frame is not None:
+            on_frame(done, len(pairs))
+    return scores
+
+
+def mean(scores):
+    """The mean of each figure, as a Score."""
+    figures = [field.name for field in fields(Score)][1:]
+    return Score("mean", *(float(np.mean([getattr(score, name) for score in scores])) for name in figures))
+
+
+def geometry_of(upscaler, pairs):
+    """The geometry of pairs under a model's trims. Raises DataError if their scale isn't the model's."""
+    settings = upscaler.settings
+    geometry = Geometry.of(pairs.input_size, pairs.target_size, settings["trim"], settings["input_trim"])
+    if geometry.scale != upscaler.network.scale:
+        found, expected = (" x ".join(map(str, scale)) for scale in (geometry.scale, upscaler.network.scale))
+        raise DataError(f"{pairs.folder}: the scale (vertical x horizontal) is {found}, but the model's is {expected}")
+    return geometry
+
+
+def compare(upscaler, pairs, geometry):
+    """For each pair its input path, and the model's picture, bicubic's and the target, normalised, as they'd be written."""
+    enlarge = Bicubic(geometry.scale)
+    white = np.float32(pairs.target_white or 65535)
+    inputs, targets = (frames.stream(paths, "float32", threads=1, ahead=2) for paths in (pairs.inputs, pairs.targets))
+    for (path, frame), (_, target) in zip(inputs, targets, strict=True):
+        bicubic = ops.convert_to_numpy(enlarge(upscaler.picture(frame)[np.newaxis]))[0]
+        ours = upscaler(frame)
+        yield path, _as_written(ours, white), _as_written(bicubic, white), crop(target, geometry.trim)
+
+
+def _as_written(picture, white):
+    return np.rint(np.clip(picture, 0, 1) * white) / white

@@ -1,0 +1,175 @@
+"""Frames through a model: one from a script, or a folder with reading and writing overlapped with computing."""
+
+import os
+import zipfile
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from fastup import frames
+from fastup.errors import DataError, FastupError
+from fastup.header import Header
+from fastup.train.models import Network
+from fastup.train.pairs import crop, picture_of
+
+
+class Upscaler:
+    """A trained model, ready for frames.
+
+    Parameters
+    ----------
+    model : path-like or Network
+        A ``.keras`` file that `fastup train` wrote. Scale, trim, border and white are inside.
+
+    Raises
+    ------
+    FastupError
+        If the file is no such model.
+    OSError
+        If it is missing.
+    """
+
+    def __init__(self, model):
+        self.network = model if isinstance(model, Network) else load(model)
+
+    @property
+    def settings(self):
+        """What the model was trained with, a dictionary."""
+        return self.network.settings
+
+    def __call__(self, frame):
+        """Upscale one frame.
+
+        Parameters
+        ----------
+        frame : ndarray, shape (height, width, 3)
+            ``uint16`` code values, or floats, normalised. The picture that is left after the model's input trim must be
+            whole cells of its scale; it need not have the size of the frames trained on.
+
+        Returns
+        -------
+        ndarray, shape (picture height * vertical scale, picture width * horizontal scale, 3)
+            ``uint16`` code values for ``uint16``, else ``float32``, normalised; clipped to black and white.
+
+        Raises
+        ------
+        ValueError
+            If shape or dtype don't fit.
+        DataError
+            If the picture isn't whole cells. Names the nearest sizes that are.
+        """
+        codes = frame.dtype == np.uint16
+        if not codes and frame.dtype.kind != "f":
+            raise ValueError(f"frame is of {frame.dtype}, expected uint16 code values or normalised floats")
+        if frame.ndim != 3 or frame.shape[2] != 3:
+            raise ValueError(f"frame is {frame.shape}, expected (height, width, 3)")
+        picture = self.picture(frame)
+        if codes:
+            picture = picture.astype(np.float32) / np.float32(self.settings["input_white"])
+        result = self.network.predict_on_batch(self._padded(picture)[np.newaxis])[0]
+        np.clip(result, 0, 1, out=result)
+        if codes:
+            return np.rint(result * np.float32(self.settings["target_white"])).astype(np.uint16)
+        return result
+
+    def picture(self, frame):
+        """The picture of an input frame, a view; checked to be whole cells."""
+        trim = self.settings["input_trim"]
+        size = picture_of(frame.shape[:2], trim, "the model's input-trim")
+        nearest = [(n // q * q or q, -(-n // q) * q) for n, q in zip(size, self.network.cell[0], strict=True)]
+        if any(size[axis] not in nearest[axis] for axis in (0, 1)):
+            (low_h, high_h), (low_w, high_w) = nearest
+            raise DataError(
+                f"the picture is {size[1]}x{size[0]}, which is not whole pixels at this model's scale; the nearest that "
+                f"are: {low_w}x{low_h} and {high_w}x{high_h}"
+            )
+        return crop(frame, trim)
+
+    def _padded(self, picture):
+        v, h = (int(b / s) for b, s in zip(self.network.border, self.network.scale, strict=True))
+        around = ((v, v), (h, h), (0, 0))
+        fill = fill_of(self.settings)
+        picture = np.asarray(picture, np.float32)
+        return np.pad(picture, around, **({"mode": "edge"} if fill == "edge" else {"constant_values": fill}))
+
+
+def fill_of(settings):
+    """What lies outside the picture: "edge", or the black level, normalised by the input's white."""
+    black = settings["black_level"]
+    return black if black == "edge" else black / (settings["input_white"] or 1)
+
+
+def load(path):
+    """The `Network` of a ``.keras`` file. Raises FastupError if it is none, OSError if it is missing."""
+    path = Path(path)
+    os.stat(path)
+    if not zipfile.is_zipfile(path):
+        raise FastupError(f"{path}: not a model, expected a .keras file that `fastup train` wrote")
+    try:
+        network = keras.saving.load_model(path)
+    except (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise FastupError(f"{path}: not a model that fastup can load: {reason}") from error
+    if not isinstance(network, Network) or "input_white" not in network.settings:
+        raise FastupError(f"{path}: a Keras model, but not one that `fastup train` wrote")
+    return network
+
+
+def upscale(model, source, destination, overwrite=False, on_frame=None):
+    """Upscale a folder of frames to 10-bit DPX of the same names.
+
+    Headers of DPX frames are carried over; size and pixel aspect are set. Frames that are in `destination` already are
+    left as they are, unless `overwrite`. The next frames are read, and the last ones written, while one is computed.
+
+    Parameters
+    ----------
+    model, source, destination : path-like
+        `source` may be one frame.
+    on_frame : callable, optional
+        Called after each frame with (done, to do).
+
+    Returns
+    -------
+    written, skipped : int
+    """
+    upscaler = Upscaler(model)
+    source, destination = Path(source), Path(destination)
+    paths = frames.find(source)
+    targets = {path: destination / f"{path.stem}.dpx" for path in paths}
+    if len(set(targets.values())) < len(paths):
+        raise DataError(f"{source}: some frames differ in their suffix alone, and would get the same name")
+    if any(path.resolve() == target.resolve() for path, target in targets.items()):
+        raise DataError(f"{destination}: this is where the input frames are; expected another folder for the output")
+    destination.mkdir(parents=True, exist_ok=True)
+    todo = [path for path in paths if overwrite or not targets[path].exists()]
+    pending = deque()
+    with ThreadPoolExecutor(1) as writer:
+        for done, (path, frame) in enumerate(frames.stream(todo, "float32", threads=1, ahead=2), 1):
+            try:
+                result = upscaler(frame)
+            except DataError as error:
+                raise DataError(f"{path}: {error}") from None
+            pending.append(writer.submit(_write, path, targets[path], result, upscaler.settings))
+            if len(pending) > 2:
+                pending.popleft().result()
+            if on_frame is not None:
+                on_frame(done, len(todo))
+        for future in pending:
+            future.result()
+    return len(todo), len(paths) - len(todo)
+
+
+def _write(source, target, frame, settings):
+    height, width, _ = frame.shape
+    aspect = Fraction(*settings["pixel_aspect"])
+    if source.suffix.lower() == ".dpx":
+        header = Header.read(source)
+        size = header.pixel_offset + height * (4 * width + header.line_padding)
+        header = header.replace(width=width, height=height, pixel_aspect=aspect, file_size=min(size, 0xFFFFFFFF))
+    else:
+        header = Header.new(width, height, pixel_aspect=aspect)
+    frames.write(target, frame, header)
