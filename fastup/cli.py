@@ -16,6 +16,7 @@ from rich.table import Table
 
 from fastup import __version__
 from fastup.errors import FastupError, OptionError
+from fastup.train import start
 from fastup.train.config import ARCHITECTURES, Config
 
 app = typer.Typer(
@@ -166,6 +167,7 @@ def upscale(
 @app.command()
 def models(as_json: Json = False):
     """List the networks that can be trained, at 720x480 to 1440x1080."""
+    start()
     from fastup.train.models import MODELS, Network
 
     rows = []
@@ -220,6 +222,7 @@ def demo(
 
 
 def _train(data, config, name, more_epochs):
+    start()
     from fastup.train import fit
 
     run = fit.prepare(data, config, name, more_epochs)
@@ -234,6 +237,7 @@ def _train(data, config, name, more_epochs):
 
 def _evaluate(model, data):
     """Scores of every frame, the mean last."""
+    start()
     from fastup.train.evaluate import evaluate, mean
 
     with _progress("evaluating") as advance:
@@ -242,6 +246,7 @@ def _evaluate(model, data):
 
 
 def _upscale(model, source, destination, overwrite):
+    start()
     from fastup.train.upscale import upscale
 
     with _progress("upscaling") as advance:

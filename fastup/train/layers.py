@@ -1,0 +1,206 @@
+"""Layers that enlarge by exact fractions: a fixed bicubic one and a learned sub-pixel convolution.
+
+Words: the scale of an axis is p/q in lowest terms, at least 1. A *cell* is q input pixels, which make p target pixels;
+inputs hold whole cells along both axes. Pictures are channels last: (batch, height, width, channels).
+Everything here is written with ``keras.ops`` alone, so it runs on every Keras backend.
+"""
+
+from fractions import Fraction
+
+import keras
+import numpy as np
+from keras import ops
+
+
+def fractions(scale):
+    """The scale as two `Fraction`, (vertical, horizontal), in lowest terms.
+
+    Parameters
+    ----------
+    scale : pair of numbers or of (numerator, denominator)
+        ``(Fraction(9, 4), 2)`` and ``[[9, 4], [2, 1]]`` (as a settings file holds it) are the same scale.
+
+    Raises
+    ------
+    ValueError
+        If it isn't a pair, isn't made of exact numbers, or an axis is scaled by less than 1.
+    """
+    try:
+        vertical, horizontal = (
+            Fraction(*part) if isinstance(part, (list, tuple)) else Fraction(part, 1) for part in scale
+        )
+    except (TypeError, ValueError, ZeroDivisionError):
+        raise ValueError(f"scale is {scale!r}, expected two exact fractions such as [[9, 4], [2, 1]]") from None
+    if vertical < 1 or horizontal < 1:
+        raise ValueError(f"scale is {vertical} x {horizontal}, expected at least 1 on both axes")
+    return vertical, horizontal
+
+
+def phases(scale):
+    """Bicubic interpolation along one axis: the input pixels and weights behind each of a cell's target pixels.
+
+    Pixel centres lie at half positions, so target pixel i is at ``(i + 1/2) / scale - 1/2`` in input pixels. The kernel
+    is Keys' with a = -1/2 (Keys 1981, "Cubic convolution interpolation for digital image processing"), the one that
+    MATLAB's ``imresize`` uses when it enlarges.
+
+    Parameters
+    ----------
+    scale : Fraction
+        p/q, at least 1.
+
+    Returns
+    -------
+    first : ndarray of int64, (p,)
+        The first of four neighbouring input pixels, counted from the cell's first pixel: -2 at the least.
+    weights : ndarray of float64, (p, 4)
+        Their weights. Each row sums to 1.
+    """
+    p, q = scale.numerator, scale.denominator
+    first = np.empty(p, np.int64)
+    weights = np.empty((p, 4))
+    for i in range(p):
+        centre = Fraction((2 * i + 1) * q - p, 2 * p)
+        whole = centre.numerator // centre.denominator
+        t = float(centre - whole)
+        first[i] = whole - 1
+        weights[i] = (
+            ((2 - t) * t - 1) * t / 2,
+            ((3 * t - 5) * t * t + 2) / 2,
+            ((4 - 3 * t) * t + 1) * t / 2,
+            (t - 1) * t * t / 2,
+        )
+    return first, weights
+
+
+def _cells(shape, scale):
+    """How many cells an input of this shape holds, (rows, columns); refuses a known size that isn't whole cells."""
+    counts = []
+    for name, size, factor in zip(("height", "width"), shape[1:3], scale, strict=True):
+        if isinstance(size, int) and size % factor.denominator:
+            raise ValueError(
+                f"input {name} is {size} pixels, expected a multiple of {factor.denominator} (scale {factor})"
+            )
+        counts.append(None if size is None else size // factor.denominator)
+    return counts
+
+
+def _enlarged(shape, scale):
+    """The (height, width) of a layer's output; None where the input's isn't known."""
+    counts = _cells(shape, scale)
+    return [None if n is None else n * factor.numerator for n, factor in zip(counts, scale, strict=True)]
+
+
+@keras.saving.register_keras_serializable(package="fastup")
+class Bicubic(keras.layers.Layer):
+    """Bicubic enlargement by exact fractions; nothing in it is learned. Outside the picture its edge pixels repeat.
+
+    It gathers and sums pixels rather than convolving with a fixed kernel, because accelerators round the factors of
+    convolutions to 11 bits (TF32) by default, which is half a code value of a 10-bit picture. For the same reason it
+    keeps float32 under mixed precision, unless told otherwise by `dtype`.
+
+    Parameters
+    ----------
+    scale : see `fractions`
+        (vertical, horizontal), at least 1 each.
+
+    Input (batch, h, w, channels), whole cells; output (batch, h * vertical, w * horizontal, channels).
+    """
+
+    def __init__(self, scale, dtype="float32", **kwargs):
+        super().__init__(dtype=dtype, **kwargs)
+        self.scale = fractions(scale)
+
+    def call(self, inputs):
+        _cells(ops.shape(inputs), self.scale)
+        outputs = self._enlarge(inputs, 1)
+        return self._enlarge(outputs, 2)
+
+    def _enlarge(self, inputs, axis):
+        scale = self.scale[axis - 1]
+        if scale == 1:
+            return inputs
+        first, weights = phases(scale)
+        shape = list(ops.shape(inputs))
+        size = shape[axis]
+        starts = ops.arange(0, size, scale.denominator, dtype="int32")
+        pixels = ops.expand_dims(starts, 1) + ops.convert_to_tensor(first, dtype="int32")  # (cells, p)
+        # Taking with two-dimensional indices splits the axis in (cells, p); the weights go along p.
+        outputs = 0
+        for tap in range(4):
+            weight = weights[:, tap].reshape((-1,) + (1,) * (3 - axis))
+            taken = ops.take(inputs, ops.clip(pixels + tap, 0, size - 1), axis=axis)
+            outputs = outputs + taken * ops.convert_to_tensor(weight, dtype=inputs.dtype)
+        shape[axis] = size // scale.denominator * scale.numerator
+        return ops.reshape(outputs, shape)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape[0], *_enlarged(input_shape, self.scale), input_shape[3]
+
+    def get_config(self):
+        return {**super().get_config(), "scale": [list(factor.as_integer_ratio()) for factor in self.scale]}
+
+
+@keras.saving.register_keras_serializable(package="fastup")
+class SubPixel(keras.layers.Layer):
+    """A sub-pixel convolution by exact fractions: one convolution gives all target pixels of a cell at once.
+
+    ESPCN's last layer (Shi et al. 2016, "Real-time single image and video super-resolution using an efficient
+    sub-pixel convolutional neural network"), which knows whole scales alone, made to work for p/q. The convolution
+    steps from cell to cell (stride q), sees the cell and ``kernel_size // 2`` pixels around it (zeros outside the
+    picture), and gives p_v * p_h * channels values, which become the cell's p_v x p_h target pixels. For a whole scale
+    that is a convolution followed by depth-to-space.
+
+    Parameters
+    ----------
+    scale : see `fractions`
+        (vertical, horizontal), at least 1 each.
+    channels : int
+        Of the output.
+    kernel_size : int
+        Odd. The kernel is q + kernel_size - 1 pixels along each axis.
+    kernel_initializer : str or keras.Initializer
+        "zeros" makes a residual network start at what it adds to.
+
+    Input (batch, h, w, any), whole cells; output (batch, h * vertical, w * horizontal, channels).
+    """
+
+    def __init__(self, scale, channels=3, kernel_size=3, kernel_initializer="glorot_uniform", **kwargs):
+        super().__init__(**kwargs)
+        if kernel_size % 2 == 0:
+            raise ValueError(f"kernel_size is {kernel_size}, expected an odd number")
+        self.scale = fractions(scale)
+        self.channels = channels
+        self.kernel_size = kernel_size
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+
+    def build(self, input_shape):
+        kernel = tuple(factor.denominator + self.kernel_size - 1 for factor in self.scale)
+        values = self.scale[0].numerator * self.scale[1].numerator * self.channels
+        self.kernel = self.add_weight(
+            shape=(*kernel, input_shape[3], values), initializer=self.kernel_initializer, name="kernel"
+        )
+        self.bias = self.add_weight(shape=(values,), initializer="zeros", name="bias")
+
+    def call(self, inputs):
+        batch = ops.shape(inputs)[0]
+        rows, columns = _cells(ops.shape(inputs), self.scale)
+        (p_v, q_v), (p_h, q_h) = (factor.as_integer_ratio() for factor in self.scale)
+        # Over whole cells, 'same' adds kernel_size - 1 zeros along an axis, half of them on either side.
+        values = ops.conv(inputs, self.kernel, strides=(q_v, q_h), padding="same", data_format="channels_last")
+        values = ops.add(values, self.bias)
+        # Output row (row of cells, row within the cell), likewise for columns; colours are contiguous all the way.
+        values = ops.reshape(values, (batch, rows, columns, p_v, p_h * self.channels))
+        values = ops.transpose(values, (0, 1, 3, 2, 4))
+        return ops.reshape(values, (batch, rows * p_v, columns * p_h, self.channels))
+
+    def compute_output_shape(self, input_shape):
+        return input_shape[0], *_enlarged(input_shape, self.scale), self.channels
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "scale": [list(factor.as_integer_ratio()) for factor in self.scale],
+            "channels": self.channels,
+            "kernel_size": self.kernel_size,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+        }

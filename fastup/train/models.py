@@ -1,0 +1,225 @@
+"""The architectures, by name, and the one model class that builds, holds and saves any of them."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import keras
+
+from fastup.errors import OptionError
+from fastup.train.layers import Bicubic, SubPixel, fractions, phases
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A kind of network.
+
+    Attributes
+    ----------
+    summary : str
+        One sentence, with the source.
+    build : callable
+        ``build(inputs, enlarged, scale, last, **size)`` gives the target-size output from the input tile, or from its
+        bicubic enlargement; `last` initialises the kernel of the last convolution.
+    size : mapping
+        The sizes that settings may change, with their defaults.
+    loss : str
+        As `keras.Model.compile` takes it.
+    learning_rate : float
+        To start from, for Adam.
+    batch : int
+        Tiles in a step.
+    """
+
+    summary: str
+    build: Callable[..., Any]
+    loss: str
+    learning_rate: float
+    batch: int = 16
+    size: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+
+
+def _convolve(x, features, kernel_size, activation=None, kernel_initializer="he_normal"):
+    layer = keras.layers.Conv2D(
+        features, kernel_size, padding="same", activation=activation, kernel_initializer=kernel_initializer
+    )
+    return layer(x)
+
+
+def _srcnn(inputs, enlarged, scale, last):
+    x = _convolve(enlarged, 64, 9, "relu")
+    x = _convolve(x, 32, 5, "relu")
+    return _convolve(x, 3, 5, kernel_initializer=last)
+
+
+def _vdsr(inputs, enlarged, scale, last, features, depth):
+    x = enlarged
+    for _ in range(depth - 1):
+        x = _convolve(x, features, 3, "relu")
+    return _convolve(x, 3, 3, kernel_initializer=last)
+
+
+def _espcn(inputs, enlarged, scale, last):
+    x = _convolve(inputs, 64, 5, "tanh", "glorot_uniform")
+    x = _convolve(x, 32, 3, "tanh", "glorot_uniform")
+    return SubPixel(scale, kernel_initializer=last)(x)
+
+
+def _compact(inputs, enlarged, scale, last, features, depth):
+    x = inputs
+    for _ in range(1 + depth):
+        x = _convolve(x, features, 3)
+        x = keras.layers.PReLU(alpha_initializer=keras.initializers.Constant(0.25), shared_axes=(1, 2))(x)
+    return SubPixel(scale, kernel_initializer=last)(x)
+
+
+MODELS = MappingProxyType(
+    {
+        "srcnn": Architecture(
+            "Three convolutions (9-5-5, 64-32) over the bicubic enlargement"
+            " (Dong et al. 2014, Learning a deep convolutional network for image super-resolution).",
+            _srcnn,
+            loss="mean_squared_error",
+            learning_rate=1e-3,
+        ),
+        "vdsr": Architecture(
+            "Twenty 3x3 convolutions over the bicubic enlargement"
+            " (Kim et al. 2016, Accurate image super-resolution using very deep convolutional networks).",
+            _vdsr,
+            loss="mean_squared_error",
+            learning_rate=1e-4,
+            size=MappingProxyType({"features": 64, "depth": 20}),
+        ),
+        "espcn": Architecture(
+            "Two convolutions on the input and a sub-pixel convolution"
+            " (Shi et al. 2016, Real-time single image and video super-resolution using an efficient sub-pixel"
+            " convolutional neural network).",
+            _espcn,
+            loss="mean_squared_error",
+            learning_rate=1e-3,
+        ),
+        "compact": Architecture(
+            "SRVGGNet: a plain stack of 3x3 convolutions with PReLU on the input and a sub-pixel convolution"
+            " (Wang et al. 2021, Real-ESRGAN; the repository's SRVGGNetCompact, published with 64 features, 16 deep).",
+            _compact,
+            loss="mean_absolute_error",
+            learning_rate=1e-3,
+            size=MappingProxyType({"features": 24, "depth": 8}),
+        ),
+    }
+)
+
+
+@keras.saving.register_keras_serializable(package="fastup")
+class Network(keras.Model):
+    """A super-resolution network: a native input tile in, the target tile out.
+
+    It takes normalised RGB, float32 (batch, h, w, 3), any number of whole cells with `border` of context around them,
+    and gives (batch, H, W, 3), the target without the border; nothing is clipped. All convolutions pad with zeros. A
+    residual network adds what it learned to the bicubic enlargement and starts as exactly that.
+
+    Everything that describes it is one dictionary, `settings`, which travels inside the ``.keras`` file. What shapes
+    the layers is read once, here; other keys are kept untouched, and may be added and changed before the next save.
+
+    Parameters
+    ----------
+    settings : dict
+        What JSON can hold. ``model``: a name in `MODELS`. ``scale``: see `fastup.train.layers.fractions`. ``border``:
+        (vertical, horizontal) target pixels, whole cells; none if absent. ``residual``: over bicubic, true if absent.
+        ``features``, ``depth``: where the architecture has them. What is absent is filled in with the default.
+
+    Attributes
+    ----------
+    settings : dict
+        As given, copied through JSON, completed.
+
+    Raises
+    ------
+    OptionError
+        If no architecture has the name, or a size isn't a whole number of at least 1.
+    ValueError
+        If scale or border can't be used. TypeError if JSON can't hold the settings.
+    """
+
+    def __init__(self, settings):
+        settings = json.loads(json.dumps(settings))
+        name = settings.get("model")
+        if name not in MODELS:
+            raise OptionError(f"model is {name!r}, expected one of {', '.join(MODELS)}")
+        architecture = MODELS[name]
+        scale = fractions(settings["scale"])
+        settings = {"border": [0, 0], "residual": True, **architecture.size, **settings}
+        settings["scale"] = [list(factor.as_integer_ratio()) for factor in scale]
+        size = {key: settings[key] for key in architecture.size}
+        for key, value in size.items():
+            if type(value) is not int or value < 1:
+                raise OptionError(f"{key} is {value!r}, expected a whole number of at least 1")
+        border = settings["border"]
+        if len(border) != 2 or any(b < 0 or b % factor.numerator for b, factor in zip(border, scale, strict=False)):
+            cell = " and ".join(str(factor.numerator) for factor in scale)
+            raise ValueError(f"border is {border}, expected multiples of {cell} target pixels (vertical, horizontal)")
+
+        inputs = keras.Input((None, None, 3))
+        enlarged = Bicubic(scale)(inputs)
+        last = "zeros" if settings["residual"] else "glorot_uniform"
+        outputs = architecture.build(inputs, enlarged, scale, last, **size)
+        # The picture itself stays float32 under mixed precision: half precision can't hold 10 bits.
+        if settings["residual"]:
+            outputs = keras.layers.Add(dtype="float32")([enlarged, outputs])
+        if any(border):
+            outputs = keras.layers.Cropping2D([(b, b) for b in border], dtype="float32")(outputs)
+        super().__init__(inputs, outputs)
+        # Not by assignment: Keras would put a wrapper of its own around the dictionary, to find layers in it.
+        vars(self)["settings"] = settings
+
+    @property
+    def scale(self):
+        """Target size / input size, two `Fraction`: (vertical, horizontal)."""
+        return fractions(self.settings["scale"])
+
+    @property
+    def cell(self):
+        """The smallest window of whole pixels on both sides: ((input h, w), (target H, W))."""
+        return (
+            tuple(factor.denominator for factor in self.scale),
+            tuple(factor.numerator for factor in self.scale),
+        )
+
+    @property
+    def border(self):
+        """Context around a tile, in target pixels, whole cells: (vertical, horizontal)."""
+        return tuple(self.settings["border"])
+
+    @property
+    def receptive(self):
+        """How far the network sees, in input pixels: (vertical, horizontal).
+
+        The target pixels of a cell depend on the cell's input pixels and this many more on every side, no others.
+        """
+        # All architectures are chains, so what the convolutions reach adds up.
+        reach = sum(layer.kernel_size[0] // 2 for layer in self.layers if isinstance(layer, keras.layers.Conv2D))
+        subpixel = [layer.kernel_size // 2 for layer in self.layers if isinstance(layer, SubPixel)]
+        if not subpixel:
+            return tuple(_bicubic_reach(factor, reach) for factor in self.scale)
+        bicubic = [_bicubic_reach(factor, 0) if self.settings["residual"] else 0 for factor in self.scale]
+        return tuple(max(reach + sum(subpixel), radius) for radius in bicubic)
+
+    def get_config(self):
+        return {"settings": json.loads(json.dumps(self.settings))}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        return cls(config["settings"])
+
+
+def _bicubic_reach(scale, reach):
+    """Input pixels beyond a cell that its target pixels, and `reach` more on either side, are interpolated from."""
+    first, weights = phases(scale)
+    furthest = 0
+    for row in range(-reach, 1):
+        cell, phase = divmod(row, scale.numerator)
+        used = weights[phase].nonzero()[0]
+        furthest = max(furthest, -(cell * scale.denominator + int(first[phase] + used[0])))
+    return furthest

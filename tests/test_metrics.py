@@ -1,0 +1,93 @@
+"""PSNR and SSIM: exact values, the naive twins, the rules they keep."""
+
+import math
+
+import naive
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fastup.train.metrics import psnr, psnr_y, ssim_y
+
+
+def _pair(shape, seed=0, noise=0.05):
+    rng = np.random.default_rng(seed)
+    picture = np.cumsum(rng.normal(size=shape), axis=1)
+    picture = (picture - picture.min()) / np.ptp(picture)
+    return picture.astype(np.float32), (picture + rng.normal(size=shape) * noise).astype(np.float32)
+
+
+def test_psnr_known_values():
+    a = np.zeros((4, 5, 3), np.float32)
+    assert psnr(a, a + np.float32(0.5)) == pytest.approx(20 * math.log10(2), abs=1e-12)
+    assert psnr(a, a + 0.1) == pytest.approx(20, abs=1e-6)
+    a[0, 0, 0] = 1  # one value of sixty is wrong by white
+    assert psnr(a, np.zeros_like(a)) == pytest.approx(10 * math.log10(60), abs=1e-12)
+
+
+def test_psnr_of_code_values_does_not_wrap():
+    a, b = np.full((2, 2, 3), 3, np.uint16), np.full((2, 2, 3), 4, np.uint16)
+    assert psnr(a, b, peak=1023) == psnr(b, a, peak=1023) == pytest.approx(20 * math.log10(1023), abs=1e-12)
+
+
+def test_equal_pictures():
+    a, _ = _pair((20, 20, 3))
+    assert psnr(a, a) == psnr_y(a, a, 2) == math.inf
+    assert ssim_y(a, a, 2) == 1
+    assert all(type(value) is float for value in (psnr(a, a), psnr(a, a + 1), psnr_y(a, a + 1, 0), ssim_y(a, a, 0)))
+
+
+def test_psnr_y_known_value():
+    # Grey that is off by d is off by 219 d in Y; red alone by 65.481 d.
+    a = np.zeros((9, 9, 3))
+    assert psnr_y(a, a + 0.1, 1) == pytest.approx(20 * math.log10(255 / 21.9), abs=1e-9)
+    assert psnr_y(a, a + np.array([0.1, 0, 0]), 0) == pytest.approx(20 * math.log10(255 / 6.5481), abs=1e-9)
+
+
+@given(seed=st.integers(0, 999), crop=st.integers(0, 5), noise=st.floats(1e-4, 1))
+@settings(deadline=None, max_examples=30)
+def test_psnr_y_equals_naive(seed, crop, noise):
+    a, b = _pair((13, 17, 3), seed, noise)
+    difference = (naive.luma(a) - naive.luma(b))[crop : 13 - crop, crop : 17 - crop]
+    assert psnr_y(a, b, crop) == pytest.approx(10 * math.log10(255**2 / np.mean(difference**2)), abs=1e-9)
+    assert psnr_y(a, b, crop) == psnr_y(b, a, crop)
+
+
+@pytest.mark.parametrize(("shape", "crop"), [((15, 17, 3), 2), ((32, 29, 3), 0), ((31, 40, 3), 4)])
+def test_ssim_y_equals_naive(shape, crop):
+    a, b = _pair(shape, seed=8)
+    inside = np.s_[crop : shape[0] - crop, crop : shape[1] - crop]
+    expected = naive.ssim(naive.luma(a)[inside], naive.luma(b)[inside])
+    assert 0.2 < expected < 0.99
+    assert ssim_y(a, b, crop) == pytest.approx(expected, abs=1e-10)
+
+
+def test_rim_is_left_out():
+    a, b = _pair((24, 24, 3), seed=9)
+    spoiled = b.copy()
+    spoiled[:3], spoiled[-3:], spoiled[:, :3], spoiled[:, -3:] = 9, 9, 9, 9
+    assert psnr_y(a, spoiled, 3) == psnr_y(a, b, 3)
+    assert ssim_y(a, spoiled, 3) == ssim_y(a, b, 3)
+    assert psnr_y(a, spoiled, 2) < psnr_y(a, b, 2)
+
+
+@pytest.mark.parametrize("metric", [psnr, lambda a, b: psnr_y(a, b, 0), lambda a, b: ssim_y(a, b, 0)])
+def test_shapes_must_agree(metric):
+    # (12, 12, 1) would broadcast.
+    with pytest.raises(ValueError, match=r"shapes differ: \(12, 12, 3\) and \(12, 12, 1\)"):
+        metric(np.zeros((12, 12, 3)), np.zeros((12, 12, 1)))
+
+
+def test_pictures_too_small_or_not_rgb():
+    with pytest.raises(ValueError, match="empty"):
+        psnr(np.zeros((0, 4, 3)), np.zeros((0, 4, 3)))
+    small = np.zeros((12, 12, 3))
+    with pytest.raises(ValueError, match="crop is 6"):
+        psnr_y(small, small, 6)
+    with pytest.raises(ValueError, match="crop is -1"):
+        psnr_y(small, small, -1)
+    with pytest.raises(ValueError, match="10 x 10 pixels are left"):
+        ssim_y(small, small, 1)
+    with pytest.raises(ValueError, match=r"expected \(height, width, 3\)"):
+        psnr_y(small[..., 0], small[..., 0], 0)

@@ -1,0 +1,291 @@
+"""The architectures: what they give untrained, how far they see, and that one .keras file holds everything."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from fractions import Fraction
+
+import keras
+import naive
+import numpy as np
+import pytest
+from keras import ops
+
+from fastup.errors import OptionError
+from fastup.train.layers import SubPixel
+from fastup.train.models import MODELS, Network
+
+NTSC = [[9, 4], [2, 1]]
+SMALL = {"vdsr": {"features": 4, "depth": 4}, "compact": {"features": 4, "depth": 2}}
+
+
+def _network(model, scale=NTSC, seed=0, **settings):
+    keras.utils.set_random_seed(seed)
+    return Network({"model": model, "scale": scale, **SMALL.get(model, {}), **settings})
+
+
+def _shake(network, seed=0):
+    """Weights as if trained: none zero, none large."""
+    rng = np.random.default_rng(seed)
+    network.set_weights([w + rng.normal(size=w.shape).astype(np.float32) * 0.1 for w in network.get_weights()])
+    return network
+
+
+def _run(network, pictures):
+    return ops.convert_to_numpy(network(pictures))
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("scale", [NTSC, [[20, 9], [2, 1]], [[1, 1], [1, 1]]], ids=str)
+def test_untrained_is_bicubic(model, scale):
+    vertical, horizontal = (Fraction(*part) for part in scale)
+    rng = np.random.default_rng(0)
+    pictures = rng.random((2, 3 * vertical.denominator, 5, 3), np.float32)
+    expected = np.stack([naive.bicubic(picture, vertical, horizontal) for picture in pictures])
+    np.testing.assert_allclose(_run(_network(model, scale), pictures), expected, atol=1e-6, rtol=0)
+    plain = _run(_network(model, scale, residual=False), pictures)
+    assert plain.shape == expected.shape
+    assert np.abs(plain - expected).max() > 0.01
+
+
+def test_published_sizes():
+    # Weights and biases, counted by hand: at scale 2 espcn's last layer gives 12 values, compact's too.
+    def count(model, **size):
+        return Network({"model": model, "scale": [[2, 1], [2, 1]], **size}).count_params()
+
+    assert count("srcnn") == (81 * 3 + 1) * 64 + (25 * 64 + 1) * 32 + (25 * 32 + 1) * 3
+    assert count("vdsr") == (9 * 3 + 1) * 64 + 18 * (9 * 64 + 1) * 64 + (9 * 64 + 1) * 3
+    assert count("espcn") == (25 * 3 + 1) * 64 + (9 * 64 + 1) * 32 + (9 * 32 + 1) * 12
+    published = (9 * 3 + 1) * 64 + 16 * (9 * 64 + 1) * 64 + 17 * 64 + (9 * 64 + 1) * 12
+    assert count("compact", features=64, depth=16) == published == 600_652
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("scale", [NTSC, [[20, 9], [1, 1]], [[3, 1], [5, 3]], [[1, 1], [1, 1]]], ids=str)
+@pytest.mark.parametrize("residual", [True, False])
+def test_receptive_is_how_far_it_sees(model, scale, residual):
+    network = _shake(_network(model, scale, residual=residual))
+    (q_v, q_h), (p_v, p_h) = network.cell
+    for axis, (q, p, reach) in enumerate(((q_v, p_v, network.receptive[0]), (q_h, p_h, network.receptive[1]))):
+        middle = reach // q + 2
+        shape = [2 * q_v, 2 * q_h]
+        shape[axis] = q * (2 * middle + 1)
+        rng = np.random.default_rng(1)
+        picture = rng.random((1, *shape, 3), np.float32)
+        before = np.moveaxis(_run(network, picture), axis + 1, 0)[middle * p : (middle + 1) * p]
+        start, stop = middle * q, (middle + 1) * q
+        for pixel, sees in (
+            (start - reach - 1, False),
+            (start - reach, True),
+            (stop - 1 + reach, True),
+            (stop + reach, False),
+        ):
+            changed = np.moveaxis(picture.copy(), axis + 1, 0)
+            changed[pixel] += 5 * rng.random(changed[pixel].shape, np.float32)
+            result = _run(network, np.moveaxis(changed, 0, axis + 1))
+            after = np.moveaxis(result, axis + 1, 0)[middle * p : (middle + 1) * p]
+            assert (np.abs(after - before).max() > 1e-6) == sees, (axis, pixel - start, reach)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_border_is_context(model):
+    network = _shake(_network(model, border=[18, 6]))
+    whole = _network(model)
+    whole.set_weights(network.get_weights())
+    assert network.border == (18, 6)
+    assert network.scale == (Fraction(9, 4), Fraction(2))
+    assert network.cell == ((4, 1), (9, 2))
+    # 18 and 6 target pixels of border are 8 and 3 input pixels on either side.
+    pictures = np.random.default_rng(2).random((2, 8 + 2 * 8, 5 + 2 * 3, 3), np.float32)
+    result = _run(network, pictures)
+    assert result.shape == (2, 18, 10, 3)
+    np.testing.assert_allclose(result, _run(whole, pictures)[:, 18:-18, 6:-6], atol=1e-5)
+    assert tuple(network.output_shape) == (None, None, None, 3)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_tile_with_context_equals_whole_frame(model):
+    network = _shake(_network(model))
+    up, left = network.receptive
+    up = -(-up // 4) * 4  # whole cells
+    frame = np.random.default_rng(3).random((1, 4 * up + 8, 4 * left + 5, 3), np.float32)
+    tile = frame[:, up : 3 * up + 8, left : 3 * left + 5]
+
+    def middle(result, top, side):
+        return result[:, top // 4 * 9 : (top + 8) // 4 * 9, 2 * side : 2 * (side + 5)]
+
+    expected = middle(_run(network, frame), 2 * up, 2 * left)
+    assert expected.shape == (1, 18, 10, 3)
+    np.testing.assert_allclose(middle(_run(network, tile), up, left), expected, atol=1e-5)
+
+
+EXTRAS = {
+    "trim": [240, 240, 0, 0],
+    "input_white": 1023,
+    "target_white": 1023,
+    "pixel_aspect": None,
+    "trained": {"epochs": 3, "best": 38.5, "history": [{"psnr": 37.25}, {"psnr": 38.5}], "class_name": "a dictionary"},
+}
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_one_file_holds_everything(model, tmp_path):
+    network = _shake(_network(model, border=[9, 2], **EXTRAS))
+    network.settings["trained"]["epochs"] = 4
+    network.settings["note"] = "added later"
+    network.save(tmp_path / "x.keras")
+    again = keras.saving.load_model(tmp_path / "x.keras", safe_mode=True)
+    assert type(again) is Network
+    assert type(again.settings) is dict
+    assert again.settings == network.settings
+    assert again.settings["trained"] == {**EXTRAS["trained"], "epochs": 4}
+    assert again.settings["note"] == "added later"
+    pictures = np.random.default_rng(4).random((1, 24, 9, 3), np.float32)
+    np.testing.assert_array_equal(_run(again, pictures), _run(network, pictures))
+
+
+def test_settings_are_completed_and_apart():
+    given = {"model": "compact", "scale": [[18, 8], [2, 1]], "trained": {"epochs": 1}}
+    network = Network(given)
+    network.settings["trained"]["epochs"] = 2
+    assert given == {"model": "compact", "scale": [[18, 8], [2, 1]], "trained": {"epochs": 1}}
+    assert network.settings == {
+        "model": "compact",
+        "scale": NTSC,
+        "border": [0, 0],
+        "residual": True,
+        **MODELS["compact"].size,
+        "trained": {"epochs": 2},
+    }
+    assert network.get_config()["settings"] is not network.settings
+
+
+@pytest.mark.parametrize("model", ["compact", "srcnn"])
+def test_training_goes_on_from_the_file(model, tmp_path):
+    rng = np.random.default_rng(5)
+    pictures = rng.random((4, 16, 9, 3), np.float32)
+    target = rng.random((4, 18, 14, 3), np.float32)
+    network = _network(model, border=[9, 2])
+    assert tuple(network(pictures).shape) == target.shape
+    network.compile(keras.optimizers.Adam(MODELS[model].learning_rate), MODELS[model].loss)
+    network.train_on_batch(pictures, target)
+    network.train_on_batch(pictures, target)
+    network.optimizer.learning_rate = 3e-4
+    network.save(tmp_path / "x.keras")
+    again = keras.saving.load_model(tmp_path / "x.keras")
+    assert int(again.optimizer.iterations) == 2
+    assert float(again.optimizer.learning_rate) == pytest.approx(3e-4)
+    assert again.loss == network.loss
+    assert len(again.optimizer.variables) == len(network.optimizer.variables) > len(network.weights)
+    for ours, theirs in zip(again.optimizer.variables, network.optimizer.variables, strict=True):
+        np.testing.assert_array_equal(ops.convert_to_numpy(ours), ops.convert_to_numpy(theirs))
+    start = network.get_weights()
+    network.train_on_batch(pictures, target)
+    again.train_on_batch(pictures, target)
+    for before, ours, theirs in zip(start, again.get_weights(), network.get_weights(), strict=True):
+        # Threads may add in another order; a step itself moves weights by about the learning rate.
+        np.testing.assert_allclose(ours, theirs, atol=1e-6)
+        assert np.abs(theirs - before).max() > 1e-5
+
+
+def test_a_few_steps_learn():
+    rng = np.random.default_rng(6)
+    pictures = rng.random((8, 8, 8, 3), np.float32)
+    network = _network("compact", features=8)
+    target = 0.8 * _run(network, pictures) + 0.1
+    network.compile(keras.optimizers.Adam(3e-3), "mean_squared_error")
+    losses = [float(network.train_on_batch(pictures, target)) for _ in range(100)]
+    assert losses[-1] < losses[0] / 3, losses
+
+
+LOAD = """
+import sys
+import fastup.train.models
+import keras
+import numpy as np
+
+network = keras.saving.load_model(sys.argv[1])
+assert type(network) is fastup.train.models.Network
+assert network.settings["trained"] == {"epochs": 3}
+expected = np.load(sys.argv[2])
+result = keras.ops.convert_to_numpy(network(expected["pictures"]))
+assert keras.backend.backend() == sys.argv[3]
+# Sums of up to 5184 products in another order: rounding goes with the largest values.
+np.testing.assert_allclose(result, expected["target"], atol=1e-5 * np.abs(expected["target"]).max(), rtol=0)
+network.compile(keras.optimizers.SGD(1e-5), "mean_squared_error")
+target = expected["target"] + 0.1
+before = float(network.train_on_batch(expected["pictures"], target))
+assert abs(before - 0.01) < 1e-5
+assert float(network.train_on_batch(expected["pictures"], target)) < before
+print("agrees")
+"""
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
+def test_other_processes_and_backends_agree(backend, tmp_path):
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} isn't installed")
+    # Between them these have every layer, and every scale that strides.
+    for model, scale, height in (("compact", NTSC, 8), ("srcnn", [[20, 9], [2, 1]], 18)):
+        network = _shake(_network(model, scale, trained={"epochs": 3}))
+        pictures = np.random.default_rng(7).random((2, height, 6, 3), np.float32)
+        network.save(tmp_path / "x.keras")
+        np.savez(tmp_path / "x.npz", pictures=pictures, target=_run(network, pictures))
+        done = subprocess.run(
+            [sys.executable, "-c", LOAD, tmp_path / "x.keras", tmp_path / "x.npz", backend],
+            env={**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": os.pathsep.join(sys.path)},
+            capture_output=True,
+            text=True,
+            timeout=100,
+        )
+        assert done.stdout.strip().endswith("agrees"), done.stderr
+
+
+def test_mixed_precision_keeps_the_picture_exact():
+    previous = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        network = _network("compact", border=[9, 2])
+        assert any(layer.compute_dtype == "bfloat16" for layer in network.layers if isinstance(layer, SubPixel))
+        pictures = np.random.default_rng(8).random((1, 24, 9, 3), np.float32)
+        result = _run(network, pictures)
+    finally:
+        keras.config.set_dtype_policy(previous)
+    assert result.dtype == np.float32
+    np.testing.assert_allclose(result, _run(_network("compact", border=[9, 2]), pictures), atol=1e-6)
+
+
+def test_records_are_complete():
+    for name, architecture in MODELS.items():
+        assert name == name.lower()
+        assert architecture.summary.endswith(".")
+        assert 0 < architecture.learning_rate < 1
+        assert architecture.batch >= 1
+        keras.losses.get(architecture.loss)
+    with pytest.raises(TypeError):
+        MODELS["compact"].size["depth"] = 3
+    with pytest.raises(AttributeError):
+        MODELS["compact"].batch = 3
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        ({"model": "unet"}, OptionError, "model is 'unet', expected one of srcnn, vdsr, espcn, compact"),
+        ({"model": None}, OptionError, "model is None"),
+        ({"depth": 0}, OptionError, "depth is 0, expected a whole number of at least 1"),
+        ({"features": 24.0}, OptionError, "features is 24.0"),
+        ({"features": True}, OptionError, "features is True"),
+        ({"scale": [[1, 2], [1, 1]]}, ValueError, "at least 1 on both axes"),
+        ({"scale": [2.25, 2]}, ValueError, "two exact fractions"),
+        ({"border": [8, 2]}, ValueError, "expected multiples of 9 and 2 target pixels"),
+        ({"border": [-9, 2]}, ValueError, "expected multiples of 9 and 2 target pixels"),
+        ({"border": [9]}, ValueError, "expected multiples of 9 and 2 target pixels"),
+        ({"note": {1, 2}}, TypeError, "JSON"),
+    ],
+    ids=str,
+)
+def test_bad_settings(change, error, words):
+    with pytest.raises(error, match=words.replace("[", r"\[")):
+        Network({"model": "compact", "scale": NTSC, **change})
