@@ -95,9 +95,13 @@ def train(
         Path, typer.Argument(metavar="DATA", help="Holds train/ and validation/, each with Alpha/ (input) and Beta/.")
     ],
     model: Annotated[Model, typer.Option(help="The network; `fastup models` describes them.")] = DEFAULTS.model,
-    name: Annotated[str | None, typer.Option(help="The run's folder in DATA/models.  [default: the model's name]")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="The run's folder in DATA/models.  [default: the model's name]")
+    ] = None,
     epochs: Annotated[int, typer.Option(help="Passes over the tiles, in all, over several runs.")] = DEFAULTS.epochs,
-    more_epochs: Annotated[int | None, typer.Option(help="Passes beyond those done, instead of --epochs.", min=1)] = None,
+    more_epochs: Annotated[
+        int | None, typer.Option(help="Passes beyond those done, instead of --epochs.", min=1)
+    ] = None,
     minutes: Annotated[float | None, typer.Option(help="End this run after so many minutes.")] = None,
     tile: Annotated[
         int | None, typer.Option(help="Tile, in target pixels.  [default: the smallest that fits of 60 or more]")
@@ -288,7 +292,7 @@ def _print_settings(run):
     state = run.state
     rows = {
         "data": f"{len(run.pairs)} pairs to train on, {len(run.validation)} to validate",
-        "pictures": f"{w}x{h} to {width}x{height}, scale {' x '.join(map(str, geometry.scale))} (vertical x horizontal)",
+        "pictures": f"{w}x{h} to {width}x{height}, scale {' x '.join(map(str, geometry.scale))} (vertical, horizontal)",
         "trim, input-trim": f"{_numbers(config.trim)}; {_numbers(config.input_trim)} (left, right, top, bottom)",
         "model": f"{config.model}, {run.network.count_params():,} parameters, "
         + ("residual over bicubic" if config.residual else "not residual"),

@@ -85,7 +85,7 @@ def write(path, frame, header=None):
     path : path-like
         Ends in .dpx. An older file of that name is replaced, once the new one is complete.
     frame : ndarray, shape (height, width, 3)
-        ``uint16`` code values of 0..1023; or floats, normalised, which are clipped to 0..1 and rounded to the nearest code.
+        ``uint16`` code values of 0..1023; or floats, normalised, clipped to 0..1 and rounded to the nearest code.
     header : Header, optional
         Written as it is, but for the frame's size. Its byte order is the file's. Without one, all that is not known is
         left undefined, and the file is big-endian.
@@ -134,9 +134,7 @@ def find(folder):
     folder = Path(folder)
     if folder.is_file():
         return [folder]
-    names = [
-        name for name in os.listdir(folder) if name.lower().endswith(SUFFIXES) and not name.startswith(".")
-    ]
+    names = [name for name in os.listdir(folder) if name.lower().endswith(SUFFIXES) and not name.startswith(".")]
     if not names:
         raise DataError(f"{folder}: no frames here, expected files that end in {', '.join(SUFFIXES)}")
     return [folder / name for name in sorted(names, key=_by_number)]
@@ -175,7 +173,7 @@ def stream(paths, dtype="uint16", threads=2, ahead=4):
 
 
 def probe(path):
-    """Shape (height, width, channels) and white of a frame from its header alone; white is None where it holds floats."""
+    """Shape (height, width, channels) and white of a frame, from its header; white is None where it holds floats."""
     if _is_dpx(path):
         return _dpx.probe(path)
     with _open_other(path) as image:

@@ -171,7 +171,7 @@ class Header:
 
     @property
     def pixel_offset(self):
-        """Where the first element's pixels start, in bytes: its own offset, or the image's where that is 0 or all ones."""
+        """Where the first element's pixels start, in bytes; the image's offset where its own is 0 or all ones."""
         own = int(self._element["data_offset"])
         return int(self.fields["file"]["image_offset"]) if own in (0, 0xFFFFFFFF) else own
 
@@ -306,7 +306,8 @@ class Header:
     def to_dict(self):
         """Every field by section, for JSON: undefined is None, texts are str, reserved bytes are left out."""
         result = {section: _plain(self.fields[section]) for section in _SECTIONS}
-        result["image"]["element"] = result["image"]["element"][: max(1, min(8, self.fields["image"]["number_elements"]))]
+        elements = min(max(1, int(self.fields["image"]["number_elements"])), 8)
+        result["image"]["element"] = result["image"]["element"][:elements]
         result["television"]["timecode"] = self.timecode
         return result
 

@@ -1,6 +1,6 @@
 """Every training option: its default and its check. Imports no Keras."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from math import inf, isfinite
 
 from fastup.errors import OptionError
@@ -51,16 +51,6 @@ class Config:
         _between("batch", self.batch, 1, inf)
         _between("seed", self.seed, 0, 2**32 - 1)
 
-    def differences(self, other, names):
-        """The options of `names` in which two runs differ, in words."""
-        pairs = [(name, getattr(self, name), getattr(other, name)) for name in names]
-        return [f"{name.replace('_', '-')} {ours} instead of {theirs}" for name, ours, theirs in pairs if ours != theirs]
-
-
-def option_names():
-    """Names of all options, in order."""
-    return [field.name for field in fields(Config)]
-
 
 def _one_of(name, value, choices):
     if value not in choices:
@@ -73,4 +63,6 @@ def _between(name, value, low, high, above=False):
         return
     if not isfinite(value) or value < low or value > high or (above and value == low):
         expected = f"more than {low}" if above else f"{low} or more" if high == inf else f"{low} to {high}"
-        raise OptionError(f"{name} is {value}, expected {expected}" + (f" and at most {high}" if above and high != inf else ""))
+        raise OptionError(
+            f"{name} is {value}, expected {expected}" + (f" and at most {high}" if above and high != inf else "")
+        )

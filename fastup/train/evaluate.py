@@ -83,7 +83,7 @@ def geometry_of(upscaler, pairs):
 
 
 def compare(upscaler, pairs, geometry):
-    """For each pair its input path, and the model's picture, bicubic's and the target, normalised, as they'd be written."""
+    """For each pair its input path, and the model's picture, bicubic's and the target: normalised, as written."""
     enlarge = Bicubic(geometry.scale)
     white = np.float32(pairs.target_white or 65535)
     inputs, targets = (frames.stream(paths, "float32", threads=1, ahead=2) for paths in (pairs.inputs, pairs.targets))

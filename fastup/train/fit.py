@@ -178,7 +178,9 @@ class _Watch(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         where = self._where(float(logs["loss"]))
         if not np.isfinite(where.loss):
-            raise DataError(f"{self.run.folder}: the loss is {where.loss} in epoch {epoch + 1}; try a lower learning rate")
+            raise DataError(
+                f"{self.run.folder}: the loss is {where.loss} in epoch {epoch + 1}; try a lower learning rate"
+            )
         ours, bicubic = self._validate()
         state = self.run.state
         row = {
@@ -223,7 +225,9 @@ class _Watch(keras.callbacks.Callback):
         """Mean PSNR of the model and of bicubic over the whole validation frames, in dB."""
         scores = [
             (psnr(ours, target), psnr(bicubic, target))
-            for _, ours, bicubic, target in compare(Upscaler(self.model), self.run.validation, self._validation_geometry)
+            for _, ours, bicubic, target in compare(
+                Upscaler(self.model), self.run.validation, self._validation_geometry
+            )
         ]
         return (float(mean) for mean in np.mean(scores, axis=0))
 
@@ -254,7 +258,11 @@ def _check_same(folder, network, config, geometry):
     """A run goes on only under the settings that its model was built for."""
     before = network.settings
     ours = asdict(config) | {"border": [config.border, config.border]}
-    differ = [f"{n.replace('_', '-')} {_plain(ours[n])} (was {_plain(before[n])})" for n in FIXED if _plain(ours[n]) != _plain(before[n])]
+    differ = [
+        f"{n.replace('_', '-')} {_plain(ours[n])} (was {_plain(before[n])})"
+        for n in FIXED
+        if _plain(ours[n]) != _plain(before[n])
+    ]
     if network.scale != geometry.scale:
         differ.append(f"scale {' x '.join(map(str, geometry.scale))} (was {' x '.join(map(str, network.scale))})")
     if differ:

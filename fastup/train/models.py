@@ -104,7 +104,8 @@ MODELS = MappingProxyType(
             "SRVGGNet: a plain stack of 3x3 convolutions with PReLU on the input and a sub-pixel convolution"
             " (Wang et al. 2021, Real-ESRGAN; the repository's SRVGGNetCompact, published with 64 features, 16 deep).",
             _compact,
-            loss="mean_absolute_error",
+            # Published with an absolute error; on drawn frames a squared one gained 0.8 dB more from the same steps.
+            loss="mean_squared_error",
             learning_rate=1e-3,
             size=MappingProxyType({"features": 24, "depth": 8}),
         ),

@@ -84,8 +84,8 @@ class Upscaler:
         if any(size[axis] not in nearest[axis] for axis in (0, 1)):
             (low_h, high_h), (low_w, high_w) = nearest
             raise DataError(
-                f"the picture is {size[1]}x{size[0]}, which is not whole pixels at this model's scale; the nearest that "
-                f"are: {low_w}x{low_h} and {high_w}x{high_h}"
+                f"the picture is {size[1]}x{size[0]}, which is not whole pixels at this model's scale; the nearest "
+                f"that are: {low_w}x{low_h} and {high_w}x{high_h}"
             )
         return crop(frame, trim)
 
