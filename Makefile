@@ -19,7 +19,7 @@ bench: .venv/installed
 lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/cython-lint fastup/_dpx.pyx
+	PATH="$(BIN):$$PATH" cython-lint fastup/_dpx.pyx
 	$(BIN)/clang-format --dry-run --Werror fastup/_dpx.h fastup/_file.h fastup/_loader.cpp
 
 dist: .venv/installed

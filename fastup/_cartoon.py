@@ -310,6 +310,7 @@ def _puff(rng, x, y, rx, ry, n, bulge=0.28):
 
 
 def clouds(rng, colour):
+    """The clouds of a sky."""
     cel = Cel()
     for x, y, r in rng.uniform((-9, 1, 0.5), (9, 4.2, 1.3), (6, 3)):
         cel.fill(dim(colour, 0.9), _puff(rng, x, y, 2.2 * r, 0.55 * r, 13))
@@ -342,6 +343,7 @@ def _tree(cel, rng, x, y, h, green, w=0.03):
 
 
 def meadow(rng, night):
+    """A scene in the country: layers behind and before the characters, each (depth, Cel)."""
     far, near, front, green = Cel(), Cel(), Cel(), _vary(rng, (0.42, 0.58, 0.30))
     for k in range(3):
         tone = tuple(np.multiply(green, 0.45 + 0.15 * k) + np.multiply(3 - k, (0.08, 0.087, 0.12)))
@@ -408,6 +410,7 @@ def _house(cel, rng, x, y, width, height, night, w=0.028):
 
 
 def street(rng, night):
+    """A scene in town, as `meadow` gives it."""
     far, near, front, x = Cel(), Cel(), Cel(), -12.0
     while x < 12:
         width, height = rng.uniform(0.8, 1.8), rng.uniform(2.5, 6)
@@ -444,6 +447,7 @@ def street(rng, night):
 
 
 def room(rng, night):
+    """A scene indoors, as `meadow` gives it."""
     wall, wood, back, front = _vary(rng, (0.72, 0.68, 0.58), 0.12), _vary(rng, (0.50, 0.36, 0.26)), Cel(), Cel()
     back.fill(wall, box(-12, -3.2, 24, 11))
     back.fill(tuple(np.multiply(wall, 0.95)), *(box(x, -3.2, 0.28, 11) for x in np.arange(-12, 12, 0.7)))

@@ -10,12 +10,12 @@
 #include <stdint.h>
 #include <string.h>
 
-/* Wide instructions picked at run time, where the compiler and the C library can do it (GNU ifunc); "arch=haswell" would
- * not do, it asks for that very processor. Elsewhere the plain loops stand: arm64 vectorises them as they are.
+/* Wide instructions picked at run time, where the compiler and the C library can do it (GNU ifunc); "arch=haswell"
+ * would not do, it asks for that very processor. Elsewhere the plain loops stand: arm64 vectorises them as they are.
  * Sanitizers start after ifuncs are resolved, so they go without. */
 #if defined(__x86_64__) && defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__clang__) && __GNUC__ >= 12
 #define DPX_WIDE __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#elif defined(__x86_64__) && defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && \
+#elif defined(__x86_64__) && defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) &&                                   \
     (defined(__clang__) ? __clang_major__ >= 14 : __GNUC__ >= 8)
 #define DPX_WIDE __attribute__((target_clones("avx2", "default")))
 #else
@@ -105,7 +105,7 @@ static inline dpx_status dpx_fail_short(dpx_problem *why, const char *field, uin
 /* head: the first head_bytes of the file, DPX_MIN_HEADER of them at least unless the file is shorter.
  * All sizes are held against file_bytes in 64 bits, so that nobody allocates for a file that lies. */
 static inline dpx_status dpx_parse(const uint8_t *head, size_t head_bytes, uint64_t file_bytes, dpx_layout *out,
-                             dpx_problem *why) {
+                                   dpx_problem *why) {
     const uint32_t undefined = 0xffffffffu;
     uint32_t value, image_offset;
     uint64_t needed, padding;
@@ -147,7 +147,8 @@ static inline dpx_status dpx_parse(const uint8_t *head, size_t head_bytes, uint6
     out->channels = 3;
     value = head[803];
     if (value != 10)
-        return dpx_fail(why, DPX_UNSUPPORTED, "bit depth (byte 803)", value, "10, which is all that fastup reads so far");
+        return dpx_fail(why, DPX_UNSUPPORTED, "bit depth (byte 803)", value,
+                        "10, which is all that fastup reads so far");
     out->bits = 10;
     value = dpx_u16(head + 804, swap);
     if (value != 1)
@@ -185,8 +186,8 @@ static inline dpx_status dpx_parse(const uint8_t *head, size_t head_bytes, uint6
 
 /* ---- 10 bits, method A: a pixel is a 32-bit word, red << 22 | green << 12 | blue << 2 ---- */
 
-DPX_WIDE static inline void dpx_unpack10a_u16(const uint8_t *DPX_RESTRICT src, uint16_t *DPX_RESTRICT dst, size_t pixels,
-                                        int swap) {
+DPX_WIDE static inline void dpx_unpack10a_u16(const uint8_t *DPX_RESTRICT src, uint16_t *DPX_RESTRICT dst,
+                                              size_t pixels, int swap) {
     size_t i;
     if (swap)
         for (i = 0; i < pixels; i++) {
@@ -209,7 +210,7 @@ DPX_WIDE static inline void dpx_unpack10a_u16(const uint8_t *DPX_RESTRICT src, u
 
 /* Divided, not multiplied by a reciprocal: the result is the float nearest to code / 1023. */
 DPX_WIDE static inline void dpx_unpack10a_f32(const uint8_t *DPX_RESTRICT src, float *DPX_RESTRICT dst, size_t pixels,
-                                        int swap) {
+                                              int swap) {
     size_t i;
     if (swap)
         for (i = 0; i < pixels; i++) {
@@ -231,8 +232,8 @@ DPX_WIDE static inline void dpx_unpack10a_f32(const uint8_t *DPX_RESTRICT src, f
 }
 
 /* Returns the bits of all codes or-ed together: above 1023 means that one of them does not fit. */
-DPX_WIDE static inline uint32_t dpx_pack10a_u16(const uint16_t *DPX_RESTRICT src, uint8_t *DPX_RESTRICT dst, size_t pixels,
-                                          int swap) {
+DPX_WIDE static inline uint32_t dpx_pack10a_u16(const uint16_t *DPX_RESTRICT src, uint8_t *DPX_RESTRICT dst,
+                                                size_t pixels, int swap) {
     uint32_t seen = 0;
     size_t i;
     for (i = 0; i < pixels; i++) {
@@ -255,7 +256,7 @@ static inline uint32_t dpx_code10(float x) {
 
 /* Returns how many values are not numbers. */
 DPX_WIDE static inline uint32_t dpx_pack10a_f32(const float *DPX_RESTRICT src, uint8_t *DPX_RESTRICT dst, size_t pixels,
-                                          int swap) {
+                                                int swap) {
     uint32_t nan = 0;
     size_t i;
     for (i = 0; i < pixels; i++) {

@@ -12,6 +12,7 @@ from cpython.buffer cimport PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyO
 from libc.stdint cimport int64_t, uint8_t, UINT64_MAX, uint32_t, uint64_t
 
 from fastup.errors import DpxError
+from fastup.header import not_dpx
 
 
 cdef extern from "_dpx.h" nogil:
@@ -51,9 +52,6 @@ cdef extern from "_file.h" nogil:
 
 OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
-# What other files begin with, for those that carry the wrong name.
-_OTHERS = {0x89504E47: "a PNG", 0x49492A00: "a TIFF", 0x4D4D002A: "a TIFF", 0x762F3101: "an EXR", 0x802A5FD7: "a Cineon"}
-
 
 def error(path, int status, field, expected, found, needed):
     """The exception for a dpx_problem: OSError for the system's errors, ValueError for the caller's, else DpxError."""
@@ -67,8 +65,7 @@ def error(path, int status, field, expected, found, needed):
     if status == DPX_SHORT:
         return DpxError(f"{path}: {field} is cut short: the file has {found} bytes, expected {needed} or more")
     if status == DPX_NOT_DPX:
-        name = "JPEG's" if found >> 8 == 0xFFD8FF else f"{_OTHERS[found]}'s" if found in _OTHERS else f"{found:#010x}"
-        return DpxError(f"{path}: not a DPX: {field} is {name}, expected {expected}")
+        return not_dpx(path, found.to_bytes(4, "big"))
     return DpxError(f"{path}: {field} is {found}, expected {expected}")
 
 
@@ -124,14 +121,16 @@ def read(path, dtype="uint16", window=None, out=None):
         height, width = layout.height, layout.width
         if window is not None:
             y, x, height, width = window
-            if y < 0 or x < 0 or height < 1 or width < 1 or y + height > layout.height or x + width > layout.width:
+            # Compared so that nothing can overflow.
+            if not (0 <= y < layout.height and 1 <= height <= layout.height - y
+                    and 0 <= x < layout.width and 1 <= width <= layout.width - x):
                 raise ValueError(
                     f"{os.fspath(path)}: window (y, x, height, width) is {tuple(window)}, expected one inside the "
                     f"picture of {layout.height} rows by {layout.width} columns")
         shape = (height, width, layout.channels)
         if out is None:
             out = np.empty(shape, dtype)
-        elif not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != dtype or out.dtype.byteorder == ">":
+        elif not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != dtype:
             raise ValueError(f"out is {_describe(out)}, expected {shape} of {dtype}")
         elif out.strides[1:] != (shape[2] * dtype.itemsize, dtype.itemsize):
             raise ValueError("out has gaps within its rows, expected rows of contiguous pixels")
@@ -162,8 +161,9 @@ def write(path, int fd, const uint8_t[::1] header, frame):
     if dpx_parse(&header[0], min(header.shape[0], <Py_ssize_t>DPX_FULL_HEADER), UINT64_MAX, &layout, &why) != DPX_OK:
         _raise(path, &why)
     if layout.offset != <uint64_t>header.shape[0] or frame.shape != (layout.height, layout.width, layout.channels):
-        raise ValueError(f"{os.fspath(path)}: the header gives {layout.height} rows by {layout.width} columns from byte "
-                         f"{layout.offset}, but the frame is {frame.shape} and follows {header.shape[0]} bytes")
+        raise ValueError(
+            f"{os.fspath(path)}: the header gives {layout.height} rows by {layout.width} columns from byte "
+            f"{layout.offset}, but the frame is {frame.shape} and follows {header.shape[0]} bytes")
     PyObject_GetBuffer(frame, &view, PyBUF_STRIDES)
     try:
         with nogil:

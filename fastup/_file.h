@@ -19,9 +19,7 @@
 
 enum { FILE_PIECE_PIXELS = 16384 }; /* 64 KiB of words: within every thread's stack and every second-level cache */
 
-static inline dpx_status dpx_fail_io(dpx_problem *why) {
-    return dpx_fail(why, DPX_IO, "file", (uint64_t)errno, NULL);
-}
+static inline dpx_status dpx_fail_io(dpx_problem *why) { return dpx_fail(why, DPX_IO, "file", (uint64_t)errno, NULL); }
 
 /* How many bytes were read, fewer only at the end of the file; -1 and errno on failure. */
 static inline int64_t file_read_at(int fd, void *buffer, size_t bytes, uint64_t offset) {
@@ -62,8 +60,8 @@ static inline int file_write(int fd, const void *buffer, size_t bytes) {
     return 0;
 }
 
-/* Reads a window of the picture, which must lie inside it, into dst: float32 normalised when as_float, else uint16. Rows
- * of dst are dst_row_bytes apart. */
+/* Reads a window of the picture, which must lie inside it, into dst: float32 normalised when as_float, else uint16.
+ * Rows of dst are dst_row_bytes apart. */
 static inline dpx_status dpx_read_window(int fd, const dpx_layout *layout, uint64_t y, uint64_t x, uint64_t height,
                                          uint64_t width, int as_float, void *dst, int64_t dst_row_bytes,
                                          dpx_problem *why) {
@@ -84,8 +82,7 @@ static inline dpx_status dpx_read_window(int fd, const dpx_layout *layout, uint6
             const int64_t got = file_read_at(fd, piece, pixels * 4, start + done * 4);
             if (got < 0) return dpx_fail_io(why);
             if ((uint64_t)got < pixels * 4)
-                return dpx_fail_short(why, "image data", start + done * 4 + (uint64_t)got,
-                                      start + (done + pixels) * 4);
+                return dpx_fail_short(why, "image data", start + done * 4 + (uint64_t)got, start + (done + pixels) * 4);
             if (as_float)
                 dpx_unpack10a_f32(piece, (float *)(void *)(to + done * pixel_bytes), pixels, layout->swap);
             else

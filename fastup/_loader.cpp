@@ -83,7 +83,8 @@ void read_frame(const std::filesystem::path &path, bool as_float, Frame &frame) 
     if (dpx_parse(head, static_cast<std::size_t>(got), static_cast<std::uint64_t>(size), &frame.layout, &why)) return;
     const dpx_layout &l = frame.layout;
     const std::size_t row = std::size_t{3} * l.width * (as_float ? sizeof(float) : sizeof(std::uint16_t));
-    frame.pixels.reset(new (std::nothrow) std::uint8_t[row * l.height]); // not cleared: every byte is about to be written
+    frame.pixels.reset(new (std::nothrow)
+                           std::uint8_t[row * l.height]); // not cleared: every byte is about to be written
     if (!frame.pixels) {
         dpx_fail(&why, DPX_IO, "memory", ENOMEM, nullptr);
         return;
@@ -97,8 +98,7 @@ public:
     FrameStream(std::vector<std::filesystem::path> paths, bool as_float, unsigned threads, std::size_t ahead)
         : paths_(std::move(paths)), as_float_(as_float), ring_(ahead) {
         if (threads == 0 || ahead == 0) throw std::invalid_argument("threads and ahead are 1 or more");
-        for (unsigned i = 0; i < threads && i < ahead && i < paths_.size(); i++)
-            pool_.emplace_back([this] { work(); });
+        for (unsigned i = 0; i < threads && i < ahead && i < paths_.size(); i++) pool_.emplace_back([this] { work(); });
     }
     ~FrameStream() { close(); }
 
@@ -110,7 +110,8 @@ public:
             // In slices, so that Ctrl-C is heard.
             py::gil_scoped_release release;
             std::unique_lock<std::mutex> lock(mutex_);
-            arrived_.wait_for(lock, std::chrono::milliseconds(100), [this] { return closed_ || slot(consumed_).ready; });
+            arrived_.wait_for(lock, std::chrono::milliseconds(100),
+                              [this] { return closed_ || slot(consumed_).ready; });
         }
         room_.notify_one();
 
@@ -122,7 +123,8 @@ public:
         std::uint8_t *pixels = frame.pixels.release();
         py::capsule owner(pixels, [](void *p) { delete[] static_cast<std::uint8_t *>(p); });
         const std::vector<py::ssize_t> shape{l.height, l.width, 3};
-        if (as_float_) return py::make_tuple(py::array_t<float>(shape, reinterpret_cast<float *>(pixels), owner), py::none());
+        if (as_float_)
+            return py::make_tuple(py::array_t<float>(shape, reinterpret_cast<float *>(pixels), owner), py::none());
         return py::make_tuple(py::array_t<std::uint16_t>(shape, reinterpret_cast<std::uint16_t *>(pixels), owner),
                               py::none());
     }

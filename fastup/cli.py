@@ -22,7 +22,6 @@ from fastup.train.config import ARCHITECTURES, Config
 app = typer.Typer(
     name="fastup",
     help="Restore old animation: train a small network on pairs of SD and HD frames, and run films through it.",
-    no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -63,10 +62,15 @@ def main():
 
 
 @app.callback(invoke_without_command=True)
-def _fastup(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False):
+def _fastup(
+    context: typer.Context, version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False
+):
     if version:
         print(f"fastup {__version__}")
         raise typer.Exit
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+        raise typer.Exit(2)
 
 
 @app.command()

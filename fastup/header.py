@@ -30,6 +30,12 @@ ORIENTATIONS = {
     6: "bottom to top, left to right", 7: "bottom to top, right to left",
 }  # fmt: skip
 
+# What other files start with, for those that carry the wrong name.
+_OTHERS = {
+    b"\x89PNG": "a PNG", b"\xff\xd8\xff": "a JPEG", b"II*\0": "a TIFF", b"MM\0*": "a TIFF", b"v/1\x01": "an EXR",
+    b"\x80*_\xd7": "a Cineon", b"BM": "a BMP",
+}  # fmt: skip
+
 _ELEMENT = [
     ("data_sign", "u4"), ("low_code", "u4"), ("low_quantity", "f4"), ("high_code", "u4"), ("high_quantity", "f4"),
     ("descriptor", "u1"), ("transfer", "u1"), ("colorimetric", "u1"), ("bits", "u1"), ("packing", "u2"),
@@ -94,7 +100,7 @@ class Header:
     def __init__(self, raw, name="header"):
         raw = bytes(raw)
         if raw[:4] not in (b"SDPX", b"XPDS"):
-            raise DpxError(f"{name}: not a DPX: magic number (byte 0) is {raw[:4]!r}, expected b'SDPX' or b'XPDS'")
+            raise not_dpx(name, raw[:4])
         if len(raw) < MIN_BYTES:
             raise DpxError(f"{name}: header is cut short: {len(raw)} bytes, expected {MIN_BYTES} or more")
         self.raw = raw
@@ -321,6 +327,12 @@ class Header:
         order = "big" if self.big_endian else "little"
         kind = DESCRIPTORS.get(int(self._element["descriptor"]), "unknown descriptor")
         return f"<Header {self.width}x{self.height}, {self.bits}-bit {kind}, {order}-endian, timecode {self.timecode}>"
+
+
+def not_dpx(name, magic):
+    """The error for a file that starts with other bytes than a DPX; says whose they are where that is known."""
+    whose = next((f"{kind}'s" for start, kind in _OTHERS.items() if magic.startswith(start)), repr(magic))
+    return DpxError(f"{name}: not a DPX: the magic number (byte 0) is {whose}, expected SDPX or XPDS")
 
 
 def _defined(value):

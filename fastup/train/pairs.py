@@ -43,6 +43,8 @@ def find_pairs(folder):
         If a frame cannot be read.
     """
     folder = Path(folder)
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder, expected one with Alpha (input frames) and Beta (target frames)")
     sides = []
     for side in ("Alpha", "Beta"):
         if not (folder / side).is_dir():
@@ -137,9 +139,13 @@ class Geometry:
         Half a tile is a whole number of cells, so that jittered tiles are too.
         """
         unit = 2 * lcm(*self.cell_target)
+        if tile is not None and tile > min(self.target_picture):
+            raise OptionError(f"tile is {tile}, but the target picture is {_size(self.target_picture)}")
         tile = self._fitting("tile", tile, unit, SMALLEST_DEFAULT_TILE)
         if tile > min(self.target_picture):
-            raise OptionError(f"tile is {tile}, but the target picture is {_size(self.target_picture)}")
+            raise DataError(
+                f"the target picture is {_size(self.target_picture)}, smaller than the smallest tile, {tile} pixels"
+            )
         return tile
 
     def border(self, border=None):

@@ -1,0 +1,237 @@
+"""The command line, in this process: what it prints, and how it ends."""
+
+import json
+import re
+import sys
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+import fastup
+from fastup import cli
+from fastup.header import Header
+
+
+@pytest.fixture
+def run(monkeypatch, capfd):
+    """Run a command; returns its exit code and what it printed to stdout and stderr."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["fastup", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        printed = capfd.readouterr()
+        return end.value.code, printed.out, printed.err
+
+    # The consoles were made with the streams of the import; these are of the test.
+    monkeypatch.setattr(cli, "out", cli.Console(width=160, highlight=False, soft_wrap=True))
+    monkeypatch.setattr(cli, "err", cli.Console(stderr=True, highlight=False))
+    return call
+
+
+@pytest.fixture
+def frame(tmp_path):
+    path = tmp_path / "f0001.dpx"
+    header = Header.new(
+        720, 480, big_endian=False, pixel_aspect=Fraction(8, 9), timecode="01:02:03:04",
+        frame_rate=24000 / 1001, frame_position=86,
+    )  # fmt: skip
+    fastup.write(path, np.full((480, 720, 3), 512, np.uint16), header)
+    return path
+
+
+def fails(result, code, *words):
+    """One line on stderr, nothing on stdout, that exit code."""
+    found, out, err = result
+    assert found == code, err
+    assert out == ""
+    assert len(err.splitlines()) == 1, err
+    assert err.startswith("fastup: ")
+    assert "Traceback" not in err
+    for word in words:
+        assert str(word) in err, err
+
+
+def test_help_names_every_command(run):
+    code, out, _ = run("--help")
+    assert code == 0
+    for command in ("demo", "train", "evaluate", "upscale", "info", "models"):
+        assert re.search(rf"^  {command} ", out, re.MULTILINE)
+
+
+def test_no_arguments_is_help_and_a_usage_error(run):
+    code, out, err = run()
+    assert code == 2
+    assert "Commands:" in out.splitlines()
+    assert err == ""
+
+
+def test_version(run):
+    assert run("--version") == (0, f"fastup {fastup.__version__}\n", "")
+
+
+def test_info_reads_like_a_sentence(run, frame):
+    code, out, err = run("info", frame)
+    assert (code, err) == (0, "")
+    words = " ".join(out.split())
+    for part in ("720x480, 10-bit RGB, method A, from byte 2048", "little-endian", "timecode 01:02:03:04", "8:9",
+                 "1.333:1", "23.976 frames/s", "frame position 86"):  # fmt: skip
+        assert part in words
+    assert "undefined" not in words
+    assert "transfer" not in words  # undefined, so not shown
+
+
+def test_info_of_several_files_and_json(run, frame, tmp_path):
+    other = tmp_path / "g.dpx"
+    fastup.write(other, np.zeros((2, 3, 3), np.uint16))
+    code, out, _ = run("info", "--json", frame, other)
+    first, second = json.loads(out)
+    assert code == 0
+    assert (first["path"], second["path"]) == (str(frame), str(other))
+    assert first["television"]["timecode"] == "01:02:03:04"
+    assert first["source"]["pixel_aspect"] == [8, 9]
+    assert second["film"]["frame_position"] is None
+    assert second["image"]["width"] == 3
+    assert len(second["image"]["element"]) == 1
+    code, out, _ = run("info", frame, other)
+    assert out.index(frame.name) < out.index(other.name)
+
+
+def test_info_of_what_is_no_dpx(run, tmp_path):
+    fails(run("info", tmp_path / "none.dpx"), 1, "none.dpx", "No such file")
+    picture = tmp_path / "p.dpx"
+    picture.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(3000))
+    fails(run("info", picture), 1, picture, "not a DPX", "a PNG's")
+    picture.write_bytes(b"SDPX" + bytes(100))
+    fails(run("info", picture), 1, picture, "cut short", "104 bytes")
+    fails(run("info", tmp_path), 1, tmp_path)
+
+
+def test_one_bad_file_prints_none(run, frame, tmp_path):
+    fails(run("info", frame, tmp_path / "none.dpx"), 1, "none.dpx")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--quality", "0"], ["quality is 0", "more than 0 and at most 1"]),
+        (["--quality", "1.5"], ["quality is 1.5"]),
+        (["--quality", "nan"], ["quality is nan"]),
+        (["--quality", "much"], ["--quality", "number"]),
+        (["--model", "edsr"], ["--model", "edsr", "compact"]),
+        (["--trim", "1,2,3"], ["trim is '1,2,3'", "left,right,top,bottom"]),
+        (["--trim=-1,0,0,0"], ["trim", "0 or more"]),
+        (["--input-trim", "a,b,c,d"], ["input-trim is 'a,b,c,d'"]),
+        (["--black-level", "dark"], ["black-level is 'dark'", "edge"]),
+        (["--black-level=-3"], ["black-level"]),
+        (["--skip", "4"], ["skip is 4", "0 to 3"]),
+        (["--tile", "0"], ["tile is 0", "1 or more"]),
+        (["--epochs", "0"], ["epochs is 0"]),
+        (["--more-epochs", "0"], ["--more-epochs"]),
+        (["--minutes", "0"], ["minutes is 0", "more than 0"]),
+        (["--learning-rate", "0"], ["learning-rate is 0"]),
+        (["--batch", "0"], ["batch is 0"]),
+        (["--seed=-1"], ["seed is -1"]),
+        (["--no-such-option"], ["no-such-option"]),
+    ],
+)
+def test_usage_errors_end_with_2_and_one_line(run, tmp_path, arguments, words):
+    fails(run("train", tmp_path, *arguments), 2, *words)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("arguments", [["train"], ["upscale", "m.keras"], ["evaluate"], ["sharpen"], ["info"]])
+def test_missing_arguments_end_with_2(run, arguments):
+    fails(run(*arguments), 2)
+
+
+def test_unexpected_errors_are_not_swallowed(run, monkeypatch, frame):
+    monkeypatch.setattr(Header, "summary", lambda *_: 1 / 0)
+    monkeypatch.setattr(sys, "argv", ["fastup", "info", str(frame)])
+    with pytest.raises(ZeroDivisionError):
+        cli.main()
+
+
+def test_a_missing_extra_is_named(run, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "keras", None)
+    monkeypatch.delitem(sys.modules, "fastup.train.models", raising=False)
+    fails(run("models"), 1, "keras is not installed", "pip install 'fastup[train]'")
+
+
+def test_models_lists_every_architecture(run):
+    code, out, _ = run("models", "--json")
+    rows = json.loads(out)
+    assert code == 0
+    assert [row["model"] for row in rows] == ["srcnn", "vdsr", "espcn", "compact"]
+    assert all(row["parameters"] > 10_000 for row in rows)
+    code, out, _ = run("models")
+    assert code == 0
+    assert all(f"{row['parameters']:,}" in out for row in rows)
+
+
+def test_the_whole_road(run, tmp_path, monkeypatch):
+    """demo, then train on, evaluate and upscale what it left, at a small size."""
+    from fastup import demo
+
+    full = demo.write_data
+    monkeypatch.setattr(
+        demo,
+        "write_data",
+        lambda folder, progress: full(
+            folder, size=(270, 360), sd_size=(120, 180), train=2, validation=1, evaluation=2, progress=progress
+        ),
+    )
+    folder = tmp_path / "demo"
+    code, out, err = run("demo", folder, "--minutes", "0.1")
+    assert code == 0, err
+    assert err == ""
+    assert re.fullmatch(r"gain over bicubic on unseen frames: [+-]\d+\.\d\d dB", out.splitlines()[-1])
+    assert str(folder / "comparison.png") in out
+    assert (folder / "comparison.png").read_bytes()[:4] == b"\x89PNG"
+    best = folder / "models" / "compact" / "best.keras"
+    originals = fastup.find(folder / "evaluation" / "Alpha")
+    assert [p.name for p in fastup.find(folder / "upscaled")] == [p.name for p in originals]
+    assert fastup.read(folder / "upscaled" / originals[0].name).shape == (270, 360, 3)
+
+    done = json.loads((folder / "models" / "compact" / "state.json").read_text())["epoch"]
+    fails(run("train", folder, "--epochs", "1"), 2, f"{done} epochs are done", "--more-epochs")
+    code, out, err = run("train", folder, "--more-epochs", "1", "--skip", "3", "--learning-rate", "1e-4")
+    assert (code, err) == (0, "")
+    for word in ("settings", "learning-rate", "0.0001", "9/4 x 2", f"epoch {done + 1} ", f"{done} done", "tiles/s"):
+        assert word in out
+
+    code, out, err = run("evaluate", best, folder, "--json")
+    scores = json.loads(out)
+    assert (code, err) == (0, "")
+    assert [score["frame"] for score in scores] == [*(p.stem for p in originals), "mean"]
+    code, table, _ = run("evaluate", best, folder)
+    assert code == 0
+    for score in scores:
+        assert f"{score['psnr']:.2f}" in table
+        assert f"{score['psnr_bicubic']:.2f}" in table
+        assert f"{score['ssim_y']:.4f}" in table
+
+    code, out, _ = run("upscale", best, folder / "evaluation" / "Alpha", tmp_path / "out")
+    assert (code, out.split()[:2]) == (0, ["2", "frames"])
+    code, out, _ = run("upscale", best, folder / "evaluation" / "Alpha", tmp_path / "out")
+    assert (code, out.split()[0]) == (0, "0")
+    assert "2 were there already" in out
+
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    fails(run("upscale", best, empty, tmp_path / "nothing"), 1, empty, "no frames")
+    assert not (tmp_path / "nothing").exists()
+    fails(run("upscale", best, folder / "evaluation" / "Alpha", best), 1, best)
+    broken = tmp_path / "broken.keras"
+    broken.write_text("hello")
+    fails(run("evaluate", broken, folder), 1, broken, "not a model")
+    fails(run("upscale", tmp_path / "none.keras", folder, tmp_path / "out"), 1, "none.keras", "No such file")
+
+
+def test_training_on_nothing(run, tmp_path):
+    fails(run("train", tmp_path / "nowhere"), 1, "nowhere")
+    (tmp_path / "train" / "Alpha").mkdir(parents=True)
+    fails(run("train", tmp_path), 1, "Alpha", "no frames")
+    (tmp_path / "train" / "Alpha").rmdir()
+    fails(run("train", tmp_path), 1, tmp_path / "train", "no folder Alpha")

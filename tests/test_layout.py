@@ -1,0 +1,126 @@
+"""The floors of the package: imports go down only, and starting up loads nothing that it doesn't need."""
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fastup
+
+PACKAGE = Path(fastup.__file__).parent
+
+# From the ground up: a module imports from floors below its own, and the modules of its own floor that stand before it.
+FLOORS = [
+    ["errors"],
+    ["header", "_dpx", "_loader", "_tiles"],
+    ["frames"],
+    ["footage", "footage.degrade"],
+    ["_cartoon", "demo"],
+    ["train", "train.config", "train.pairs", "train.batches", "train.layers", "train.models", "train.metrics",
+     "train.upscale", "train.evaluate", "train.fit"],
+    ["cli"],
+]  # fmt: skip
+ORDER = {module: (floor, place) for floor, modules in enumerate(FLOORS) for place, module in enumerate(modules)}
+SOURCES = {
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in PACKAGE.rglob("*.py")
+    if path != PACKAGE / "__init__.py"
+}
+
+
+def imports(path):
+    """Modules of fastup that a source file imports, anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        found |= {name.removeprefix("fastup.") for name in names if name.startswith("fastup.")}
+    return found & ORDER.keys()
+
+
+def test_every_module_has_a_floor():
+    assert SOURCES.keys() == ORDER.keys() - {"_dpx", "_loader"}
+
+
+@pytest.mark.parametrize("module", sorted(SOURCES))
+def test_imports_go_down(module):
+    below = {other for other in ORDER if ORDER[other] < ORDER[module]}
+    if module == "train":  # the folder's face, which finds its one name when it is asked for
+        below.add("train.upscale")
+    assert imports(SOURCES[module]) - {module.split(".")[0]} <= below
+
+
+def test_the_demo_and_training_know_nothing_of_each_other():
+    for module, path in SOURCES.items():
+        if module.startswith("train"):
+            assert not imports(path) & {"demo", "_cartoon"}
+    assert not any(name.startswith("train") for name in imports(SOURCES["demo"]))
+
+
+def test_only_training_imports_keras_and_nothing_imports_tensorflow():
+    for module, path in SOURCES.items():
+        roots = set()
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                roots |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                roots.add(node.module.split(".")[0])
+        assert not roots & {"tensorflow", "jax", "torch"}, module
+        assert "keras" not in roots or module.startswith("train"), module
+
+
+def test_naive_twins_are_independent():
+    tree = ast.parse((Path(__file__).parent / "naive.py").read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            assert not any(alias.name.startswith("fastup") for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.module.startswith("fastup")
+
+
+def loaded(code, *arguments):
+    """Top-level modules in a fresh process after running code."""
+    code += "\nimport json, sys; print(json.dumps(sorted(m.split('.')[0] for m in sys.modules)), file=sys.__stdout__)"
+    run = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
+    return set(json.loads(run.stdout.splitlines()[-1]))
+
+
+HEAVY = {"numba", "llvmlite", "OpenImageIO", "keras", "tensorflow", "matplotlib", "skimage", "scipy", "typer", "rich"}
+
+
+def test_importing_fastup_loads_nothing_heavy():
+    assert not loaded("import fastup") & HEAVY
+    assert "numpy" in loaded("import fastup")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["info", "FILE"], ["info", "--json", "FILE"]])
+def test_help_and_info_load_neither_keras_nor_numba(arguments, tmp_path):
+    path = tmp_path / "f.dpx"
+    fastup.write(path, np.zeros((4, 5, 3), np.uint16))
+    arguments = [str(path) if a == "FILE" else a for a in arguments]
+    code = """
+import io, sys
+sys.stdout = io.StringIO()
+from fastup.cli import main
+try:
+    main()
+except SystemExit as end:
+    assert not end.code, end.code
+"""
+    assert not loaded(code, *arguments) & {"numba", "llvmlite", "keras", "tensorflow", "OpenImageIO", "matplotlib"}
+
+
+def test_public_names_resolve():
+    for name in fastup.__all__:
+        assert getattr(fastup, name).__doc__
+    assert set(fastup.__all__) <= set(dir(fastup))
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = fastup.no_such_name
