@@ -137,7 +137,7 @@ static inline dpx_status dpx_parse(const uint8_t *head, size_t head_bytes, uint6
         return dpx_fail(why, DPX_INVALID, "lines per image (byte 776)", out->height, "a height");
 
     value = dpx_u32(head + 780, swap);
-    if (value == 1)
+    if (value != 0 && value != undefined)
         return dpx_fail(why, DPX_UNSUPPORTED, "data sign (byte 780)", value,
                         "0 (unsigned), which is all that fastup reads so far");
     value = head[800];
@@ -155,7 +155,7 @@ static inline dpx_status dpx_parse(const uint8_t *head, size_t head_bytes, uint6
         return dpx_fail(why, DPX_UNSUPPORTED, "packing (byte 804)", value,
                         "1 (filled, method A), which is all that fastup reads so far");
     value = dpx_u16(head + 806, swap);
-    if (value == 1)
+    if (value != 0 && value != 0xffffu)
         return dpx_fail(why, DPX_UNSUPPORTED, "encoding (byte 806)", value, "0 (none): fastup reads no run lengths");
 
     /* An element's own offset counts, except 0 and all ones, which stand for the image's. */

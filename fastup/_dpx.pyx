@@ -4,6 +4,7 @@
 Shapes and types are checked here; then _dpx.h runs without the GIL.
 """
 
+import operator
 import os
 
 import numpy as np
@@ -50,7 +51,8 @@ cdef extern from "_file.h" nogil:
                               const void *src, int swap, dpx_problem *why)
 
 
-OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+# Not blocking: a pipe is an error, and not waited for.
+OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
 def error(path, int status, field, expected, found, needed):
@@ -120,7 +122,7 @@ def read(path, dtype="uint16", window=None, out=None):
     try:
         height, width = layout.height, layout.width
         if window is not None:
-            y, x, height, width = window
+            y, x, height, width = map(operator.index, window)  # Cython would cut 1.5 down to 1
             # Compared so that nothing can overflow.
             if not (0 <= y < layout.height and 1 <= height <= layout.height - y
                     and 0 <= x < layout.width and 1 <= width <= layout.width - x):
@@ -132,8 +134,8 @@ def read(path, dtype="uint16", window=None, out=None):
             out = np.empty(shape, dtype)
         elif not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != dtype:
             raise ValueError(f"out is {_describe(out)}, expected {shape} of {dtype}")
-        elif out.strides[1:] != (shape[2] * dtype.itemsize, dtype.itemsize):
-            raise ValueError("out has gaps within its rows, expected rows of contiguous pixels")
+        elif not out.flags.aligned or out.strides[1:] != (shape[2] * dtype.itemsize, dtype.itemsize):
+            raise ValueError("out has gaps within its rows or odd addresses, expected rows of contiguous, aligned pixels")
         PyObject_GetBuffer(out, &view, PyBUF_STRIDES | PyBUF_WRITABLE)
         try:
             with nogil:

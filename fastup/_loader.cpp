@@ -8,6 +8,7 @@
 #include <pybind11/stl.h>
 #include <pybind11/stl/filesystem.h>
 
+#include <algorithm>
 #include <chrono>
 #include <condition_variable>
 #include <filesystem>
@@ -33,7 +34,7 @@ public:
 #if defined(_WIN32)
         fd_ = _wopen(path.c_str(), _O_RDONLY | _O_BINARY);
 #else
-        fd_ = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+        fd_ = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK); // a pipe is an error, and not waited for
 #endif
     }
     ~File() {
@@ -96,9 +97,13 @@ void read_frame(const std::filesystem::path &path, bool as_float, Frame &frame) 
 class FrameStream {
 public:
     FrameStream(std::vector<std::filesystem::path> paths, bool as_float, unsigned threads, std::size_t ahead)
-        : paths_(std::move(paths)), as_float_(as_float), ring_(ahead) {
+        : paths_(std::move(paths)), as_float_(as_float), ring_(std::min(ahead, paths_.size())) {
         if (threads == 0 || ahead == 0) throw std::invalid_argument("threads and ahead are 1 or more");
-        for (unsigned i = 0; i < threads && i < ahead && i < paths_.size(); i++) pool_.emplace_back([this] { work(); });
+        try {
+            for (unsigned i = 0; i < threads && i < ring_.size(); i++) pool_.emplace_back([this] { work(); });
+        } catch (...) {
+            if (pool_.empty()) throw; // else fewer threads do
+        }
     }
     ~FrameStream() { close(); }
 

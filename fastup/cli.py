@@ -219,7 +219,8 @@ def demo(
 
     with _progress("drawing pairs") as advance:
         clip.write_data(folder, progress=advance)
-    _train(folder, Config(epochs=1000, minutes=minutes), None, None)
+    # Half the tiles of drawn animation are plain paint: a minute is better spent on the others, in small steps.
+    _train(folder, Config(quality=0.5, batch=8, epochs=1000, minutes=minutes), None, None)
     best = folder / "models" / DEFAULTS.model / "best.keras"
     scores = _evaluate(best, folder)
     _print_scores(scores)
@@ -349,7 +350,7 @@ def _progress(what):
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
+    with Progress(*columns, **_live()) as bar:
         task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
@@ -360,7 +361,7 @@ def _training_line():
     from rich.progress import BarColumn, Progress, TextColumn
 
     columns = TextColumn("{task.description}"), BarColumn(bar_width=20), TextColumn("{task.fields[text]}")
-    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
+    with Progress(*columns, **_live()) as bar:
         task = bar.add_task("starting", total=None, text="")
 
         def on_index(done, total):
@@ -384,6 +385,12 @@ def _training_line():
             )
 
         yield on_step, on_epoch, on_index
+
+
+def _live():
+    """Where a live line goes: a terminal, if there is one; where results are printed, so that they don't collide."""
+    console = out if out.is_terminal else err
+    return {"console": console, "transient": True, "disable": not console.is_terminal}
 
 
 def _complain(message, code):

@@ -106,7 +106,8 @@ def write(path, frame, header=None):
         raise ValueError(f"frame is {frame.shape}, expected (height, width, 3)")
     if frame.dtype != np.uint16 and frame.dtype.kind != "f":
         raise ValueError(f"frame is of {frame.dtype}, expected uint16 code values or normalised floats")
-    frame = np.ascontiguousarray(frame, np.uint16 if frame.dtype == np.uint16 else np.float32)
+    with np.errstate(over="ignore"):  # 1e300 is as white as infinity
+        frame = np.require(frame, np.uint16 if frame.dtype == np.uint16 else np.float32, ["C", "ALIGNED"])
 
     height, width, _ = frame.shape
     if header is None or (header.height, header.width) != (height, width):
@@ -192,9 +193,11 @@ def whole(path):
     try:
         yield part
         os.replace(part, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
+    except BaseException as problem:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             part.unlink()
+        if isinstance(problem, OSError) and str(problem.filename) == str(part):
+            problem.filename, problem.filename2 = str(path), None  # the name that a person knows
         raise
 
 

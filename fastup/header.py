@@ -104,7 +104,7 @@ class Header:
         if len(raw) < MIN_BYTES:
             raise DpxError(f"{name}: header is cut short: {len(raw)} bytes, expected {MIN_BYTES} or more")
         self.raw = raw
-        whole = raw[:FULL_BYTES] + b"\xff" * (FULL_BYTES - len(raw))
+        whole = raw[: _sections_end(raw)].ljust(FULL_BYTES, b"\xff")
         self.fields = np.frombuffer(whole, DTYPE_BIG if self.big_endian else DTYPE_LITTLE)[0]
 
     @classmethod
@@ -113,12 +113,11 @@ class Header:
         with open(path, "rb") as file:
             raw = file.read(FULL_BYTES)
             if len(raw) >= MIN_BYTES and raw[:4] in (b"SDPX", b"XPDS"):
-                end = max(cls(raw).pixel_offset, MIN_BYTES)
-                if end > os.fstat(file.fileno()).st_size:
-                    raise DpxError(
-                        f"{os.fspath(path)}: image offset (byte 4) is {end}, expected one within the file of "
-                        f"{os.fstat(file.fileno()).st_size} bytes"
-                    )
+                header = cls(raw)
+                end, size = max(header.pixel_offset, MIN_BYTES), os.fstat(file.fileno()).st_size
+                if end > size:
+                    field = "data offset (byte 808)" if end == header._element["data_offset"] else "image offset (byte 4)"
+                    raise DpxError(f"{os.fspath(path)}: {field} is {end}, expected one within the file of {size} bytes")
                 raw = raw[:end] if end <= len(raw) else raw + file.read(end - len(raw))
         return cls(raw, os.fspath(path))
 
@@ -238,7 +237,8 @@ class Header:
         TypeError
             If there is no such value.
         """
-        raw = bytearray(self.raw[:FULL_BYTES].ljust(FULL_BYTES, b"\xff"))
+        kept = _sections_end(self.raw)
+        raw = bytearray(self.raw[:kept].ljust(FULL_BYTES, b"\xff"))
         fields = np.frombuffer(raw, self.fields.dtype)[0:1]
         for name, value in values.items():
             match name:
@@ -258,10 +258,9 @@ class Header:
                     fields["television"][name] = 0xFFFFFFFF if value is None else _bcd(value)
                 case _:
                     raise TypeError(f"a header has no value {name!r} to replace")
-        kept = min(len(self.raw), FULL_BYTES)
-        if any(byte != 0xFF for byte in raw[kept:]):
-            raise DpxError(f"the header has {kept} bytes and no room for {', '.join(values)}")
-        return Header(bytes(raw[:kept]) + self.raw[FULL_BYTES:])
+            if raw[kept:].strip(b"\xff"):
+                raise DpxError(f"the header has {len(self.raw)} bytes and no room for {name}")
+        return Header(bytes(raw[:kept]) + self.raw[kept:])
 
     # -- as a whole --------------------------------------------------------------------------------------------------
 
@@ -333,6 +332,11 @@ def not_dpx(name, magic):
     """The error for a file that starts with other bytes than a DPX; says whose they are where that is known."""
     whose = next((f"{kind}'s" for start, kind in _OTHERS.items() if magic.startswith(start)), repr(magic))
     return DpxError(f"{name}: not a DPX: the magic number (byte 0) is {whose}, expected SDPX or XPDS")
+
+
+def _sections_end(raw):
+    """Where the last section ends that is there as a whole: the film's is at 1920, and what is cut off by pixels is none."""
+    return next(end for end in (FULL_BYTES, 1920, MIN_BYTES) if len(raw) >= end)
 
 
 def _defined(value):

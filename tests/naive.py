@@ -170,3 +170,56 @@ def degrade(frame, size, softness, peaking):
 
     picture = blur(area(frame, size), softness)
     return np.clip(picture + peaking * (picture - blur(picture, 1.0)), 0, 1)
+
+
+def dpx_header(width, height, order="big", offset=2048, own_offset=None, line_padding=0, fill=b"\xff"):
+    """Header of a 10-bit RGB DPX, method A, to the first pixel; whatever is not said here is `fill`, over and over.
+
+    `offset` is the image's and `own_offset` the element's, which counts unless it is 0 or all ones.
+    """
+    own_offset = offset if own_offset is None else own_offset
+    length = offset if own_offset in (0, 0xFFFFFFFF) else own_offset
+    head = bytearray((fill * (length // len(fill) + 1))[:length])
+    head[:4] = b"SDPX" if order == "big" else b"XPDS"
+    numbers = [
+        (4, 4, offset), (24, 4, 1664), (28, 4, 384), (768, 2, 0), (770, 2, 1), (772, 4, width), (776, 4, height),
+        (780, 4, 0), (800, 1, 50), (803, 1, 10), (804, 2, 1), (806, 2, 0), (808, 4, own_offset), (812, 4, line_padding),
+    ]  # fmt: skip
+    for at, size, value in numbers:
+        head[at : at + size] = value.to_bytes(size, order)
+    return bytes(head)
+
+
+def dpx_pixels(codes, order="big", padding=b"", low=0):
+    """10-bit codes (h, w, 3) as method A has them, pixel by pixel; `low` is what the two spare bits hold."""
+    rows = []
+    for row in np.asarray(codes).tolist():
+        rows.append(b"".join((r << 22 | g << 12 | b << 2 | low).to_bytes(4, order) for r, g, b in row) + padding)
+    return b"".join(rows)
+
+
+def dpx_read(data):
+    """Codes (h, w, 3) of a 10-bit RGB DPX, method A; None where the bytes are not one, or not all of one."""
+    order = {b"SDPX": "big", b"XPDS": "little"}.get(data[:4])
+    if order is None or len(data) < 1664:
+        return None
+
+    def number(at, size=4):
+        return int.from_bytes(data[at : at + size], order)
+
+    ones = 0xFFFFFFFF
+    width, height, own, padding = number(772), number(776), number(808), number(812)
+    offset = number(4) if own in (0, ones) else own
+    stride = 4 * width + (0 if padding == ones else padding)
+    kind = (number(770, 2), number(800, 1), number(803, 1), number(804, 2))
+    if kind != (1, 50, 10, 1) or number(780) not in (0, ones) or number(806, 2) not in (0, 0xFFFF):
+        return None
+    if width in (0, ones) or height in (0, ones) or not 1664 <= offset < ones:
+        return None
+    if offset + (height - 1) * stride + 4 * width > len(data):
+        return None
+    codes = np.zeros((height, width, 3), np.uint16)
+    for y in range(height):
+        words = np.frombuffer(data, ">u4" if order == "big" else "<u4", width, offset + y * stride)
+        codes[y] = np.stack([words >> 22, words >> 12 & 1023, words >> 2 & 1023], axis=-1)
+    return codes

@@ -344,8 +344,10 @@ def test_any_scale(sizes, wish):
         if usable:
             assert method(wish) == wish
         else:
-            with pytest.raises(OptionError, match=rf"is {wish}\b"):
+            with pytest.raises(FastupError) as caught:
                 method(wish)
+            # Without any tile at all, it is the picture that is at fault.
+            assert f"is {wish}" in str(caught.value) or (method == geometry.tile and unit > room)
 
 
 def test_crop_and_picture_of():
@@ -367,10 +369,10 @@ def noisy(tmp_path_factory):
     rng = np.random.default_rng(5)
     for number in range(4):
         frame = rng.integers(0, 1024, (64, 100, 3), np.uint16)
-        frame[:, 10:84] = 512
+        frame[:, 10:84] = 500
         for _ in range(4):
-            y, x = rng.integers(0, 54), rng.integers(10, 74)
-            frame[y : y + 9, x : x + 9] += rng.integers(0, 300, (9, 9, 3), np.uint16)
+            y, x = rng.integers(0, 55), rng.integers(10, 75)
+            frame[y : y + 9, x : x + 9] = rng.integers(0, 1024, (9, 9, 3), np.uint16)
         for side in ("Alpha", "Beta"):
             (folder / side).mkdir(exist_ok=True)
             fastup.write(folder / side / f"{number}.dpx", frame)

@@ -32,11 +32,11 @@ class TileBatches(keras.utils.PyDataset):
     def __init__(self, pairs, geometry, grids, index, *, fill, batch, seed, shuffle, skip, epoch=0):
         super().__init__(workers=2, use_multiprocessing=False, max_queue_size=8)
         self.pairs, self.geometry, self.grids, self.index = pairs, geometry, grids, index
-        self.fill, self.seed, self.shuffle, self.skip, self.epoch = fill, seed, shuffle, skip, epoch
+        self.fill, self.seed, self.shuffle, self.skip = fill, seed, shuffle, skip
         self.batch = min(batch, len(range(0, len(index), skip + 1)))
         self.ready = {}  # when each batch of the epoch was there, for the share of time spent waiting
         self.error = None  # what went wrong in a thread: backends wrap it beyond recognition
-        self._order = self.order(epoch)
+        self.begin(epoch)
 
     def order(self, epoch):
         """Positions in the index that the epoch uses, in order."""
@@ -62,10 +62,13 @@ class TileBatches(keras.utils.PyDataset):
         self.ready[number] = time.perf_counter()
         return inputs, targets
 
-    def on_epoch_end(self):
-        """Called by Keras between epochs, while no thread is reading."""
-        self.epoch += 1
-        self._order = self.order(self.epoch)
+    def begin(self, epoch):
+        """Take the order of that epoch; to be called before it, while no thread is reading.
+
+        Keras' own hooks won't do: it calls on_epoch_end before the first epoch too, and on_epoch_begin with its threads
+        already under way.
+        """
+        self._order = self.order(epoch)
         self.ready.clear()
 
     @staticmethod

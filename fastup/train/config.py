@@ -1,7 +1,8 @@
 """Every training option: its default and its check. Imports no Keras."""
 
 from dataclasses import dataclass
-from math import inf, isfinite
+from math import inf
+from numbers import Integral, Real
 
 from fastup.errors import OptionError
 
@@ -34,35 +35,44 @@ class Config:
     seed: int = 0
 
     def __post_init__(self):
-        _one_of("model", self.model, ARCHITECTURES)
-        _between("tile", self.tile, 1, inf)
-        _between("border", self.border, 0, inf)
-        for name in ("trim", "input-trim"):
-            trim = getattr(self, name.replace("-", "_"))
-            if trim is not None and (len(trim) != 4 or min(trim) < 0):
-                raise OptionError(f"{name} is {trim}, expected four numbers of 0 or more: left, right, top, bottom")
+        if self.model not in ARCHITECTURES:
+            raise OptionError(f"model is {self.model!r}, expected one of {', '.join(ARCHITECTURES)}")
+        for name in ("tile", "border"):
+            if getattr(self, name) is not None:
+                _whole(name, getattr(self, name), int(name == "tile"))
+        _trim("trim", self.trim)
+        if self.input_trim is not None:
+            _trim("input-trim", self.input_trim)
         if self.black_level != "edge":
-            _between("black-level", self.black_level, 0, 65535)
-        _between("quality", self.quality, 0, 1, above=True)
-        _between("skip", self.skip, 0, 3)
-        _between("epochs", self.epochs, 1, inf)
-        _between("minutes", self.minutes, 0, inf, above=True)
-        _between("learning-rate", self.learning_rate, 0, 1, above=True)
-        _between("batch", self.batch, 1, inf)
-        _between("seed", self.seed, 0, 2**32 - 1)
+            _whole("black-level", self.black_level, 0, 65535, "'edge' or ")
+        _part("quality", self.quality, 1)
+        for name in ("jitter", "shuffle", "residual"):
+            if not isinstance(getattr(self, name), bool):
+                raise OptionError(f"{name} is {getattr(self, name)!r}, expected True or False")
+        _whole("skip", self.skip, 0, 3)
+        _whole("epochs", self.epochs, 1)
+        if self.minutes is not None:
+            _part("minutes", self.minutes)
+        if self.learning_rate is not None:
+            _part("learning-rate", self.learning_rate, 1)
+        _whole("batch", self.batch, 1)
+        _whole("seed", self.seed, 0, 2**32 - 1)
 
 
-def _one_of(name, value, choices):
-    if value not in choices:
-        raise OptionError(f"{name} is {value!r}, expected one of {', '.join(choices)}")
+def _whole(name, value, low, high=inf, other=""):
+    """Check for a whole number, low <= value <= high. `other` says what else the option may be."""
+    if not isinstance(value, Integral) or isinstance(value, bool) or not low <= value <= high:
+        span = f"{low} or more" if high == inf else f"{low} to {high}"
+        raise OptionError(f"{name} is {value!r}, expected {other}a whole number, {span}")
 
 
-def _between(name, value, low, high, above=False):
-    """Check low <= value <= high (low < value when `above`)."""
-    if value is None:
-        return
-    if not isfinite(value) or value < low or value > high or (above and value == low):
-        expected = f"more than {low}" if above else f"{low} or more" if high == inf else f"{low} to {high}"
-        raise OptionError(
-            f"{name} is {value}, expected {expected}" + (f" and at most {high}" if above and high != inf else "")
-        )
+def _part(name, value, high=inf):
+    """Check for a number, 0 < value <= high, and not infinite."""
+    if not isinstance(value, Real) or isinstance(value, bool) or not 0 < value <= high or value == inf:
+        limit = "" if high == inf else f" and at most {high}"
+        raise OptionError(f"{name} is {value!r}, expected a number of more than 0{limit}")
+
+
+def _trim(name, trim):
+    if not isinstance(trim, (tuple, list)) or len(trim) != 4 or not all(isinstance(n, Integral) and n >= 0 for n in trim):
+        raise OptionError(f"{name} is {trim!r}, expected four whole numbers of 0 or more: left, right, top, bottom")

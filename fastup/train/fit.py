@@ -2,6 +2,7 @@
 
 import csv
 import json
+import tempfile
 import time
 from dataclasses import asdict, dataclass, replace
 from math import cos, pi
@@ -86,8 +87,11 @@ def prepare(data, config, name=None, more_epochs=None):
         input_trim=geometry.input_trim,
         learning_rate=config.learning_rate or MODELS[config.model].learning_rate,
     )
+    if config.black_level != "edge" and config.black_level > pairs.input_white:
+        raise OptionError(
+            f"black-level is {config.black_level}, expected at most the white of the input frames, {pairs.input_white}"
+        )
     folder = data / "models" / (name or config.model)
-    folder.mkdir(parents=True, exist_ok=True)
     if (folder / "last.keras").exists():
         network = load(folder / "last.keras")
         _check_same(folder, network, config, geometry)
@@ -102,6 +106,9 @@ def prepare(data, config, name=None, more_epochs=None):
         raise OptionError(
             f"{folder}: {done} epochs are done, and {epochs} in all were asked for; go on with --more-epochs"
         )
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):  # better no room to write now than after an epoch
+        pass
     return Run(folder, config, pairs, validation, geometry, network, epochs)
 
 
@@ -147,13 +154,13 @@ class _Watch(keras.callbacks.Callback):
         super().__init__()
         self.run, self.batches, self.on_step, self.on_epoch = run, batches, on_step, on_epoch
         self.limit = run.config.minutes * 60 if run.config.minutes else None
-        self.bicubic = None
         self.reported = 0.0
 
     def on_train_begin(self, logs=None):
         self.begun = time.perf_counter()
 
     def on_epoch_begin(self, epoch, logs=None):
+        self.batches.begin(epoch)
         self.epoch, self.steps = epoch, len(self.batches)
         self.epoch_begun = self.step_ended = time.perf_counter()
         self.waited, self.step = 0.0, 0
@@ -169,8 +176,7 @@ class _Watch(keras.callbacks.Callback):
         # The step could begin when the one before had ended; the time from then until its data was there is lost.
         self.waited += min(max(self.batches.ready[batch] - self.step_ended, 0), now - self.step_ended)
         self.step_ended, self.step = now, batch + 1
-        if self.limit is not None and now - self.begun >= self.limit:
-            self.model.stop_training = True
+        self._stop_in_time()
         if self.on_step is not None and now - self.reported > 0.25:
             self.reported = now
             self.on_step(self._where(float(logs["loss"])))
@@ -203,6 +209,11 @@ class _Watch(keras.callbacks.Callback):
         _save(self.run, best)
         if self.on_epoch is not None:
             self.on_epoch(row)
+        self._stop_in_time()  # validation takes its time, too
+
+    def _stop_in_time(self):
+        if self.limit is not None and time.perf_counter() - self.begun >= self.limit:
+            self.model.stop_training = True
 
     def _progress(self):
         """How much of the run is done, 0 to 1, by its nearer end."""

@@ -138,26 +138,29 @@ class Geometry:
 
         Half a tile is a whole number of cells, so that jittered tiles are too.
         """
-        unit = 2 * lcm(*self.cell_target)
-        if tile is not None and tile > min(self.target_picture):
+        unit, room = 2 * lcm(*self.cell_target), min(self.target_picture)
+        if tile is not None and tile > room:
             raise OptionError(f"tile is {tile}, but the target picture is {_size(self.target_picture)}")
-        tile = self._fitting("tile", tile, unit, SMALLEST_DEFAULT_TILE)
-        if tile > min(self.target_picture):
+        smallest = -(-SMALLEST_DEFAULT_TILE // unit) * unit if tile is None else unit
+        if smallest > room:
             raise DataError(
-                f"the target picture is {_size(self.target_picture)}, smaller than the smallest tile, {tile} pixels"
+                f"the target picture is {_size(self.target_picture)}, smaller than the smallest tile, {smallest} pixels, "
+                f"at a scale of {' x '.join(map(str, self.scale))} (vertical x horizontal); see to sizes and trims"
             )
-        return tile
+        return smallest if tile is None else self._fitting("tile", tile, unit, unit, room)
 
     def border(self, border=None):
         """The border in target pixels: the given one, checked, or the smallest that fits of 2 or more."""
-        return self._fitting("border", border, lcm(*self.cell_target), SMALLEST_DEFAULT_BORDER)
+        unit = lcm(*self.cell_target)
+        if border is None:
+            return -(-SMALLEST_DEFAULT_BORDER // unit) * unit
+        return self._fitting("border", border, unit, 0, border + unit)
 
-    def _fitting(self, name, value, unit, smallest):
-        if value is None:
-            return -(-smallest // unit) * unit
+    def _fitting(self, name, value, unit, low, high):
+        """Refuse a value that is not a multiple of `unit`. Names the nearest that are, of low to high."""
         if value % unit:
-            below, above = value // unit * unit, (value // unit + 1) * unit
-            nearest = f"{below} or {above}" if below or name == "border" else f"{above}"
+            below = value // unit * unit
+            nearest = " or ".join(str(n) for n in (below, below + unit) if low <= n <= high)
             raise OptionError(
                 f"{name} is {value} target pixels, which is not whole cells of {_size(self.input_picture)} to "
                 f"{_size(self.target_picture)}; the nearest that are: {nearest}"

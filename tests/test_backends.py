@@ -1,0 +1,76 @@
+"""The whole road on the other Keras backends: the same file, tiles and rates give the same run."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from fastup.train import fit
+from fastup.train.config import Config
+from fastup.train.upscale import load
+
+SCRIPT = """
+import json, sys
+import keras
+import numpy as np
+from fastup.train import fit
+from fastup.train.config import Config
+from fastup.train.evaluate import evaluate, mean
+from fastup.train.upscale import upscale
+
+data, backend = sys.argv[1:]
+assert keras.backend.backend() == backend
+fit.fit(fit.prepare(data, Config(learning_rate=3e-4), more_epochs=2))
+fit.fit(fit.prepare(data, Config(model="espcn", epochs=1)))
+model = f"{data}/models/compact/last.keras"
+score = mean(evaluate(model, data))
+counts = upscale(model, f"{data}/evaluation/Alpha", f"{data}/upscaled")
+print(json.dumps([score.psnr, score.psnr_bicubic, *counts]))
+"""
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_other_backends(backend, trained, data, tmp_path):
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} isn't installed")
+    import shutil
+
+    from fastup.train.evaluate import evaluate, mean
+
+    ours = tmp_path / "ours"
+    shutil.copytree(data, ours, symlinks=True)
+    for folder in (ours, data):
+        shutil.copytree(trained, folder / "models" / "compact")
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, data, backend],
+        env={**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert done.returncode == 0, done.stderr
+    psnr, psnr_bicubic, written, skipped = json.loads(done.stdout.splitlines()[-1])
+    assert (written, skipped) == (3, 0)
+    run = fit.prepare(ours, Config(learning_rate=3e-4), more_epochs=2)
+    start = run.network.get_weights()
+    fit.fit(run)
+    theirs = load(data / "models" / "compact" / "last.keras")
+    for a, b in zip(run.state["history"], theirs.settings["trained"]["history"], strict=True):
+        assert a["learning_rate"] == b["learning_rate"]
+        assert a["steps"] == b["steps"]
+        assert a["loss"] == pytest.approx(b["loss"], rel=1e-3)
+        assert a["psnr"] == pytest.approx(b["psnr"], abs=1e-2)
+        assert a["psnr_bicubic"] == pytest.approx(b["psnr_bicubic"], abs=1e-3)
+    # Other tiles or other rates would set weights apart as far as they moved.
+    moved = np.concatenate([np.ravel(b - a) for a, b in zip(start, run.network.get_weights(), strict=True)])
+    apart = np.concatenate([np.ravel(b - a) for a, b in zip(theirs.get_weights(), run.network.get_weights(), strict=True)])
+    assert np.sqrt(np.mean(apart**2)) < 0.05 * np.sqrt(np.mean(moved**2))
+    score = mean(evaluate(ours / "models" / "compact" / "last.keras", data))
+    assert score.psnr == pytest.approx(psnr, abs=1e-2)
+    assert score.psnr_bicubic == pytest.approx(psnr_bicubic, abs=1e-3)
+    assert load(data / "models" / "espcn" / "last.keras").settings["trained"]["epoch"] == 1

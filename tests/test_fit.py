@@ -1,0 +1,433 @@
+"""A run: what it writes, how it ends, and that the same command goes on where it ended."""
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from math import cos, pi
+
+import numpy as np
+import pytest
+
+import fastup
+from fastup.errors import DataError, DpxError, FastupError, OptionError
+from fastup.train import batches, fit
+from fastup.train.config import Config
+from fastup.train.evaluate import compare, evaluate, geometry_of, mean
+from fastup.train.metrics import psnr
+from fastup.train.upscale import Upscaler, load
+
+FILES = ["best.keras", "history.csv", "last.keras", "state.json"]
+
+
+def _files(folder):
+    return sorted(os.listdir(folder))
+
+
+def _bytes(folder):
+    return {name: (folder / name).read_bytes() for name in _files(folder)}
+
+
+def _check_whole(folder):
+    """Everything in a run's folder is there, loads, and says the same. Gives the progress."""
+    assert _files(folder) == FILES
+    state = json.loads((folder / "state.json").read_text())
+    settings = state.pop("settings")
+    last, best = load(folder / "last.keras"), load(folder / "best.keras")
+    assert last.settings == {**settings, "trained": state}
+    with open(folder / "history.csv", newline="") as file:
+        rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+    assert rows == state["history"]
+    assert [row["epoch"] for row in rows] == list(range(1, state["epoch"] + 1))
+    assert sum(row["steps"] for row in rows) == state["steps"] == int(last.optimizer.iterations)
+    scores = [row["psnr"] for row in rows]
+    assert state["best_psnr"] == max(scores)
+    assert state["best_epoch"] == scores.index(max(scores)) + 1
+    assert best.settings["trained"]["epoch"] == state["best_epoch"]
+    assert best.settings["trained"]["history"] == rows[: state["best_epoch"]]
+    return state
+
+
+def _rate(full, progress):
+    return full * (1 + cos(pi * progress)) / 2
+
+
+def _rates_follow_the_cosine(state, full, epochs):
+    for row in state["history"]:
+        last_step = (row["epoch"] - 1 + (row["steps"] - 1) / row["steps"]) / epochs
+        assert row["learning_rate"] == pytest.approx(_rate(full, last_step))
+
+
+@pytest.fixture
+def copied(trained, data):
+    """A data folder of one's own, with the trained run in it."""
+    shutil.copytree(trained, data / "models" / "compact")
+    return data
+
+
+# -- a run -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_run(trained, small):
+    state = _check_whole(trained)
+    assert state["epoch"] == 2
+    first, second = state["history"]
+    # 27 tiles of 72 lie inside 360x270, 12 of them half a tile off.
+    assert first["steps"] == second["steps"] == 3 * 27 // 16
+    assert second["loss"] < first["loss"]
+    assert second["psnr"] != first["psnr"]
+    assert first["psnr_bicubic"] == second["psnr_bicubic"] > 20
+    for row in state["history"]:
+        assert 0 <= row["waiting"] <= 1
+        assert row["tiles_per_second"] > 0
+        assert row["seconds"] > 0
+    _rates_follow_the_cosine(state, 3e-4, 2)
+    for name, row in (("best.keras", state["history"][state["best_epoch"] - 1]), ("last.keras", second)):
+        score = mean(evaluate(trained / name, small / "validation"))
+        assert score.psnr == pytest.approx(row["psnr"], abs=1e-4)
+        assert score.psnr_bicubic == pytest.approx(row["psnr_bicubic"], abs=1e-4)
+
+
+def test_what_a_model_carries(trained):
+    settings = load(trained / "best.keras").settings
+    assert settings["scale"] == [[9, 4], [2, 1]]
+    assert settings["border"] == [18, 18]
+    assert settings["trim"] == settings["input_trim"] == [0, 0, 0, 0]
+    assert settings["input_white"] == settings["target_white"] == 1023
+    assert settings["pixel_aspect"] == [1, 1]
+    assert settings["tile"] == 72
+    assert settings["learning_rate"] == 3e-4
+
+
+def test_an_untrained_model_validates_as_bicubic(data):
+    run = fit.prepare(data, Config(seed=4))
+    assert not list((data / "models").rglob("*.*"))
+    assert run.state == {"epoch": 0, "steps": 0, "best_psnr": None, "best_epoch": None, "history": []}
+    upscaler = Upscaler(run.network)
+    ((_, ours, bicubic, target),) = compare(upscaler, run.validation, geometry_of(upscaler, run.validation))
+    assert np.abs(ours - bicubic).max() * 1023 < 1.01  # one code, where the sum falls on the edge of two
+    assert (ours != bicubic).mean() < 1e-3
+    assert psnr(ours, target) == pytest.approx(psnr(bicubic, target), abs=1e-3)
+
+
+def test_seeds(data):
+    one, again, other = (fit.prepare(data, Config(model="espcn", seed=seed)).network.get_weights() for seed in (1, 1, 2))
+    assert all((a == b).all() for a, b in zip(one, again, strict=True))
+    assert not all((a == b).all() for a, b in zip(one, other, strict=True))
+
+
+# -- carrying on -----------------------------------------------------------------------------------------------------
+
+
+def test_an_interrupted_run_goes_on_as_if_it_had_not_been(data):
+    config = Config(model="espcn", epochs=3, seed=9)
+    fit.fit(fit.prepare(data, config, "whole"))
+    whole = _check_whole(data / "models" / "whole")
+
+    def interrupt(step):
+        if step.epoch == 2:
+            raise KeyboardInterrupt
+
+    folder = data / "models" / "cut"
+    with pytest.raises(KeyboardInterrupt):
+        fit.fit(fit.prepare(data, config, "cut"), interrupt)
+    state = _check_whole(folder)
+    assert state["epoch"] == 1
+    heard = []
+    run = fit.prepare(data, config, "cut")
+    assert (run.state["epoch"], run.state["best_psnr"], run.epochs) == (1, state["best_psnr"], 3)
+    fit.fit(run, on_epoch=heard.append)
+    assert [row["epoch"] for row in heard] == [2, 3]
+    cut = _check_whole(folder)
+    _rates_follow_the_cosine(cut, config.learning_rate or 1e-3, 3)
+    assert cut["history"][0] == state["history"][0]
+    ours, theirs = load(folder / "last.keras"), load(data / "models" / "whole" / "last.keras")
+    before = fit.prepare(data, config, "fresh").network.get_weights()
+    for a, b, start in zip(ours.get_weights(), theirs.get_weights(), before, strict=True):
+        # The same tiles, rates and moments. Threads may add up in another order, by far less than a step moves.
+        np.testing.assert_allclose(a, b, atol=2e-6)
+        assert np.abs(b - start).max() > 1e-4
+    for a, b in zip(cut["history"], whole["history"], strict=True):
+        for name in ("epoch", "steps", "learning_rate", "psnr_bicubic"):
+            assert a[name] == b[name]
+        assert a["loss"] == pytest.approx(b["loss"], rel=1e-4)
+        assert a["psnr"] == pytest.approx(b["psnr"], abs=1e-3)
+
+
+def test_all_epochs_are_done(copied):
+    before = _bytes(copied / "models" / "compact")
+    with pytest.raises(OptionError, match=r"2 epochs are done.*--more-epochs"):
+        fit.prepare(copied, Config(epochs=2))
+    with pytest.raises(OptionError, match="--more-epochs"):
+        fit.prepare(copied, Config(epochs=1))
+    assert _bytes(copied / "models" / "compact") == before
+
+
+def test_more_epochs_at_another_rate(copied):
+    run = fit.prepare(copied, Config(epochs=2, learning_rate=1e-5, batch=8), more_epochs=1)
+    assert run.epochs == 3
+    weights = run.network.get_weights()
+    fit.fit(run)
+    state = _check_whole(copied / "models" / "compact")
+    assert state["epoch"] == 3
+    row = state["history"][-1]
+    assert row["steps"] == 3 * 27 // 8
+    assert row["learning_rate"] == pytest.approx(_rate(1e-5, (2 + 9 / 10) / 3))
+    last = load(copied / "models" / "compact" / "last.keras")
+    assert last.settings["learning_rate"] == 1e-5
+    # Adam moves a weight by about the rate in a step: none went further than ten steps of the new one.
+    moved = max(np.abs(a - b).max() for a, b in zip(weights, last.get_weights(), strict=True))
+    assert 1e-7 < moved < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "found"),
+    [
+        ("residual", False, "residual False (was True)"),
+        ("border", 36, "border"),
+        ("trim", (0, 0, 0, 135), "trim"),
+        ("input_trim", (0, 0, 0, 60), "input-trim"),
+        ("black_level", 64, "black-level 64 (was edge)"),
+        ("model", "espcn", "model espcn (was compact)"),
+    ],
+)
+def test_other_settings_in_the_same_folder(copied, name, value, found):
+    options = {name: value}
+    if name in ("trim", "input_trim"):  # halves of both, so that the scale stays
+        options = {"trim": (0, 0, 0, 135), "input_trim": (0, 0, 0, 60)}
+    with pytest.raises((OptionError, DataError)) as caught:
+        fit.prepare(copied, Config(epochs=3, **options), "compact")
+    message = str(caught.value)
+    assert found in message, message
+    assert str(copied / "models" / "compact") in message
+    assert "--name" in message
+
+
+def test_settings_that_may_change(copied):
+    changed = {"tile": 144, "quality": 0.5, "jitter": False, "skip": 1, "shuffle": False, "batch": 4, "seed": 7}
+    run = fit.prepare(copied, Config(epochs=3, learning_rate=2e-4, **changed))
+    assert run.state["epoch"] == 2
+    for name, value in {**changed, "learning_rate": 2e-4}.items():
+        assert run.network.settings[name] == value
+
+
+def test_another_name_is_another_run(copied):
+    run = fit.prepare(copied, Config(residual=False), "plain")
+    assert run.folder == copied / "models" / "plain"
+    assert run.state["epoch"] == 0
+
+
+# -- how a run ends --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def slow_reading(monkeypatch):
+    read = fastup.read
+
+    def slow(*args, **options):
+        time.sleep(0.02)
+        return read(*args, **options)
+
+    monkeypatch.setattr(batches.frames, "read", slow)
+
+
+def test_minutes_end_a_run_and_keep_the_epoch_under_way(data, slow_reading):
+    # Two threads need 0.3 s for a batch. Quality and jitter are off their defaults: validation doesn't hear of them.
+    config = Config(model="espcn", epochs=1000, minutes=0.025, quality=0.7, jitter=False)
+    ranked, steps = [], []
+    begun = time.perf_counter()
+    run = fit.prepare(data, config)
+    fit.fit(run, steps.append, on_index=lambda *progress: ranked.append(progress))
+    assert time.perf_counter() - begun < 1.5 + 10
+    assert ranked == [(1, 3), (2, 3), (3, 3)]
+    state = _check_whole(run.folder)
+    full = 3 * 11 // 16  # 15 plain tiles, 0.7 of them
+    assert 1 <= state["history"][-1]["steps"] <= full
+    assert all(row["steps"] == full for row in state["history"][:-1])
+    assert state["epoch"] < 5
+    upscaler = Upscaler(run.network)
+    ((_, ours, bicubic, target),) = compare(upscaler, run.validation, geometry_of(upscaler, run.validation))
+    assert target.shape == (270, 360, 3)
+    assert state["history"][-1]["psnr"] == pytest.approx(psnr(ours, target), abs=1e-4)
+    assert state["history"][-1]["psnr_bicubic"] == pytest.approx(psnr(bicubic, target), abs=1e-9)
+    for step in steps:
+        assert step.seconds_left <= 1.5
+        assert 0 <= step.waiting <= 1
+        assert step.steps == full
+
+
+def test_minutes_that_end_between_epochs_start_no_other(data):
+    run = fit.prepare(data, Config(model="espcn", epochs=1000, minutes=0.03))
+    fit.fit(run, on_epoch=lambda row: time.sleep(1.8))
+    assert run.state["epoch"] == 1
+
+
+def test_a_loss_that_is_not_a_number(copied):
+    before = _bytes(copied / "models" / "compact")
+    run = fit.prepare(copied, Config(epochs=3))
+    run.network.set_weights([weight * np.nan for weight in run.network.get_weights()])
+    with pytest.raises(DataError, match=r"loss is nan in epoch 3.*learning rate"):
+        fit.fit(run)
+    assert _bytes(copied / "models" / "compact") == before
+
+
+def test_a_frame_that_goes_bad(data, small):
+    (data / "train").unlink()
+    shutil.copytree(small / "train", data / "train")
+    run = fit.prepare(data, Config(model="espcn", epochs=1))
+    path = run.pairs.inputs[1]
+    path.write_bytes(path.read_bytes()[:5000])
+    with pytest.raises(DpxError) as caught:
+        fit.fit(run)
+    assert str(path) in str(caught.value)
+    assert "cut short" in str(caught.value)
+    assert not _files(run.folder)
+
+
+def test_a_disk_that_is_full(copied, monkeypatch):
+    folder = copied / "models" / "compact"
+    before = _bytes(folder)
+    run = fit.prepare(copied, Config(epochs=3))
+
+    def full(self, path, *args, **options):
+        path.write_bytes(b"PK half a model")
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(type(run.network), "save", full)
+    with pytest.raises(OSError, match="No space left"):
+        fit.fit(run)
+    assert _bytes(folder) == before
+
+
+def _command(*arguments):
+    return [sys.executable, "-c", "from fastup.cli import main; main()", *map(str, arguments)]
+
+
+def test_control_c_and_the_same_command_again(data):
+    command = _command("train", data, "--model", "espcn", "--epochs", 3, "--learning-rate", 2e-4)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        for line in process.stdout:
+            if line.startswith("epoch 1 "):
+                process.send_signal(signal.SIGINT)
+                break
+        output, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 1
+    assert "stopped" in errors
+    assert "Traceback" not in errors + output
+    folder = data / "models" / "espcn"
+    state = _check_whole(folder)
+    assert state["epoch"] == 1
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    assert "1 done" in done.stdout
+    assert f"best {state['best_psnr']:.2f} dB in epoch 1" in done.stdout
+    assert [line.split()[1] for line in done.stdout.splitlines() if line.startswith("epoch ")] == ["2", "3"]
+    after = _check_whole(folder)
+    assert after["history"][0] == state["history"][0]
+    assert after["best_psnr"] >= state["best_psnr"]
+    _rates_follow_the_cosine(after, 2e-4, 3)
+
+
+KILL = """
+import os, signal, sys
+from fastup.train import fit
+from fastup.train.config import Config
+from fastup.train.models import Network
+
+save = Network.save
+
+def killed(self, path, *args, **options):
+    save(self, path, *args, **options)
+    if self.settings["trained"]["epoch"] == 2 and "last" in path.name:
+        os.truncate(path, os.path.getsize(path) // 2)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+Network.save = killed
+fit.fit(fit.prepare(sys.argv[1], Config(model="espcn", epochs=3)))
+"""
+
+
+def test_killed_while_saving(data):
+    done = subprocess.run([sys.executable, "-c", KILL, data], capture_output=True, text=True, timeout=100)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    folder = data / "models" / "espcn"
+    (rest,) = [name for name in _files(folder) if name not in FILES]
+    assert rest.startswith(".last.")
+    assert load(folder / "last.keras").settings["trained"]["epoch"] == 1
+    load(folder / "best.keras")
+    assert json.loads((folder / "state.json").read_text())["epoch"] == 1
+    run = fit.prepare(data, Config(model="espcn", epochs=3))
+    assert run.state["epoch"] == 1
+    fit.fit(run)
+    (folder / rest).unlink(missing_ok=True)
+    assert _check_whole(folder)["epoch"] == 3
+
+
+# -- what cannot begin -----------------------------------------------------------------------------------------------
+
+
+def test_models_is_a_file(data):
+    (data / "models").write_text("")
+    with pytest.raises(OSError, match="models") as caught:
+        fit.prepare(data, Config())
+    assert str(data / "models") in str(caught.value.filename)
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="a folder in which even root can't write")
+def test_a_folder_that_cannot_be_written(data):
+    (data / "models").mkdir()
+    (data / "models" / "compact").symlink_to("/proc/self")
+    with pytest.raises(OSError, match="models/compact"):
+        fit.prepare(data, Config())
+
+
+@pytest.mark.parametrize("content", [b"", b"not a model", b"PK\x05\x06" + bytes(18)])
+def test_a_last_model_that_is_none(data, content):
+    folder = data / "models" / "compact"
+    folder.mkdir(parents=True)
+    (folder / "last.keras").write_bytes(content)
+    with pytest.raises(FastupError, match=r"last\.keras: not a model"):
+        fit.prepare(data, Config())
+    assert (folder / "last.keras").read_bytes() == content
+
+
+def test_nothing_is_made_where_nothing_can_begin(data):
+    for config in (Config(tile=60), Config(border=2), Config(trim=(400, 0, 0, 0)), Config(black_level=1024)):
+        with pytest.raises(OptionError):
+            fit.prepare(data, config)
+    assert not (data / "models").exists()
+
+
+def test_a_black_level_above_white(data):
+    with pytest.raises(OptionError, match=r"black-level is 1024.*1023"):
+        fit.prepare(data, Config(black_level=1024))
+
+
+def test_validation_of_another_scale(data, small):
+    (data / "validation").unlink()
+    for side in ("Alpha", "Beta"):
+        (data / "validation" / side).mkdir(parents=True)
+    fastup.write(data / "validation" / "Alpha" / "f.dpx", np.zeros((135, 180, 3), np.uint16))
+    fastup.write(data / "validation" / "Beta" / "f.dpx", np.zeros((270, 360, 3), np.uint16))
+    with pytest.raises(DataError, match=r"validation: the scale .* is 2 x 2, but the model's is 9/4 x 2"):
+        fit.prepare(data, Config())
+    assert not (data / "models").exists()
+
+
+def test_training_frames_are_dpx(data, small):
+    from OpenImageIO import ImageBuf
+
+    (data / "train").unlink()
+    for side, size in (("Alpha", (120, 180)), ("Beta", (270, 360))):
+        (data / "train" / side).mkdir(parents=True)
+        image = ImageBuf(np.zeros((*size, 3), np.uint8))
+        assert image.write(str(data / "train" / side / "f.png"), "uint8", "png")
+    with pytest.raises(DataError, match=r"f\.png.*DPX"):
+        fit.prepare(data, Config())
