@@ -133,7 +133,7 @@ def read(path, dtype="uint16", window=None, out=None):
         if out is None:
             out = np.empty(shape, dtype)
         elif not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != dtype:
-            raise ValueError(f"out is {_describe(out)}, expected {shape} of {dtype}")
+            raise ValueError(f"out is {describe(out)}, expected {shape} of {dtype}")
         elif not out.flags.aligned or out.strides[1:] != (shape[2] * dtype.itemsize, dtype.itemsize):
             raise ValueError("out has gaps within its rows or odd addresses, expected rows of contiguous, aligned pixels")
         PyObject_GetBuffer(out, &view, PyBUF_STRIDES | PyBUF_WRITABLE)
@@ -181,5 +181,5 @@ def write(path, int fd, const uint8_t[::1] header, frame):
         _raise(path, &why)
 
 
-def _describe(array):
+def describe(array):
     return f"{array.shape} of {array.dtype}" if isinstance(array, np.ndarray) else type(array).__name__

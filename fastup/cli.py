@@ -41,6 +41,8 @@ def main():
     """Run the command line and exit: 0 if all went well, 1 if not, 2 if it was asked for wrongly."""
     try:
         code = app(standalone_mode=False) or 0
+        if code == 130:  # how Typer says that Ctrl-C was pressed
+            raise KeyboardInterrupt
     except typer.TyperException as error:
         code = _complain(error.format_message(), error.exit_code)
     except OptionError as error:

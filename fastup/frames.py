@@ -66,8 +66,8 @@ def read(path, dtype="uint16", window=None, out=None):
         pixels = pixels[y : y + height, x : x + width]
     if out is None:
         return np.ascontiguousarray(pixels, dtype)
-    if out.shape != pixels.shape or out.dtype != dtype:
-        raise ValueError(f"out is {out.shape} of {out.dtype}, expected {pixels.shape} of {dtype}")
+    if not isinstance(out, np.ndarray) or out.shape != pixels.shape or out.dtype != dtype:
+        raise ValueError(f"out is {_dpx.describe(out)}, expected {pixels.shape} of {dtype}")
     out[...] = pixels
     return out
 
@@ -164,6 +164,8 @@ def stream(paths, dtype="uint16", threads=2, ahead=4):
     DpxError, OSError
         When the turn of a frame comes that cannot be read. The threads end with the loop, however it is left.
     """
+    if isinstance(paths, str):
+        raise TypeError(f"paths is {paths!r}, expected paths in a list or the like")
     paths = list(paths)
     dtype = np.dtype(dtype)
     if dtype not in (np.uint16, np.float32):
@@ -189,7 +191,7 @@ def whole(path):
     The name keeps the suffix of `path` and starts with a dot, so that `find` passes it over.
     """
     path = Path(path)
-    part = path.with_name(f".{path.stem}.{os.getpid()}-{threading.get_ident()}{path.suffix}")
+    part = path.with_name(f".{path.stem[:40]}.{os.getpid()}-{threading.get_ident()}{path.suffix}")
     try:
         yield part
         os.replace(part, path)
@@ -263,7 +265,7 @@ def _read_other(path):
     with _open_other(path) as image:
         white = _WHITES.get(str(image.spec().format))
         pixels = image.read_image(str(image.spec().format) if white else "float")
-        if pixels is None:
+        if pixels is None or image.has_error:  # of a JPEG cut short it gives the rest in grey, and an error
             raise FastupError(f"{os.fspath(path)}: cannot be read: {_one_line(image.geterror())}")
     return pixels, white
 

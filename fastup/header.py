@@ -116,7 +116,8 @@ class Header:
                 header = cls(raw)
                 end, size = max(header.pixel_offset, MIN_BYTES), os.fstat(file.fileno()).st_size
                 if end > size:
-                    field = "data offset (byte 808)" if end == header._element["data_offset"] else "image offset (byte 4)"
+                    own = end == header._element["data_offset"]
+                    field = "data offset (byte 808)" if own else "image offset (byte 4)"
                     raise DpxError(f"{os.fspath(path)}: {field} is {end}, expected one within the file of {size} bytes")
                 raw = raw[:end] if end <= len(raw) else raw + file.read(end - len(raw))
         return cls(raw, os.fspath(path))
@@ -306,7 +307,7 @@ class Header:
             "slate": _text(fields["film"]["slate"]),
             "user data": f"{len(self.raw) - FULL_BYTES:,} bytes" if len(self.raw) > FULL_BYTES else None,
         }
-        return [(name, str(value)) for name, value in rows.items() if value not in (None, "")]
+        return [(name, _printable(str(value))) for name, value in rows.items() if value not in (None, "")]
 
     def to_dict(self):
         """Every field by section, for JSON: undefined is None, texts are str, reserved bytes are left out."""
@@ -335,7 +336,7 @@ def not_dpx(name, magic):
 
 
 def _sections_end(raw):
-    """Where the last section ends that is there as a whole: the film's is at 1920, and what is cut off by pixels is none."""
+    """Where the last section ends that is there as a whole; the film's ends at 1920, and half of one is none."""
     return next(end for end in (FULL_BYTES, 1920, MIN_BYTES) if len(raw) >= end)
 
 
@@ -363,6 +364,11 @@ def _text(value):
         return value.decode() or None
     except UnicodeDecodeError:
         return value.decode("latin-1")
+
+
+def _printable(text):
+    """Text that neither breaks a line nor speaks to a terminal, whatever a file holds."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def _plain(value):

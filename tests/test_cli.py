@@ -229,6 +229,14 @@ def test_the_whole_road(run, tmp_path, monkeypatch):
     fails(run("upscale", tmp_path / "none.keras", folder, tmp_path / "out"), 1, "none.keras", "No such file")
 
 
+def test_ctrl_c_says_how_to_go_on(run, monkeypatch, tmp_path):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_upscale", interrupted)
+    fails(run("upscale", "m.keras", tmp_path, tmp_path / "out"), 1, "stopped", "the same command carries on")
+
+
 def test_training_on_nothing(run, tmp_path):
     fails(run("train", tmp_path / "nowhere"), 1, "nowhere")
     (tmp_path / "train" / "Alpha").mkdir(parents=True)

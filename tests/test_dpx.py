@@ -705,7 +705,7 @@ def field_change(draw):
 byte_change = st.tuples(st.integers(0, 2127), st.binary(min_size=1, max_size=6))
 
 
-@settings(SHARED, max_examples=1200)
+@settings(SHARED, max_examples=600)
 @given(
     order=st.sampled_from(ORDERS),
     changes=st.lists(field_change() | byte_change, max_size=5),

@@ -115,7 +115,8 @@ def test_an_untrained_model_validates_as_bicubic(data):
 
 
 def test_seeds(data):
-    one, again, other = (fit.prepare(data, Config(model="espcn", seed=seed)).network.get_weights() for seed in (1, 1, 2))
+    runs = [fit.prepare(data, Config(model="espcn", seed=seed)) for seed in (1, 1, 2)]
+    one, again, other = (run.network.get_weights() for run in runs)
     assert all((a == b).all() for a, b in zip(one, again, strict=True))
     assert not all((a == b).all() for a, b in zip(one, other, strict=True))
 
@@ -270,8 +271,10 @@ def test_a_loss_that_is_not_a_number(copied):
     before = _bytes(copied / "models" / "compact")
     run = fit.prepare(copied, Config(epochs=3))
     run.network.set_weights([weight * np.nan for weight in run.network.get_weights()])
+    steps = []
     with pytest.raises(DataError, match=r"loss is nan in epoch 3.*learning rate"):
-        fit.fit(run)
+        fit.fit(run, steps.append)
+    assert not steps  # it was seen at the first step, not at the end of a long epoch
     assert _bytes(copied / "models" / "compact") == before
 
 
@@ -308,7 +311,7 @@ def _command(*arguments):
 
 
 def test_control_c_and_the_same_command_again(data):
-    command = _command("train", data, "--model", "espcn", "--epochs", 3, "--learning-rate", 2e-4)
+    command = _command("train", data, "--model", "espcn", "--epochs", 4, "--learning-rate", 2e-4)
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         for line in process.stdout:
@@ -318,21 +321,21 @@ def test_control_c_and_the_same_command_again(data):
         output, errors = process.communicate(timeout=60)
     finally:
         process.kill()
-    assert process.returncode == 1
-    assert "stopped" in errors
+    assert process.returncode in (1, 130)  # 130: as shells have it for Ctrl-C
     assert "Traceback" not in errors + output
     folder = data / "models" / "espcn"
     state = _check_whole(folder)
-    assert state["epoch"] == 1
+    ended = state["epoch"]
+    assert ended in (1, 2)  # 2 where this process got the line late
     done = subprocess.run(command, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr
-    assert "1 done" in done.stdout
-    assert f"best {state['best_psnr']:.2f} dB in epoch 1" in done.stdout
-    assert [line.split()[1] for line in done.stdout.splitlines() if line.startswith("epoch ")] == ["2", "3"]
+    assert f"4 in all, {ended} done (best {state['best_psnr']:.2f} dB in epoch {state['best_epoch']})" in done.stdout
+    epochs = [int(line.split()[1]) for line in done.stdout.splitlines() if line.startswith("epoch ")]
+    assert epochs == list(range(ended + 1, 5))
     after = _check_whole(folder)
-    assert after["history"][0] == state["history"][0]
+    assert after["history"][:ended] == state["history"]
     assert after["best_psnr"] >= state["best_psnr"]
-    _rates_follow_the_cosine(after, 2e-4, 3)
+    _rates_follow_the_cosine(after, 2e-4, 4)
 
 
 KILL = """

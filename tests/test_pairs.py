@@ -273,7 +273,7 @@ def test_sizes_that_are_not_whole_cells(name, value, nearest):
 def test_a_tile_larger_than_the_picture():
     geometry = Geometry.of((120, 180), (270, 360), NONE)
     assert geometry.tile(252) == 252
-    with pytest.raises(OptionError, match="tile is 288.*360x270"):
+    with pytest.raises(OptionError, match=r"tile is 288.*360x270"):
         geometry.tile(288)
 
 
@@ -332,9 +332,7 @@ def test_any_scale(sizes, wish):
         inputs, targets = geometry.grids(tile, border, jitter=True)
         assert len(inputs) == len(targets)
         np.testing.assert_array_equal(inputs.inside, targets.inside)
-        np.testing.assert_array_equal(
-            inputs.origins * geometry.cell_target, targets.origins * geometry.cell_input
-        )
+        np.testing.assert_array_equal(inputs.origins * geometry.cell_target, targets.origins * geometry.cell_input)
     else:
         with pytest.raises(FastupError, match="tile"):
             geometry.tile()

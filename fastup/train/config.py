@@ -74,5 +74,6 @@ def _part(name, value, high=inf):
 
 
 def _trim(name, trim):
-    if not isinstance(trim, (tuple, list)) or len(trim) != 4 or not all(isinstance(n, Integral) and n >= 0 for n in trim):
+    four = isinstance(trim, (tuple, list)) and len(trim) == 4
+    if not four or not all(isinstance(n, Integral) and n >= 0 for n in trim):
         raise OptionError(f"{name} is {trim!r}, expected four whole numbers of 0 or more: left, right, top, bottom")

@@ -12,7 +12,7 @@ from fastup.errors import DataError
 from fastup.train.layers import Bicubic
 from fastup.train.metrics import psnr, psnr_y, ssim_y
 from fastup.train.pairs import Geometry, crop, find_pairs
-from fastup.train.upscale import Upscaler
+from fastup.train.upscale import Upscaler, codes_of
 
 
 @dataclass(frozen=True)
@@ -94,4 +94,4 @@ def compare(upscaler, pairs, geometry):
 
 
 def _as_written(picture, white):
-    return np.rint(np.clip(picture, 0, 1) * white) / white
+    return codes_of(picture, white) / white

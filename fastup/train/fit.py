@@ -134,6 +134,8 @@ def fit(run, on_step=None, on_epoch=None, on_index=None):
         run.pairs, run.geometry, grids, index, fill=fill_of(run.network.settings), batch=config.batch,
         seed=config.seed, shuffle=config.shuffle, skip=config.skip, epoch=run.state["epoch"],
     )  # fmt: skip
+    # Builds the loss. Keras would else take batches for that, on JAX and PyTorch, and train on them again.
+    run.network.compute_loss(y=np.zeros((1, 1, 1, 3), np.float32), y_pred=np.zeros((1, 1, 1, 3), np.float32))
     watch = _Watch(run, batches, on_step, on_epoch)
     try:
         run.network.fit(
@@ -177,16 +179,14 @@ class _Watch(keras.callbacks.Callback):
         self.waited += min(max(self.batches.ready[batch] - self.step_ended, 0), now - self.step_ended)
         self.step_ended, self.step = now, batch + 1
         self._stop_in_time()
-        if self.on_step is not None and now - self.reported > 0.25:
+        if now - self.reported > 0.25:
             self.reported = now
-            self.on_step(self._where(float(logs["loss"])))
+            where = self._where(logs)
+            if self.on_step is not None:
+                self.on_step(where)
 
     def on_epoch_end(self, epoch, logs=None):
-        where = self._where(float(logs["loss"]))
-        if not np.isfinite(where.loss):
-            raise DataError(
-                f"{self.run.folder}: the loss is {where.loss} in epoch {epoch + 1}; try a lower learning rate"
-            )
+        where = self._where(logs)
         ours, bicubic = self._validate()
         state = self.run.state
         row = {
@@ -222,7 +222,12 @@ class _Watch(keras.callbacks.Callback):
             progress = max(progress, (time.perf_counter() - self.begun) / self.limit)
         return progress
 
-    def _where(self, loss):
+    def _where(self, logs):
+        loss = float(logs["loss"])  # the mean of the epoch so far
+        if not np.isfinite(loss):
+            raise DataError(
+                f"{self.run.folder}: the loss is {loss} in epoch {self.epoch + 1}; try a lower learning rate"
+            )
         elapsed = self.step_ended - self.epoch_begun
         speed = self.step / elapsed
         left = (self.run.epochs - self.epoch) * self.steps / speed - elapsed

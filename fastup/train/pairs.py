@@ -144,7 +144,7 @@ class Geometry:
         smallest = -(-SMALLEST_DEFAULT_TILE // unit) * unit if tile is None else unit
         if smallest > room:
             raise DataError(
-                f"the target picture is {_size(self.target_picture)}, smaller than the smallest tile, {smallest} pixels, "
+                f"the target picture is {_size(self.target_picture)}, smaller than the smallest tile, {smallest}, "
                 f"at a scale of {' x '.join(map(str, self.scale))} (vertical x horizontal); see to sizes and trims"
             )
         return smallest if tile is None else self._fitting("tile", tile, unit, unit, room)

@@ -73,7 +73,7 @@ class Upscaler:
         result = self.network.predict_on_batch(self._padded(picture)[np.newaxis])[0]
         np.clip(result, 0, 1, out=result)
         if codes:
-            return np.rint(result * np.float32(self.settings["target_white"])).astype(np.uint16)
+            return codes_of(result, self.settings["target_white"]).astype(np.uint16)
         return result
 
     def picture(self, frame):
@@ -95,6 +95,11 @@ class Upscaler:
         fill = fill_of(self.settings)
         picture = np.asarray(picture, np.float32)
         return np.pad(picture, around, **({"mode": "edge"} if fill == "edge" else {"constant_values": fill}))
+
+
+def codes_of(picture, white):
+    """The nearest codes of a normalised float32 picture, halves upward, as `frames.write` has them; float32."""
+    return np.floor(np.clip(picture, 0, 1) * np.float32(white) + np.float32(0.5))
 
 
 def fill_of(settings):
@@ -142,7 +147,7 @@ def upscale(model, source, destination, overwrite=False, on_frame=None):
     targets = {path: destination / f"{path.stem}.dpx" for path in paths}
     if len(set(targets.values())) < len(paths):
         raise DataError(f"{source}: some frames differ in their suffix alone, and would get the same name")
-    if any(path.resolve() == target.resolve() for path, target in targets.items()):
+    if source.resolve() == destination.resolve() or any(p.resolve() == t.resolve() for p, t in targets.items()):
         raise DataError(f"{destination}: this is where the input frames are; expected another folder for the output")
     destination.mkdir(parents=True, exist_ok=True)
     todo = [path for path in paths if overwrite or not targets[path].exists()]
@@ -151,7 +156,7 @@ def upscale(model, source, destination, overwrite=False, on_frame=None):
         for done, (path, frame) in enumerate(frames.stream(todo, "float32", threads=1, ahead=2), 1):
             try:
                 result = upscaler(frame)
-            except DataError as error:
+            except ValueError as error:  # every way in which a frame doesn't fit
                 raise DataError(f"{path}: {error}") from None
             pending.append(writer.submit(_write, path, targets[path], result, upscaler.settings))
             if len(pending) > 2:

@@ -1,0 +1,502 @@
+"""Frames through a model: what is written, what is carried over, and what is refused."""
+
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import zipfile
+from fractions import Fraction
+
+import keras
+import naive
+import numpy as np
+import pytest
+from OpenImageIO import ImageBuf
+
+import fastup
+from fastup import Header
+from fastup.errors import DataError, DpxError, FastupError, OptionError
+from fastup.train import upscale as module
+from fastup.train.models import Network
+from fastup.train.upscale import Upscaler, fill_of, load, upscale
+
+SETTINGS = {
+    "model": "compact", "features": 6, "depth": 2, "scale": [[9, 4], [2, 1]], "border": [18, 18],
+    "trim": [0, 0, 0, 0], "input_trim": [0, 0, 0, 0], "black_level": "edge",
+    "input_white": 1023, "target_white": 1023, "pixel_aspect": [1, 1],
+}  # fmt: skip
+
+
+def _upscaler(seed=0, **settings):
+    """A network with weights as if trained hard: it changes every pixel, and overshoots here and there."""
+    settings = {**SETTINGS, **settings}
+    if settings["model"] != "compact":
+        del settings["features"], settings["depth"]
+    keras.utils.set_random_seed(seed)
+    network = Network(settings)
+    rng = np.random.default_rng(seed)
+    network.set_weights([w + 0.05 * rng.normal(size=w.shape).astype(np.float32) for w in network.get_weights()])
+    return Upscaler(network)
+
+
+@pytest.fixture(scope="module")
+def upscaler():
+    return _upscaler()
+
+
+@pytest.fixture(scope="module")
+def file(upscaler, tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "m.keras"
+    upscaler.network.save(path)
+    return path
+
+
+def _frame(seed, size=(16, 10)):
+    return np.random.default_rng(seed).integers(0, 1024, (*size, 3), np.uint16)
+
+
+def _png(path, frame):
+    assert ImageBuf(np.ascontiguousarray(frame)).write(str(path), "uint8", "png")
+
+
+@pytest.fixture
+def source(tmp_path):
+    """Four frames, 10x16, in both byte orders."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number in range(4):
+        header = Header.new(
+            10, 16, big_endian=number % 2 == 0, pixel_aspect=Fraction(8, 9), timecode=f"01:02:03:0{number}",
+            frame_rate=23.976, frame_position=100 + number,
+        )  # fmt: skip
+        fastup.write(folder / f"f{number + 8}.dpx", _frame(number), header)
+    return folder
+
+
+# -- one frame -------------------------------------------------------------------------------------------------------
+
+
+def test_codes_in_codes_out(upscaler):
+    codes = _frame(0)
+    result = upscaler(codes)
+    assert result.dtype == np.uint16
+    assert result.shape == (36, 20, 3)
+    assert result.max() <= 1023
+    floats = upscaler(codes / np.float32(1023))
+    assert floats.dtype == np.float32
+    np.testing.assert_array_equal(np.floor(floats * np.float32(1023) + np.float32(0.5)), result)
+    assert upscaler((codes / 1023).astype(np.float64)).dtype == np.float32
+
+
+def test_whites_may_differ():
+    upscaler = _upscaler(input_white=255, target_white=1023)
+    codes = np.random.default_rng(0).integers(0, 256, (8, 6, 3), np.uint16)
+    expected = np.rint(np.float64(upscaler(codes / np.float32(255))) * 1023)
+    assert np.abs(upscaler(codes) - expected).max() <= 1
+    assert (upscaler(codes) != expected).mean() < 1e-3  # next to a half, floats round either way
+
+
+def test_it_is_clipped(upscaler):
+    frame = np.random.default_rng(1).choice(np.float32([-1, 0, 1, 3]), (16, 12, 3))
+    result = upscaler(frame)
+    assert (result.min(), result.max()) == (0, 1)
+    assert upscaler(np.full((8, 8, 3), 1023, np.uint16)).max() <= 1023
+
+
+def test_an_untrained_model_is_bicubic():
+    upscaler = Upscaler(Network(SETTINGS))
+    frame = np.random.default_rng(2).random((12, 9, 3), np.float32)
+    expected = np.clip(naive.bicubic(frame, 9 / 4, 2), 0, 1)
+    np.testing.assert_allclose(upscaler(frame), expected, atol=1e-6)
+
+
+def test_the_input_stays_as_it_was(upscaler):
+    frame = np.random.default_rng(3).random((8, 6, 3), np.float32)
+    before = frame.copy()
+    frame.flags.writeable = False
+    upscaler(frame)
+    np.testing.assert_array_equal(frame, before)
+
+
+@pytest.mark.parametrize("model", ["compact", "srcnn", "espcn"])
+@pytest.mark.parametrize("black_level", ["edge", 64])
+def test_pieces_give_the_whole(model, black_level):
+    upscaler = _upscaler(model=model, border=[36, 36], black_level=black_level)
+    reach = [-(-r // q) * q for r, q in zip(upscaler.network.receptive, (4, 1), strict=True)]  # whole cells
+    frame = np.random.default_rng(4).random((2 * reach[0] + 24, 2 * reach[1] + 21, 3), np.float32)
+    whole = upscaler(frame)
+    result = np.full_like(whole, np.nan)
+    height, width = frame.shape[:2]
+    for y in range(0, height, 8):
+        for x in range(0, width, 7):
+            y0, y1 = max(y - reach[0], 0), min(y + 8 + reach[0], height)
+            x0, x1 = max(x - reach[1], 0), min(x + 7 + reach[1], width)
+            piece = upscaler(frame[y0:y1, x0:x1])
+            top, left = (y - y0) // 4 * 9, 2 * (x - x0)
+            h, w = (min(y + 8, height) - y) // 4 * 9, 2 * (min(x + 7, width) - x)
+            result[y // 4 * 9 :, 2 * x :][:h, :w] = piece[top : top + h, left : left + w]
+    assert np.abs(result - whole).max() < 0.5 / 1023
+
+
+def test_border_and_fill_are_what_training_had(upscaler):
+    # A tile at the picture's corner, as it was trained on, gives the picture's corner.
+    frame = np.random.default_rng(5).random((48, 40, 3), np.float32)
+    for black_level in ("edge", 100):
+        upscaler = _upscaler(border=[18, 18], black_level=black_level)
+        grid = fastup.TileGrid((48, 40), (32, 36), (8, 9))
+        tile = fastup.cut(frame, grid, fill_of(upscaler.settings))[0]
+        given = np.clip(upscaler.network.predict_on_batch(tile[np.newaxis])[0], 0, 1)
+        reach = 4 * 9, 2 * 8  # target pixels next to what the tile doesn't see
+        np.testing.assert_allclose(upscaler(frame)[: 72 - reach[0], : 72 - reach[1]],
+                                   given[: 72 - reach[0], : 72 - reach[1]], atol=1e-5)  # fmt: skip
+
+
+def test_input_trim():
+    trimmed, plain = _upscaler(input_trim=[3, 1, 2, 4]), _upscaler()
+    frame = np.random.default_rng(6).random((22, 20, 3), np.float32)
+    np.testing.assert_array_equal(trimmed(frame), plain(frame[2:-4, 3:-1]))
+
+
+def test_other_sizes_than_trained_on(upscaler):
+    for size in ((4, 1), (4, 37), (100, 3)):
+        assert upscaler(np.zeros((*size, 3), np.uint16)).shape == (size[0] // 4 * 9, size[1] * 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [((18, 10), "10x18.*10x16 and 10x20"), ((3, 10), "10x3.*10x4 and 10x4"), ((481, 720), "720x480 and 720x484")],
+)
+def test_pictures_that_are_not_whole_cells(upscaler, size, words):
+    with pytest.raises(DataError, match=words):
+        upscaler(np.zeros((*size, 3), np.float32))
+
+
+@pytest.mark.parametrize(
+    ("frame", "words"),
+    [
+        (np.zeros((8, 8, 3), np.uint8), "uint8"),
+        (np.zeros((8, 8, 3), np.int32), "int32"),
+        (np.zeros((8, 8), np.float32), "(8, 8)"),
+        (np.zeros((8, 8, 4), np.float32), "(8, 8, 4)"),
+    ],
+)
+def test_frames_of_another_kind(upscaler, frame, words):
+    with pytest.raises(ValueError, match="expected") as caught:
+        upscaler(frame)
+    assert words in str(caught.value)
+
+
+def test_a_trim_that_leaves_nothing():
+    with pytest.raises(OptionError, match="input-trim is 4,4,0,0"):
+        _upscaler(input_trim=[4, 4, 0, 0])(np.zeros((8, 8, 3), np.float32))
+
+
+# -- a folder --------------------------------------------------------------------------------------------------------
+
+
+def test_a_folder(upscaler, file, source, tmp_path):
+    heard = []
+    assert upscale(file, source, tmp_path / "a" / "out", on_frame=lambda *p: heard.append(p)) == (4, 0)
+    assert heard == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert sorted(os.listdir(tmp_path / "a" / "out")) == sorted(os.listdir(source))
+    for path in fastup.find(source):
+        np.testing.assert_array_equal(fastup.read(tmp_path / "a" / "out" / path.name), upscaler(fastup.read(path)))
+
+
+def test_headers_are_carried_over(upscaler, tmp_path):
+    source = tmp_path / "in"
+    source.mkdir()
+    for big_endian in (True, False):
+        header = Header.new(
+            10, 16, big_endian=big_endian, pixel_aspect=Fraction(8, 9), timecode="10:59:58:23", frame_rate=29.97,
+            frame_position=123456,
+        )  # fmt: skip
+        raw = np.frombuffer(bytearray(header.raw), header.fields.dtype)
+        raw["film"]["slate"], raw["file"]["project"] = b"cut 12", "Brücke".encode()
+        raw["television"]["user_bits"] = 0x12345678
+        raw["file"]["image_offset"] = raw["image"]["element"]["data_offset"][:, 0] = 8192
+        raw["file"]["user_size"] = 6144
+        raw["image"]["element"]["line_padding"][:, 0] = 8
+        user = b"scanner 7".ljust(6144, b"\x01")
+        fastup.write(source / f"{big_endian}.dpx", _frame(0), Header(raw.tobytes() + user))
+    upscaler.network.settings["pixel_aspect"] = [16, 15]
+    try:
+        upscale(upscaler.network, source, tmp_path / "out")
+    finally:
+        upscaler.network.settings["pixel_aspect"] = [1, 1]
+    for path in fastup.find(source):
+        old, new = fastup.read_header(path), fastup.read_header(tmp_path / "out" / path.name)
+        assert (new.width, new.height, new.pixel_aspect) == (20, 36, Fraction(16, 15))
+        assert (new.timecode, new.frame_position) == ("10:59:58:23", 123456)
+        assert new.frame_rate == pytest.approx(29.97)
+        assert new.big_endian == (path.stem == "True")
+        assert new.raw[2048:] == old.raw[2048:] == user
+        size = (tmp_path / "out" / path.name).stat().st_size
+        assert new.fields["file"]["file_size"] == size == 8192 + 36 * (4 * 20 + 8)
+        # And nothing else differs.
+        expected = old.replace(width=20, height=36, pixel_aspect=Fraction(16, 15), file_size=size)
+        assert new.raw == expected.raw
+        np.testing.assert_array_equal(fastup.read(tmp_path / "out" / path.name), upscaler(_frame(0)))
+
+
+def test_a_second_run_skips_and_overwrite_does_not(upscaler, source, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "f9.dpx").write_bytes(b"by hand")
+    heard = []
+    assert upscale(upscaler.network, source, out, on_frame=lambda *p: heard.append(p)) == (3, 1)
+    assert heard[-1] == (3, 3)
+    assert (out / "f9.dpx").read_bytes() == b"by hand"
+    assert upscale(upscaler.network, source, out) == (0, 4)
+    assert upscale(upscaler.network, source, out, overwrite=True) == (4, 0)
+    np.testing.assert_array_equal(fastup.read(out / "f9.dpx"), upscaler(fastup.read(source / "f9.dpx")))
+
+
+def test_one_frame(upscaler, source, tmp_path):
+    assert upscale(upscaler.network, source / "f9.dpx", tmp_path / "out") == (1, 0)
+    assert os.listdir(tmp_path / "out") == ["f9.dpx"]
+
+
+def test_png_frames(tmp_path):
+    upscaler = _upscaler(input_white=255)
+    source = tmp_path / "in"
+    source.mkdir()
+    frame = np.random.default_rng(7).integers(0, 256, (8, 6, 3), np.uint8)
+    _png(source / "f.png", frame)
+    assert upscale(upscaler.network, source, tmp_path / "out") == (1, 0)
+    np.testing.assert_array_equal(fastup.read(tmp_path / "out" / "f.dpx"), upscaler(frame.astype(np.uint16)))
+    header = fastup.read_header(tmp_path / "out" / "f.dpx")
+    assert (header.width, header.height, header.pixel_aspect, header.timecode) == (12, 18, 1, None)
+
+
+def test_reading_and_writing_overlap(upscaler, source, tmp_path, monkeypatch):
+    write, second, order = module.frames.write, threading.Event(), []
+
+    def held(path, *args, **options):
+        assert second.wait(20), "the first frame is written before the second is computed"
+        order.append(path.name)
+        write(path, *args, **options)
+
+    monkeypatch.setattr(module.frames, "write", held)
+    upscale(upscaler.network, source, tmp_path / "out", on_frame=lambda done, _: done == 2 and second.set())
+    assert order == ["f8.dpx", "f9.dpx", "f10.dpx", "f11.dpx"]
+
+
+# -- what is refused -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", ["dpx", "png"])
+def test_output_onto_input(upscaler, tmp_path, suffix):
+    source = tmp_path / "in"
+    source.mkdir()
+    fastup.write(source / "f.dpx", _frame(0))
+    if suffix == "png":
+        (source / "f.dpx").unlink()
+        _png(source / "f.png", np.zeros((8, 8, 3), np.uint8))
+    (tmp_path / "link").symlink_to(source)
+    before = {path: path.read_bytes() for path in source.iterdir()}
+    for destination in (source, tmp_path / "link", source / ".." / "in"):
+        with pytest.raises(DataError, match="another folder"):
+            upscale(upscaler.network, source, destination, overwrite=True)
+    assert {path: path.read_bytes() for path in source.iterdir()} == before
+
+
+def test_one_frame_onto_itself(upscaler, source):
+    before = (source / "f9.dpx").read_bytes()
+    with pytest.raises(DataError, match="another folder"):
+        upscale(upscaler.network, source / "f9.dpx", source, overwrite=True)
+    assert (source / "f9.dpx").read_bytes() == before
+
+
+def test_the_same_stem_twice(upscaler, source, tmp_path):
+    _png(source / "f9.png", np.zeros((8, 8, 3), np.uint8))
+    with pytest.raises(DataError, match="suffix"):
+        upscale(upscaler.network, source, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_empty_folder_and_none(upscaler, tmp_path):
+    (tmp_path / "in").mkdir()
+    with pytest.raises(DataError, match="no frames"):
+        upscale(upscaler.network, tmp_path / "in", tmp_path / "out")
+    with pytest.raises(OSError, match="nowhere"):
+        upscale(upscaler.network, tmp_path / "nowhere", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def _cut_short(path):
+    path.write_bytes(path.read_bytes()[:2500])
+
+
+def _not_whole_cells(path):
+    fastup.write(path, _frame(0, (18, 10)))
+
+
+def _a_png(path):
+    path.unlink()
+    _png(path.with_suffix(".png"), np.zeros((8, 8, 3), np.uint8))
+    path.with_suffix(".png").rename(path)
+
+
+def _transparent(path):
+    path.unlink()
+    _png(path.with_suffix(".png"), np.zeros((8, 8, 4), np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("harm", "kind", "words"),
+    [
+        (_cut_short, DpxError, "cut short"),
+        (_not_whole_cells, DataError, "10x18"),
+        (_a_png, DpxError, "PNG"),
+        (_transparent, DataError, "4"),
+    ],
+)
+def test_a_bad_frame_in_the_middle(upscaler, source, tmp_path, harm, kind, words):
+    harm(source / "f10.dpx")
+    with pytest.raises(kind, match=words) as caught:
+        upscale(upscaler.network, source, tmp_path / "out")
+    assert f"{source / 'f10'}." in str(caught.value)
+    # The frames before it are whole, and of what was under way nothing is left.
+    assert sorted(os.listdir(tmp_path / "out")) == ["f8.dpx", "f9.dpx"]
+    for name in ("f8.dpx", "f9.dpx"):
+        np.testing.assert_array_equal(fastup.read(tmp_path / "out" / name), upscaler(fastup.read(source / name)))
+
+
+def test_a_frame_smaller_than_the_trim(source, tmp_path):
+    with pytest.raises(FastupError, match="input-trim is 5,5,0,0") as caught:
+        upscale(_upscaler(input_trim=[5, 5, 0, 0]).network, source, tmp_path / "out")
+    assert str(source / "f8.dpx") in str(caught.value)
+
+
+def test_write_errors_surface(upscaler, source, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "f9.dpx").mkdir()  # it can't be replaced by a file
+    (out / "f9.dpx" / "x").write_text("")
+    with pytest.raises(OSError, match=r"f9\.dpx"):
+        upscale(upscaler.network, source, out, overwrite=True)
+    assert not [name for name in os.listdir(out) if name.startswith(".")]
+    np.testing.assert_array_equal(fastup.read(out / "f8.dpx"), upscaler(fastup.read(source / "f8.dpx")))
+
+
+def test_the_last_write_error_surfaces_too(upscaler, source, tmp_path):
+    out = tmp_path / "out"
+    (out / "f11.dpx" / "x").mkdir(parents=True)
+    with pytest.raises(OSError, match=r"f11\.dpx"):
+        upscale(upscaler.network, source, out, overwrite=True)
+
+
+def test_output_is_a_file(upscaler, source, tmp_path):
+    (tmp_path / "out").write_text("")
+    with pytest.raises(OSError, match="out") as caught:
+        upscale(upscaler.network, source, tmp_path / "out")
+    assert caught.value.filename == str(tmp_path / "out")
+
+
+# -- the model file --------------------------------------------------------------------------------------------------
+
+
+def _plain_keras(path):
+    keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)]).save(path)
+
+
+def _no_run(path):
+    Network({name: SETTINGS[name] for name in ("model", "features", "depth", "scale")}).save(path)
+
+
+def _empty_zip(path):
+    zipfile.ZipFile(path, "w").close()
+
+
+def _foreign_zip(path):
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("config.json", "{}")
+        archive.writestr("metadata.json", "{}")
+
+
+def _bad_json(path):
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("config.json", "{")
+
+
+def _evil_lambda(path):
+    layers = [keras.Input((4,)), keras.layers.Lambda(lambda x: x + 1)]
+    keras.Sequential(layers).save(path)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda path: path.write_text("a model, I swear"),
+        lambda path: path.write_bytes(b""),
+        lambda path: path.mkdir(),
+        _empty_zip,
+        _foreign_zip,
+        _bad_json,
+        _plain_keras,
+        _no_run,
+        _evil_lambda,
+    ],
+    ids=["text", "empty", "folder", "empty zip", "foreign zip", "bad json", "plain keras", "no run", "lambda"],
+)
+def test_what_is_no_model(tmp_path, make):
+    path = tmp_path / "x.keras"
+    make(path)
+    with pytest.raises(FastupError) as caught:
+        Upscaler(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ")
+    assert "model" in message
+    assert "\n" not in message
+    assert len(message) < 600
+
+
+def test_a_missing_model(tmp_path):
+    with pytest.raises(FileNotFoundError) as caught:
+        load(tmp_path / "x.keras")
+    assert caught.value.filename in (str(tmp_path / "x.keras"), tmp_path / "x.keras")
+
+
+def test_a_damaged_model(file, tmp_path):
+    whole = file.read_bytes()
+    path = tmp_path / "x.keras"
+    rng = np.random.default_rng(0)
+    for length in (len(whole) // 2, len(whole) - 10):
+        path.write_bytes(whole[:length])
+        with pytest.raises(FastupError, match=r"x\.keras: not a model"):
+            load(path)
+    refused = 0
+    for _ in range(25):
+        damaged = bytearray(whole)
+        start = int(rng.integers(0, len(whole) - 64))
+        damaged[start : start + 64] = rng.bytes(64)
+        path.write_bytes(damaged)
+        try:
+            load(path)
+        except FastupError:  # and nothing else
+            refused += 1
+    assert refused >= 20  # a zip has a few bytes that nobody looks at
+
+
+def test_a_model_of_another_name(file, tmp_path):
+    shutil.copy(file, tmp_path / "model.bin")
+    with pytest.raises(FastupError, match=r"model\.bin.*\.keras"):
+        load(tmp_path / "model.bin")
+
+
+def test_the_model_travels_alone(trained, small, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    shutil.copy(trained / "best.keras", tmp_path / "elsewhere" / "m.keras")
+    path = fastup.find(small / "evaluation" / "Alpha")[0]
+    shutil.copy(path, tmp_path / "elsewhere" / "f.dpx")
+    script = (
+        "import numpy as np; import fastup; from fastup.train import Upscaler; up = Upscaler('m.keras'); "
+        "np.save('hd.npy', up(fastup.read('f.dpx')))"
+    )
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path / "elsewhere", check=True, timeout=100)
+    result = np.load(tmp_path / "elsewhere" / "hd.npy").astype(int)
+    expected = Upscaler(trained / "best.keras")(fastup.read(path))
+    assert result.shape == expected.shape == (270, 360, 3)
+    assert np.abs(result - expected).max() <= 1
