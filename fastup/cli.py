@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -227,9 +227,9 @@ def demo(
     scores = _evaluate(best, folder)
     _print_scores(scores)
     _upscale(best, folder / "evaluation" / "Alpha", folder / "upscaled", True)
-    picture = _comparison(folder, best, scores[0])
+    *_, last, mean = scores
+    picture = _comparison(folder, best, last)
     out.print(f"comparison: {escape(str(picture))}")
-    mean = scores[-1]
     out.print(f"gain over bicubic on unseen frames: {mean.psnr - mean.psnr_bicubic:+.2f} dB")
 
 
@@ -273,7 +273,7 @@ def _upscale(model, source, destination, overwrite):
 
 
 def _comparison(folder, model, score):
-    """The demo's picture: one evaluation frame by bicubic, by the model and as it was drawn."""
+    """The demo's picture: the last evaluation frame by bicubic, by the model and as it was drawn."""
     from fastup import demo as clip
     from fastup.train.evaluate import compare, geometry_of
     from fastup.train.pairs import find_pairs
@@ -281,6 +281,7 @@ def _comparison(folder, model, score):
 
     upscaler = Upscaler(model)
     pairs = find_pairs(folder / "evaluation")
+    pairs = replace(pairs, inputs=pairs.inputs[-1:], targets=pairs.targets[-1:])
     _, ours, bicubic, target = next(compare(upscaler, pairs, geometry_of(upscaler, pairs)))
     path = folder / "comparison.png"
     clip.comparison(

@@ -273,9 +273,11 @@ def test_the_interpreter_goes_on_while_a_frame_is_decoded(tmp_path):
     thread = threading.Thread(target=count)
     thread.start()
     try:
-        # Best of many: the machine may be busy with something else.
-        assert min(longest_pause(lambda: fastup.read(path, "float32", out=out)) for _ in range(10)) < 0.5
-        assert min(longest_pause(lambda: fastup.write(tmp_path / "g.dpx", out)) for _ in range(10)) < 0.5
+        for call in (lambda: fastup.read(path, "float32", out=out), lambda: fastup.write(tmp_path / "g.dpx", out)):
+            # Once is enough: the machine may be busy with something else.
+            deadline = time.monotonic() + 20
+            while longest_pause(call) >= 0.5:
+                assert time.monotonic() < deadline
     finally:
         stop.set()
         thread.join()

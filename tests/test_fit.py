@@ -72,6 +72,12 @@ def copied(trained, data):
 # -- a run -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("name", ["", "a/b", "../c", "..", "."])
+def test_a_name_is_one_folder(tmp_path, name):
+    with pytest.raises(OptionError, match="name is"):
+        fit.prepare(tmp_path, Config(), name)
+
+
 def test_a_run(trained, small):
     state = _check_whole(trained)
     assert state["epoch"] == 2

@@ -223,9 +223,17 @@ def test_the_threads_end_with_the_loop(tmp_path):
     frames = fastup.stream(paths, threads=6, ahead=10)
     next(frames)
     frames.close()
-    assert running() <= before  # joined, so at once
+    assert running() <= before
     with pytest.raises(StopIteration):
         next(frames)
+
+    large = tmp_path / "large.dpx"
+    large.write_bytes(naive.dpx_header(2000, 1000))
+    os.truncate(large, 2048 + 4 * 2000 * 1000)
+    frames = fastup.stream([large] * 20, "float32", threads=4, ahead=8)
+    next(frames)
+    frames.close()
+    assert running() <= before  # at once: threads are waited for, not left to themselves
 
     frames = fastup.stream(paths, threads=6, ahead=10)
     next(frames)
@@ -342,17 +350,15 @@ def test_the_interpreter_goes_on_while_a_frame_is_waited_for(tmp_path):
     thread.start()
     pauses = []
     try:
-        frames = fastup.stream([path] * 20, "float32", threads=1, ahead=1)
-        while True:
+        frames = fastup.stream([path] * 200, "float32", threads=1, ahead=1)
+        while not pauses or min(pauses) >= 0.5:  # once is enough: the machine may be busy with something else
             start = time.perf_counter()
-            if next(frames, None) is None:
-                break
+            next(frames)  # runs out if it never happens
             end = time.perf_counter()
             pauses.append(np.diff([start, *(t for t in list(ticks) if start < t < end), end]).max() / (end - start))
     finally:
         stop.set()
         thread.join()
-    assert min(pauses) < 0.5
 
 
 def in_another_process(code, *arguments):

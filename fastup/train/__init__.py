@@ -6,6 +6,7 @@ import sys
 
 def __getattr__(name):
     if name == "Upscaler":
+        start()
         from fastup.train.upscale import Upscaler
 
         return Upscaler

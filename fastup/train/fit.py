@@ -74,7 +74,9 @@ def prepare(data, config, name=None, more_epochs=None):
     -------
     Run
     """
-    data = Path(data)
+    data, name = Path(data), config.model if name is None else name
+    if not name or Path(name).name != name or name == "..":
+        raise OptionError(f"name is {name!r}, expected the name of a folder in {data / 'models'}")
     pairs, validation = find_pairs(data / "train"), find_pairs(data / "validation")
     for path in (*pairs.inputs, *pairs.targets):
         if path.suffix.lower() != ".dpx":
@@ -91,7 +93,7 @@ def prepare(data, config, name=None, more_epochs=None):
         raise OptionError(
             f"black-level is {config.black_level}, expected at most the white of the input frames, {pairs.input_white}"
         )
-    folder = data / "models" / (name or config.model)
+    folder = data / "models" / name
     if (folder / "last.keras").exists():
         network = load(folder / "last.keras")
         _check_same(folder, network, config, geometry)
@@ -141,8 +143,6 @@ def fit(run, on_step=None, on_epoch=None, on_index=None):
         run.network.fit(
             batches, epochs=run.epochs, initial_epoch=run.state["epoch"], shuffle=False, verbose=0, callbacks=[watch]
         )
-    except KeyboardInterrupt:
-        raise
     except Exception:
         if batches.error is not None:
             raise batches.error from None
