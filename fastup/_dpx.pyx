@@ -135,7 +135,7 @@ def read(path, dtype="uint16", window=None, out=None):
         elif not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != dtype:
             raise ValueError(f"out is {describe(out)}, expected {shape} of {dtype}")
         elif not out.flags.aligned or out.strides[1:] != (shape[2] * dtype.itemsize, dtype.itemsize):
-            raise ValueError("out has gaps within its rows or odd addresses, expected rows of contiguous, aligned pixels")
+            raise ValueError("out has gaps in its rows or odd addresses, expected rows of contiguous, aligned pixels")
         PyObject_GetBuffer(out, &view, PyBUF_STRIDES | PyBUF_WRITABLE)
         try:
             with nogil:
