@@ -29,8 +29,9 @@
 #endif
 
 enum {
-    DPX_MIN_HEADER = 1664, /* the generic header; some writers stop here */
-    DPX_FULL_HEADER = 2048 /* with the film and television headers */
+    DPX_MIN_HEADER = 1664,  /* the generic header; some writers stop here */
+    DPX_FULL_HEADER = 2048, /* with the film and television headers */
+    DPX_MAX_PADDING = 65536 /* after a line; there to align lines with a disk's blocks, so more is a lie */
 };
 
 typedef enum {
@@ -122,6 +123,10 @@ static inline dpx_status dpx_parse(const uint8_t *head, size_t head_bytes, uint6
     if (head_bytes < DPX_MIN_HEADER) return dpx_fail_short(why, "header", file_bytes, DPX_MIN_HEADER);
     out->swap = swap;
 
+    value = dpx_u16(head + 768, swap);
+    if (value != 0 && value != 0xffffu)
+        return dpx_fail(why, DPX_UNSUPPORTED, "orientation (byte 768)", value,
+                        "0 (left to right, top to bottom), which is all that fastup reads so far");
     value = dpx_u16(head + 770, swap);
     if (value == 0 || value > 8)
         return dpx_fail(why, DPX_INVALID, "number of image elements (byte 770)", value, "1 to 8");
@@ -172,6 +177,8 @@ static inline dpx_status dpx_parse(const uint8_t *head, size_t head_bytes, uint6
 
     value = dpx_u32(head + 812, swap);
     padding = value == undefined ? 0 : value;
+    if (padding > DPX_MAX_PADDING)
+        return dpx_fail(why, DPX_INVALID, "end-of-line padding (byte 812)", padding, "65536 or less");
     out->row_bytes = (uint64_t)out->width * 4 + padding;
     /* height < 2^32 and row_bytes < 2^35: divide rather than multiply, then both products fit. */
     if (out->height - 1 > (file_bytes / out->row_bytes))

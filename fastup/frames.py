@@ -41,6 +41,8 @@ def read(path, dtype="uint16", window=None, out=None):
     ------
     DpxError
         If the file is no DPX that can be read. Says which field, what was found and what was expected.
+    FastupError
+        If it is of another format, and OpenImageIO cannot read it.
     OSError
         If the file is missing or cannot be opened.
     ValueError
@@ -96,6 +98,8 @@ def write(path, frame, header=None):
         If the frame holds NaN or a code above 1023, or is of another shape or type.
     DpxError
         If the header asks for a flavour that fastup does not write.
+    FastupError
+        If the name does not end in .dpx.
     OSError
         If the file cannot be written; nothing is left under its name.
     """
@@ -135,7 +139,8 @@ def find(folder):
     folder = Path(folder)
     if folder.is_file():
         return [folder]
-    names = [name for name in os.listdir(folder) if name.lower().endswith(SUFFIXES) and not name.startswith(".")]
+    with os.scandir(folder) as entries:
+        names = [e.name for e in entries if e.name.lower().endswith(SUFFIXES) and e.name[0] != "." and e.is_file()]
     if not names:
         raise DataError(f"{folder}: no frames here, expected files that end in {', '.join(SUFFIXES)}")
     return [folder / name for name in sorted(names, key=_by_number)]
@@ -208,7 +213,8 @@ def _is_dpx(path):
 
 
 def _by_number(name):
-    return [(int(part), "") if part.isdecimal() else (-1, part.lower()) for part in re.split(r"(\d+)", name)], name
+    parts = re.split(r"(\d+)", os.path.splitext(name)[0])
+    return [(int(part), "") if part.isdecimal() else (-1, part.lower()) for part in parts], name
 
 
 def _stream_dpx(paths, dtype, threads, ahead):

@@ -99,6 +99,8 @@ class Header:
 
     def __init__(self, raw, name="header"):
         raw = bytes(raw)
+        if len(raw) < 4:
+            raise DpxError(f"{name}: header is cut short: {len(raw)} bytes, expected {MIN_BYTES} or more")
         if raw[:4] not in (b"SDPX", b"XPDS"):
             raise not_dpx(name, raw[:4])
         if len(raw) < MIN_BYTES:
@@ -237,6 +239,8 @@ class Header:
             If the header is too short to hold the field.
         TypeError
             If there is no such value.
+        ValueError
+            If a value doesn't fit its field.
         """
         kept = _sections_end(self.raw)
         raw = bytearray(self.raw[:kept].ljust(FULL_BYTES, b"\xff"))
@@ -244,14 +248,16 @@ class Header:
         for name, value in values.items():
             match name:
                 case "width" | "height":
-                    fields["image"][name] = value
+                    fields["image"][name] = _u32(name, value, 1)
                 case "file_size":
-                    fields["file"][name] = value
+                    fields["file"][name] = _u32(name, value)
                 case "pixel_aspect":
-                    pair = (0xFFFFFFFF, 0xFFFFFFFF) if value is None else Fraction(value).as_integer_ratio()
-                    fields["source"][name] = pair
+                    if isinstance(value, float):  # 0.9 means 9/10, not what is next to it in binary
+                        value = Fraction(value).limit_denominator(65536)
+                    pair = (None, None) if value is None else Fraction(value).as_integer_ratio()
+                    fields["source"][name] = [_u32(name, number, 1) for number in pair]
                 case "frame_position":
-                    fields["film"][name] = 0xFFFFFFFF if value is None else value
+                    fields["film"][name] = _u32(name, value)
                 case "frame_rate":
                     for section in ("film", "television"):
                         fields[section][name] = _UNDEFINED_FLOAT if value is None else value
@@ -377,6 +383,15 @@ def _plain(value):
     if isinstance(value, np.ndarray):
         return [_plain(item) for item in value]
     return _text(value) if isinstance(value, bytes) else _defined(value)
+
+
+def _u32(name, value, least=0):
+    """The number for a 32-bit field, None being all ones; those are no number, except for a file size."""
+    if value is None:
+        return 0xFFFFFFFF
+    if not least <= value < 0xFFFFFFFF + (name == "file_size"):
+        raise ValueError(f"{name} is {value}, expected {least} to {0xFFFFFFFE}")
+    return value
 
 
 def _bcd(timecode):

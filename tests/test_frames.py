@@ -306,3 +306,10 @@ def test_dpx_needs_no_heavy_modules(tmp_path, code):
     code = f"import sys, fastup\npath = 'f.dpx'\n{code}\nprint(*(m for m in {heavy} if m in sys.modules))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
     assert run.stdout.split() == []
+
+
+def test_find_takes_files_alone_and_orders_by_stem(tmp_path):
+    for name in ("a1.dpx", "a.dpx", "a.png", "b10.dpx", "b9.dpx"):
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "a0.dpx").mkdir()
+    assert [path.name for path in fastup.find(tmp_path)] == ["a.dpx", "a.png", "a1.dpx", "b9.dpx", "b10.dpx"]
