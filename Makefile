@@ -7,6 +7,7 @@ NATIVE := setup.py $(wildcard fastup/*.pyx fastup/*.h fastup/*.cpp)
 .PHONY: demo test bench lint dist clean
 
 demo: .venv/installed
+	rm -rf demo
 	$(BIN)/fastup demo demo
 
 test: .venv/installed

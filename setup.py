@@ -1,5 +1,6 @@
 """The two native modules. Everything else is in pyproject.toml."""
 
+import os
 import sys
 
 from pybind11.setup_helpers import Pybind11Extension
@@ -7,6 +8,9 @@ from setuptools import Extension, setup
 
 # -O3 vectorises; wide instructions are picked at run time (see _dpx.h), so no -march here.
 OPTIMISE = "/O2" if sys.platform == "win32" else "-O3"
+
+# std::filesystem::path came with macOS 10.15.
+os.environ.setdefault("MACOSX_DEPLOYMENT_TARGET", "10.15")
 
 setup(
     ext_modules=[

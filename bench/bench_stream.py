@@ -1,6 +1,7 @@
 """Read-ahead against a plain loop, and against OpenImageIO on two threads: 24 frames of 1920x1080."""
 
 import os
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -22,7 +23,8 @@ def paths(tmp_path_factory, picture):
         fastup.write(path, np.roll(first, 8 * number, axis=0))
         with open(path, "r+b") as file:
             os.fsync(file)
-    return paths
+    yield paths
+    shutil.rmtree(folder)  # pytest would keep it for three runs
 
 
 def work(frame):
@@ -64,7 +66,10 @@ def can_drop(paths):
 
 @DTYPES
 def test_stream_against_a_loop(paths, against, dtype):
-    """Files in the page cache: decoding is then so short that there is little to hide behind the consumer's work."""
+    """Files in the page cache: decoding is as fast as memory then, and two busy cores leave nothing to win.
+
+    The floor is below 1 for such a machine: reading ahead mustn't cost what fresh memory for each frame would.
+    """
     expected = in_a_loop(paths, dtype)
     assert len(set(expected)) == FRAMES
     assert streamed(paths, dtype) == expected
@@ -73,13 +78,14 @@ def test_stream_against_a_loop(paths, against, dtype):
         lambda: in_a_loop(paths, dtype),
         rounds=11,
         items=FRAMES,
+        at_least=0.6,
         label=f"stream {dtype}, a frame, page cache: fastup.read in a loop",
     )
 
 
 @DTYPES
 def test_stream_from_disk_against_a_loop(paths, against, dtype):
-    """Files on disk: what reading ahead is for."""
+    """Files on disk: what reading ahead is for. The floor leaves room for a disk that is busy otherwise."""
     if not can_drop(paths):
         pytest.skip("the files here can't be dropped from the page cache")
 
@@ -93,6 +99,7 @@ def test_stream_from_disk_against_a_loop(paths, against, dtype):
         lambda: from_disk(in_a_loop),
         rounds=11,
         items=FRAMES,
+        at_least=0.8,
         label=f"stream {dtype}, a frame, from disk: fastup.read in a loop",
     )
 

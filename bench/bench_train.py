@@ -1,5 +1,7 @@
 """One training step on real data against the same step on one cached batch; and what making batches costs by itself."""
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -26,7 +28,8 @@ def pairs(tmp_path_factory, picture):
         first = picture(size)
         for number in range(PAIRS):
             fastup.write(folder / side / f"{number}.dpx", np.roll(first, number * size[0] // PAIRS, axis=0))
-    return find_pairs(folder)
+    yield find_pairs(folder)
+    shutil.rmtree(folder)  # pytest would keep it for three runs
 
 
 @pytest.fixture(scope="module")

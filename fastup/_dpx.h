@@ -10,12 +10,16 @@
 #include <stdint.h>
 #include <string.h>
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define DPX_SANITIZED
+#endif
+
 /* Wide instructions picked at run time, where the compiler and the C library can do it (GNU ifunc); "arch=haswell"
  * would not do, it asks for that very processor. Elsewhere the plain loops stand: arm64 vectorises them as they are.
  * Sanitizers start after ifuncs are resolved, so they go without. */
-#if defined(__x86_64__) && defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__clang__) && __GNUC__ >= 12
+#if defined(__x86_64__) && defined(__GLIBC__) && !defined(DPX_SANITIZED) && !defined(__clang__) && __GNUC__ >= 12
 #define DPX_WIDE __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#elif defined(__x86_64__) && defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) &&                                   \
+#elif defined(__x86_64__) && defined(__GLIBC__) && !defined(DPX_SANITIZED) &&                                          \
     (defined(__clang__) ? __clang_major__ >= 14 : __GNUC__ >= 8)
 #define DPX_WIDE __attribute__((target_clones("avx2", "default")))
 #else

@@ -5,12 +5,13 @@ Shapes and types are checked here; then _dpx.h runs without the GIL.
 """
 
 import operator
+import mmap
 import os
 
 import numpy as np
 
-from cpython.buffer cimport PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
-from libc.stdint cimport int64_t, uint8_t, UINT64_MAX, uint32_t, uint64_t
+from cpython.buffer cimport PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
+from libc.stdint cimport int64_t, uint8_t, UINT64_MAX, uint32_t, uint64_t, uintptr_t
 
 from fastup.errors import DpxError
 from fastup.header import not_dpx
@@ -97,6 +98,52 @@ cdef _open(path, dpx_layout *layout):
     return fd
 
 
+# Fresh memory for a large frame costs more than decoding it: the system clears it, in pages of 4 KiB unless asked for
+# larger ones. So large frames lie on huge pages, where the system has them, and what two of them left is kept.
+HUGE_PAGE = 1 << 21
+LARGE = 8 << 20  # what is smaller, malloc keeps by itself
+_spare = []
+
+
+cdef class _Lease:
+    """Lends a mapping to an array; when the last view of the array is gone, the mapping is kept for another."""
+    cdef object room
+    cdef Py_ssize_t size
+
+    def __cinit__(self, Py_ssize_t size):
+        self.size = size
+        length = size // HUGE_PAGE * HUGE_PAGE + 2 * HUGE_PAGE
+        for i, room in enumerate(_spare):
+            if len(room) == length:
+                self.room = _spare.pop(i)
+                return
+        self.room = mmap.mmap(-1, length, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        try:
+            self.room.madvise(mmap.MADV_HUGEPAGE)
+        except OSError:
+            pass  # this kernel has none: slower, not wrong
+
+    def __getbuffer__(self, Py_buffer *buffer, int flags):
+        cdef Py_buffer view
+        PyObject_GetBuffer(self.room, &view, PyBUF_WRITABLE)
+        start = <char *>view.buf + (-<uintptr_t>view.buf) % <uintptr_t>HUGE_PAGE
+        PyBuffer_Release(&view)  # the room stays: it is closed by nobody but its own end
+        PyBuffer_FillInfo(buffer, self, start, self.size, 0, flags)
+
+    def __del__(self):
+        _spare.append(self.room)
+        if len(_spare) > 2:
+            _spare.pop(0)
+
+
+cdef _empty(shape, dtype):
+    """As np.empty."""
+    size = shape[0] * shape[1] * shape[2] * dtype.itemsize
+    if size < LARGE or not hasattr(mmap, "MADV_HUGEPAGE"):
+        return np.empty(shape, dtype)
+    return np.ndarray(shape, dtype, _Lease(size))
+
+
 def probe(path):
     """Shape (height, width, channels) and white (largest code) of a DPX that fastup can decode, from its header."""
     cdef dpx_layout layout
@@ -131,7 +178,7 @@ def read(path, dtype="uint16", window=None, out=None):
                     f"picture of {layout.height} rows by {layout.width} columns")
         shape = (height, width, layout.channels)
         if out is None:
-            out = np.empty(shape, dtype)
+            out = _empty(shape, dtype)
         elif not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != dtype:
             raise ValueError(f"out is {describe(out)}, expected {shape} of {dtype}")
         elif not out.flags.aligned or out.strides[1:] != (shape[2] * dtype.itemsize, dtype.itemsize):

@@ -18,6 +18,7 @@
 #endif
 
 enum { FILE_PIECE_PIXELS = 16384 }; /* 64 KiB of words: within every thread's stack and every second-level cache */
+enum { FILE_GAP_BYTES = 8192 };     /* the longest gap between rows that is read rather than skipped */
 
 static inline dpx_status dpx_fail_io(dpx_problem *why) { return dpx_fail(why, DPX_IO, "file", (uint64_t)errno, NULL); }
 
@@ -67,26 +68,34 @@ static inline dpx_status dpx_read_window(int fd, const dpx_layout *layout, uint6
                                          dpx_problem *why) {
     uint8_t piece[FILE_PIECE_PIXELS * 4];
     const uint64_t pixel_bytes = 3 * (as_float ? sizeof(float) : sizeof(uint16_t));
-    uint64_t row, done;
+    uint64_t row, done, i, rows = 1; /* in one read: a system call costs more than a few kilobytes too much */
 
     /* Rows that follow one another on both sides are one long row. */
     if (width * 4 == layout->row_bytes && (int64_t)(width * pixel_bytes) == dst_row_bytes) {
         width *= height;
         height = 1;
     }
-    for (row = 0; row < height; row++) {
+    if (width * 4 <= sizeof piece && layout->row_bytes - width * 4 <= FILE_GAP_BYTES)
+        rows = 1 + (sizeof piece - width * 4) / layout->row_bytes;
+    for (row = 0; row < height; row += rows) {
         const uint64_t start = layout->offset + (y + row) * layout->row_bytes + x * 4;
         uint8_t *to = (uint8_t *)dst + (int64_t)row * dst_row_bytes;
+        if (rows > height - row) rows = height - row;
         for (done = 0; done < width; done += FILE_PIECE_PIXELS) {
             const size_t pixels = (size_t)(width - done < FILE_PIECE_PIXELS ? width - done : FILE_PIECE_PIXELS);
-            const int64_t got = file_read_at(fd, piece, pixels * 4, start + done * 4);
+            const size_t bytes = (size_t)((rows - 1) * layout->row_bytes) + pixels * 4;
+            const int64_t got = file_read_at(fd, piece, bytes, start + done * 4);
             if (got < 0) return dpx_fail_io(why);
-            if ((uint64_t)got < pixels * 4)
-                return dpx_fail_short(why, "image data", start + done * 4 + (uint64_t)got, start + (done + pixels) * 4);
-            if (as_float)
-                dpx_unpack10a_f32(piece, (float *)(void *)(to + done * pixel_bytes), pixels, layout->swap);
-            else
-                dpx_unpack10a_u16(piece, (uint16_t *)(void *)(to + done * pixel_bytes), pixels, layout->swap);
+            if ((uint64_t)got < bytes)
+                return dpx_fail_short(why, "image data", start + done * 4 + (uint64_t)got, start + done * 4 + bytes);
+            for (i = 0; i < rows; i++) {
+                const uint8_t *from = piece + i * layout->row_bytes;
+                uint8_t *at = to + (int64_t)i * dst_row_bytes + done * pixel_bytes;
+                if (as_float)
+                    dpx_unpack10a_f32(from, (float *)(void *)at, pixels, layout->swap);
+                else
+                    dpx_unpack10a_u16(from, (uint16_t *)(void *)at, pixels, layout->swap);
+            }
         }
     }
     return DPX_OK;

@@ -277,10 +277,15 @@ def rank(score, quality):
     bad = np.flatnonzero(np.isnan(score))
     if bad.size:
         raise ValueError(f"score: found NaN at position {bad[0]} ({bad.size} in all), expected numbers")
-    count = math.ceil(Fraction(str(quality)) * score.size)
+    count = kept(quality, score.size)
     # Sorted from the back, and the order reversed: descending, with equal scores in order of position.
     order = np.argsort(score[::-1], kind="stable")[::-1][:count]
     return (score.size - 1 - order).astype(np.int64)
+
+
+def kept(quality, count):
+    """How many of `count` tiles `rank` keeps."""
+    return math.ceil(Fraction(str(quality)) * count)
 
 
 def _detail_plain(frame, tile, rows, columns):

@@ -9,12 +9,14 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from fastup import __version__
+import fastup
 from fastup.errors import FastupError, OptionError
 from fastup.train import start
 from fastup.train.config import ARCHITECTURES, Config
@@ -25,6 +27,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 # A table that is piped keeps its columns; a terminal's width is its own.
@@ -47,7 +50,7 @@ def main():
         code = _complain(error.format_message(), error.exit_code)
     except OptionError as error:
         code = _complain(error, 2)
-    except (FastupError, ValueError) as error:
+    except FastupError as error:
         code = _complain(error, 1)
     except BrokenPipeError:  # whoever read our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -55,7 +58,8 @@ def main():
     except OSError as error:
         code = _complain(f"{error.filename}: {error.strerror}" if error.filename else error, 1)
     except (KeyboardInterrupt, typer.Abort):
-        code = _complain("stopped; the same command carries on", 1)
+        carries_on = "; the same command carries on" if {"train", "upscale"} & set(sys.argv[1:2]) else ""
+        code = _complain(f"stopped{carries_on}", 1)
     except ModuleNotFoundError as error:
         if error.name not in ("keras", "tensorflow", "skimage", "matplotlib", "jax", "torch"):
             raise
@@ -68,7 +72,7 @@ def _fastup(
     context: typer.Context, version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False
 ):
     if version:
-        print(f"fastup {__version__}")
+        print(f"fastup {fastup.__version__}")
         raise typer.Exit
     if context.invoked_subcommand is None:
         print(context.get_help())
@@ -143,8 +147,10 @@ def train(
 ):
     """Train a model on pairs of frames, or carry on. It goes to DATA/models."""
     config = Config(
-        model.value, tile, border, _trim("trim", trim), _trim("input-trim", input_trim), _black_level(black_level),
-        quality, jitter, skip, shuffle, residual, epochs, minutes, learning_rate, batch, seed,
+        model=model.value, tile=tile, border=border, trim=_trim("trim", trim),
+        input_trim=_trim("input-trim", input_trim), black_level=_black_level(black_level), quality=quality,
+        jitter=jitter, skip=skip, shuffle=shuffle, residual=residual, epochs=epochs, minutes=minutes,
+        learning_rate=learning_rate, batch=batch, seed=seed,
     )  # fmt: skip
     _train(data, config, name, more_epochs)
 
@@ -196,15 +202,17 @@ def models(as_json: Json = False):
     if as_json:
         print(json.dumps(rows, indent=1))
         return
-    table = Table()
-    for column in ("model", "parameters", "sees, input pixels", "loss", "learning rate", "what it is"):
+    table = Table(box=box.SIMPLE_HEAD)
+    for column in ("model", "parameters", "sees (input pixels)", "loss", "learning rate"):
         table.add_column(column, justify="right" if column in ("parameters", "learning rate") else "left")
     for row in rows:
         table.add_row(
             row["model"], f"{row['parameters']:,}", "{} x {}".format(*(1 + 2 * r for r in row["receptive"])),
-            row["loss"].replace("_", " "), f"{row['learning_rate']:g}", row["summary"],
+            row["loss"].replace("_", " "), f"{row['learning_rate']:g}",
         )  # fmt: skip
     out.print(table)
+    for row in rows:
+        out.print(f"{row['model']}: {row['summary']}")
 
 
 @app.command()
@@ -214,11 +222,13 @@ def demo(
 ):
     """Draw a clip, train on it, and show the gain.
 
-    The clip is cel animation, drawn from a seed and degraded as SD tape was. The gain is measured on frames that training
-    never saw.
+    The clip is cel animation, drawn from a seed and degraded as SD tape was. The gain is measured on frames that
+    training never saw.
     """
     from fastup import demo as clip
 
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise OptionError(f"{folder}: not empty, expected a new folder for the demo")
     with _progress("drawing pairs") as advance:
         clip.write_data(folder, progress=advance)
     # Half the tiles of drawn animation are plain paint: a minute is better spent on the others, in small steps.
@@ -267,7 +277,7 @@ def _upscale(model, source, destination, overwrite):
     with _progress("upscaling") as advance:
         written, skipped = upscale(model, source, destination, overwrite, advance)
     out.print(
-        f"{written} frames upscaled to {escape(str(destination))}"
+        f"{written} frame{'s' * (written != 1)} upscaled to {escape(str(destination))}"
         + (f", {skipped} were there already (--overwrite makes them again)" if skipped else "")
     )
 
@@ -282,11 +292,14 @@ def _comparison(folder, model, score):
     upscaler = Upscaler(model)
     pairs = find_pairs(folder / "evaluation")
     pairs = replace(pairs, inputs=pairs.inputs[-1:], targets=pairs.targets[-1:])
-    _, ours, bicubic, target = next(compare(upscaler, pairs, geometry_of(upscaler, pairs)))
+    path, ours, bicubic, target = next(compare(upscaler, pairs, geometry_of(upscaler, pairs)))
+    picture = upscaler.picture(fastup.read(path, dtype="float32"))
+    rows, columns = (np.arange(t) * i // t for t, i in zip(target.shape[:2], picture.shape[:2], strict=True))
     path = folder / "comparison.png"
     clip.comparison(
         path,
         {
+            "input": picture[rows][:, columns],
             f"bicubic, {score.psnr_bicubic:.2f} dB": bicubic,
             f"fastup {upscaler.settings['model']}, {score.psnr:.2f} dB": ours,
             "target": target,
@@ -308,11 +321,13 @@ def _print_settings(run):
         "trim, input-trim": f"{_numbers(config.trim)}; {_numbers(config.input_trim)} (left, right, top, bottom)",
         "model": f"{config.model}, {run.network.count_params():,} parameters, "
         + ("residual over bicubic" if config.residual else "not residual"),
+        "shapes": _shapes(run),
         "tile": f"{config.tile} target pixels, {tile_w}x{tile_h} input pixels",
         "border": f"{config.border} target pixels, {border_w}x{border_h} input pixels",
         "black-level": str(config.black_level),
         "quality, jitter": f"{config.quality:g}, {_yes(config.jitter)}",
         "skip, shuffle": f"{config.skip}, {_yes(config.shuffle)}",
+        "tiles": f"{run.tiles:,}; an epoch is {run.steps:,} steps of {min(config.batch, run.tiles)}",
         "epochs": f"{run.epochs} in all, {state['epoch']} done"
         + (f" (best {state['best_psnr']:.2f} dB in epoch {state['best_epoch']})" if state["epoch"] else ""),
         "minutes": "no limit" if config.minutes is None else f"{config.minutes:g}",
@@ -328,23 +343,37 @@ def _print_settings(run):
 
 
 def _print_scores(scores):
-    table = Table(caption="RGB: whole picture, normalised. Y, SSIM: the papers' protocol.", caption_justify="left")
-    table.add_column("frame")
-    columns = {
-        "RGB PSNR": ("psnr", "psnr_bicubic", ".2f"),
-        "Y PSNR": ("psnr_y", "psnr_y_bicubic", ".2f"),
-        "Y SSIM": ("ssim_y", "ssim_y_bicubic", ".4f"),
-    }
-    for name in columns:
-        for column in (name, "bicubic", "gain"):
-            table.add_column(column, justify="right")
+    caption = "PSNR: RGB, whole picture, dB. Y PSNR, Y SSIM: luma by the papers' protocol."
+    table = Table(box=box.SIMPLE_HEAD, caption=caption, caption_justify="left")
+    table.add_column("frame", overflow="fold")
+    for column in ("PSNR", "bicubic", "gain", "Y PSNR", "bicubic", "Y SSIM", "bicubic"):
+        table.add_column(column, justify="right", no_wrap=True)
     for score in scores:
-        cells = []
-        for ours, bicubic, form in columns.values():
-            a, b = getattr(score, ours), getattr(score, bicubic)
-            cells += [f"{a:{form}}", f"{b:{form}}", f"{a - b:+{form}}"]
-        table.add_row(escape(score.frame), *cells, style="bold" if score is scores[-1] else None)
+        table.add_row(
+            escape(score.frame),
+            f"{score.psnr:.2f}", f"{score.psnr_bicubic:.2f}", f"{score.psnr - score.psnr_bicubic:+.2f}",
+            f"{score.psnr_y:.2f}", f"{score.psnr_y_bicubic:.2f}",
+            f"{score.ssim_y:.4f}", f"{score.ssim_y_bicubic:.4f}",
+            style="bold" if score is scores[-1] else None,
+        )  # fmt: skip
     out.print(table)
+
+
+def _shapes(run):
+    """Width over height of the pictures, as the headers have it: where they differ, pillars may need a trim."""
+    from fastup.header import Header
+
+    shapes = []
+    for path, (height, width) in (
+        (run.pairs.inputs[0], run.geometry.input_picture),
+        (run.pairs.targets[0], run.geometry.target_picture),
+    ):
+        aspect = Header.read(path).pixel_aspect
+        shapes.append(float(aspect * width / height) if aspect else None)
+    text = " to ".join(f"{shape:.3f}:1" if shape else "unknown" for shape in shapes)
+    if None not in shapes and abs(shapes[0] / shapes[1] - 1) > 0.03:
+        text += " - they differ: pillars that want --trim, or a wrong pixel aspect in a header?"
+    return text
 
 
 @contextlib.contextmanager

@@ -195,6 +195,16 @@ class Header:
         return None if 0 in (across, down) or 0xFFFFFFFF in (across, down) else Fraction(across, down)
 
     @property
+    def transfer(self):
+        """Code of the first element's transfer characteristic (see `TRANSFERS`); None where undefined."""
+        return _defined(self._element["transfer"])
+
+    @property
+    def colorimetric(self):
+        """Code of the first element's colorimetric specification (see `TRANSFERS`); None where undefined."""
+        return _defined(self._element["colorimetric"])
+
+    @property
     def frame_position(self):
         """Number of the frame in its sequence; None where undefined."""
         return _defined(self.fields["film"]["frame_position"])
@@ -225,6 +235,8 @@ class Header:
             Size in pixels.
         pixel_aspect : Fraction or None
             Width of a pixel over its height.
+        transfer, colorimetric : int or None
+            Codes of the first element (see `TRANSFERS`).
         frame_position : int or None
         frame_rate : float or None
             Written to the film and to the television section.
@@ -256,6 +268,10 @@ class Header:
                         value = Fraction(value).limit_denominator(65536)
                     pair = (None, None) if value is None else Fraction(value).as_integer_ratio()
                     fields["source"][name] = [_u32(name, number, 1) for number in pair]
+                case "transfer" | "colorimetric":
+                    if value is not None and not 0 <= value <= 254:
+                        raise ValueError(f"{name} is {value}, expected 0 to 254")
+                    fields["image"]["element"][0, 0][name] = 255 if value is None else value
                 case "frame_position":
                     fields["film"][name] = _u32(name, value)
                 case "frame_rate":

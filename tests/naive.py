@@ -216,7 +216,7 @@ def dpx_read(data):
         return None
     if width in (0, ones) or height in (0, ones) or not 1664 <= offset < ones:
         return None
-    if number(768, 2) not in (0, 0xFFFF) or padding != ones and padding > 65536:
+    if number(768, 2) not in (0, 0xFFFF) or (padding != ones and padding > 65536):
         return None
     if offset + (height - 1) * stride + 4 * width > len(data):
         return None

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import mmap
 import os
 import signal
 import stat
@@ -20,6 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import fastup
+from fastup import _dpx
 from fastup.errors import DpxError, FastupError
 from fastup.header import Header
 
@@ -914,3 +916,35 @@ def test_real_files(path, tmp_path):
     np.testing.assert_array_equal(naive.dpx_read(copy), codes)
     if "imagemagick" not in path.name:
         assert copy == data[: len(copy)]  # but for what follows the pixels
+
+
+# -- memory of large frames --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "float32"])
+def test_large_frames_never_share_memory_while_they_are_seen(tmp_path, dtype):
+    paths = [file_of(tmp_path / f"{n}.dpx", np.full((1080, 1920, 3), n, np.uint16)) for n in range(4)]
+    seen = fastup.read(paths[0], dtype)[100:200, ::2, 1]  # a view keeps its frame
+    expected = seen.copy()
+    first, second = fastup.read(paths[1], dtype), fastup.read(paths[2], dtype)
+    address = first.ctypes.data
+    del first
+    third = fastup.read(paths[3], dtype)
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        assert third.ctypes.data == address  # what was let go is used again
+    assert not np.shares_memory(second, third)
+    assert not np.shares_memory(seen, third)
+    white = 1 if dtype == "uint16" else np.float32(1023)
+    for frame, code in ((second, 2), (third, 3)):
+        np.testing.assert_array_equal(frame, np.full((1080, 1920, 3), code, np.uint16).astype(dtype) / white)
+    np.testing.assert_array_equal(seen, expected)
+    assert third.flags.writeable
+    assert third.flags.aligned
+    assert third.flags.c_contiguous
+
+
+def test_little_memory_is_kept(tmp_path):
+    paths = [file_of(tmp_path / f"{n}.dpx", np.zeros((1500 + 100 * n, 1920, 3), np.uint16)) for n in range(5)]
+    frames = [fastup.read(path) for path in paths]
+    frames.clear()
+    assert len(_dpx._spare) <= 2

@@ -1,7 +1,7 @@
 """Training and inference: the only folder that imports Keras."""
 
+import contextlib
 import os
-import sys
 
 
 def __getattr__(name):
@@ -20,15 +20,23 @@ def start():
     is still raised.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    sys.stderr.flush()
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
+    with _quiet():
         import keras
 
         keras.ops.zeros(1)
+
+
+@contextlib.contextmanager
+def _quiet():
+    try:
+        kept = os.dup(2)
+    except OSError:  # there is no stderr to keep quiet
+        yield
+        return
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
     finally:
         os.dup2(kept, 2)
         os.close(kept)
-        os.close(nowhere)

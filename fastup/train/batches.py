@@ -47,7 +47,7 @@ class TileBatches(keras.utils.PyDataset):
         return np.arange(len(self.index))[first :: self.skip + 1]
 
     def __len__(self):
-        return len(range(0, len(self.index) - self.skip, self.skip + 1)) // self.batch or 1
+        return steps_of(len(self.index), self.batch, self.skip)
 
     def __getitem__(self, number):
         chosen = self.index[self._order[number * self.batch : (number + 1) * self.batch]]
@@ -87,3 +87,8 @@ class TileBatches(keras.utils.PyDataset):
         around = ((y0 - top, top + out.shape[0] - y1), (x0 - left, left + out.shape[1] - x1), (0, 0))
         edge = {"mode": "edge"} if self.fill == "edge" else {"constant_values": self.fill}
         out[...] = np.pad(inner, around, **edge)
+
+
+def steps_of(tiles, batch, skip):
+    """Full batches of an epoch; one that is not full, if there are no more tiles."""
+    return len(range(0, tiles - skip, skip + 1)) // batch or 1

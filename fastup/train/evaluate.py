@@ -14,6 +14,8 @@ from fastup.train.metrics import psnr, psnr_y, ssim_y
 from fastup.train.pairs import Geometry, crop, find_pairs
 from fastup.train.upscale import Upscaler, codes_of
 
+CEILING = 100.0  # dB
+
 
 @dataclass(frozen=True)
 class Score:
@@ -21,6 +23,7 @@ class Score:
 
     Both are judged as they would be written, clipped and rounded to codes. `psnr` is of normalised RGB over the whole
     picture; `psnr_y` and `ssim_y` follow the papers (see `fastup.train.metrics`), the crop being the scale, rounded up.
+    Equal pictures, such as two black ones, count as `CEILING`, so that a mean is a number.
     """
 
     frame: str
@@ -56,14 +59,19 @@ def evaluate(model, data, on_frame=None):
         scores.append(
             Score(
                 path.stem,
-                psnr(ours, target), psnr(bicubic, target),
-                psnr_y(ours, target, rim), psnr_y(bicubic, target, rim),
+                bounded(psnr(ours, target)), bounded(psnr(bicubic, target)),
+                bounded(psnr_y(ours, target, rim)), bounded(psnr_y(bicubic, target, rim)),
                 ssim_y(ours, target, rim), ssim_y(bicubic, target, rim),
             )
         )  # fmt: skip
         if on_frame is not None:
             on_frame(done, len(pairs))
     return scores
+
+
+def bounded(decibels):
+    """Decibels, at most `CEILING`."""
+    return min(decibels, CEILING)
 
 
 def mean(scores):

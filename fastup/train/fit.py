@@ -5,18 +5,20 @@ import json
 import tempfile
 import time
 from dataclasses import asdict, dataclass, replace
+from fractions import Fraction
 from math import cos, pi
 from pathlib import Path
 
 import keras
 import numpy as np
 
+from fastup._tiles import kept
 from fastup.errors import DataError, OptionError
 from fastup.frames import whole
 from fastup.header import Header
-from fastup.train.batches import TileBatches
+from fastup.train.batches import TileBatches, steps_of
 from fastup.train.config import Config
-from fastup.train.evaluate import compare, geometry_of
+from fastup.train.evaluate import bounded, compare, geometry_of
 from fastup.train.metrics import psnr
 from fastup.train.models import MODELS, Network
 from fastup.train.pairs import Geometry, Pairs, find_pairs, tile_index
@@ -37,6 +39,18 @@ class Run:
     geometry: Geometry
     network: Network
     epochs: int  # in all
+
+    @property
+    def tiles(self):
+        """How many tiles are trained on."""
+        config = self.config
+        _, grid = self.geometry.grids(config.tile, config.border, config.jitter)
+        return len(self.pairs) * kept(config.quality, int(grid.inside.sum()))
+
+    @property
+    def steps(self):
+        """Steps of an epoch; a last batch that is not full is left out."""
+        return steps_of(self.tiles, self.config.batch, self.config.skip)
 
     @property
     def state(self):
@@ -240,7 +254,7 @@ class _Watch(keras.callbacks.Callback):
     def _validate(self):
         """Mean PSNR of the model and of bicubic over the whole validation frames, in dB."""
         scores = [
-            (psnr(ours, target), psnr(bicubic, target))
+            (bounded(psnr(ours, target)), bounded(psnr(bicubic, target)))
             for _, ours, bicubic, target in compare(
                 Upscaler(self.model), self.run.validation, self._validation_geometry
             )
@@ -254,7 +268,8 @@ class _Watch(keras.callbacks.Callback):
 
 def _new_network(config, pairs, geometry):
     keras.utils.set_random_seed(config.seed)
-    aspect = Header.read(pairs.targets[0]).pixel_aspect
+    target = Header.read(pairs.targets[0])
+    aspect = target.pixel_aspect or Fraction(1)
     network = Network(
         asdict(config)
         | {
@@ -262,7 +277,9 @@ def _new_network(config, pairs, geometry):
             "border": [config.border, config.border],
             "input_white": pairs.input_white,
             "target_white": pairs.target_white,
-            "pixel_aspect": list(aspect.as_integer_ratio()) if aspect else [1, 1],
+            "pixel_aspect": list(aspect.as_integer_ratio()),
+            "transfer": target.transfer,
+            "colorimetric": target.colorimetric,
             "trained": {"epoch": 0, "steps": 0, "best_psnr": None, "best_epoch": None, "history": []},
         }
     )

@@ -29,15 +29,12 @@ class Architecture:
         As `keras.Model.compile` takes it.
     learning_rate : float
         To start from, for Adam.
-    batch : int
-        Tiles in a step.
     """
 
     summary: str
     build: Callable[..., Any]
     loss: str
     learning_rate: float
-    batch: int = 16
     size: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
 
 

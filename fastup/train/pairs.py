@@ -193,14 +193,15 @@ def crop(frame, trim):
 
 
 def tile_index(pairs, geometry, grid, quality, on_frame=None):
-    """The tiles to train on: an array (n, 2) of frame number and tile number, in file and raster order.
+    """The tiles to train on: an int32 array (n, 2) of frame number and tile number, in file and raster order.
 
     Tiles that reach beyond the picture are left out. Of the others, each target frame gives the share `quality` that
     has the most detail.
     """
-    inside = np.flatnonzero(grid.inside)
+    inside = np.flatnonzero(grid.inside).astype(np.int32)
     if quality == 1:
-        return np.stack(np.meshgrid(np.arange(len(pairs)), inside, indexing="ij"), axis=-1).reshape(-1, 2)
+        numbers = np.arange(len(pairs), dtype=np.int32)
+        return np.stack([np.repeat(numbers, len(inside)), np.tile(inside, len(pairs))], axis=-1)
     chosen = []
     for number, (_, frame) in enumerate(frames.stream(pairs.targets)):
         score = detail(crop(frame, geometry.trim), grid)[inside]

@@ -11,10 +11,16 @@ import keras
 import numpy as np
 
 from fastup import frames
-from fastup.errors import DataError, FastupError
+from fastup.errors import DataError, FastupError, OptionError
 from fastup.header import Header
 from fastup.train.models import Network
 from fastup.train.pairs import crop, picture_of
+
+# What the settings of a model that `fastup train` wrote hold beside those of every Network.
+NEEDED = {
+    "trim", "input_trim", "black_level", "input_white", "target_white", "pixel_aspect", "transfer", "colorimetric",
+    "trained",
+}  # fmt: skip
 
 
 class Upscaler:
@@ -47,7 +53,8 @@ class Upscaler:
         Parameters
         ----------
         frame : ndarray, shape (height, width, 3)
-            ``uint16`` code values, or floats, normalised. The picture that is left after the model's input trim must be
+            ``uint16`` code values of the white trained on (read frames of another white as ``float32``), or floats,
+            normalised. The picture that is left after the model's input trim must be
             whole cells of its scale; it need not have the size of the frames trained on.
 
         Returns
@@ -69,7 +76,13 @@ class Upscaler:
             raise ValueError(f"frame is {frame.shape}, expected (height, width, 3)")
         picture = self.picture(frame)
         if codes:
-            picture = picture.astype(np.float32) / np.float32(self.settings["input_white"])
+            white = self.settings["input_white"]
+            if picture.max() > white:
+                raise ValueError(
+                    f"frame holds code {picture.max()}, expected at most {white}, the white that the model was trained "
+                    "on; read frames of another white as float32"
+                )
+            picture = picture.astype(np.float32) / np.float32(white)
         result = self.network.predict_on_batch(self._padded(picture)[np.newaxis])[0]
         np.clip(result, 0, 1, out=result)
         if codes:
@@ -78,8 +91,14 @@ class Upscaler:
 
     def picture(self, frame):
         """The picture of an input frame, a view; checked to be whole cells."""
-        trim = self.settings["input_trim"]
-        size = picture_of(frame.shape[:2], trim, "the model's input-trim")
+        self.check(frame.shape)
+        return crop(frame, self.settings["input_trim"])
+
+    def check(self, shape):
+        """Raise DataError or OptionError unless frames of this (height, width, channels) can be upscaled."""
+        if shape[2] != 3:
+            raise DataError(f"{shape[2]} channels, expected 3")
+        size = picture_of(shape[:2], self.settings["input_trim"], "the model's input-trim")
         nearest = [(n // q * q or q, -(-n // q) * q) for n, q in zip(size, self.network.cell[0], strict=True)]
         if any(size[axis] not in nearest[axis] for axis in (0, 1)):
             (low_h, high_h), (low_w, high_w) = nearest
@@ -87,7 +106,6 @@ class Upscaler:
                 f"the picture is {size[1]}x{size[0]}, which is not whole pixels at this model's scale; the nearest "
                 f"that are: {low_w}x{low_h} and {high_w}x{high_h}"
             )
-        return crop(frame, trim)
 
     def _padded(self, picture):
         v, h = (int(b / s) for b, s in zip(self.network.border, self.network.scale, strict=True))
@@ -119,7 +137,7 @@ def load(path):
     except (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise FastupError(f"{path}: not a model that fastup can load: {reason}") from error
-    if not isinstance(network, Network) or "input_white" not in network.settings:
+    if not isinstance(network, Network) or not network.settings.keys() >= NEEDED:
         raise FastupError(f"{path}: a Keras model, but not one that `fastup train` wrote")
     return network
 
@@ -127,8 +145,10 @@ def load(path):
 def upscale(model, source, destination, overwrite=False, on_frame=None):
     """Upscale a folder of frames to 10-bit DPX of the same names.
 
-    Headers of DPX frames are carried over; size and pixel aspect are set. Frames that are in `destination` already are
-    left as they are, unless `overwrite`. The next frames are read, and the last ones written, while one is computed.
+    Headers of DPX frames are carried over; size is set, and pixel aspect, transfer and colorimetric are those of the
+    target frames that the model was trained on. All frames are checked, by their headers, before any is made. Frames
+    that are in `destination` already are left as they are, unless `overwrite`. The next frames are read, and the last
+    ones written, while one is computed.
 
     Parameters
     ----------
@@ -149,16 +169,19 @@ def upscale(model, source, destination, overwrite=False, on_frame=None):
         raise DataError(f"{source}: some frames differ in their suffix alone, and would get the same name")
     if source.resolve() == destination.resolve() or any(p.resolve() == t.resolve() for p, t in targets.items()):
         raise DataError(f"{destination}: this is where the input frames are; expected another folder for the output")
-    destination.mkdir(parents=True, exist_ok=True)
+    if destination.exists() and not destination.is_dir():
+        raise DataError(f"{destination}: a file, expected a folder for the output")
     todo = [path for path in paths if overwrite or not targets[path].exists()]
+    for path in todo:
+        try:
+            upscaler.check(frames.probe(path)[0])
+        except (DataError, OptionError) as error:
+            raise DataError(f"{path}: {error}") from None
+    destination.mkdir(parents=True, exist_ok=True)
     pending = deque()
     with ThreadPoolExecutor(1) as writer:
         for done, (path, frame) in enumerate(frames.stream(todo, "float32", threads=1, ahead=2), 1):
-            try:
-                result = upscaler(frame)
-            except ValueError as error:  # every way in which a frame doesn't fit
-                raise DataError(f"{path}: {error}") from None
-            pending.append(writer.submit(_write, path, targets[path], result, upscaler.settings))
+            pending.append(writer.submit(_write, path, targets[path], upscaler(frame), upscaler.settings))
             if len(pending) > 2:
                 pending.popleft().result()
             if on_frame is not None:
@@ -170,11 +193,6 @@ def upscale(model, source, destination, overwrite=False, on_frame=None):
 
 def _write(source, target, frame, settings):
     height, width, _ = frame.shape
-    aspect = Fraction(*settings["pixel_aspect"])
-    if source.suffix.lower() == ".dpx":
-        header = Header.read(source)
-        size = header.pixel_offset + height * (4 * width + header.line_padding)
-        header = header.replace(width=width, height=height, pixel_aspect=aspect, file_size=min(size, 0xFFFFFFFF))
-    else:
-        header = Header.new(width, height, pixel_aspect=aspect)
-    frames.write(target, frame, header)
+    header = Header.read(source) if source.suffix.lower() == ".dpx" else Header.new(width, height)
+    colour = {name: settings[name] for name in ("transfer", "colorimetric") if settings[name] is not None}
+    frames.write(target, frame, header.replace(pixel_aspect=Fraction(*settings["pixel_aspect"]), **colour))
