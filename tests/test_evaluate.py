@@ -137,3 +137,17 @@ def test_a_frame_that_goes_bad(model, small, tmp_path, monkeypatch):
     with pytest.raises(FastupError, match="cut short") as caught:
         evaluate(model, tmp_path)
     assert str(path) in str(caught.value)
+
+
+def test_equal_pictures_count_as_a_number(tmp_path, monkeypatch):
+    """Films fade to black: bicubic of a black frame is its target, and a mean with infinity in it says nothing."""
+    from fastup.train import evaluate as module
+
+    black = np.zeros((18, 20, 3), np.float32)
+    monkeypatch.setattr(module, "Upscaler", lambda model: model)
+    monkeypatch.setattr(module, "find_pairs", lambda folder: [None])
+    monkeypatch.setattr(module, "geometry_of", lambda *_: type("G", (), {"scale": (2, 2)}))
+    monkeypatch.setattr(module, "compare", lambda *_: iter([(tmp_path / "f.dpx", black, black, black)]))
+    (score,) = evaluate(None, tmp_path)
+    assert (score.psnr, score.psnr_bicubic, score.psnr_y) == (100, 100, 100)
+    assert mean([score]).psnr - mean([score]).psnr_bicubic == 0

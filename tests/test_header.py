@@ -56,6 +56,7 @@ ELEMENT = {
 # The bytes that `replace` may touch.
 TOUCHED = {
     "width": [(772, 4)], "height": [(776, 4)], "file_size": [(16, 4)], "pixel_aspect": [(1628, 8)],
+    "transfer": [(801, 1)], "colorimetric": [(802, 1)],
     "frame_position": [(1712, 4)], "frame_rate": [(1724, 4), (1940, 4)], "timecode": [(1920, 4)],
 }  # fmt: skip
 
@@ -139,6 +140,8 @@ values = {
     "file_size": st.integers(0, ONES),
     "pixel_aspect": st.none() | st.builds(Fraction, st.integers(1, 2**32 - 2), st.integers(1, 2**32 - 2)),
     "frame_position": st.none() | st.integers(0, ONES - 1),
+    "transfer": st.none() | st.integers(0, 254),
+    "colorimetric": st.none() | st.integers(0, 254),
     "frame_rate": st.none() | st.floats(2.0**-10, 10000, width=32),
     "timecode": st.none()
     | st.integers(0, 99999999).map(lambda n: ":".join(f"{n:08}"[i : i + 2] for i in (0, 2, 4, 6))),

@@ -261,12 +261,11 @@ def test_records_are_complete():
         assert name == name.lower()
         assert architecture.summary.endswith(".")
         assert 0 < architecture.learning_rate < 1
-        assert architecture.batch >= 1
         keras.losses.get(architecture.loss)
     with pytest.raises(TypeError):
         MODELS["compact"].size["depth"] = 3
     with pytest.raises(AttributeError):
-        MODELS["compact"].batch = 3
+        MODELS["compact"].loss = "none"
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ SETTINGS = {
     "model": "compact", "features": 6, "depth": 2, "scale": [[9, 4], [2, 1]], "border": [18, 18],
     "trim": [0, 0, 0, 0], "input_trim": [0, 0, 0, 0], "black_level": "edge",
     "input_white": 1023, "target_white": 1023, "pixel_aspect": [1, 1],
+    "transfer": None, "colorimetric": None,
 }  # fmt: skip
 
 
@@ -220,11 +221,11 @@ def test_headers_are_carried_over(upscaler, tmp_path):
         raw["image"]["element"]["line_padding"][:, 0] = 8
         user = b"scanner 7".ljust(6144, b"\x01")
         fastup.write(source / f"{big_endian}.dpx", _frame(0), Header(raw.tobytes() + user))
-    upscaler.network.settings["pixel_aspect"] = [16, 15]
+    upscaler.network.settings.update(pixel_aspect=[16, 15], transfer=6)
     try:
         upscale(upscaler.network, source, tmp_path / "out")
     finally:
-        upscaler.network.settings["pixel_aspect"] = [1, 1]
+        upscaler.network.settings.update(pixel_aspect=[1, 1], transfer=None)
     for path in fastup.find(source):
         old, new = fastup.read_header(path), fastup.read_header(tmp_path / "out" / path.name)
         assert (new.width, new.height, new.pixel_aspect) == (20, 36, Fraction(16, 15))
@@ -235,7 +236,7 @@ def test_headers_are_carried_over(upscaler, tmp_path):
         size = (tmp_path / "out" / path.name).stat().st_size
         assert new.fields["file"]["file_size"] == size == 8192 + 36 * (4 * 20 + 8)
         # And nothing else differs.
-        expected = old.replace(width=20, height=36, pixel_aspect=Fraction(16, 15), file_size=size)
+        expected = old.replace(width=20, height=36, pixel_aspect=Fraction(16, 15), transfer=6, file_size=size)
         assert new.raw == expected.raw
         np.testing.assert_array_equal(fastup.read(tmp_path / "out" / path.name), upscaler(_frame(0)))
 
@@ -353,9 +354,18 @@ def _transparent(path):
         (_transparent, DataError, "4"),
     ],
 )
-def test_a_bad_frame_in_the_middle(upscaler, source, tmp_path, harm, kind, words):
+def test_a_bad_frame_is_found_before_any_is_made(upscaler, source, tmp_path, harm, kind, words):
     harm(source / "f10.dpx")
     with pytest.raises(kind, match=words) as caught:
+        upscale(upscaler.network, source, tmp_path / "out")
+    assert f"{source / 'f10'}." in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_frame_that_is_damaged_after_the_check(upscaler, source, tmp_path, monkeypatch):
+    monkeypatch.setattr(fastup.frames, "probe", lambda path: ((16, 10, 3), 1023))
+    _cut_short(source / "f10.dpx")
+    with pytest.raises(DpxError, match="cut short") as caught:
         upscale(upscaler.network, source, tmp_path / "out")
     assert f"{source / 'f10'}." in str(caught.value)
     # The frames before it are whole, and of what was under way nothing is left.
@@ -390,9 +400,8 @@ def test_the_last_write_error_surfaces_too(upscaler, source, tmp_path):
 
 def test_output_is_a_file(upscaler, source, tmp_path):
     (tmp_path / "out").write_text("")
-    with pytest.raises(OSError, match="out") as caught:
+    with pytest.raises(DataError, match="out: a file, expected a folder"):
         upscale(upscaler.network, source, tmp_path / "out")
-    assert caught.value.filename == str(tmp_path / "out")
 
 
 # -- the model file --------------------------------------------------------------------------------------------------
@@ -500,3 +509,9 @@ def test_the_model_travels_alone(trained, small, tmp_path):
     expected = Upscaler(trained / "best.keras")(fastup.read(path))
     assert result.shape == expected.shape == (270, 360, 3)
     assert np.abs(result - expected).max() <= 1
+
+
+def test_codes_of_another_white_are_refused(upscaler):
+    frame = np.full((16, 10, 3), 1024, np.uint16)
+    with pytest.raises(ValueError, match=r"holds code 1024, expected at most 1023.*read .* as float32"):
+        upscaler(frame)

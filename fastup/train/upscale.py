@@ -19,7 +19,6 @@ from fastup.train.pairs import crop, picture_of
 # What the settings of a model that `fastup train` wrote hold beside those of every Network.
 NEEDED = {
     "trim", "input_trim", "black_level", "input_white", "target_white", "pixel_aspect", "transfer", "colorimetric",
-    "trained",
 }  # fmt: skip
 
 
