@@ -285,7 +285,7 @@ def test_the_nearest_tiles_that_are_named_can_be_used():
         assert geometry.tile(int(size)) == int(size)
 
 
-@pytest.mark.parametrize("sizes", [((32, 32), (40, 40)), ((719, 480), (1440, 1080)), ((479, 720), (1080, 1440))])
+@pytest.mark.parametrize("sizes", [((2, 2), (3, 3)), ((719, 480), (1440, 1080)), ((479, 720), (1080, 1440))])
 def test_a_picture_without_a_tile(sizes):
     # Too small; or a scale so odd (1440/719) that its smallest tile is larger than the picture.
     with pytest.raises(FastupError, match="tile") as caught:
@@ -324,9 +324,9 @@ def test_any_scale(sizes, wish):
     unit = next(size for size in range(2, 10**6, 2) if fits(size // 2))
     smallest = next(size for size in range(unit, 10**6, unit) if size >= 60)
     room = min(geometry.target_picture)
-    if smallest <= room:
+    if unit <= room:
         tile = geometry.tile()
-        assert tile == smallest
+        assert tile == min(smallest, max(range(unit, room + 1, unit)))
         check(tile)
         check(tile // 2)
         inputs, targets = geometry.grids(tile, border, jitter=True)
@@ -431,3 +431,15 @@ def test_a_target_that_goes_bad_while_tiles_are_ranked(noisy, tmp_path):
 
 def test_the_smallest_of_defaults_is_stated():
     assert (module.SMALLEST_DEFAULT_TILE, module.SMALLEST_DEFAULT_BORDER) == (60, 2)
+
+
+def test_a_scale_too_odd_names_the_nearest_that_is_simple():
+    with pytest.raises(OptionError, match=r"9/4 x 361/180 .*smallest tile, 6498.*simple scale: 1440x1080$"):
+        Geometry.of((480, 720), (1080, 1920), (236, 240, 0, 0)).tile()
+    with pytest.raises(DataError, match=r"simple scale: 1440x1080$"):
+        Geometry.of((480, 720), (1081, 1439), (0, 0, 0, 0)).tile()
+
+
+def test_a_small_picture_has_a_small_default_tile():
+    assert Geometry.of((24, 40), (54, 80), (0, 0, 0, 0)).tile() == 36
+    assert Geometry.of((50, 50), (50, 50), (0, 0, 0, 0)).tile() == 50

@@ -136,18 +136,31 @@ class Geometry:
     def tile(self, tile=None):
         """The tile in target pixels: the given one, checked, or the smallest that fits of 60 or more.
 
-        Half a tile is a whole number of cells, so that jittered tiles are too.
+        Half a tile is a whole number of cells, so that jittered tiles are too. In a small picture the default is the
+        largest that it holds.
         """
         unit, room = 2 * lcm(*self.cell_target), min(self.target_picture)
         if tile is not None and tile > room:
             raise OptionError(f"tile is {tile}, but the target picture is {_size(self.target_picture)}")
-        smallest = -(-SMALLEST_DEFAULT_TILE // unit) * unit if tile is None else unit
-        if smallest > room:
-            raise DataError(
-                f"the target picture is {_size(self.target_picture)}, smaller than the smallest tile, {smallest}, "
-                f"at a scale of {' x '.join(map(str, self.scale))} (vertical x horizontal); see to sizes and trims"
+        if unit > room:
+            raise (OptionError if any(self.trim + self.input_trim) else DataError)(
+                f"the scale from {_size(self.input_picture)} to {_size(self.target_picture)} is "
+                f"{' x '.join(map(str, self.scale))} (vertical x horizontal): its smallest tile, {unit}, is larger "
+                f"than the picture; the nearest target picture with a simple scale: {_size(self._simple_target())}"
             )
-        return smallest if tile is None else self._fitting("tile", tile, unit, unit, room)
+        if tile is None:
+            return min(-(-SMALLEST_DEFAULT_TILE // unit) * unit, room // unit * unit)
+        return self._fitting("tile", tile, unit, unit, room)
+
+    def _simple_target(self):
+        """The target picture nearest to this one whose cell has 20 target pixels a side or fewer."""
+        return tuple(
+            min(
+                (size for size in range(i, 2 * t) if Fraction(size, i).numerator <= 20),
+                key=lambda size, t=t: (abs(size - t), size),
+            )
+            for i, t in zip(self.input_picture, self.target_picture, strict=True)
+        )
 
     def border(self, border=None):
         """The border in target pixels: the given one, checked, or the smallest that fits of 2 or more."""
