@@ -132,8 +132,11 @@ def load(path):
     if not zipfile.is_zipfile(path):
         raise FastupError(f"{path}: not a model, expected a .keras file that `fastup train` wrote")
     try:
+        with zipfile.ZipFile(path) as archive:  # Keras itself would not notice all damage to weights
+            if damaged := archive.testzip():
+                raise ValueError(f"{damaged} is damaged")
         network = keras.saving.load_model(path)
-    except (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile) as error:
+    except Exception as error:  # damage shows anywhere: zip, zlib, JSON, HDF5, Keras
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise FastupError(f"{path}: not a model that fastup can load: {reason}") from error
     if not isinstance(network, Network) or not network.settings.keys() >= NEEDED:
