@@ -13,7 +13,7 @@ import numpy as np
 from cpython.buffer cimport PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int64_t, uint8_t, UINT64_MAX, uint32_t, uint64_t, uintptr_t
 
-from fastup.errors import DpxError
+from fastup.errors import DataError, DpxError
 from fastup.header import not_dpx
 
 
@@ -57,14 +57,14 @@ OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC",
 
 
 def error(path, int status, field, expected, found, needed):
-    """The exception for a dpx_problem: OSError for the system's errors, ValueError for the caller's, else DpxError."""
+    """The exception for a dpx_problem: OSError for the system's errors, DataError for the frame's, else DpxError."""
     path = os.fspath(path)
     if status == DPX_IO:
         return OSError(found, os.strerror(found), path)
     if status == DPX_NAN:
-        return ValueError(f"{path}: the frame holds NaN; nothing was written")
+        return DataError(f"{path}: the frame holds NaN; nothing was written")
     if status == DPX_RANGE:
-        return ValueError(f"{path}: the frame holds codes above 1023, the white of a 10-bit file; nothing was written")
+        return DataError(f"{path}: the frame holds codes above 1023, the white of a 10-bit file; nothing was written")
     if status == DPX_SHORT:
         return DpxError(f"{path}: {field} is cut short: the file has {found} bytes, expected {needed} or more")
     if status == DPX_NOT_DPX:
@@ -113,9 +113,10 @@ cdef class _Lease:
     def __cinit__(self, Py_ssize_t size):
         self.size = size
         length = size // HUGE_PAGE * HUGE_PAGE + 2 * HUGE_PAGE
-        for i, room in enumerate(_spare):
+        while _spare:  # taken before it is looked at: what it is cannot change under us
+            room = _spare.pop()
             if len(room) == length:
-                self.room = _spare.pop(i)
+                self.room = room
                 return
         self.room = mmap.mmap(-1, length, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         try:
@@ -131,7 +132,8 @@ cdef class _Lease:
         PyBuffer_FillInfo(buffer, self, start, self.size, 0, flags)
 
     def __del__(self):
-        _spare.append(self.room)
+        if self.room is not None:  # there was memory for it
+            _spare.append(self.room)
         if len(_spare) > 2:
             _spare.pop(0)
 

@@ -10,7 +10,7 @@ class DpxError(FastupError, ValueError):
 
 
 class DataError(FastupError, ValueError):
-    """Frames that do not belong together: a pair is missing, sizes differ, a folder is empty."""
+    """Frames that cannot be used, or not together: a pair is missing, sizes differ, a folder is empty, NaN."""
 
 
 class OptionError(FastupError, ValueError):

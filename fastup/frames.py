@@ -94,8 +94,10 @@ def write(path, frame, header=None):
 
     Raises
     ------
+    DataError
+        If the frame holds NaN or a code above 1023; a ValueError too.
     ValueError
-        If the frame holds NaN or a code above 1023, or is of another shape or type.
+        If the frame is of another shape or type.
     DpxError
         If the header asks for a flavour that fastup does not write.
     FastupError

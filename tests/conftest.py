@@ -2,6 +2,7 @@
 
 import pytest
 
+import fastup.train  # noqa: F401  first of all: it quiets TensorFlow
 from fastup import demo
 
 SD, HD = (120, 180), (270, 360)  # 9/4 x 2, as 720x480 to 1440x1080

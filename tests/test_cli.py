@@ -237,6 +237,14 @@ def test_ctrl_c_says_how_to_go_on(run, monkeypatch, tmp_path):
     fails(run("upscale", "m.keras", tmp_path, tmp_path / "out"), 1, "stopped", "the same command carries on")
 
 
+def test_a_frame_that_cannot_be_written_is_one_line(run, monkeypatch, tmp_path):
+    monkeypatch.setattr(
+        cli, "_upscale", lambda *_: fastup.write(tmp_path / "f.dpx", np.full((2, 2, 3), np.nan, np.float32))
+    )
+    fails(run("upscale", "m.keras", tmp_path, tmp_path / "out"), 1, "f.dpx", "NaN", "nothing was written")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_training_on_nothing(run, tmp_path):
     fails(run("train", tmp_path / "nowhere"), 1, "nowhere")
     (tmp_path / "train" / "Alpha").mkdir(parents=True)

@@ -948,3 +948,29 @@ def test_little_memory_is_kept(tmp_path):
     frames = [fastup.read(path) for path in paths]
     frames.clear()
     assert len(_dpx._spare) <= 2
+
+
+def test_frames_of_changing_sizes_get_memory_of_their_own_size(tmp_path):
+    heights = (900, 1900, 900, 1400, 1900, 900)
+    paths = [file_of(tmp_path / f"{n}.dpx", np.full((h, 1920, 3), n, np.uint16)) for n, h in enumerate(heights)]
+    for _ in range(3):
+        for number, path in enumerate(paths):
+            frame = fastup.read(path)
+            assert frame.shape == (heights[number], 1920, 3)
+            assert (frame == number).all()
+
+
+def test_no_memory_for_a_frame_leaves_nothing_behind(tmp_path, monkeypatch):
+    path = file_of(tmp_path / "f.dpx", np.zeros((1080, 1920, 3), np.uint16))
+
+    def none_left(*_):
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    _dpx._spare.clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(mmap, "mmap", none_left)
+        if hasattr(mmap, "MADV_HUGEPAGE"):
+            with pytest.raises(OSError, match="Cannot allocate"):
+                fastup.read(path)
+    assert None not in _dpx._spare
+    assert fastup.read(path).shape == (1080, 1920, 3)

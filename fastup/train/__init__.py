@@ -3,6 +3,9 @@
 import contextlib
 import os
 
+# Before anything imports TensorFlow: its remarks would stand between ours. Errors still show.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
 
 def __getattr__(name):
     if name == "Upscaler":
@@ -19,7 +22,6 @@ def start():
     TensorFlow announces its build and the graphics cards it misses there, before any log level counts. What goes wrong
     is still raised.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with _quiet():
         import keras
 

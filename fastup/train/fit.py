@@ -253,17 +253,12 @@ class _Watch(keras.callbacks.Callback):
 
     def _validate(self):
         """Mean PSNR of the model and of bicubic over the whole validation frames, in dB."""
+        upscaler, pairs = Upscaler(self.model), self.run.validation
         scores = [
             (bounded(psnr(ours, target)), bounded(psnr(bicubic, target)))
-            for _, ours, bicubic, target in compare(
-                Upscaler(self.model), self.run.validation, self._validation_geometry
-            )
+            for _, ours, bicubic, target in compare(upscaler, pairs, geometry_of(upscaler, pairs))
         ]
         return (float(mean) for mean in np.mean(scores, axis=0))
-
-    @property
-    def _validation_geometry(self):
-        return geometry_of(Upscaler(self.model), self.run.validation)
 
 
 def _new_network(config, pairs, geometry):
