@@ -9,6 +9,8 @@ from setuptools import Extension, setup
 # -O3 vectorises; wide instructions are picked at run time (see _dpx.h), so no -march here.
 OPTIMISE = "/O2" if sys.platform == "win32" else "-O3"
 
+NATIVE = ["fastup/_dpx.h", "fastup/_pixels.h", "fastup/_file.h"]
+
 # std::filesystem::path came with macOS 10.15.
 os.environ.setdefault("MACOSX_DEPLOYMENT_TARGET", "10.15")
 
@@ -17,14 +19,14 @@ setup(
         Extension(
             "fastup._dpx",
             ["fastup/_dpx.pyx"],
-            depends=["fastup/_dpx.h", "fastup/_file.h"],
+            depends=NATIVE,
             include_dirs=["fastup"],
             extra_compile_args=[OPTIMISE],
         ),
         Pybind11Extension(
             "fastup._loader",
             ["fastup/_loader.cpp"],
-            depends=["fastup/_dpx.h", "fastup/_file.h"],
+            depends=NATIVE,
             include_dirs=["fastup"],
             extra_compile_args=[OPTIMISE],
             cxx_std=17,

@@ -61,7 +61,39 @@ def openimageio_read():
 
 
 @pytest.fixture
-def against(benchmark, request):
+def judged(request):
+    """A function that puts two medians in the table and holds them to a floor; `against` says what each word means."""
+
+    def judged(
+        our_median, peer_median, *, at_least=None, at_most=None, adds_at_most=None, label=None, right=None, note=None
+    ):
+        if sum(floor is not None for floor in (at_least, at_most, adds_at_most)) > 1:
+            raise ValueError("found several floors, expected one of at_least, at_most and adds_at_most")
+        if adds_at_most is not None:
+            value = our_median - peer_median
+            shown, floor, held = _duration(value), f"adds at most {_duration(adds_at_most)}", value <= adds_at_most
+        else:
+            value = our_median / peer_median if at_most is not None else peer_median / our_median
+            shown, floor, held = f"{value:.3g}", "", True
+            if at_least is not None:
+                floor, held = f"at least {at_least:g}", value >= at_least
+            elif at_most is not None:
+                floor, held = f"at most {at_most:g}", value <= at_most
+        name = label or request.node.name
+        if note is not None:
+            note.update(peer_median=peer_median, value=value, floor=floor)
+        says = {None: "", True: "right", False: "wrong"}[right]
+        row = name, _duration(our_median), _duration(peer_median), says, shown, floor, held
+        request.config.stash[_ROWS].append(row)
+        if not held:
+            pytest.fail(f"{name}: {shown}, the floor is {floor}", pytrace=False)
+        return value
+
+    return judged
+
+
+@pytest.fixture
+def against(benchmark, judged):
     """Time `ours` and `peer` in turn and hold their medians to a floor.
 
     ``against(ours, peer, at_least=8.0)`` asks that ours be at least 8 times as fast as the peer (peer / ours);
@@ -71,13 +103,12 @@ def against(benchmark, request):
     the clock starts, and then take turns for `rounds` rounds, so that a busy moment of the machine hits both. A turn is
     `calls` calls in a row: take 5 or more for what lasts less than a millisecond, or it is mostly the caches' recovery
     from the other side's turn that is timed. pytest-benchmark's own table shows turns; ours is for one call, or for one
-    of the `items` that a call does. Call it once in a test. Returns the ratio, or the difference, or None under
-    ``--benchmark-disable``, where no floor is held.
+    of the `items` that a call does. `right` says whether the peer's result is right, where that isn't a matter of
+    course. Call it once in a test. Returns the ratio, or the difference, or None under ``--benchmark-disable``, where no
+    floor is held.
     """
 
-    def against(ours, peer, *, at_least=None, at_most=None, adds_at_most=None, rounds=20, calls=1, items=1, label=None):
-        if sum(floor is not None for floor in (at_least, at_most, adds_at_most)) > 1:
-            raise ValueError("against: found several floors, expected one of at_least, at_most and adds_at_most")
+    def against(ours, peer, *, rounds=20, calls=1, items=1, **floor):
         ours()
         peer()
         times = []
@@ -95,36 +126,21 @@ def against(benchmark, request):
         benchmark.pedantic(turn, setup=time_peer, rounds=rounds)
         if benchmark.disabled:
             return None
-        our_median = benchmark.stats.stats.median / (calls * items)
-        peer_median = statistics.median(times) / (calls * items)
-        if adds_at_most is not None:
-            value = our_median - peer_median
-            shown, floor, held = _duration(value), f"adds at most {_duration(adds_at_most)}", value <= adds_at_most
-        else:
-            value = our_median / peer_median if at_most is not None else peer_median / our_median
-            shown, floor, held = f"{value:.3g}", "", True
-            if at_least is not None:
-                floor, held = f"at least {at_least:g}", value >= at_least
-            elif at_most is not None:
-                floor, held = f"at most {at_most:g}", value <= at_most
-        name = label or request.node.name
-        benchmark.extra_info.update(calls=calls, items=items, peer_median=peer_median, value=value, floor=floor)
-        request.config.stash[_ROWS].append((name, _duration(our_median), _duration(peer_median), shown, floor, held))
-        if not held:
-            pytest.fail(f"{name}: {shown}, the floor is {floor}", pytrace=False)
-        return value
+        benchmark.extra_info.update(calls=calls, items=items)
+        per_turn = calls * items
+        ours_took, peer_took = benchmark.stats.stats.median / per_turn, statistics.median(times) / per_turn
+        return judged(ours_took, peer_took, note=benchmark.extra_info, **floor)
 
     return against
 
 
 def pytest_terminal_summary(terminalreporter, config):
     rows = [
-        (name, ours, peer, shown, floor or "-", ("ok" if held else "below") if floor else "-")
-        for name, ours, peer, shown, floor, held in config.stash[_ROWS]
+        (*row, floor or "-", ("ok" if held else "below") if floor else "-") for *row, floor, held in config.stash[_ROWS]
     ]
     if not rows:
         return
-    table = [("benchmark", "ours", "peer", "ratio", "floor", ""), *rows]
+    table = [("benchmark", "ours", "peer", "peer is", "ratio", "floor", ""), *rows]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     terminalreporter.section("ours against the peer, medians")
     for row in table:

@@ -10,7 +10,8 @@ import numpy as np  # noqa: F401  every function here takes or gives arrays
 _NAMES = {
     "errors": ("FastupError", "DpxError", "DataError", "OptionError"),
     "header": ("Header",),
-    "frames": ("read", "read_header", "write", "find", "stream"),
+    "codes": ("Descriptor", "Transfer", "Colorimetric", "Packing", "Orientation", "Timecode"),
+    "frames": ("read", "read_header", "write", "find", "stream", "write_stream"),
     "_tiles": ("TileGrid", "cut", "stitch", "detail", "rank"),
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names}

@@ -1,7 +1,7 @@
-/* The DPX codec's core (SMPTE 268M): where the pixels of a file lie, and how they are unpacked and packed.
+/* The DPX codec's core (SMPTE 268M): where the pixels of a file lie. _pixels.h unpacks and packs them.
  *
- * Plain C99, also valid C++. No Python, no allocation, no I/O. Every function returns a dpx_status; a dpx_problem says
- * which field was wrong and what was found. Read so far: 10-bit RGB, filled by method A, in both byte orders.
+ * Plain C99, also valid C++. No Python, no allocation, no I/O. Every function that can fail returns a dpx_status; a
+ * dpx_problem says which field was wrong and what was found.
  */
 #ifndef FASTUP_DPX_H
 #define FASTUP_DPX_H
@@ -10,32 +10,13 @@
 #include <stdint.h>
 #include <string.h>
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define DPX_SANITIZED
-#endif
-
-/* Wide instructions picked at run time, where the compiler and the C library can do it (GNU ifunc); "arch=haswell"
- * would not do, it asks for that very processor. Elsewhere the plain loops stand: arm64 vectorises them as they are.
- * Sanitizers start after ifuncs are resolved, so they go without. */
-#if defined(__x86_64__) && defined(__GLIBC__) && !defined(DPX_SANITIZED) && !defined(__clang__) && __GNUC__ >= 12
-#define DPX_WIDE __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#elif defined(__x86_64__) && defined(__GLIBC__) && !defined(DPX_SANITIZED) &&                                          \
-    (defined(__clang__) ? __clang_major__ >= 14 : __GNUC__ >= 8)
-#define DPX_WIDE __attribute__((target_clones("avx2", "default")))
-#else
-#define DPX_WIDE
-#endif
-
-#if defined(_MSC_VER)
-#define DPX_RESTRICT __restrict
-#else
-#define DPX_RESTRICT __restrict__
-#endif
-
 enum {
-    DPX_MIN_HEADER = 1664,  /* the generic header; some writers stop here */
-    DPX_FULL_HEADER = 2048, /* with the film and television headers */
-    DPX_MAX_PADDING = 65536 /* after a line; there to align lines with a disk's blocks, so more is a lie */
+    DPX_MIN_HEADER = 1664,   /* the generic header; some writers stop here */
+    DPX_FULL_HEADER = 2048,  /* with the film and television headers */
+    DPX_MAX_PADDING = 65536, /* after a line; there to align lines with a disk's blocks, so more is a lie */
+    DPX_ELEMENTS = 8,
+    DPX_ELEMENT = 780, /* where the first element's record is, and how long each is */
+    DPX_ELEMENT_BYTES = 72
 };
 
 typedef enum {
@@ -46,22 +27,56 @@ typedef enum {
     DPX_UNSUPPORTED, /* legal, but not read by fastup */
     DPX_IO,          /* the system reports an error: found is errno */
     DPX_NAN,         /* a float to be written is not a number */
-    DPX_RANGE        /* an integer to be written is above white: found is its value */
+    DPX_RANGE,       /* an integer to be written is above white, which is needed */
+    DPX_NOT_CODES    /* codes are asked for, but the file holds floats */
 } dpx_status;
 
 typedef struct {
     dpx_status status;
-    const char *field;    /* which one, in words, with its byte position */
+    const char *field;    /* which one, in words */
+    uint32_t at;          /* its byte position; 0 where it has none */
     const char *expected; /* what it should hold, in words; NULL where needed says it */
     uint64_t found;
     uint64_t needed;
 } dpx_problem;
 
+/* How the samples of a row lie. */
+typedef enum {
+    DPX_BYTES,       /* 8 bits */
+    DPX_WORDS,       /* 16 bits */
+    DPX_FLOATS,      /* 32 bits */
+    DPX_TENS,        /* three in a 32-bit word, the first in its high end */
+    DPX_TENS_LOW,    /* the same with the first in the low end: one component per pixel */
+    DPX_TWELVES,     /* one in a 16-bit word */
+    DPX_BITS         /* a stream of bits, the lowest first, in 32-bit words */
+} dpx_store;
+
+/* How the samples of a pixel make its channels. */
+typedef enum {
+    DPX_AS_STORED,
+    DPX_ABGR,   /* to R G B A */
+    DPX_CBYCR,  /* to Y Cb Cr */
+    DPX_CBYCRA, /* to Y Cb Cr A */
+    DPX_CBYCRY, /* two pixels share Cb and Cr: Cb Y Cr Y, to Y Cb Cr for each */
+    DPX_CBYACRYA
+} dpx_order;
+
 typedef struct {
-    uint32_t width, height, channels, bits;
-    int swap;           /* the file's byte order is not this machine's */
-    uint64_t offset;    /* of the first pixel, from the start of the file */
-    uint64_t row_bytes; /* from one row to the next */
+    uint64_t width, height;
+    uint32_t elements; /* of the file */
+    uint32_t channels; /* of the frame given out */
+    uint32_t samples;  /* stored per pixel */
+    uint32_t bits;
+    uint32_t white; /* the largest code; 0 for floats */
+    dpx_store store;
+    dpx_order order;
+    int shift;               /* spare bits below a filled sample: method A has them, method B has them above */
+    int swap;                /* the file's byte order is not this machine's */
+    int mirrored, bottom_up; /* rows, columns run the other way */
+    int unpadded;            /* rows follow one another within words */
+    uint64_t offset;         /* of the first pixel, from the start of the file */
+    uint64_t row_bytes;      /* from one row to the next; nothing where they are unpadded */
+    uint64_t end;            /* where the last row ends with its padding */
 } dpx_layout;
 
 /* ---- reading single values ---- */
@@ -77,6 +92,8 @@ static inline uint32_t dpx_swap32(uint32_t v) {
     return (v >> 24) | ((v >> 8) & 0xff00u) | ((v << 8) & 0xff0000u) | (v << 24);
 }
 
+static inline uint16_t dpx_swap16(uint16_t v) { return (uint16_t)((v >> 8) | (v << 8)); }
+
 static inline uint32_t dpx_u32(const uint8_t *p, int swap) {
     uint32_t v;
     memcpy(&v, p, 4);
@@ -86,13 +103,14 @@ static inline uint32_t dpx_u32(const uint8_t *p, int swap) {
 static inline uint32_t dpx_u16(const uint8_t *p, int swap) {
     uint16_t v;
     memcpy(&v, p, 2);
-    return swap ? (uint32_t)(uint16_t)((v >> 8) | (v << 8)) : v;
+    return swap ? dpx_swap16(v) : v;
 }
 
-static inline dpx_status dpx_fail(dpx_problem *why, dpx_status status, const char *field, uint64_t found,
+static inline dpx_status dpx_fail(dpx_problem *why, dpx_status status, const char *field, uint32_t at, uint64_t found,
                                   const char *expected) {
     why->status = status;
     why->field = field;
+    why->at = at;
     why->found = found;
     why->expected = expected;
     why->needed = 0;
@@ -100,184 +118,193 @@ static inline dpx_status dpx_fail(dpx_problem *why, dpx_status status, const cha
 }
 
 static inline dpx_status dpx_fail_short(dpx_problem *why, const char *field, uint64_t found, uint64_t needed) {
-    dpx_fail(why, DPX_SHORT, field, found, NULL);
+    dpx_fail(why, DPX_SHORT, field, 0, found, NULL);
     why->needed = needed;
     return DPX_SHORT;
 }
 
+/* ---- sizes ---- */
+
+/* Samples lie in groups: a group starts on a byte, and every so many samples one does. */
+static inline uint64_t dpx_group(const dpx_layout *l) {
+    return l->store == DPX_BITS ? 32 : l->store == DPX_TENS || l->store == DPX_TENS_LOW ? 3 : 1;
+}
+
+/* Bytes that so many samples take from the start of a group on. */
+static inline uint64_t dpx_bytes(const dpx_layout *l, uint64_t samples) {
+    switch (l->store) {
+    case DPX_BYTES: return samples;
+    case DPX_WORDS:
+    case DPX_TWELVES: return samples * 2;
+    case DPX_FLOATS: return samples * 4;
+    case DPX_TENS:
+    case DPX_TENS_LOW: return (samples + 2) / 3 * 4;
+    case DPX_BITS: break;
+    }
+    return (samples * l->bits + 31) / 32 * 4;
+}
+
 /* ---- where the pixels are ---- */
 
-/* head: the first head_bytes of the file, DPX_MIN_HEADER of them at least unless the file is shorter.
- * All sizes are held against file_bytes in 64 bits, so that nobody allocates for a file that lies. */
-static inline dpx_status dpx_parse(const uint8_t *head, size_t head_bytes, uint64_t file_bytes, dpx_layout *out,
-                                   dpx_problem *why) {
+static inline dpx_status dpx_parse_flavour(const uint8_t *record, uint32_t at, int swap, dpx_layout *out,
+                                           dpx_problem *why) {
     const uint32_t undefined = 0xffffffffu;
-    uint32_t value, image_offset;
-    uint64_t needed, padding;
-    int swap;
+    uint32_t value, packing;
+
+    value = dpx_u32(record, swap);
+    if (value != 0 && value != undefined)
+        return dpx_fail(why, DPX_UNSUPPORTED, "data sign", at, value, "0: fastup reads no signed codes");
+
+    value = record[20];
+    out->order = DPX_AS_STORED;
+    out->samples = out->channels = 1;
+    switch (value) {
+    case 1:
+    case 2:
+    case 3:
+    case 4:
+    case 6:
+    case 8: break;
+    case 50: out->samples = out->channels = 3; break;
+    case 51: out->samples = out->channels = 4; break;
+    case 52: out->samples = out->channels = 4, out->order = DPX_ABGR; break;
+    case 100: out->samples = 2, out->channels = 3, out->order = DPX_CBYCRY; break;
+    case 101: out->samples = 3, out->channels = 4, out->order = DPX_CBYACRYA; break;
+    case 102: out->samples = out->channels = 3, out->order = DPX_CBYCR; break;
+    case 103: out->samples = out->channels = 4, out->order = DPX_CBYCRA; break;
+    default:
+        return dpx_fail(why, DPX_UNSUPPORTED, "descriptor", at + 20, value,
+                        "1 to 4 (R, G, B, A), 6 (luma), 8 (depth), 50 to 52 (RGB, RGBA, ABGR) or 100 to 103 (CbYCr)");
+    }
+
+    packing = dpx_u16(record + 24, swap);
+    out->bits = record[23];
+    out->white = out->bits < 32 ? (1u << out->bits) - 1 : 0;
+    out->shift = 0;
+    switch (out->bits) {
+    case 1: out->store = DPX_BITS; break;
+    case 8: out->store = DPX_BYTES; break;
+    case 16: out->store = DPX_WORDS; break;
+    case 32: out->store = DPX_FLOATS; break;
+    case 10:
+        out->store = packing == 0 ? DPX_BITS : out->samples == 1 ? DPX_TENS_LOW : DPX_TENS;
+        if (packing == 1) out->shift = 2;
+        break;
+    case 12:
+        out->store = packing == 0 ? DPX_BITS : DPX_TWELVES;
+        if (packing == 1) out->shift = 4;
+        break;
+    default:
+        return dpx_fail(why, DPX_UNSUPPORTED, "bit depth", at + 23, out->bits, "1, 8, 10, 12, 16 or 32");
+    }
+    /* Left undefined, it does no harm where there is but one way. */
+    if (packing > 2 && (packing != 0xffffu || out->bits == 10 || out->bits == 12))
+        return dpx_fail(why, DPX_INVALID, "packing", at + 24, packing,
+                        "0 (packed), 1 (filled, method A) or 2 (filled, method B)");
+    value = dpx_u16(record + 26, swap);
+    if (value != 0 && value != 0xffffu)
+        return dpx_fail(why, DPX_UNSUPPORTED, "encoding", at + 26, value, "0 (none): fastup reads no run lengths");
+    return DPX_OK;
+}
+
+/* Where an element's rows are, held against the file's real size. */
+static inline dpx_status dpx_parse_place(const uint8_t *head, uint32_t element, uint64_t file_bytes, dpx_layout *out,
+                                         dpx_problem *why) {
+    const uint32_t undefined = 0xffffffffu, at = DPX_ELEMENT + DPX_ELEMENT_BYTES * element;
+    const uint64_t row_samples = out->width * out->samples, used = dpx_bytes(out, row_samples);
+    const uint32_t own = dpx_u32(head + at + 28, out->swap), image = dpx_u32(head + 4, out->swap);
+    uint64_t padding = dpx_u32(head + at + 32, out->swap), needed, total;
+
+    /* An element's own offset counts, except 0 and all ones, which stand for the image's. */
+    if (own != 0 && own != undefined) {
+        if (own < DPX_MIN_HEADER) return dpx_fail(why, DPX_INVALID, "data offset", at + 28, own, "1664 or more");
+        out->offset = own;
+    } else if (element > 0) {
+        return dpx_fail(why, DPX_INVALID, "data offset", at + 28, own, "where this element's pixels are");
+    } else {
+        if (image < DPX_MIN_HEADER || image == undefined)
+            return dpx_fail(why, DPX_INVALID, "image offset", 4, image, "1664 or more");
+        out->offset = image;
+    }
+
+    if (padding == undefined) padding = 0;
+    if (padding > DPX_MAX_PADDING)
+        return dpx_fail(why, DPX_INVALID, "end-of-line padding", at + 32, padding, "65536 or less");
+    out->row_bytes = (used + 3) / 4 * 4 + padding;
+    out->unpadded = 0;
+    /* height < 2^32 and row_bytes < 2^37: divide rather than multiply, then both products fit. */
+    needed = UINT64_MAX / 2;
+    if (out->height - 1 <= file_bytes / out->row_bytes) {
+        needed = out->offset + (out->height - 1) * out->row_bytes + used;
+        out->end = out->offset + out->height * out->row_bytes;
+        if (needed <= file_bytes) return DPX_OK;
+    } else if (out->height < needed / out->row_bytes) {
+        needed = out->offset + (out->height - 1) * out->row_bytes + used;
+    }
+
+    /* Some scanners pad the picture's end alone: a file just long enough for that, which does not say of itself that
+     * it was longer once. */
+    if (out->elements == 1 && padding == 0 && out->store != DPX_FLOATS && out->height < UINT64_MAX / 64 / row_samples) {
+        const uint32_t says = dpx_u32(head + 16, out->swap);
+        total = out->offset + dpx_bytes(out, out->height * row_samples);
+        if (total <= file_bytes && file_bytes < total + 4 && says != needed &&
+            says != out->offset + out->height * out->row_bytes) {
+            out->unpadded = 1;
+            out->row_bytes = 0;
+            out->end = total;
+            return DPX_OK;
+        }
+    }
+    return dpx_fail_short(why, "image data", file_bytes, needed);
+}
+
+/* head: the first head_bytes of the file, DPX_MIN_HEADER of them at least unless the file is shorter.
+ * All sizes are held against file_bytes in 64 bits, so that nobody allocates for a file that lies. Every element that
+ * the file declares must be sound, whichever is asked for. file_bytes is 2^63 - 1 at most. */
+static inline dpx_status dpx_parse(const uint8_t *head, size_t head_bytes, uint64_t file_bytes, uint32_t element,
+                                   dpx_layout *out, dpx_problem *why) {
+    const uint32_t undefined = 0xffffffffu;
+    uint32_t value, elements, i;
+    dpx_layout other;
 
     memset(out, 0, sizeof *out);
     if (head_bytes < 4) return dpx_fail_short(why, "header", file_bytes, DPX_MIN_HEADER);
     if (memcmp(head, "SDPX", 4) == 0)
-        swap = !dpx_host_is_big();
+        out->swap = !dpx_host_is_big();
     else if (memcmp(head, "XPDS", 4) == 0)
-        swap = dpx_host_is_big();
+        out->swap = dpx_host_is_big();
     else
-        return dpx_fail(why, DPX_NOT_DPX, "magic number (byte 0)", dpx_u32(head, !dpx_host_is_big()), "SDPX or XPDS");
+        return dpx_fail(why, DPX_NOT_DPX, "magic number", 0, dpx_u32(head, !dpx_host_is_big()), "SDPX or XPDS");
     if (head_bytes < DPX_MIN_HEADER) return dpx_fail_short(why, "header", file_bytes, DPX_MIN_HEADER);
-    out->swap = swap;
 
-    value = dpx_u16(head + 768, swap);
-    if (value != 0 && value != 0xffffu)
-        return dpx_fail(why, DPX_UNSUPPORTED, "orientation (byte 768)", value,
-                        "0 (left to right, top to bottom), which is all that fastup reads so far");
-    value = dpx_u16(head + 770, swap);
-    if (value == 0 || value > 8)
-        return dpx_fail(why, DPX_INVALID, "number of image elements (byte 770)", value, "1 to 8");
-    if (value != 1)
-        return dpx_fail(why, DPX_UNSUPPORTED, "number of image elements (byte 770)", value,
-                        "1, which is all that fastup reads so far");
+    value = dpx_u16(head + 768, out->swap);
+    if (value > 3 && value != 0xffffu)
+        return dpx_fail(why, DPX_UNSUPPORTED, "orientation", 768, value, "0 to 3: fastup reads no columns as rows");
+    out->mirrored = value == 1 || value == 3;
+    out->bottom_up = value == 2 || value == 3;
+    elements = dpx_u16(head + 770, out->swap);
+    if (elements == 0 || elements > DPX_ELEMENTS)
+        return dpx_fail(why, DPX_INVALID, "number of image elements", 770, elements, "1 to 8");
+    if (element >= elements)
+        return dpx_fail(why, DPX_INVALID, "number of image elements", 770, elements,
+                        "more than the number of the element asked for, which counts from 0");
+    out->elements = elements;
 
-    out->width = dpx_u32(head + 772, swap);
+    out->width = dpx_u32(head + 772, out->swap);
     if (out->width == 0 || out->width == undefined)
-        return dpx_fail(why, DPX_INVALID, "pixels per line (byte 772)", out->width, "a width");
-    out->height = dpx_u32(head + 776, swap);
+        return dpx_fail(why, DPX_INVALID, "pixels per line", 772, out->width, "a width");
+    out->height = dpx_u32(head + 776, out->swap);
     if (out->height == 0 || out->height == undefined)
-        return dpx_fail(why, DPX_INVALID, "lines per image (byte 776)", out->height, "a height");
+        return dpx_fail(why, DPX_INVALID, "lines per image", 776, out->height, "a height");
 
-    value = dpx_u32(head + 780, swap);
-    if (value != 0 && value != undefined)
-        return dpx_fail(why, DPX_UNSUPPORTED, "data sign (byte 780)", value,
-                        "0 (unsigned), which is all that fastup reads so far");
-    value = head[800];
-    if (value != 50)
-        return dpx_fail(why, DPX_UNSUPPORTED, "descriptor (byte 800)", value,
-                        "50 (RGB), which is all that fastup reads so far");
-    out->channels = 3;
-    value = head[803];
-    if (value != 10)
-        return dpx_fail(why, DPX_UNSUPPORTED, "bit depth (byte 803)", value,
-                        "10, which is all that fastup reads so far");
-    out->bits = 10;
-    value = dpx_u16(head + 804, swap);
-    if (value != 1)
-        return dpx_fail(why, DPX_UNSUPPORTED, "packing (byte 804)", value,
-                        "1 (filled, method A), which is all that fastup reads so far");
-    value = dpx_u16(head + 806, swap);
-    if (value != 0 && value != 0xffffu)
-        return dpx_fail(why, DPX_UNSUPPORTED, "encoding (byte 806)", value, "0 (none): fastup reads no run lengths");
-
-    /* An element's own offset counts, except 0 and all ones, which stand for the image's. */
-    image_offset = dpx_u32(head + 4, swap);
-    value = dpx_u32(head + 808, swap);
-    if (value == 0 || value == undefined) {
-        if (image_offset < DPX_MIN_HEADER || image_offset == undefined)
-            return dpx_fail(why, DPX_INVALID, "image offset (byte 4)", image_offset, "1664 or more");
-        value = image_offset;
-    } else if (value < DPX_MIN_HEADER) {
-        return dpx_fail(why, DPX_INVALID, "data offset (byte 808)", value, "1664 or more");
+    other = *out;
+    for (i = 0; i < elements; i++) {
+        const uint32_t at = DPX_ELEMENT + DPX_ELEMENT_BYTES * i;
+        dpx_layout *l = i == element ? out : &other;
+        if (dpx_parse_flavour(head + at, at, l->swap, l, why)) return why->status;
+        if (dpx_parse_place(head, i, file_bytes, l, why)) return why->status;
     }
-    out->offset = value;
-
-    value = dpx_u32(head + 812, swap);
-    padding = value == undefined ? 0 : value;
-    if (padding > DPX_MAX_PADDING)
-        return dpx_fail(why, DPX_INVALID, "end-of-line padding (byte 812)", padding, "65536 or less");
-    out->row_bytes = (uint64_t)out->width * 4 + padding;
-    /* height < 2^32 and row_bytes < 2^35: divide rather than multiply, then both products fit. */
-    if (out->height - 1 > (file_bytes / out->row_bytes))
-        return dpx_fail_short(why, "image data", file_bytes,
-                              (uint64_t)out->height > UINT64_MAX / 2 / out->row_bytes
-                                  ? UINT64_MAX / 2
-                                  : out->offset + (uint64_t)out->height * out->row_bytes - padding);
-    needed = out->offset + (uint64_t)(out->height - 1) * out->row_bytes + (uint64_t)out->width * 4;
-    if (needed > file_bytes) return dpx_fail_short(why, "image data", file_bytes, needed);
     return DPX_OK;
-}
-
-/* ---- 10 bits, method A: a pixel is a 32-bit word, red << 22 | green << 12 | blue << 2 ---- */
-
-DPX_WIDE static inline void dpx_unpack10a_u16(const uint8_t *DPX_RESTRICT src, uint16_t *DPX_RESTRICT dst,
-                                              size_t pixels, int swap) {
-    size_t i;
-    if (swap)
-        for (i = 0; i < pixels; i++) {
-            uint32_t v;
-            memcpy(&v, src + 4 * i, 4);
-            v = dpx_swap32(v);
-            dst[3 * i] = (uint16_t)(v >> 22);
-            dst[3 * i + 1] = (uint16_t)((v >> 12) & 1023u);
-            dst[3 * i + 2] = (uint16_t)((v >> 2) & 1023u);
-        }
-    else
-        for (i = 0; i < pixels; i++) {
-            uint32_t v;
-            memcpy(&v, src + 4 * i, 4);
-            dst[3 * i] = (uint16_t)(v >> 22);
-            dst[3 * i + 1] = (uint16_t)((v >> 12) & 1023u);
-            dst[3 * i + 2] = (uint16_t)((v >> 2) & 1023u);
-        }
-}
-
-/* Divided, not multiplied by a reciprocal: the result is the float nearest to code / 1023. */
-DPX_WIDE static inline void dpx_unpack10a_f32(const uint8_t *DPX_RESTRICT src, float *DPX_RESTRICT dst, size_t pixels,
-                                              int swap) {
-    size_t i;
-    if (swap)
-        for (i = 0; i < pixels; i++) {
-            uint32_t v;
-            memcpy(&v, src + 4 * i, 4);
-            v = dpx_swap32(v);
-            dst[3 * i] = (float)(int32_t)(v >> 22) / 1023.0f;
-            dst[3 * i + 1] = (float)(int32_t)((v >> 12) & 1023u) / 1023.0f;
-            dst[3 * i + 2] = (float)(int32_t)((v >> 2) & 1023u) / 1023.0f;
-        }
-    else
-        for (i = 0; i < pixels; i++) {
-            uint32_t v;
-            memcpy(&v, src + 4 * i, 4);
-            dst[3 * i] = (float)(int32_t)(v >> 22) / 1023.0f;
-            dst[3 * i + 1] = (float)(int32_t)((v >> 12) & 1023u) / 1023.0f;
-            dst[3 * i + 2] = (float)(int32_t)((v >> 2) & 1023u) / 1023.0f;
-        }
-}
-
-/* Returns the bits of all codes or-ed together: above 1023 means that one of them does not fit. */
-DPX_WIDE static inline uint32_t dpx_pack10a_u16(const uint16_t *DPX_RESTRICT src, uint8_t *DPX_RESTRICT dst,
-                                                size_t pixels, int swap) {
-    uint32_t seen = 0;
-    size_t i;
-    for (i = 0; i < pixels; i++) {
-        const uint32_t r = src[3 * i], g = src[3 * i + 1], b = src[3 * i + 2];
-        uint32_t v = r << 22 | g << 12 | b << 2;
-        seen |= r | g | b;
-        if (swap) v = dpx_swap32(v);
-        memcpy(dst + 4 * i, &v, 4);
-    }
-    return seen;
-}
-
-/* Clips to 0..1 and rounds to the nearest code (halves upward). Comparisons are false for NaN, which therefore ends as
- * 0 here and is counted. */
-static inline uint32_t dpx_code10(float x) {
-    x = x > 0.0f ? x : 0.0f;
-    x = x < 1.0f ? x : 1.0f;
-    return (uint32_t)(int32_t)(x * 1023.0f + 0.5f);
-}
-
-/* Returns how many values are not numbers. */
-DPX_WIDE static inline uint32_t dpx_pack10a_f32(const float *DPX_RESTRICT src, uint8_t *DPX_RESTRICT dst, size_t pixels,
-                                                int swap) {
-    uint32_t nan = 0;
-    size_t i;
-    for (i = 0; i < pixels; i++) {
-        const float r = src[3 * i], g = src[3 * i + 1], b = src[3 * i + 2];
-        uint32_t v = dpx_code10(r) << 22 | dpx_code10(g) << 12 | dpx_code10(b) << 2;
-        nan += (uint32_t)(r != r) + (uint32_t)(g != g) + (uint32_t)(b != b);
-        if (swap) v = dpx_swap32(v);
-        memcpy(dst + 4 * i, &v, 4);
-    }
-    return nan;
 }
 
 #endif

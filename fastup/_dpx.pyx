@@ -4,14 +4,16 @@
 Shapes and types are checked here; then _dpx.h runs without the GIL.
 """
 
-import operator
 import mmap
+import operator
 import os
+import threading
+from collections import namedtuple
 
 import numpy as np
 
 from cpython.buffer cimport PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
-from libc.stdint cimport int64_t, uint8_t, UINT64_MAX, uint32_t, uint64_t, uintptr_t
+from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint32_t, uint64_t, uintptr_t
 
 from fastup.errors import DataError, DpxError
 from fastup.header import not_dpx
@@ -19,6 +21,8 @@ from fastup.header import not_dpx
 
 cdef extern from "_dpx.h" nogil:
     enum:
+        DPX_ELEMENT
+        DPX_ELEMENT_BYTES
         DPX_FULL_HEADER
     ctypedef enum dpx_status:
         DPX_OK
@@ -29,34 +33,60 @@ cdef extern from "_dpx.h" nogil:
         DPX_IO
         DPX_NAN
         DPX_RANGE
+        DPX_NOT_CODES
     ctypedef struct dpx_problem:
         dpx_status status
         const char *field
+        uint32_t at
         const char *expected
         uint64_t found
         uint64_t needed
+    ctypedef enum dpx_order:
+        pass
     ctypedef struct dpx_layout:
-        uint32_t width, height, channels, bits
-        int swap
-        uint64_t offset, row_bytes
-    dpx_status dpx_parse(const uint8_t *head, size_t head_bytes, uint64_t file_bytes, dpx_layout *out,
-                         dpx_problem *why)
+        uint64_t width, height
+        uint32_t elements, channels, white
+        dpx_order order
+        int mirrored, bottom_up, unpadded
+        uint64_t offset, row_bytes, end
+    dpx_status dpx_parse(const uint8_t *head, size_t head_bytes, uint64_t file_bytes, uint32_t element,
+                         dpx_layout *out, dpx_problem *why)
+
+cdef extern from "_pixels.h" nogil:
+    ctypedef enum dpx_type:
+        DPX_CODES
+        DPX_SINGLE
+        DPX_HALF
+    int dpx_paired(dpx_order order)
 
 cdef extern from "_file.h" nogil:
-    int file_write(int fd, const void *buffer, size_t size)
     dpx_status dpx_fail_io(dpx_problem *why)
     int64_t file_read_at(int fd, void *buffer, size_t size, uint64_t offset)
     dpx_status dpx_read_window(int fd, const dpx_layout *layout, uint64_t y, uint64_t x, uint64_t height,
-                               uint64_t width, int as_float, void *dst, int64_t dst_row_bytes, dpx_problem *why)
-    dpx_status dpx_write_rows(int fd, uint64_t height, uint64_t width, uint64_t padding, int as_float,
-                              const void *src, int swap, dpx_problem *why)
+                               uint64_t width, dpx_type type, int plainly, void *dst, int64_t dst_row_bytes,
+                               dpx_problem *why)
+    dpx_status dpx_write_file(int fd, const uint8_t *header, const dpx_layout *layout, int as_float, const void *src,
+                              dpx_problem *why)
 
 
 # Not blocking: a pipe is an error, and not waited for.
 OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
 
+TYPES = {np.dtype(np.uint16): DPX_CODES, np.dtype(np.float32): DPX_SINGLE, np.dtype(np.float16): DPX_HALF}
 
-def error(path, int status, field, expected, found, needed):
+# What is smaller than this many bytes once read, one thread reads sooner than several can be started.
+THREADS_FROM = 8 << 20
+
+Layout = namedtuple("Layout", "shape white offset row_bytes end unpadded")
+Layout.__doc__ = """Where the pixels of an element lie.
+
+shape : (height, width, channels) of the frame; white : its largest code, None for floats; offset, row_bytes : of the
+first pixel, and from row to row, in bytes; end : behind the last row; unpadded : rows follow one another within words
+(row_bytes is 0 then).
+"""
+
+
+def error(path, int status, field, at, expected, found, needed):
     """The exception for a dpx_problem: OSError for the system's errors, DataError for the frame's, else DpxError."""
     path = os.fspath(path)
     if status == DPX_IO:
@@ -64,20 +94,48 @@ def error(path, int status, field, expected, found, needed):
     if status == DPX_NAN:
         return DataError(f"{path}: the frame holds NaN; nothing was written")
     if status == DPX_RANGE:
-        return DataError(f"{path}: the frame holds codes above 1023, the white of a 10-bit file; nothing was written")
+        return DataError(f"{path}: the frame holds codes above {needed}, the white of the file; nothing was written")
     if status == DPX_SHORT:
         return DpxError(f"{path}: {field} is cut short: the file has {found} bytes, expected {needed} or more")
     if status == DPX_NOT_DPX:
         return not_dpx(path, found.to_bytes(4, "big"))
-    return DpxError(f"{path}: {field} is {found}, expected {expected}")
+    if status == DPX_NOT_CODES:
+        return DpxError(f"{path}: holds floats, not codes; read it with dtype='float32'")
+    element = (at - DPX_ELEMENT) // DPX_ELEMENT_BYTES
+    of = f" of element {element}" if 0 < element < 8 else ""
+    return DpxError(f"{path}: {field}{of} (byte {at}) is {found}, expected {expected}")
 
 
 cdef _raise(path, const dpx_problem *why):
-    raise error(path, why.status, why.field.decode(), why.expected.decode() if why.expected != NULL else None,
-                why.found, why.needed)
+    raise error(path, why.status, why.field.decode(), why.at,
+                why.expected.decode() if why.expected != NULL else None, why.found, why.needed)
 
 
-cdef _open(path, dpx_layout *layout):
+cdef _layout(const dpx_layout *it):
+    return Layout((it.height, it.width, it.channels), it.white or None, it.offset, it.row_bytes, it.end,
+                  bool(it.unpadded))
+
+
+def layout(const uint8_t[::1] raw, file_bytes=None, element=0, path="header"):
+    """The `Layout` that a header gives an element of a file of that many bytes; of as many as it needs, without.
+
+    Raises DpxError where that cannot be read.
+    """
+    cdef dpx_layout it
+    cdef dpx_problem why
+    _check_element(element)
+    if dpx_parse(&raw[0] if raw.shape[0] else NULL, raw.shape[0], INT64_MAX if file_bytes is None else file_bytes,
+                 element, &it, &why) != DPX_OK:
+        _raise(path, &why)
+    return _layout(&it)
+
+
+def _check_element(element):
+    if not 0 <= operator.index(element) < 8:
+        raise ValueError(f"element is {element}, expected 0 to 7")
+
+
+cdef _open(path, uint32_t element, dpx_layout *it):
     """Open a file and learn its layout. Returns the descriptor, which the caller closes."""
     cdef uint8_t head[DPX_FULL_HEADER]
     cdef dpx_problem why
@@ -90,7 +148,7 @@ cdef _open(path, dpx_layout *layout):
             got = file_read_at(fd, head, DPX_FULL_HEADER, 0)
             if got < 0:
                 dpx_fail_io(&why)  # a folder, for one: it can be opened, but not read
-        if got < 0 or dpx_parse(head, got, size, layout, &why) != DPX_OK:
+        if got < 0 or dpx_parse(head, got, size, element, it, &why) != DPX_OK:
             _raise(path, &why)
     except BaseException:
         os.close(fd)
@@ -146,39 +204,63 @@ cdef _empty(shape, dtype):
     return np.ndarray(shape, dtype, _Lease(size))
 
 
-def probe(path):
-    """Shape (height, width, channels) and white (largest code) of a DPX that fastup can decode, from its header."""
-    cdef dpx_layout layout
-    os.close(_open(path, &layout))
-    return (layout.height, layout.width, layout.channels), (1 << layout.bits) - 1
+def probe(path, element=0):
+    """The `Layout` of a DPX that fastup can decode, from its header."""
+    cdef dpx_layout it
+    _check_element(element)
+    os.close(_open(path, element, &it))
+    return _layout(&it)
 
 
-def read(path, dtype="uint16", window=None, out=None):
-    """Read a DPX file, or a window of it. See `fastup.read`."""
+cdef class _Window:
+    """A window of an open file on its way into an array; threads take parts of it."""
     cdef dpx_layout layout
     cdef dpx_problem why
-    cdef dpx_status status
+    cdef dpx_type type
+    cdef int fd, plainly
+    cdef int64_t y, x, height, width, row_bytes
+    cdef char *pixels
+
+    def rows(self, int64_t first, int64_t last):
+        """Read rows first to last of the window; on failure say why, unless a thread has already."""
+        cdef dpx_problem why
+        cdef dpx_status status
+        with nogil:
+            status = dpx_read_window(self.fd, &self.layout, self.y + first, self.x, last - first, self.width,
+                                     self.type, self.plainly, self.pixels + first * self.row_bytes, self.row_bytes,
+                                     &why)
+        if status != DPX_OK and self.why.status == DPX_OK:
+            self.why = why
+
+
+def read(path, dtype="uint16", window=None, out=None, element=0, threads=1, general=False):
+    """Read a DPX file, or a window of it. See `fastup.read`.
+
+    `general` decodes sample by sample, by the definition alone; it is there to hold the fast loops to.
+    """
+    cdef _Window it = _Window()
     cdef Py_buffer view
     cdef int64_t y = 0, x = 0, height, width
-    cdef int as_float
-    cdef int fd
 
     dtype = np.dtype(dtype)
-    if dtype not in (np.uint16, np.float32):
-        raise ValueError(f"dtype is {dtype}, expected uint16 (code values) or float32 (normalised)")
-    as_float = dtype == np.float32
-    fd = _open(path, &layout)
+    if dtype not in TYPES:
+        raise ValueError(f"dtype is {dtype}, expected uint16 (code values), float32 or float16 (normalised)")
+    if operator.index(threads) < 1:
+        raise ValueError(f"threads is {threads}, expected 1 or more")
+    _check_element(element)
+    it.type, it.plainly = TYPES[dtype], general
+    it.fd = _open(path, element, &it.layout)
     try:
-        height, width = layout.height, layout.width
+        height, width = it.layout.height, it.layout.width
         if window is not None:
             y, x, height, width = map(operator.index, window)  # Cython would cut 1.5 down to 1
             # Compared so that nothing can overflow.
-            if not (0 <= y < layout.height and 1 <= height <= layout.height - y
-                    and 0 <= x < layout.width and 1 <= width <= layout.width - x):
+            if not (0 <= y < <int64_t>it.layout.height and 1 <= height <= <int64_t>it.layout.height - y
+                    and 0 <= x < <int64_t>it.layout.width and 1 <= width <= <int64_t>it.layout.width - x):
                 raise ValueError(
                     f"{os.fspath(path)}: window (y, x, height, width) is {tuple(window)}, expected one inside the "
-                    f"picture of {layout.height} rows by {layout.width} columns")
-        shape = (height, width, layout.channels)
+                    f"picture of {it.layout.height} rows by {it.layout.width} columns")
+        shape = (height, width, it.layout.channels)
         if out is None:
             out = _empty(shape, dtype)
         elif not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != dtype:
@@ -187,43 +269,70 @@ def read(path, dtype="uint16", window=None, out=None):
             raise ValueError("out has gaps in its rows or odd addresses, expected rows of contiguous, aligned pixels")
         PyObject_GetBuffer(out, &view, PyBUF_STRIDES | PyBUF_WRITABLE)
         try:
-            with nogil:
-                status = dpx_read_window(fd, &layout, y, x, height, width, as_float, view.buf, view.strides[0], &why)
+            it.pixels, it.row_bytes = <char *>view.buf, view.strides[0]
+            it.y, it.x, it.height, it.width = y, x, height, width
+            _in_threads(it.rows, height, 1 if out.nbytes < THREADS_FROM else threads)
         finally:
             PyBuffer_Release(&view)
-        if status != DPX_OK:
-            _raise(path, &why)
+        if it.why.status != DPX_OK:
+            _raise(path, &it.why)
     finally:
-        os.close(fd)
+        os.close(it.fd)
     return out
 
 
-def write(path, int fd, const uint8_t[::1] header, frame):
-    """Write a header and a contiguous (H, W, 3) frame of uint16 or float32 to a descriptor, from where it stands.
+def _in_threads(work, height, threads):
+    """Call work(first, last) for as many parts of the rows as there are threads, all but one in threads of their own."""
+    if os.name == "nt":
+        threads = 1  # a descriptor there has one position, which reading moves
+    parts = min(threads, height)
+    bounds = [height * part // parts for part in range(parts + 1)]
+    started = []
+    try:
+        for pair in zip(bounds[1:], bounds[2:]):
+            thread = threading.Thread(target=work, args=pair)
+            try:
+                thread.start()
+            except RuntimeError:  # the system gives no more of them
+                work(*pair)
+            else:
+                started.append(thread)
+        work(0, bounds[1])
+    finally:  # nobody writes into memory that is gone, or reads from a file that is closed
+        for thread in started:
+            thread.join()
 
-    `header` is every byte before the pixels; the frame must have the size that it gives. `path` is for errors.
+
+def write(path, int fd, const uint8_t[::1] header, frame):
+    """Write a header and a frame of uint16 or float32 to a descriptor, from where it stands.
+
+    `header` is every byte before the pixels; the frame must have the shape that it gives. `path` is for errors.
     """
     cdef Py_buffer view
-    cdef dpx_layout layout
+    cdef dpx_layout it
     cdef dpx_problem why
     cdef dpx_status status
     cdef int as_float = frame.dtype == np.float32
     # The file is as long as it needs to be, once written.
-    if dpx_parse(&header[0], min(header.shape[0], <Py_ssize_t>DPX_FULL_HEADER), UINT64_MAX, &layout, &why) != DPX_OK:
+    if dpx_parse(&header[0], header.shape[0], INT64_MAX, 0, &it, &why) != DPX_OK:
         _raise(path, &why)
-    if layout.offset != <uint64_t>header.shape[0] or frame.shape != (layout.height, layout.width, layout.channels):
+    path = os.fspath(path)
+    if dpx_paired(it.order):
+        raise DpxError(f"{path}: fastup writes no 4:2:2, which would lose every other colour; "
+                       "header.replace(descriptor='CBYCR') keeps them")
+    if it.elements > 1:
+        raise DpxError(f"{path}: the header has {it.elements} elements, but fastup writes one; header.only(0) is it")
+    if it.offset != <uint64_t>header.shape[0] or frame.shape != (it.height, it.width, it.channels):
         raise ValueError(
-            f"{os.fspath(path)}: the header gives {layout.height} rows by {layout.width} columns from byte "
-            f"{layout.offset}, but the frame is {frame.shape} and follows {header.shape[0]} bytes")
+            f"{path}: the header gives {it.height} rows by {it.width} columns of {it.channels} channels from byte "
+            f"{it.offset}, but the frame is {frame.shape} and follows {header.shape[0]} bytes")
+    if not it.white and not as_float:
+        raise ValueError(f"{path}: the header asks for floats, but the frame is of {frame.dtype}")
+    frame = np.require(frame[::-1 if it.bottom_up else 1, ::-1 if it.mirrored else 1], requirements=["C", "ALIGNED"])
     PyObject_GetBuffer(frame, &view, PyBUF_STRIDES)
     try:
         with nogil:
-            if file_write(fd, &header[0], header.shape[0]):
-                dpx_fail_io(&why)
-                status = DPX_IO
-            else:
-                status = dpx_write_rows(fd, layout.height, layout.width, layout.row_bytes - 4 * <uint64_t>layout.width,
-                                        as_float, view.buf, layout.swap, &why)
+            status = dpx_write_file(fd, &header[0], &it, as_float, view.buf, &why)
     finally:
         PyBuffer_Release(&view)
     if status != DPX_OK:

@@ -1,4 +1,4 @@
-/* Pixels between an open file and memory, through _dpx.h; the I/O that both native modules share.
+/* Pixels between an open file and memory, through _pixels.h; the I/O that both native modules share.
  *
  * Positioned reads and plain writes, in pieces that stay in the cache; no allocation, and no mapping, so that a file
  * that shrinks under the reader is an error and not a crash.
@@ -6,9 +6,12 @@
 #ifndef FASTUP_FILE_H
 #define FASTUP_FILE_H
 
-#include "_dpx.h"
+#include "_pixels.h"
 
 #include <errno.h>
+#if defined(__linux__)
+#include <fcntl.h>
+#endif
 #if defined(_WIN32)
 #include <io.h>
 #include <stdio.h>
@@ -17,10 +20,14 @@
 #include <unistd.h>
 #endif
 
-enum { FILE_PIECE_PIXELS = 16384 }; /* 64 KiB of words: within every thread's stack and every second-level cache */
-enum { FILE_GAP_BYTES = 8192 };     /* the longest gap between rows that is read rather than skipped */
+enum { FILE_PIECE = 65536 };    /* within every thread's stack and every second-level cache */
+enum { FILE_GAP_BYTES = 8192 }; /* the longest gap between rows that is read rather than skipped */
+enum { FILE_PAST = 16 << 20 };  /* from so many bytes of floats on, they go to memory past the caches */
+enum { FILE_BUFFER = 131072 };  /* written at a time: each call costs the file system some bookkeeping */
 
-static inline dpx_status dpx_fail_io(dpx_problem *why) { return dpx_fail(why, DPX_IO, "file", (uint64_t)errno, NULL); }
+static inline dpx_status dpx_fail_io(dpx_problem *why) {
+    return dpx_fail(why, DPX_IO, "file", 0, (uint64_t)errno, NULL);
+}
 
 /* How many bytes were read, fewer only at the end of the file; -1 and errno on failure. */
 static inline int64_t file_read_at(int fd, void *buffer, size_t bytes, uint64_t offset) {
@@ -43,6 +50,20 @@ static inline int64_t file_read_at(int fd, void *buffer, size_t bytes, uint64_t 
     return (int64_t)done;
 }
 
+/* Room for a new file of so many bytes: a full disk is known at once, and where there is room already the system need
+ * not hurry to find some when the file takes another's name, which costs more than writing. 0, or -1 and errno. */
+static inline int file_reserve(int fd, uint64_t bytes) {
+#if defined(__linux__)
+    while (fallocate(fd, 0, 0, (off_t)bytes)) {
+        if (errno == ENOSPC || errno == EDQUOT || errno == EFBIG) return -1;
+        if (errno != EINTR) break; /* this file system, or what is no file, can't: then without */
+    }
+#else
+    (void)fd, (void)bytes;
+#endif
+    return 0;
+}
+
 /* 0, or -1 and errno. */
 static inline int file_write(int fd, const void *buffer, size_t bytes) {
     size_t done = 0;
@@ -61,77 +82,127 @@ static inline int file_write(int fd, const void *buffer, size_t bytes) {
     return 0;
 }
 
-/* Reads a window of the picture, which must lie inside it, into dst: float32 normalised when as_float, else uint16.
- * Rows of dst are dst_row_bytes apart. */
-static inline dpx_status dpx_read_window(int fd, const dpx_layout *layout, uint64_t y, uint64_t x, uint64_t height,
-                                         uint64_t width, int as_float, void *dst, int64_t dst_row_bytes,
-                                         dpx_problem *why) {
-    uint8_t piece[FILE_PIECE_PIXELS * 4];
-    const uint64_t pixel_bytes = 3 * (as_float ? sizeof(float) : sizeof(uint16_t));
-    uint64_t row, done, i, rows = 1; /* in one read: a system call costs more than a few kilobytes too much */
-
-    /* Rows that follow one another on both sides are one long row. */
-    if (width * 4 == layout->row_bytes && (int64_t)(width * pixel_bytes) == dst_row_bytes) {
-        width *= height;
-        height = 1;
-    }
-    if (width * 4 <= sizeof piece && layout->row_bytes - width * 4 <= FILE_GAP_BYTES)
-        rows = 1 + (sizeof piece - width * 4) / layout->row_bytes;
-    for (row = 0; row < height; row += rows) {
-        const uint64_t start = layout->offset + (y + row) * layout->row_bytes + x * 4;
-        uint8_t *to = (uint8_t *)dst + (int64_t)row * dst_row_bytes;
-        if (rows > height - row) rows = height - row;
-        for (done = 0; done < width; done += FILE_PIECE_PIXELS) {
-            const size_t pixels = (size_t)(width - done < FILE_PIECE_PIXELS ? width - done : FILE_PIECE_PIXELS);
-            const size_t bytes = (size_t)((rows - 1) * layout->row_bytes) + pixels * 4;
-            const int64_t got = file_read_at(fd, piece, bytes, start + done * 4);
-            if (got < 0) return dpx_fail_io(why);
-            if ((uint64_t)got < bytes)
-                return dpx_fail_short(why, "image data", start + done * 4 + (uint64_t)got, start + done * 4 + bytes);
-            for (i = 0; i < rows; i++) {
-                const uint8_t *from = piece + i * layout->row_bytes;
-                uint8_t *at = to + (int64_t)i * dst_row_bytes + done * pixel_bytes;
-                if (as_float)
-                    dpx_unpack10a_f32(from, (float *)(void *)at, pixels, layout->swap);
-                else
-                    dpx_unpack10a_u16(from, (uint16_t *)(void *)at, pixels, layout->swap);
-            }
-        }
+/* Pixels [x, x + pixels) of `rows` rows, of which the first is `row` and its samples `span`; they fit in a piece. */
+static inline dpx_status dpx_read_piece(int fd, const dpx_layout *l, uint64_t row, uint64_t rows, uint64_t x,
+                                        uint64_t pixels, dpx_type type, int plainly, int past,
+                                        uint8_t *dst, int64_t dst_row_bytes, dpx_problem *why) {
+    uint8_t piece[FILE_PIECE];
+    const dpx_span span = dpx_span_of(l, row, x, pixels);
+    const size_t bytes = (size_t)((rows - 1) * l->row_bytes) + span.bytes;
+    const int direct = !plainly && rows == 1 && dpx_direct(l, type);
+    const int64_t got = file_read_at(fd, direct ? dst : piece, bytes, span.start);
+    uint64_t i;
+    if (got < 0) return dpx_fail_io(why);
+    if ((uint64_t)got < bytes)
+        return dpx_fail_short(why, "image data", span.start + (uint64_t)got, span.start + bytes);
+    if (direct) dpx_settle(l, dst, (size_t)pixels * l->samples);
+    for (i = 0; i < rows && !direct; i++) {
+        const uint8_t *from = piece + i * l->row_bytes;
+        uint8_t *to = dst + (int64_t)i * dst_row_bytes;
+        if (plainly)
+            dpx_decode_plainly(l, from, &span, x, pixels, type, to);
+        else
+            dpx_decode(l, from, &span, x, pixels, type, past, to);
     }
     return DPX_OK;
 }
 
-/* Packs contiguous rows and writes them where the file stands. Rows get `padding` zero bytes at their end. */
-static inline dpx_status dpx_write_rows(int fd, uint64_t height, uint64_t width, uint64_t padding, int as_float,
-                                        const void *src, int swap, dpx_problem *why) {
-    uint8_t piece[FILE_PIECE_PIXELS * 4];
-    uint64_t row, done, left;
+/* Reads a window of the picture, which must lie inside it, into dst, whose rows are dst_row_bytes apart. `plainly`
+ * takes the definition instead of the fast loops. */
+static inline dpx_status dpx_read_window(int fd, const dpx_layout *layout, uint64_t y, uint64_t x, uint64_t height,
+                                         uint64_t width, dpx_type type, int plainly, void *dst, int64_t dst_row_bytes,
+                                         dpx_problem *why) {
+    dpx_layout l = *layout;
+    const size_t pixel_bytes = l.channels * dpx_type_bytes(type);
+    const uint64_t row_samples = l.width * l.samples;
+    uint8_t *to = (uint8_t *)dst;
+    const int past = type != DPX_CODES && height * width * pixel_bytes >= FILE_PAST;
+    uint64_t row, at, rows, most;
 
-    if (padding == 0) {
+    if (l.store == DPX_FLOATS && type == DPX_CODES) return dpx_fail(why, DPX_NOT_CODES, "bit depth", 0, 32, NULL);
+    if (l.bottom_up) {
+        y = l.height - y - height;
+        to += (int64_t)(height - 1) * dst_row_bytes;
+        dst_row_bytes = -dst_row_bytes;
+    }
+    if (l.mirrored) x = l.width - x - width;
+    /* Rows that follow one another on both sides are one long row. */
+    if (width == l.width && (int64_t)(width * pixel_bytes) == dst_row_bytes && !l.mirrored &&
+        !(dpx_paired(l.order) && width % 2) &&
+        (l.unpadded || (row_samples % dpx_group(&l) == 0 && dpx_bytes(&l, row_samples) == l.row_bytes))) {
+        l.offset += l.unpadded ? 0 : y * l.row_bytes;
+        x = l.unpadded ? y * l.width : 0;
+        l.width = l.unpadded ? l.width * l.height : width * height;
         width *= height;
+        y = 0;
         height = 1;
     }
+    /* A group or a pair more on either side may be needed. */
+    most = (FILE_PIECE - 256) / dpx_bytes(&l, DPX_RUN * l.samples) * DPX_RUN;
+    rows = 1; /* in one read: a system call costs more than a few kilobytes too much */
+    if (width <= most && !l.unpadded) {
+        const uint64_t bytes = dpx_span_of(&l, y, x, width).bytes;
+        if (l.row_bytes - bytes <= FILE_GAP_BYTES) rows = 1 + (FILE_PIECE - bytes) / l.row_bytes;
+    }
+    for (row = 0; row < height; row += rows) {
+        if (rows > height - row) rows = height - row;
+        for (at = 0; at < width; at += most)
+            if (dpx_read_piece(fd, &l, y + row, rows, x + at, width - at < most ? width - at : most, type, plainly,
+                               past, to + at * pixel_bytes, dst_row_bytes, why))
+                return why->status;
+        if (l.mirrored)
+            for (at = 0; at < rows; at++) dpx_mirror(to + (int64_t)at * dst_row_bytes, width, pixel_bytes);
+        to += (int64_t)rows * dst_row_bytes;
+    }
+    return DPX_OK;
+}
+
+/* Bytes on their way to a file. */
+typedef struct {
+    int fd;
+    size_t used;
+    uint8_t bytes[FILE_BUFFER];
+} file_buffer;
+
+static inline int file_flush(file_buffer *buffer) {
+    const size_t used = buffer->used;
+    buffer->used = 0;
+    return file_write(buffer->fd, buffer->bytes, used);
+}
+
+/* Writes a header, and contiguous rows, packed, after it, where the file stands; src holds uint16 codes, or floats where as_float. */
+static inline dpx_status dpx_write_file(int fd, const uint8_t *header, const dpx_layout *layout, int as_float,
+                                        const void *src, dpx_problem *why) {
+    const dpx_layout l = *layout;
+    const size_t pixel_bytes = l.channels * (as_float ? sizeof(float) : sizeof(uint16_t));
+    const uint64_t row_samples = l.width * l.samples, used = dpx_bytes(&l, row_samples);
+    const int joined = row_samples % dpx_group(&l) == 0 && used == l.row_bytes; /* rows make one long row */
+    const uint64_t width = joined ? l.width * l.height : l.width, height = joined ? 1 : l.height;
+    const uint8_t *from = (const uint8_t *)src;
+    file_buffer buffer;
+    uint64_t row, at, left;
+
+    if (file_reserve(fd, l.end) || file_write(fd, header, (size_t)l.offset)) return dpx_fail_io(why);
+    buffer.fd = fd;
+    buffer.used = 0;
     for (row = 0; row < height; row++) {
-        for (done = 0; done < width; done += FILE_PIECE_PIXELS) {
-            const size_t pixels = (size_t)(width - done < FILE_PIECE_PIXELS ? width - done : FILE_PIECE_PIXELS);
-            const size_t first = (size_t)(row * width + done) * 3;
-            if (as_float) {
-                if (dpx_pack10a_f32((const float *)src + first, piece, pixels, swap))
-                    return dpx_fail(why, DPX_NAN, "frame", 0, "numbers");
-            } else {
-                const uint32_t seen = dpx_pack10a_u16((const uint16_t *)src + first, piece, pixels, swap);
-                if (seen > 1023) return dpx_fail(why, DPX_RANGE, "frame", seen, "codes of 0 to 1023");
-            }
-            if (file_write(fd, piece, pixels * 4)) return dpx_fail_io(why);
+        for (at = 0; at < width; at += DPX_RUN) {
+            const size_t run = (size_t)(width - at < DPX_RUN ? width - at : DPX_RUN);
+            const size_t bytes = (size_t)dpx_bytes(&l, run * l.samples);
+            if (bytes > FILE_BUFFER - buffer.used && file_flush(&buffer)) return dpx_fail_io(why);
+            if (dpx_encode(&l, from, as_float, run, buffer.bytes + buffer.used, why)) return why->status;
+            buffer.used += bytes;
+            from += run * pixel_bytes;
         }
-        memset(piece, 0, sizeof piece);
-        for (left = padding; left > 0;) {
-            const size_t bytes = (size_t)(left < sizeof piece ? left : sizeof piece);
-            if (file_write(fd, piece, bytes)) return dpx_fail_io(why);
+        for (left = joined ? 0 : l.row_bytes - used; left > 0;) {
+            size_t bytes = (size_t)(left < FILE_BUFFER ? left : FILE_BUFFER);
+            if (bytes > FILE_BUFFER - buffer.used && file_flush(&buffer)) return dpx_fail_io(why);
+            memset(buffer.bytes + buffer.used, 0, bytes);
+            buffer.used += bytes;
             left -= bytes;
         }
     }
-    return DPX_OK;
+    return file_flush(&buffer) ? dpx_fail_io(why) : DPX_OK;
 }
 
 #endif

@@ -16,6 +16,7 @@
 #include <memory>
 #include <mutex>
 #include <stdexcept>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -93,7 +94,7 @@ struct Frame {
     std::unique_ptr<std::uint8_t[], Freed> pixels;
 };
 
-void read_frame(const std::filesystem::path &path, bool as_float, Frame &frame) {
+void read_frame(const std::filesystem::path &path, dpx_type type, Frame &frame) {
     dpx_problem &why = frame.problem;
     File file(path);
     std::uint8_t head[DPX_FULL_HEADER];
@@ -104,22 +105,24 @@ void read_frame(const std::filesystem::path &path, bool as_float, Frame &frame) 
         dpx_fail_io(&why);
         return;
     }
-    if (dpx_parse(head, static_cast<std::size_t>(got), static_cast<std::uint64_t>(size), &frame.layout, &why)) return;
+    if (dpx_parse(head, static_cast<std::size_t>(got), static_cast<std::uint64_t>(size), 0, &frame.layout,
+                  &why))
+        return;
     const dpx_layout &l = frame.layout;
-    const std::size_t row = std::size_t{3} * l.width * (as_float ? sizeof(float) : sizeof(std::uint16_t));
+    const std::size_t row = l.width * l.channels * dpx_type_bytes(type);
     frame.pixels.reset(allocate(row * l.height));
     if (!frame.pixels) {
-        dpx_fail(&why, DPX_IO, "memory", ENOMEM, nullptr);
+        dpx_fail(&why, DPX_IO, "memory", 0, ENOMEM, nullptr);
         return;
     }
-    dpx_read_window(file.fd(), &l, 0, 0, l.height, l.width, as_float, frame.pixels.get(),
+    dpx_read_window(file.fd(), &l, 0, 0, l.height, l.width, type, 0, frame.pixels.get(),
                     static_cast<std::int64_t>(row), &why);
 }
 
 class FrameStream {
 public:
-    FrameStream(std::vector<std::filesystem::path> paths, bool as_float, unsigned threads, std::size_t ahead)
-        : paths_(std::move(paths)), as_float_(as_float), ring_(std::min(ahead, paths_.size())) {
+    FrameStream(std::vector<std::filesystem::path> paths, dpx_type type, unsigned threads, std::size_t ahead)
+        : paths_(std::move(paths)), type_(type), ring_(std::min(ahead, paths_.size())) {
         if (threads == 0 || ahead == 0) throw std::invalid_argument("threads and ahead are 1 or more");
         try {
             for (unsigned i = 0; i < threads && i < ring_.size(); i++) pool_.emplace_back([this] { work(); });
@@ -144,16 +147,14 @@ public:
 
         const dpx_problem &why = frame.problem;
         if (why.status != DPX_OK)
-            return py::make_tuple(py::none(), py::make_tuple(static_cast<int>(why.status), why.field, why.expected,
-                                                             why.found, why.needed));
+            return py::make_tuple(py::none(), py::make_tuple(static_cast<int>(why.status), why.field, why.at,
+                                                             why.expected, why.found, why.needed));
         const dpx_layout &l = frame.layout;
         std::uint8_t *pixels = frame.pixels.release();
         py::capsule owner(pixels, [](void *p) { std::free(p); });
-        const std::vector<py::ssize_t> shape{l.height, l.width, 3};
-        if (as_float_)
-            return py::make_tuple(py::array_t<float>(shape, reinterpret_cast<float *>(pixels), owner), py::none());
-        return py::make_tuple(py::array_t<std::uint16_t>(shape, reinterpret_cast<std::uint16_t *>(pixels), owner),
-                              py::none());
+        const std::vector<py::ssize_t> shape{static_cast<py::ssize_t>(l.height), static_cast<py::ssize_t>(l.width),
+                                             static_cast<py::ssize_t>(l.channels)};
+        return py::make_tuple(py::array(py::dtype(std::string(1, "Hfe"[type_])), shape, pixels, owner), py::none());
     }
 
     // Ends the threads, each after the frame it is at; called again, it does nothing.
@@ -194,7 +195,7 @@ private:
                 index = started_++;
             }
             Frame frame;
-            read_frame(paths_[index], as_float_, frame);
+            read_frame(paths_[index], type_, frame);
             {
                 std::lock_guard<std::mutex> lock(mutex_);
                 frame.ready = true;
@@ -205,7 +206,7 @@ private:
     }
 
     const std::vector<std::filesystem::path> paths_;
-    const bool as_float_;
+    const dpx_type type_;
     std::vector<Frame> ring_; // frame i lies at i modulo its size, which is the look-ahead
     std::size_t started_ = 0, consumed_ = 0;
     bool closed_ = false;
@@ -219,8 +220,10 @@ private:
 PYBIND11_MODULE(_loader, m) {
     m.doc() = "Ordered read-ahead of DPX frames on threads of its own.";
     py::class_<FrameStream>(m, "FrameStream")
-        .def(py::init<std::vector<std::filesystem::path>, bool, unsigned, std::size_t>(), py::arg("paths"),
-             py::arg("as_float"), py::arg("threads"), py::arg("ahead"))
+        .def(py::init([](std::vector<std::filesystem::path> paths, int type, unsigned threads, std::size_t ahead) {
+                 return std::make_unique<FrameStream>(std::move(paths), static_cast<dpx_type>(type), threads, ahead);
+             }),
+             py::arg("paths"), py::arg("type"), py::arg("threads"), py::arg("ahead"))
         .def("next", &FrameStream::next)
         .def("close", &FrameStream::close, py::call_guard<py::gil_scoped_release>());
 }

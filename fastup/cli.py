@@ -81,22 +81,40 @@ def _fastup(
 
 @app.command()
 def info(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="DPX files.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="DPX files; of others, the size alone.")],
     as_json: Json = False,
 ):
-    """Show the header of DPX files."""
-    from fastup.header import Header
+    """Show the header of files, and what is odd in it that other programs may trip over."""
+    from fastup.frames import read_header
+    from fastup.oddities import oddities
 
-    headers = [(path, Header.read(path)) for path in files]
+    told = []
+    for path in files:
+        header, size = read_header(path), path.stat().st_size
+        if path.suffix.lower() == ".dpx":
+            told.append((path, header, header.flavour, header.summary(size), oddities(header, size)))
+        else:
+            kind, *_ = header.flavour.split(",")  # the rest is of a DPX that there isn't
+            picture = f"{header.width}x{header.height}, {kind}"
+            rows = [("file", f"{size:,} bytes, not a DPX: read through OpenImageIO"), ("picture", picture)]
+            told.append((path, header, f"{kind}, not a DPX", rows, []))
     if as_json:
-        print(json.dumps([{"path": str(path), **header.to_dict()} for path, header in headers], indent=1))
+        names = "width", "height", "channels", "bits"
+        rows = [
+            {"path": str(path), "flavour": flavour, "oddities": odd, **{name: getattr(header, name) for name in names}}
+            | (header.to_dict() if path.suffix.lower() == ".dpx" else {})
+            for path, header, flavour, _, odd in told
+        ]
+        print(json.dumps(rows, indent=1))
         return
-    for path, header in headers:
+    for path, _, _, rows, odd in told:
         table = Table(title=escape(str(path)), title_justify="left", show_header=False, box=None, padding=(0, 2))
         table.add_column(style="dim")
-        for name, value in header.summary(path.stat().st_size):
+        for name, value in rows:
             table.add_row(name, escape(value))
         out.print(table)
+        for text in odd:
+            out.print(f"odd: {text}", style="yellow", markup=False)
 
 
 @app.command()

@@ -1,11 +1,13 @@
-"""Frames in and out of files: DPX by fastup's own codec, every other format read through OpenImageIO."""
+"""Frames in and out of files: DPX by fastup's own codec, every other format through OpenImageIO."""
 
 import contextlib
 import os
 import re
+import shutil
 import threading
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -17,25 +19,30 @@ from fastup.header import Header
 SUFFIXES = (".dpx", ".bmp", ".exr", ".jpeg", ".jpg", ".png", ".tga", ".tif", ".tiff")
 
 
-def read(path, dtype="uint16", window=None, out=None):
+def read(path, dtype="uint16", window=None, out=None, element=0, threads=1):
     """Read a frame, or a window of it.
 
     Parameters
     ----------
     path : path-like
         A DPX file; or any other that OpenImageIO reads, by its suffix.
-    dtype : {"uint16", "float32"}
-        ``uint16`` gives code values as the file has them: 0..1023 at 10 bits. ``float32`` gives code / white, 0..1 (the
-        nearest float; the numbers themselves from formats that hold floats). No colour is converted.
+    dtype : {"uint16", "float32", "float16"}
+        ``uint16`` gives code values as the file has them: 0..1023 at 10 bits. ``float32`` and ``float16`` give
+        code / white, 0..1, as the nearest such float; the numbers themselves from files that hold floats. No colour is
+        converted: CbYCr comes as Y, Cb, Cr, where 4:2:2 gives both pixels of a pair the same chroma.
     window : (y, x, height, width), optional
         Read those pixels alone. It must lie inside the picture.
     out : ndarray, optional
         Where to put them: of that dtype and shape; rows may be apart, the pixels of a row may not.
+    element : int
+        Which image element of a DPX, from 0: an eye of a stereo pair, a plane.
+    threads : int
+        How many share the rows of a large DPX (8 MiB and more, once read).
 
     Returns
     -------
     ndarray, shape (height, width, channels)
-        `out` where it was given.
+        `out` where it was given. Upright, whichever way the file's rows and columns run.
 
     Raises
     ------
@@ -46,18 +53,18 @@ def read(path, dtype="uint16", window=None, out=None):
     OSError
         If the file is missing or cannot be opened.
     ValueError
-        If dtype, window or out don't fit.
+        If dtype, window, out, element or threads don't fit, or the file holds floats and codes are asked for.
     """
     if _is_dpx(path):
-        return _dpx.read(path, dtype, window, out)
+        return _dpx.read(path, dtype, window, out, element, threads)
+    dtype = _dtype(dtype)
+    if element:
+        raise ValueError(f"{os.fspath(path)}: element is {element}, expected 0: only a DPX has several")
     pixels, white = _read_other(path)
-    dtype = np.dtype(dtype)
     if dtype == np.uint16 and white is None:
         raise ValueError(f"{os.fspath(path)}: holds floats, not codes; read it with dtype='float32'")
-    if dtype == np.float32 and white is not None:
+    if dtype != np.uint16 and white is not None:
         pixels = pixels.astype(np.float32) / np.float32(white)
-    elif dtype not in (np.uint16, np.float32):
-        raise ValueError(f"dtype is {dtype}, expected uint16 (code values) or float32 (normalised)")
     if window is not None:
         y, x, height, width = window
         if min(y, x) < 0 or min(height, width) < 1 or y + height > pixels.shape[0] or x + width > pixels.shape[1]:
@@ -66,66 +73,108 @@ def read(path, dtype="uint16", window=None, out=None):
                 f"of {pixels.shape[0]} rows by {pixels.shape[1]} columns"
             )
         pixels = pixels[y : y + height, x : x + width]
-    if out is None:
-        return np.ascontiguousarray(pixels, dtype)
-    if not isinstance(out, np.ndarray) or out.shape != pixels.shape or out.dtype != dtype:
-        raise ValueError(f"out is {_dpx.describe(out)}, expected {pixels.shape} of {dtype}")
-    out[...] = pixels
+    with np.errstate(over="ignore"):  # a float beyond a float16 is infinite
+        if out is None:
+            return np.ascontiguousarray(pixels, dtype)
+        if not isinstance(out, np.ndarray) or out.shape != pixels.shape or out.dtype != dtype:
+            raise ValueError(f"out is {_dpx.describe(out)}, expected {pixels.shape} of {dtype}")
+        out[...] = pixels
     return out
 
 
 def read_header(path):
-    """Read the `Header` of a DPX file, user data included. Raises DpxError and OSError as `read` does."""
-    return Header.read(path)
+    """Read the `Header` of a frame, user data included.
+
+    A file of another format gives a header of the DPX that would hold the same frame: its size, channels, bits and
+    pixel aspect, with everything else undefined. Raises DpxError, FastupError and OSError as `read` does.
+    """
+    return Header.read(path) if _is_dpx(path) else _header_of_other(path)
 
 
-def write(path, frame, header=None):
-    """Write a frame as 10-bit RGB DPX, whole or not at all.
+def write(path, frame, header=None, fsync=True):
+    """Write a frame, whole or not at all.
 
     Parameters
     ----------
     path : path-like
-        Ends in .dpx. An older file of that name is replaced, once the new one is complete.
-    frame : ndarray, shape (height, width, 3)
-        ``uint16`` code values of 0..1023; or floats, normalised, clipped to 0..1 and rounded to the nearest code.
+        The suffix says the format: .dpx, or one that OpenImageIO writes. An older file of that name is replaced, once
+        the new one is complete.
+    frame : ndarray, shape (height, width, channels)
+        ``uint16`` code values; or floats, normalised, clipped to 0..1 and rounded to the nearest code. A file of floats
+        takes floats as they are.
     header : Header, optional
-        Written as it is, but for the frame's size. Its byte order is the file's. Without one, all that is not known is
-        left undefined, and the file is big-endian.
+        To a DPX it is written as it is, but for the frame's size; it says the flavour and the byte order. Without one,
+        the file is big-endian 10-bit RGB (RGBA, luma) by method A, and all that is not known is left undefined.
+        Another format takes the pixel aspect, and 8 bits or floats where the header has them.
+    fsync : bool
+        Flush the file to the disk before it gets its name: not even a power cut leaves half a frame. False is faster.
 
     Raises
     ------
     DataError
-        If the frame holds NaN or a code above 1023; a ValueError too.
+        If the frame holds NaN or a code above white; a ValueError too.
     ValueError
-        If the frame is of another shape or type.
+        If the frame is of another shape or type than the file.
     DpxError
         If the header asks for a flavour that fastup does not write.
     FastupError
-        If the name does not end in .dpx.
+        If the format cannot be written.
     OSError
         If the file cannot be written; nothing is left under its name.
-    """
-    if not _is_dpx(path):
-        raise FastupError(f"{os.fspath(path)}: fastup writes DPX; expected a name that ends in .dpx")
-    frame = np.asarray(frame)
-    if frame.ndim != 3 or frame.shape[2] != 3 or 0 in frame.shape:
-        raise ValueError(f"frame is {frame.shape}, expected (height, width, 3)")
-    if frame.dtype != np.uint16 and frame.dtype.kind != "f":
-        raise ValueError(f"frame is of {frame.dtype}, expected uint16 code values or normalised floats")
-    with np.errstate(over="ignore"):  # 1e300 is as white as infinity
-        frame = np.require(frame, np.uint16 if frame.dtype == np.uint16 else np.float32, ["C", "ALIGNED"])
 
-    height, width, _ = frame.shape
-    if header is None or (header.height, header.width) != (height, width):
-        header = header or Header.new(width, height)
-        size = header.pixel_offset + height * (4 * width + header.line_padding)
-        header = header.replace(width=width, height=height, file_size=min(size, 0xFFFFFFFF))
-    with whole(path) as part:
-        fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
-        try:
-            _dpx.write(path, fd, header.raw, frame)
-        finally:
-            os.close(fd)
+    Notes
+    -----
+    DPX holds codes as they are. In another format the white of the file is the format's own, so the codes of a header
+    with another white are scaled to it and rounded: 1023 of 10 bits is 65535 in a PNG, and comes back from it.
+    """
+    _write(path, frame, header, fsync)
+
+
+@contextlib.contextmanager
+def write_stream(threads=2, ahead=4, fsync=True):
+    """Write frames behind their making, on threads: the twin of `stream`.
+
+    ::
+
+        with fastup.write_stream() as write:
+            for path, frame in fastup.stream(paths):
+                write(folder / path.name, better(frame), fastup.read_header(path))
+
+    Frames appear under their names in the order in which they were given, each complete; so what is there after an
+    error, or after a kill, is the first so many. A frame that was given must not be changed afterwards.
+
+    Parameters
+    ----------
+    threads : int
+        How many frames are packed and written at a time.
+    ahead : int
+        How many frames, at most, have been given and are not written yet; giving one more waits.
+    fsync : bool
+        As in `write`.
+
+    Yields
+    ------
+    callable
+        ``write(path, frame, header=None)``, as `fastup.write` has them.
+
+    Raises
+    ------
+    DataError, DpxError, FastupError, OSError, ValueError
+        As `write` does, when the next frame is given or the context ends. No later frame appears.
+    """
+    _check_counts(threads, ahead)
+    pending = deque()
+    with ThreadPoolExecutor(threads) as pool:
+
+        def write(path, frame, header=None):
+            while pending and (pending[0].done() or len(pending) >= ahead):
+                pending.popleft().result()
+            turn = pending[-1].result if pending else None  # what a frame waits for before it takes its name
+            pending.append(pool.submit(_write, path, frame, header, fsync, turn))
+
+        yield write
+        while pending:
+            pending.popleft().result()
 
 
 def find(folder):
@@ -154,7 +203,7 @@ def stream(paths, dtype="uint16", threads=2, ahead=4):
     Parameters
     ----------
     paths : iterable of path-like
-    dtype : {"uint16", "float32"}
+    dtype : {"uint16", "float32", "float16"}
         As in `read`.
     threads : int
         How many frames are decoded at a time.
@@ -174,18 +223,15 @@ def stream(paths, dtype="uint16", threads=2, ahead=4):
     if isinstance(paths, str):
         raise TypeError(f"paths is {paths!r}, expected paths in a list or the like")
     paths = list(paths)
-    dtype = np.dtype(dtype)
-    if dtype not in (np.uint16, np.float32):
-        raise ValueError(f"dtype is {dtype}, expected uint16 (code values) or float32 (normalised)")
-    if threads < 1 or ahead < 1:
-        raise ValueError(f"threads is {threads} and ahead is {ahead}, expected 1 or more")
+    dtype = _dtype(dtype)
+    _check_counts(threads, ahead)
     return (_stream_dpx if all(map(_is_dpx, paths)) else _stream_any)(paths, dtype, threads, ahead)
 
 
 def probe(path):
     """Shape (height, width, channels) and white of a frame, from its header; white is None where it holds floats."""
     if _is_dpx(path):
-        return _dpx.probe(path)
+        return _dpx.probe(path)[:2]
     with _open_other(path) as image:
         spec = image.spec()
         return (spec.height, spec.width, spec.nchannels), _WHITES.get(str(spec.format))
@@ -205,9 +251,56 @@ def whole(path):
     except BaseException as problem:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             part.unlink()
-        if isinstance(problem, OSError) and str(problem.filename) == str(part):
+        if isinstance(problem, OSError) and problem.filename in (None, os.fspath(part)):
             problem.filename, problem.filename2 = str(path), None  # the name that a person knows
         raise
+
+
+def _dtype(dtype):
+    dtype = np.dtype(dtype)
+    if dtype not in _dpx.TYPES:
+        raise ValueError(f"dtype is {dtype}, expected uint16 (code values), float32 or float16 (normalised)")
+    return dtype
+
+
+def _check_counts(threads, ahead):
+    if threads < 1 or ahead < 1:
+        raise ValueError(f"threads is {threads} and ahead is {ahead}, expected 1 or more")
+
+
+def _write(path, frame, header, fsync, turn=None):
+    """As `write`; before the file takes its name, `turn` is called, and may raise."""
+    if not os.fspath(path).lower().endswith(SUFFIXES):
+        raise FastupError(f"{os.fspath(path)}: expected a name that ends in one of {', '.join(SUFFIXES)}")
+    frame = np.asarray(frame)
+    if frame.ndim != 3 or 0 in frame.shape:
+        raise ValueError(f"frame is {frame.shape}, expected (height, width, channels)")
+    if frame.dtype != np.uint16 and frame.dtype.kind != "f":
+        raise ValueError(f"frame is of {frame.dtype}, expected uint16 code values or normalised floats")
+    height, width, channels = frame.shape
+    if header is None and channels not in _DESCRIPTORS:
+        raise ValueError(f"frame is {frame.shape}, expected 1, 3 or 4 channels")
+    with whole(path) as part:
+        if _is_dpx(path):
+            with np.errstate(over="ignore"):  # 1e300 is as white as infinity
+                frame = frame.astype(np.uint16 if frame.dtype == np.uint16 else np.float32, "C", copy=False)
+            header = header or Header.new(width, height, descriptor=_DESCRIPTORS[channels])
+            if (header.height, header.width) != (height, width):
+                header = header.replace(width=width, height=height)
+            fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+            try:
+                _dpx.write(path, fd, header.raw, frame)
+                if fsync:
+                    os.fsync(fd)
+            finally:
+                os.close(fd)
+        else:
+            _write_other(path, part, frame, header)
+            if fsync:
+                with open(part, "r+b") as file:
+                    os.fsync(file.fileno())
+        if turn is not None:
+            turn()
 
 
 def _is_dpx(path):
@@ -222,7 +315,7 @@ def _by_number(name):
 def _stream_dpx(paths, dtype, threads, ahead):
     from fastup._loader import FrameStream
 
-    frames = FrameStream(paths, dtype == np.float32, threads, ahead)
+    frames = FrameStream(paths, _dpx.TYPES[dtype], threads, ahead)
     try:
         for path in paths:
             frame, problem = frames.next()
@@ -251,6 +344,8 @@ def _stream_any(paths, dtype, threads, ahead):
 # -- formats other than DPX ------------------------------------------------------------------------------------------
 
 _WHITES = {"uint8": 255, "uint16": 65535}
+_DESCRIPTORS = {1: "LUMA", 3: "RGB", 4: "RGBA"}  # by channels
+_EIGHT_BITS = (".bmp", ".jpeg", ".jpg", ".tga")
 
 
 @contextlib.contextmanager
@@ -276,6 +371,87 @@ def _read_other(path):
         if pixels is None or image.has_error:  # of a JPEG cut short it gives the rest in grey, and an error
             raise FastupError(f"{os.fspath(path)}: cannot be read: {_one_line(image.geterror())}")
     return pixels, white
+
+
+def _header_of_other(path):
+    with _open_other(path) as image:
+        spec = image.spec()
+        if spec.nchannels not in _DESCRIPTORS:
+            raise FastupError(f"{os.fspath(path)}: {spec.nchannels} channels, expected 1, 3 or 4: no DPX has so many")
+        aspect = spec.getattribute("PixelAspectRatio")
+        return Header.new(
+            spec.width, spec.height, descriptor=_DESCRIPTORS[spec.nchannels],
+            bits={"uint8": 8, "uint16": 16}.get(str(spec.format), 32),
+            pixel_aspect=Fraction(aspect).limit_denominator(1000) if aspect and aspect > 0 else None,
+        )  # fmt: skip
+
+
+def _write_other(path, part, frame, header):
+    import OpenImageIO as oiio
+
+    suffix, name = os.path.splitext(path)[1].lower(), os.fspath(path)
+    height, width, channels = frame.shape
+    bits = 8 if suffix in _EIGHT_BITS else 32 if suffix == ".exr" else 16
+    if header is not None and suffix in (".png", ".tif", ".tiff"):
+        bits = header.bits if header.bits in (8, 16) or (header.bits == 32 and suffix != ".png") else 16
+    kind = {8: "uint8", 16: "uint16", 32: "float"}[bits]
+    if suffix == ".exr" and frame.dtype == np.float16:
+        kind = "half"
+    white = _WHITES.get(kind)
+    own_white = (header and header.white) or white or 65535  # of the codes in the frame
+    if frame.dtype != np.uint16:
+        if np.isnan(frame).any():
+            raise DataError(f"{name}: the frame holds NaN; nothing was written")
+        if white:
+            frame = np.floor(np.clip(frame, 0, 1).astype(np.float64) * white + 0.5)
+    else:
+        if frame.max() > own_white:
+            raise DataError(f"{name}: the frame holds codes above {own_white}, its white; nothing was written")
+        if white is None:
+            frame = frame / np.float32(own_white)
+        elif white != own_white:
+            frame = (frame.astype(np.uint64) * (2 * white) + own_white) // (2 * own_white)
+    with np.errstate(over="ignore"):
+        frame = np.ascontiguousarray(frame, {"float": np.float32, "half": np.float16}.get(kind, kind))
+
+    spec = oiio.ImageSpec(width, height, channels, kind)
+    spec.attribute("oiio:UnassociatedAlpha", 1)
+    if header is not None and header.pixel_aspect:
+        spec.attribute("PixelAspectRatio", float(header.pixel_aspect))
+        spec.attribute("ResolutionUnit", "none")  # with which some formats keep it as the fraction that it is
+        spec.attribute("XResolution", float(header.pixel_aspect.denominator))
+        spec.attribute("YResolution", float(header.pixel_aspect.numerator))
+    image = oiio.ImageOutput.create(os.fspath(part))
+    if image is None:
+        raise FastupError(f"{name}: cannot be written: {_one_line(oiio.geterror())}")
+    if channels == 4 and not image.supports("alpha"):
+        raise FastupError(f"{name}: 4 channels, but this format has no alpha")
+    with _room(name, part) as room:
+        done = image.open(room, spec) and image.write_image(frame)
+        if not (image.close() and done):
+            raise FastupError(f"{name}: cannot be written: {_one_line(image.geterror() or oiio.geterror())}")
+
+
+@contextlib.contextmanager
+def _room(name, part):
+    """Where OpenImageIO may write a file: in memory, where the system has that, from where it is copied to `part`.
+
+    Of a full disk it says nothing in some formats, and in JPEG it ends the process. What it wrote is read again.
+    """
+    memory = os.memfd_create("frame", os.MFD_CLOEXEC) if hasattr(os, "memfd_create") else None
+    room = os.fspath(part) if memory is None else f"/proc/self/fd/{memory}"
+    try:
+        yield room
+        try:
+            _read_other(room)
+        except FastupError:
+            raise FastupError(f"{name}: cannot be written: OpenImageIO left half a file; is the disk full?") from None
+        if memory is not None:
+            with open(memory, "rb", closefd=False) as source, open(part, "xb") as target:
+                shutil.copyfileobj(source, target, 1 << 20)
+    finally:
+        if memory is not None:
+            os.close(memory)
 
 
 def _one_line(text):

@@ -172,56 +172,219 @@ def degrade(frame, size, softness, peaking):
     return np.clip(picture + peaking * (picture - blur(picture, 1.0)), 0, 1)
 
 
-def dpx_header(width, height, order="big", offset=2048, own_offset=None, line_padding=0, fill=b"\xff"):
-    """Header of a 10-bit RGB DPX, method A, to the first pixel; whatever is not said here is `fill`, over and over.
+# -- DPX: where each sample lies, and from that a writer and a reader --------------------------------------------------
+#
+# Samples are the numbers as they are stored, in the order in which they are: Cb Y Cr Y for 4:2:2, A B G R for ABGR.
+# Pictures are what a reader gives: R G B (A), or Y Cb Cr (A), or one channel; upright, with as many of each channel.
 
-    `offset` is the image's and `own_offset` the element's, which counts unless it is 0 or all ones.
+UNDEFINED = 0xFFFFFFFF
+
+# How many samples a pixel has, and how many channels; for those that have as many, which channel each sample is.
+DPX_COMPONENTS = {1: 1, 2: 1, 3: 1, 4: 1, 6: 1, 8: 1, 50: 3, 51: 4, 52: 4, 100: 2, 101: 3, 102: 3, 103: 4}
+DPX_CHANNELS = DPX_COMPONENTS | {100: 3, 101: 4}
+DPX_ORDER = {1: [0], 50: [0, 1, 2], 51: [0, 1, 2, 3], 52: [3, 2, 1, 0], 102: [1, 0, 2], 103: [1, 0, 2, 3]}
+DPX_BITS = (1, 8, 10, 12, 16, 32)
+
+
+def dpx_packed(bits, packing):
+    """Whether samples follow each other bit by bit in 32-bit words."""
+    return bits == 1 or (bits in (10, 12) and packing == 0)
+
+
+def dpx_unit(bits, packing):
+    """Bytes of the words that the byte order turns round."""
+    if dpx_packed(bits, packing) or bits in (10, 32):
+        return 4
+    return 1 if bits == 8 else 2
+
+
+def dpx_places(count, descriptor, bits, packing):
+    """The lowest bit of every sample of a row, counted from the lowest bit of the row's first word."""
+    n = np.arange(count)
+    if dpx_packed(bits, packing):
+        return n * bits
+    if bits == 10:  # three in a word; the first is the highest, unless pixels have one sample
+        third = n % 3 if DPX_COMPONENTS[descriptor] == 1 else 2 - n % 3
+        return n // 3 * 32 + third * 10 + (2 if packing == 1 else 0)
+    if bits == 12:
+        return n * 16 + (4 if packing == 1 else 0)
+    return n * bits
+
+
+def dpx_used(count, bits, packing):
+    """Bytes that hold that many samples, to the end of the last one's word."""
+    if dpx_packed(bits, packing):
+        return 4 * -(-count * bits // 32)
+    if bits == 10:
+        return 4 * -(-count // 3)
+    return count * dpx_unit(bits, packing)
+
+
+def dpx_turned(rows, unit, order):
+    """Rows of bytes with their words turned from the file's byte order to lowest byte first, or back."""
+    if order == "little":
+        return rows
+    return rows.reshape(len(rows), -1, unit)[..., ::-1].reshape(rows.shape)
+
+
+def dpx_to_samples(picture, descriptor):
+    """(h, w, channels) to the (h, samples) that are stored."""
+    if descriptor in (100, 101):
+        samples = np.zeros((*picture.shape[:2], DPX_COMPONENTS[descriptor]), picture.dtype)
+        even = picture[:, 0::2]  # chroma is that of the first pixel of each pair
+        samples[:, 0::2, 0] = even[..., 1]
+        samples[:, 1::2, 0] = even[:, : picture.shape[1] // 2, 2]
+        samples[..., 1] = picture[..., 0]
+        samples[..., 2:] = picture[..., 3:]
+    else:
+        samples = picture[..., DPX_ORDER[1 if descriptor < 50 else descriptor]]
+    return samples.reshape(len(picture), -1)
+
+
+def dpx_to_picture(samples, width, descriptor, middle):
+    """The inverse; `middle` is the Cr of a picture that has none, one pixel of 4:2:2."""
+    samples = samples.reshape(len(samples), width, -1)
+    picture = np.zeros((*samples.shape[:2], DPX_CHANNELS[descriptor]), samples.dtype)
+    if descriptor in (100, 101):
+        for x in range(width):
+            own = x // 2 * 2 + 1  # the pixel of this pair that has Cr beside it
+            before = own if own < width else own - 2
+            picture[:, x, 1] = samples[:, x // 2 * 2, 0]
+            picture[:, x, 2] = samples[:, before, 0] if before > 0 else middle
+        picture[..., 0] = samples[..., 1]
+        picture[..., 3:] = samples[..., 2:]
+    else:
+        picture[..., DPX_ORDER[1 if descriptor < 50 else descriptor]] = samples
+    return picture
+
+
+def dpx_header(
+    width, height, order="big", offset=2048, own_offset=None, line_padding=0, fill=b"\xff",
+    *, descriptor=50, bits=10, packing=1, elements=None, orientation=0,
+):  # fmt: skip
+    """Header of a DPX to the first pixel; whatever is not said here is `fill`, over and over.
+
+    `offset` is the image's and `own_offset` the element's, which counts unless it is 0 or all ones. `elements` is for
+    several: dicts of descriptor, bits, packing, offset (their own) and line_padding; what one lacks is as for a single.
     """
     own_offset = offset if own_offset is None else own_offset
-    length = offset if own_offset in (0, 0xFFFFFFFF) else own_offset
+    first = {
+        "descriptor": descriptor, "bits": bits, "packing": packing, "offset": own_offset, "line_padding": line_padding,
+    }  # fmt: skip
+    elements = [first | element for element in elements or [{}]]
+    length = min(offset if e["offset"] in (0, UNDEFINED) else e["offset"] for e in elements)
     head = bytearray((fill * (length // len(fill) + 1))[:length])
     head[:4] = b"SDPX" if order == "big" else b"XPDS"
     numbers = [
-        (4, 4, offset), (24, 4, 1664), (28, 4, 384), (768, 2, 0), (770, 2, 1), (772, 4, width), (776, 4, height),
-        (780, 4, 0), (800, 1, 50), (803, 1, 10), (804, 2, 1), (806, 2, 0), (808, 4, own_offset), (812, 4, line_padding),
+        (4, 4, offset), (24, 4, 1664), (28, 4, 384), (768, 2, orientation), (770, 2, len(elements)), (772, 4, width),
+        (776, 4, height),
     ]  # fmt: skip
+    for at, e in zip(range(780, 1356, 72), elements, strict=False):
+        numbers += [
+            (at, 4, 0), (at + 20, 1, e["descriptor"]), (at + 23, 1, e["bits"]), (at + 24, 2, e["packing"]),
+            (at + 26, 2, 0), (at + 28, 4, e["offset"]), (at + 32, 4, e["line_padding"]),
+        ]  # fmt: skip
     for at, size, value in numbers:
         head[at : at + size] = value.to_bytes(size, order)
     return bytes(head)
 
 
-def dpx_pixels(codes, order="big", padding=b"", low=0):
-    """10-bit codes (h, w, 3) as method A has them, pixel by pixel; `low` is what the two spare bits hold."""
-    rows = []
-    for row in np.asarray(codes).tolist():
-        rows.append(b"".join((r << 22 | g << 12 | b << 2 | low).to_bytes(4, order) for r, g, b in row) + padding)
-    return b"".join(rows)
+def dpx_pixels(picture, order="big", padding=b"", low=0, *, descriptor=50, bits=10, packing=1, padded=True):
+    """A picture as it is stored, its first row first; `low`, 0 to 3, is what every two bits hold that hold no sample.
+
+    Rows that are not `padded` follow each other sample by sample.
+    """
+    samples = dpx_to_samples(np.asarray(picture), descriptor)
+    if not padded:
+        samples = samples.reshape(1, -1)
+    height, count = samples.shape
+    used = dpx_used(count, bits, packing)
+    rows = np.full((height, -(-used // 4) * 4 if padded else used), low * 0x55, np.uint8)
+    words = np.unpackbits(rows[:, :used], axis=1, bitorder="little")
+    numbers = samples.astype("<f4" if bits == 32 else "<u4", "C").view(np.uint8).reshape(height, count, 4)
+    numbers = np.unpackbits(numbers, axis=2, bitorder="little")[..., :bits]
+    words[:, dpx_places(count, descriptor, bits, packing)[:, None] + np.arange(bits)] = numbers
+    rows[:, :used] = dpx_turned(np.packbits(words, axis=1, bitorder="little"), dpx_unit(bits, packing), order)
+    return b"".join(row.tobytes() + (padding if padded else b"") for row in rows)
 
 
-def dpx_read(data):
-    """Codes (h, w, 3) of a 10-bit RGB DPX, method A; None where the bytes are not one, or not all of one."""
-    order = {b"SDPX": "big", b"XPDS": "little"}.get(data[:4])
+def dpx_layout(data, element=0):
+    """Where and how a picture lies in a DPX, as a dict; None where the bytes are not one, or not all of one."""
+    order = {b"SDPX": "big", b"XPDS": "little"}.get(bytes(data[:4]))
     if order is None or len(data) < 1664:
         return None
 
     def number(at, size=4):
         return int.from_bytes(data[at : at + size], order)
 
-    ones = 0xFFFFFFFF
-    width, height, own, padding = number(772), number(776), number(808), number(812)
-    offset = number(4) if own in (0, ones) else own
-    stride = 4 * width + (0 if padding == ones else padding)
-    kind = (number(770, 2), number(800, 1), number(803, 1), number(804, 2))
-    if kind != (1, 50, 10, 1) or number(780) not in (0, ones) or number(806, 2) not in (0, 0xFFFF):
+    width, height, count, orientation = number(772), number(776), number(770, 2), number(768, 2)
+    if width in (0, UNDEFINED) or height in (0, UNDEFINED) or not 1 <= count <= 8 or element >= count:
         return None
-    if width in (0, ones) or height in (0, ones) or not 1664 <= offset < ones:
+    if orientation not in (0, 1, 2, 3, 0xFFFF):
         return None
-    if number(768, 2) not in (0, 0xFFFF) or (padding != ones and padding > 65536):
+    found = []
+    for i in range(count):
+        at = 780 + 72 * i
+        descriptor, bits, packing = number(at + 20, 1), number(at + 23, 1), number(at + 24, 2)
+        if number(at) not in (0, UNDEFINED) or number(at + 26, 2) not in (0, 0xFFFF):  # signed, run lengths
+            return None
+        if descriptor not in DPX_COMPONENTS or bits not in DPX_BITS:
+            return None
+        if packing not in (0, 1, 2) and (packing != 0xFFFF or bits in (10, 12)):
+            return None
+        offset, line_padding = number(at + 28), number(at + 32)
+        if offset in (0, UNDEFINED):
+            offset = number(4) if i == 0 else 0
+        line_padding = 0 if line_padding == UNDEFINED else line_padding
+        if not 1664 <= offset < UNDEFINED or line_padding > 65536:
+            return None
+        samples = width * DPX_COMPONENTS[descriptor]
+        used = dpx_used(samples, bits, packing)
+        row = -(-used // 4) * 4 + line_padding
+        needed = offset + (height - 1) * row + used
+        padded = len(data) >= needed
+        if not padded:  # some scanners do not pad rows, which shows in the file's size
+            used = dpx_used(height * samples, bits, packing)
+            fits = offset + used <= len(data) < offset + used + 4
+            cut = number(16) in (needed, offset + height * row)  # a padded one of which the end is missing
+            if count > 1 or line_padding or bits == 32 or not fits or cut:
+                return None
+        found.append(
+            {
+                "order": order, "width": width, "height": height, "orientation": orientation % 0xFFFF,
+                "descriptor": descriptor, "bits": bits, "packing": packing, "channels": DPX_CHANNELS[descriptor],
+                "offset": offset, "samples": samples, "used": used, "row": row, "padded": padded,
+            }
+        )  # fmt: skip
+    return found[element]
+
+
+def dpx_read(data, element=0):
+    """The upright picture (h, w, channels) of a DPX; None where the bytes are not one, or not all of one.
+
+    Codes, uint16; float32 of a file of floats.
+    """
+    layout = dpx_layout(data, element)
+    if layout is None:
         return None
-    if offset + (height - 1) * stride + 4 * width > len(data):
-        return None
-    codes = np.zeros((height, width, 3), np.uint16)
-    for y in range(height):
-        words = np.frombuffer(data, ">u4" if order == "big" else "<u4", width, offset + y * stride)
-        codes[y] = np.stack([words >> 22, words >> 12 & 1023, words >> 2 & 1023], axis=-1)
-    return codes
+    bits, packing, descriptor = layout["bits"], layout["packing"], layout["descriptor"]
+    height, count = layout["height"], layout["samples"]
+    if not layout["padded"]:
+        height, count = 1, height * count
+    rows = np.ndarray((height, layout["used"]), np.uint8, data, layout["offset"], (layout["row"], 1))
+    words = np.unpackbits(dpx_turned(rows, dpx_unit(bits, packing), layout["order"]), axis=1, bitorder="little")
+    numbers = np.zeros((height, count, 32), np.uint8)
+    numbers[..., :bits] = words[:, dpx_places(count, descriptor, bits, packing)[:, None] + np.arange(bits)]
+    numbers = np.packbits(numbers, axis=2, bitorder="little").view("<f4" if bits == 32 else "<u4")
+    samples = numbers.astype(np.float32 if bits == 32 else np.uint16).reshape(layout["height"], layout["samples"])
+    picture = dpx_to_picture(samples, layout["width"], descriptor, 0.5 if bits == 32 else 1 << (bits - 1))
+    picture = picture[:, ::-1] if layout["orientation"] in (1, 3) else picture
+    return picture[::-1] if layout["orientation"] in (2, 3) else picture
+
+
+def dpx_as(picture, bits, dtype):
+    """A picture as codes, or as the nearest float32 or float16 to code / white; floats of a file as the nearest."""
+    if dtype == "uint16":
+        return picture
+    with np.errstate(over="ignore", invalid="ignore"):  # float16 ends at 65504, and damaged files hold odd NaN
+        return (picture if bits == 32 else picture / np.float64(2**bits - 1)).astype(dtype)

@@ -80,6 +80,76 @@ def test_info_reads_like_a_sentence(run, frame):
         assert part in words
     assert "undefined" not in words
     assert "transfer" not in words  # undefined, so not shown
+    assert "odd: " not in out
+
+
+def test_info_says_what_is_odd_under_each_table(run, frame, tmp_path):
+    odd = tmp_path / "odd.dpx"
+    odd.write_bytes(frame.read_bytes())
+    header = fastup.read_header(frame).replace(
+        pixel_aspect=Fraction(9, 8), packing=2, creator="[red]Zo\u00eb[/red]" * 5
+    )
+    odd.write_bytes(header.raw + odd.read_bytes()[2048:])
+    code, out, err = run("info", odd, frame)
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    end = lines.index(str(frame))
+    assert [line.startswith("odd: ") for line in lines] == [end - 3 < i < end for i in range(len(lines))]
+    assert lines[end - 2].startswith(
+        "odd: pixel aspect is 9:8, so that the picture is 1.688:1; 8:9 would make it 4:3: "
+    )
+    assert lines[end - 1] == "odd: codes are packed by method B: ImageMagick reads wrong ones"
+    assert "10-bit RGB, method B" in out
+    assert "[red]Zo\u00eb[/red]" in out
+    code, out, _ = run("info", "--json", odd, frame)
+    first, second = json.loads(out)
+    assert [f"odd: {text}" for text in first["oddities"]] == lines[end - 2 : end]
+    assert second["oddities"] == []
+    assert first["flavour"] == "10-bit RGB, method B, little-endian"
+    assert (first["width"], first["height"], first["channels"], first["bits"]) == (720, 480, 3, 10)
+
+
+def test_info_is_yellow_on_a_terminal(run, frame, monkeypatch):
+    frame.write_bytes(frame.read_bytes()[:5000])
+    monkeypatch.setattr(
+        cli, "out", cli.Console(width=160, highlight=False, force_terminal=True, color_system="standard")
+    )
+    _, out, _ = run("info", frame)
+    assert "\x1b[33modd: image data is cut short: the file has 5000 bytes, expected 1384448 or more: no program" in out
+
+
+def test_info_of_what_fastup_cannot_decode(run, frame):
+    header = fastup.read_header(frame).replace(orientation=5, transfer=77)
+    frame.write_bytes(header.raw)
+    code, out, err = run("info", frame)
+    assert (code, err) == (0, "")
+    assert "odd: fastup cannot read it: orientation (byte 768) is 5, expected 0 to 3" in out
+    assert "transfer 77 " in " ".join(out.split())
+
+
+def test_info_of_other_formats_is_the_size(run, frame, tmp_path):
+    import OpenImageIO as oiio
+
+    for name, kind, channels in (("p.png", "uint8", 3), ("q.tif", "uint16", 4), ("r.exr", "float", 1)):
+        image = oiio.ImageOutput.create(str(tmp_path / name))
+        image.open(str(tmp_path / name), oiio.ImageSpec(7, 5, channels, kind))
+        image.write_image(np.zeros((5, 7, channels), np.float32))
+        image.close()
+    paths = tmp_path / "p.png", tmp_path / "q.tif", tmp_path / "r.exr"
+    code, out, err = run("info", *paths, frame)
+    assert (code, err) == (0, "")
+    words = " ".join(out.split())
+    for picture in ("7x5, 8-bit RGB", "7x5, 16-bit RGBA", "7x5, 32-bit float luma"):
+        assert f"bytes, not a DPX: read through OpenImageIO picture {picture} " in words
+    assert words.count("byte order") == 1  # the DPX's
+    assert "odd: " not in out
+    *others, last = json.loads(run("info", "--json", *paths, frame)[1])
+    kinds = ("8-bit RGB", 3, 8), ("16-bit RGBA", 4, 16), ("32-bit float luma", 1, 32)
+    for path, (kind, channels, bits), told in zip(paths, kinds, others, strict=True):
+        size = {"width": 7, "height": 5, "channels": channels, "bits": bits}
+        assert told == {"path": str(path), "flavour": f"{kind}, not a DPX", "oddities": [], **size}
+    assert last["file"]["magic"] == "XPDS"
+    fails(run("info", tmp_path / "none.png"), 1, "none.png", "No such file")
 
 
 def test_info_of_several_files_and_json(run, frame, tmp_path):
@@ -90,6 +160,7 @@ def test_info_of_several_files_and_json(run, frame, tmp_path):
     assert code == 0
     assert (first["path"], second["path"]) == (str(frame), str(other))
     assert first["television"]["timecode"] == "01:02:03:04"
+    assert first["image"]["element"][0]["descriptor"] == 50
     assert first["source"]["pixel_aspect"] == [8, 9]
     assert second["film"]["frame_position"] is None
     assert second["image"]["width"] == 3

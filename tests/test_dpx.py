@@ -246,7 +246,7 @@ def test_out_that_is_read_only_stays_as_it_is(tmp_path):
 
 def test_other_dtypes_are_refused(tmp_path):
     path = file_of(tmp_path / "f.dpx", some_codes(6, 10))
-    for dtype in ("uint8", "int16", "float64", "float16", ">u2", ">f4", None, bool, object):
+    for dtype in ("uint8", "int16", "float64", ">f2", ">u2", ">f4", None, bool, object):
         with pytest.raises(ValueError, match="expected uint16"):
             fastup.read(path, dtype=dtype)
     assert fastup.read(path, np.float32).dtype == fastup.read(path, np.dtype("<f4")).dtype == np.float32
@@ -360,9 +360,9 @@ def test_write_refuses_codes_above_white(tmp_path, place, value):
 @pytest.mark.parametrize(
     ("frame", "message"),
     [
-        (np.zeros((4, 5), np.uint16), r"\(4, 5\), expected \(height, width, 3\)"),
-        (np.zeros((4, 5, 4), np.uint16), r"\(4, 5, 4\)"),
-        (np.zeros((4, 5, 1), np.uint16), r"\(4, 5, 1\)"),
+        (np.zeros((4, 5), np.uint16), r"\(4, 5\), expected \(height, width, channels\)"),
+        (np.zeros((4, 5, 2), np.uint16), r"\(4, 5, 2\), expected 1, 3 or 4 channels"),
+        (np.zeros((4, 5, 5), np.uint16), r"\(4, 5, 5\)"),
         (np.zeros((1, 4, 5, 3), np.uint16), r"\(1, 4, 5, 3\)"),
         (np.zeros((0, 5, 3), np.uint16), r"\(0, 5, 3\)"),
         (np.zeros((5, 0, 3), np.uint16), r"\(5, 0, 3\)"),
@@ -403,8 +403,8 @@ def test_write_takes_any_layout(tmp_path):
 
 
 def test_write_wants_the_suffix(tmp_path):
-    for name in ("f.png", "f", "dpx", "f.dpx.txt"):
-        with pytest.raises(FastupError, match=r"expected a name that ends in \.dpx"):
+    for name in ("f.jp2", "f", "dpx", "f.dpx.txt"):
+        with pytest.raises(FastupError, match=r"expected a name that ends in one of \.dpx, "):
             fastup.write(tmp_path / name, some_codes(2, 2))
     fastup.write(tmp_path / "F.DPX", some_codes(2, 2))
     assert os.listdir(tmp_path) == ["F.DPX"]
@@ -453,19 +453,26 @@ def test_another_size_changes_the_size_alone(tmp_path):
     assert header.raw == head
 
 
-def test_write_refuses_a_header_of_another_flavour(tmp_path):
+def test_write_refuses_what_it_cannot_write(tmp_path):
     good = naive.dpx_header(5, 4)
+    codes = some_codes(4, 5)
     for change, message in [
-        ((800, "B", 51), r"descriptor \(byte 800\) is 51"),
-        ((803, "B", 16), r"bit depth \(byte 803\) is 16"),
-        ((804, ">H", 0), r"packing \(byte 804\) is 0"),
-        ((770, ">H", 2), r"elements \(byte 770\) is 2"),
+        ((800, "B", 100), "fastup writes no 4:2:2"),
+        ((803, "B", 11), r"bit depth \(byte 803\) is 11"),
+        ((804, ">H", 3), r"packing \(byte 804\) is 3"),
         ((808, ">I", 100), r"data offset \(byte 808\) is 100"),
     ]:
         with pytest.raises(DpxError, match=r"f\.dpx: .*" + message):
-            fastup.write(tmp_path / "f.dpx", some_codes(4, 5), Header(patched(good, change)))
+            fastup.write(tmp_path / "f.dpx", codes, Header(patched(good, change)))
+    two = patched(good, (770, ">H", 2), (852, "72s", good[780:852]))
+    with pytest.raises(DpxError, match=r"the header has 2 elements, but fastup writes one; header\.only\(0\) is it"):
+        fastup.write(tmp_path / "f.dpx", codes, Header(two))
     with pytest.raises(ValueError, match="the header gives"):  # 100 bytes missing before the pixels
-        fastup.write(tmp_path / "f.dpx", some_codes(4, 5), Header(good[:-100]))
+        fastup.write(tmp_path / "f.dpx", codes, Header(good[:-100]))
+    with pytest.raises(ValueError, match=r"of 4 channels .* but the frame is \(4, 5, 3\)"):
+        fastup.write(tmp_path / "f.dpx", codes, Header(patched(good, (800, "B", 51))))
+    with pytest.raises(ValueError, match="asks for floats, but the frame is of uint16"):
+        fastup.write(tmp_path / "f.dpx", codes, Header(patched(good, (803, "B", 32))))
     assert os.listdir(tmp_path) == []
 
 
@@ -482,7 +489,7 @@ BAD = [
     (770, "H", 0, "number of image elements (byte 770) is 0, expected 1 to 8"),
     (770, "H", 9, "number of image elements (byte 770) is 9, expected 1 to 8"),
     (770, "H", 65535, "number of image elements (byte 770) is 65535, expected 1 to 8"),
-    (770, "H", 2, "number of image elements (byte 770) is 2, expected 1"),
+    (770, "H", 2, "descriptor of element 1 (byte 872) is 255, expected "),
     (772, "I", 0, "pixels per line (byte 772) is 0, expected a width"),
     (772, "I", WHOLE, "pixels per line (byte 772) is 4294967295, expected a width"),
     (772, "I", WHOLE - 1, "image data is cut short: the file has 2128 bytes, expected "),
@@ -493,17 +500,11 @@ BAD = [
     (772, "I", 6, "image data is cut short: the file has 2128 bytes, expected 2144 or more"),
     (780, "I", 1, "data sign (byte 780) is 1, expected 0"),
     (780, "I", 2, "data sign (byte 780) is 2, expected 0"),
-    (800, "B", 0, "descriptor (byte 800) is 0, expected 50"),
-    (800, "B", 6, "descriptor (byte 800) is 6, expected 50"),
-    (800, "B", 51, "descriptor (byte 800) is 51, expected 50"),
-    (800, "B", 255, "descriptor (byte 800) is 255, expected 50"),
-    (803, "B", 0, "bit depth (byte 803) is 0, expected 10"),
-    (803, "B", 8, "bit depth (byte 803) is 8, expected 10"),
-    (803, "B", 255, "bit depth (byte 803) is 255, expected 10"),
-    (804, "H", 0, "packing (byte 804) is 0, expected 1"),
-    (804, "H", 2, "packing (byte 804) is 2, expected 1"),
-    (804, "H", 3, "packing (byte 804) is 3, expected 1"),
-    (804, "H", 65535, "packing (byte 804) is 65535, expected 1"),
+    *[(800, "B", n, f"descriptor (byte 800) is {n}, expected 1 to 4 (R, G, B, A), 6 (luma), 8 (depth), 50 to 52 ")
+      for n in (0, 5, 7, 9, 49, 53, 99, 104, 150, 255)],
+    *[(803, "B", n, f"bit depth (byte 803) is {n}, expected 1, 8, 10, 12, 16 or 32") for n in (0, 2, 9, 11, 64, 255)],
+    *[(804, "H", n, f"packing (byte 804) is {n}, expected 0 (packed), 1 (filled, method A) or 2 (filled, method B)")
+      for n in (3, 4, 256, 65535)],
     (806, "H", 1, "encoding (byte 806) is 1, expected 0"),
     (806, "H", 2, "encoding (byte 806) is 2, expected 0"),
     (808, "I", 1, "data offset (byte 808) is 1, expected 1664 or more"),
@@ -515,7 +516,7 @@ BAD = [
     (812, "I", 65536, "image data is cut short: the file has 2128 bytes, expected "),
     (812, "I", 65537, "end-of-line padding (byte 812) is 65537, expected 65536 or less"),
     (812, "I", WHOLE - 1, "end-of-line padding (byte 812) is 4294967294, expected 65536 or less"),
-    *[(768, "H", n, f"orientation (byte 768) is {n}, expected 0 (left to right, top to bottom)") for n in range(1, 9)],
+    *[(768, "H", n, f"orientation (byte 768) is {n}, expected 0 to 3") for n in (4, 5, 6, 7, 8, 256, 65534)],
 ]  # fmt: skip
 
 
@@ -898,23 +899,26 @@ def test_writers_of_one_name_do_not_meet(tmp_path):
 
 
 @pytest.mark.parametrize("path", sorted(REAL.glob("*.dpx")) if REAL.is_dir() else [], ids=lambda path: path.stem)
-def test_real_files(path, tmp_path):
+def test_real_files_come_back_byte_for_byte(path, tmp_path):
+    """What they hold is in test_flavours.py."""
     data = path.read_bytes()
-    codes = naive.dpx_read(data)
-    start = time.perf_counter()
-    if codes is None:
-        with pytest.raises(DpxError, match=path.name):
-            fastup.read(path)
-        assert time.perf_counter() - start < 0.5
-        return
-    np.testing.assert_array_equal(fastup.read(path), codes)
-    np.testing.assert_array_equal(fastup.read(path, "float32"), codes / np.float32(1023))
+    if naive.dpx_read(data) is None:
+        pytest.skip("no DPX that can be read")
     header = fastup.read_header(path)
-    fastup.write(tmp_path / "copy.dpx", codes, header)
+    frame = fastup.read(path, "float32" if header.white is None else "uint16")
+    if header.number_elements > 1:
+        with pytest.raises(DpxError, match="2 elements"):
+            fastup.write(tmp_path / "copy.dpx", frame, header)
+        header = header.only(0)
+        fastup.write(tmp_path / "copy.dpx", frame, header)
+        np.testing.assert_array_equal(fastup.read(tmp_path / "copy.dpx"), frame)
+        return
+    fastup.write(tmp_path / "copy.dpx", frame, header)
     copy = (tmp_path / "copy.dpx").read_bytes()
-    assert copy[: len(header.raw)] == data[: len(header.raw)]
-    np.testing.assert_array_equal(naive.dpx_read(copy), codes)
-    if "imagemagick" not in path.name:
+    if "imagemagick" in path.name:  # which leaves something in the spare bits
+        assert copy[: len(header.raw)] == header.raw
+        np.testing.assert_array_equal(naive.dpx_read(copy), frame)
+    else:
         assert copy == data[: len(copy)]  # but for what follows the pixels
 
 

@@ -1,9 +1,13 @@
 """Finding frames, other formats through OpenImageIO, and what reading them loads."""
 
 import contextlib
+import errno
 import os
 import subprocess
 import sys
+import threading
+import time
+from fractions import Fraction
 from pathlib import Path
 
 import naive
@@ -15,6 +19,7 @@ from hypothesis import strategies as st
 import fastup
 from fastup.errors import DataError, FastupError
 from fastup.frames import probe, whole
+from fastup.header import Header
 
 RANDOM = np.random.default_rng(5)
 
@@ -190,7 +195,7 @@ def test_other_dtypes_are_refused(tmp_path):
         save(tmp_path / "f.exr", noise((2, 2, 3), "float32")),
     )
     for path in (png, exr):
-        for dtype in ("uint8", "float64", ">f4", ">u2", None):
+        for dtype in ("uint8", "float64", ">f4", ">f2", ">u2", None):
             with pytest.raises(ValueError, match="expected uint16"):
                 fastup.read(path, dtype)
 
@@ -313,3 +318,292 @@ def test_find_takes_files_alone_and_orders_by_stem(tmp_path):
         (tmp_path / name).write_bytes(b"")
     (tmp_path / "a0.dpx").mkdir()
     assert [path.name for path in fastup.find(tmp_path)] == ["a.dpx", "a.png", "a1.dpx", "b9.dpx", "b10.dpx"]
+
+
+# -- writing other formats -------------------------------------------------------------------------------------------
+
+FORMATS = [(".png", 8), (".png", 16), (".tif", 8), (".tif", 16), (".tiff", 32), (".exr", 32), (".bmp", 8), (".tga", 8)]
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize(("suffix", "bits"), FORMATS)
+def test_a_frame_of_another_format_comes_back(tmp_path, suffix, bits, channels):
+    if channels == 1 and suffix in (".bmp", ".tga"):
+        pytest.skip("comes back as it is stored there, in three channels")
+    shape = (9, 13, channels)
+    header = Header.new(13, 9, descriptor={1: "LUMA", 3: "RGB", 4: "RGBA"}[channels], bits=bits)
+    path, again = tmp_path / f"f{suffix}", tmp_path / f"g{suffix}"
+    frame = noise(shape, "float32") if bits == 32 else noise(shape, "uint16") >> (16 - bits)
+    if channels == 4 and suffix == ".bmp":
+        pytest.skip("OpenImageIO writes no alpha there")
+    fastup.write(path, frame, header)
+    dtype = frame.dtype.name
+    np.testing.assert_array_equal(fastup.read(path, dtype), frame)
+    read = fastup.read_header(path)
+    assert (read.width, read.height, read.channels, read.bits) == (13, 9, channels, bits)
+    fastup.write(again, fastup.read(path, dtype), read)
+    np.testing.assert_array_equal(fastup.read(again, dtype), frame)
+    assert probe(again) == ((9, 13, channels), None if bits == 32 else 2**bits - 1)
+    # and through a DPX of the same codes
+    fastup.write(tmp_path / "f.dpx", frame, read)
+    np.testing.assert_array_equal(fastup.read(tmp_path / "f.dpx", dtype), frame)
+    assert sorted(os.listdir(tmp_path)) == sorted({path.name, again.name, "f.dpx"})
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_codes_without_a_header_are_those_of_the_file(tmp_path, suffix):
+    frame = noise((5, 7, 3), "uint16")
+    fastup.write(tmp_path / f"f{suffix}", frame)
+    np.testing.assert_array_equal(fastup.read(tmp_path / f"f{suffix}"), frame)
+
+
+@pytest.mark.parametrize("bits", [1, 8, 10, 12, 16])
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".exr"])
+def test_codes_of_another_white_are_scaled_and_come_back(tmp_path, bits, suffix):
+    white = 2**bits - 1
+    codes = np.arange(3 * -(-(white + 1) // 3)).clip(0, white).astype(np.uint16).reshape(1, -1, 3)
+    header = Header.new(codes.shape[1], 1, bits=bits)
+    path = tmp_path / f"f{suffix}"
+    fastup.write(path, codes, header)
+    theirs = fastup.read(path, "float32")
+    largest = {".exr": 2**24, ".png": 255 if bits == 8 else 65535, ".tif": 255 if bits == 8 else 65535}[suffix]
+    assert np.abs(theirs - codes / white).max() <= 0.5 / largest + 2**-24
+    fastup.write(tmp_path / "f.dpx", theirs, header)
+    np.testing.assert_array_equal(fastup.read(tmp_path / "f.dpx"), codes)
+
+
+def test_a_jpeg_is_nearly_what_it_was(tmp_path):
+    y, x = np.mgrid[:64, :64]
+    frame = np.stack([x * 4, y * 4, x + y], axis=-1).astype(np.uint16)
+    fastup.write(tmp_path / "f.jpg", frame)
+    assert np.abs(fastup.read(tmp_path / "f.jpg").astype(int) - frame).max() < 16
+    fastup.write(tmp_path / "f.jpg", frame * 4, Header.new(64, 64))
+    assert np.abs(fastup.read(tmp_path / "f.jpg").astype(int) - frame).max() < 16
+
+
+def test_floats_are_clipped_and_rounded(tmp_path):
+    values = np.array([-1, -np.inf, 0, 0.25, 0.5, 1, 1.5, np.inf, 0.7], np.float32).reshape(1, 3, 3)
+    fastup.write(tmp_path / "f.png", values)
+    expected = np.floor(np.clip(values.astype(np.float64), 0, 1) * 65535 + 0.5)
+    np.testing.assert_array_equal(fastup.read(tmp_path / "f.png"), expected)
+    fastup.write(tmp_path / "f.exr", values)
+    np.testing.assert_array_equal(fastup.read(tmp_path / "f.exr", "float32"), values)
+    fastup.write(tmp_path / "f.exr", values.astype(np.float16))
+    assert probe(tmp_path / "f.exr") == ((1, 3, 3), None)
+    np.testing.assert_array_equal(fastup.read(tmp_path / "f.exr", "float16"), values.astype(np.float16))
+
+
+def test_the_pixel_aspect_goes_along(tmp_path):
+    header = Header.new(7, 5, bits=16, pixel_aspect=Fraction(8, 9))
+    for suffix in (".png", ".tif", ".exr"):
+        fastup.write(tmp_path / f"f{suffix}", noise((5, 7, 3), "uint16"), header)
+        aspect = fastup.read_header(tmp_path / f"f{suffix}").pixel_aspect
+        assert aspect == Fraction(8, 9), suffix
+
+
+@pytest.mark.parametrize(
+    ("name", "frame", "header", "error", "message"),
+    [
+        ("f.png", np.full((2, 2, 3), np.nan, np.float32), None, DataError, "holds NaN"),
+        ("f.exr", np.full((2, 2, 3), np.nan, np.float32), None, DataError, "holds NaN"),
+        ("f.jpg", np.full((2, 2, 3), 256, np.uint16), None, DataError, "codes above 255"),
+        ("f.png", np.full((2, 2, 3), 1024, np.uint16), Header.new(2, 2), DataError, "codes above 1023"),
+        ("f.jpg", np.zeros((2, 2, 4), np.uint16), None, FastupError, "no alpha"),
+        ("f.png", np.zeros((2, 2, 5), np.uint16), None, ValueError, "1, 3 or 4 channels"),
+        ("f.png", np.zeros((2, 2), np.uint16), None, ValueError, r"expected \(height, width, channels\)"),
+        ("f.png", np.zeros((2, 2, 3), np.uint8), None, ValueError, "of uint8"),
+        ("f.webp", np.zeros((2, 2, 3), np.uint16), None, FastupError, "a name that ends in one of"),
+        ("f", np.zeros((2, 2, 3), np.uint16), None, FastupError, "a name that ends in one of"),
+    ],
+)
+def test_what_cannot_be_written_leaves_nothing(tmp_path, name, frame, header, error, message):
+    with pytest.raises(error, match=message) as caught:
+        fastup.write(tmp_path / name, frame, header)
+    assert type(caught.value) is error
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".exr", ".jpg"])
+def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch, suffix):
+    path = tmp_path / f"f{suffix}"
+    path.write_bytes(b"older")
+    really_open = open
+    full = lambda name, mode, **more: really_open(*("/dev/full", "wb") if mode == "xb" else (name, mode), **more)  # noqa: E731
+    monkeypatch.setattr(fastup.frames, "open", full, raising=False)
+    with pytest.raises(OSError, match="No space") as caught:
+        fastup.write(path, noise((50, 50, 3), "float32"))
+    assert caught.value.filename == str(path)
+    assert os.listdir(tmp_path) == [path.name]
+    assert path.read_bytes() == b"older"
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".exr"])
+def test_what_openimageio_cannot_finish_leaves_nothing(tmp_path, suffix):
+    """Where files may be no longer than 20 kB: of some formats it says that all is well."""
+    pytest.importorskip("resource")
+    code = """
+import resource, signal, sys, numpy, fastup
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))
+try:
+    fastup.write(sys.argv[1], numpy.random.default_rng(0).random((200, 200, 3), "float32"))
+except (OSError, fastup.FastupError) as error:
+    print(error)
+"""
+    path = tmp_path / f"f{suffix}"
+    run = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True)
+    assert f"{path}: cannot be written: " in run.stdout, run.stderr
+    assert os.listdir(tmp_path) == []
+
+
+def test_only_a_dpx_has_elements(tmp_path):
+    fastup.write(tmp_path / "f.png", noise((2, 2, 3), "uint16"))
+    with pytest.raises(ValueError, match="element is 1, expected 0"):
+        fastup.read(tmp_path / "f.png", element=1)
+
+
+# -- flushing --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["f.dpx", "f.png"])
+def test_a_file_is_flushed_before_it_gets_its_name(tmp_path, monkeypatch, name):
+    events = []
+    fsync, replace = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda fd: (events.append("flushed"), fsync(fd)))
+    monkeypatch.setattr(os, "replace", lambda a, b: (events.append("named"), replace(a, b)))
+    fastup.write(tmp_path / name, noise((3, 3, 3), "uint16") % 1024)
+    fastup.write(tmp_path / name, noise((3, 3, 3), "uint16") % 1024, fsync=False)
+    assert events == ["flushed", "named", "named"]
+
+
+@pytest.mark.parametrize("name", ["f.dpx", "f.png"])
+def test_a_flush_that_fails_is_a_write_that_fails(tmp_path, monkeypatch, name):
+    def full(fd):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space") as caught:
+        fastup.write(tmp_path / name, noise((3, 3, 3), "uint16") % 1024)
+    assert caught.value.filename == str(tmp_path / name)
+    assert os.listdir(tmp_path) == []
+
+
+# -- write_stream ----------------------------------------------------------------------------------------------------
+
+
+def flat(value, size=(4, 6)):
+    return np.full((*size, 3), value, np.uint16)
+
+
+@pytest.mark.parametrize(("threads", "ahead"), [(1, 1), (2, 4), (4, 2), (8, 30)])
+@pytest.mark.parametrize("suffix", [".dpx", ".png"])
+def test_a_write_stream_writes_everything(tmp_path, threads, ahead, suffix):
+    header = Header.new(6, 4, big_endian=False, timecode="01:02:03:04")
+    with fastup.write_stream(threads, ahead) as write:
+        for i in range(40):
+            write(tmp_path / f"{i}{suffix}", flat(i), header if i % 2 else None)
+    paths = fastup.find(tmp_path)
+    assert len(paths) == 40
+    for i, path in enumerate(paths):
+        white = 1023 if suffix == ".dpx" or i % 2 else 65535
+        assert abs(fastup.read(path, "float32")[0, 0, 0] - i / white) < 1e-5
+        if suffix == ".dpx" and i % 2:
+            assert fastup.read_header(path) == header
+
+
+def test_frames_take_their_names_in_order(tmp_path, monkeypatch):
+    """Sizes differ widely, so that later frames are ready before earlier ones."""
+    named, replace = [], os.replace
+    monkeypatch.setattr(os, "replace", lambda a, b: (replace(a, b), named.append(int(b.stem))))
+    with fastup.write_stream(threads=8, ahead=8) as write:
+        for i in range(40):
+            write(tmp_path / f"{i}.dpx", flat(i, (1, 1) if i % 5 else (300, 400)))
+    assert named == list(range(40))
+
+
+def test_a_write_stream_is_bounded(tmp_path, monkeypatch):
+    """Where nothing can be finished, no more than `ahead` frames are taken."""
+    gate, replace = threading.Event(), os.replace
+    monkeypatch.setattr(os, "replace", lambda a, b: (gate.wait(10), replace(a, b)))
+    given = []
+
+    def give():
+        with fastup.write_stream(threads=2, ahead=3) as write:
+            for i in range(10):
+                write(tmp_path / f"{i}.dpx", flat(i))
+                given.append(i)
+
+    thread = threading.Thread(target=give)
+    thread.start()
+    time.sleep(0.3)
+    assert given == [0, 1, 2]
+    gate.set()
+    thread.join()
+    assert len(fastup.find(tmp_path)) == 10
+
+
+@pytest.mark.parametrize("place", [0, 3, 19])
+@pytest.mark.parametrize("threads", [1, 4])
+def test_an_error_is_kept_and_nothing_later_appears(tmp_path, place, threads):
+    def write_all():
+        with fastup.write_stream(threads, ahead=4) as write:
+            for i in range(20):
+                write(tmp_path / f"{i}.dpx", flat(5000 if i == place else i))
+
+    with pytest.raises(DataError, match=rf"{place}\.dpx: the frame holds codes above 1023"):
+        write_all()
+    assert sorted(int(path.stem) for path in tmp_path.iterdir()) == list(range(place))
+
+
+def test_the_first_of_several_errors_is_raised(tmp_path):
+    def write_all():
+        with fastup.write_stream(threads=4, ahead=10) as write:
+            for i in range(8):
+                write(tmp_path / ("missing" if i > 2 else "") / f"{i}.dpx", flat(i))
+
+    with pytest.raises(FileNotFoundError, match=r"3\.dpx"):
+        write_all()
+
+
+def test_an_error_of_the_caller_passes_and_what_was_given_is_written(tmp_path):
+    def write_some():
+        with fastup.write_stream(threads=2, ahead=8) as write:
+            for i in range(6):
+                write(tmp_path / f"{i}.dpx", flat(i))
+            raise ZeroDivisionError
+
+    before = threading.active_count()
+    with pytest.raises(ZeroDivisionError):
+        write_some()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"{i}.dpx" for i in range(6)]
+    assert threading.active_count() == before
+
+
+def test_a_write_stream_checks_its_options():
+    for options in ({"threads": 0}, {"ahead": 0}):
+        with pytest.raises(ValueError, match="expected 1 or more"), fastup.write_stream(**options):
+            pass
+
+
+def test_a_killed_write_stream_leaves_the_first_so_many(tmp_path):
+    code = """
+import sys, numpy, fastup
+frame = numpy.zeros((400, 700, 3), "uint16")
+with fastup.write_stream(threads=3, ahead=6) as write:
+    for i in range(100000):
+        write(f"{sys.argv[1]}/{i}.dpx", frame)
+"""
+    process = subprocess.Popen([sys.executable, "-c", code, tmp_path])
+    try:
+        deadline = time.monotonic() + 20
+        while not (tmp_path / "20.dpx").exists() and time.monotonic() < deadline:
+            time.sleep(0.001)
+    finally:
+        process.kill()
+        process.wait()
+    paths = fastup.find(tmp_path)
+    assert [path.stem for path in paths] == [str(i) for i in range(len(paths))]
+    assert len(paths) > 20
+    for path in paths:
+        assert fastup.read(path).shape == (400, 700, 3)

@@ -16,7 +16,7 @@ PACKAGE = Path(fastup.__file__).parent
 # From the ground up: a module imports from floors below its own, and the modules of its own floor that stand before it.
 FLOORS = [
     ["errors"],
-    ["header", "_dpx", "_loader", "_tiles"],
+    ["codes", "header", "_dpx", "_loader", "_tiles", "oddities"],
     ["frames"],
     ["footage", "footage.degrade"],
     ["_cartoon", "demo"],

@@ -272,14 +272,14 @@ def test_png_frames(tmp_path):
 
 
 def test_reading_and_writing_overlap(upscaler, source, tmp_path, monkeypatch):
-    write, second, order = module.frames.write, threading.Event(), []
+    write, second, order = module.frames._dpx.write, threading.Event(), []
 
     def held(path, *args, **options):
         assert second.wait(20), "the first frame is written before the second is computed"
         order.append(path.name)
         write(path, *args, **options)
 
-    monkeypatch.setattr(module.frames, "write", held)
+    monkeypatch.setattr(module.frames._dpx, "write", held)
     upscale(upscaler.network, source, tmp_path / "out", on_frame=lambda done, _: done == 2 and second.set())
     assert order == ["f8.dpx", "f9.dpx", "f10.dpx", "f11.dpx"]
 

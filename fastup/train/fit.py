@@ -273,8 +273,8 @@ def _new_network(config, pairs, geometry):
             "input_white": pairs.input_white,
             "target_white": pairs.target_white,
             "pixel_aspect": list(aspect.as_integer_ratio()),
-            "transfer": target.transfer,
-            "colorimetric": target.colorimetric,
+            "transfer": None if target.transfer is None else int(target.transfer),
+            "colorimetric": None if target.colorimetric is None else int(target.colorimetric),
             "trained": {"epoch": 0, "steps": 0, "best_psnr": None, "best_epoch": None, "history": []},
         }
     )

@@ -10,7 +10,9 @@ import numpy as np
 
 from fastup import frames
 from fastup._tiles import TileGrid, detail, rank
+from fastup.codes import Descriptor
 from fastup.errors import DataError, OptionError
+from fastup.header import Header
 
 SMALLEST_DEFAULT_TILE = 60  # target pixels
 SMALLEST_DEFAULT_BORDER = 2  # target pixels
@@ -81,7 +83,15 @@ def _one_size(paths):
         raise DataError(f"{path}: {_words(probes[path])}, expected {_words(common)} like the most of its folder")
     if channels != 3:
         raise DataError(f"{next(iter(probes))}: {channels} channels, expected 3")
+    for path in probes:
+        refuse_chroma(path)
     return (height, width), white
+
+
+def refuse_chroma(path):
+    """Raise DataError where a frame's three channels are not red, green and blue."""
+    if path.suffix.lower() == ".dpx" and Header.read(path).descriptor != Descriptor.RGB:
+        raise DataError(f"{path}: holds Y, Cb and Cr, expected RGB: fastup converts no colours")
 
 
 def _words(probe):

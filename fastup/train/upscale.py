@@ -2,8 +2,6 @@
 
 import os
 import zipfile
-from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,7 +12,7 @@ from fastup import frames
 from fastup.errors import DataError, FastupError, OptionError
 from fastup.header import Header
 from fastup.train.models import Network
-from fastup.train.pairs import crop, picture_of
+from fastup.train.pairs import crop, picture_of, refuse_chroma
 
 # What the settings of a model that `fastup train` wrote hold beside those of every Network.
 NEEDED = {
@@ -177,24 +175,26 @@ def upscale(model, source, destination, overwrite=False, on_frame=None):
     for path in todo:
         try:
             upscaler.check(frames.probe(path)[0])
+            refuse_chroma(path)
         except (DataError, OptionError) as error:
             raise DataError(f"{path}: {error}") from None
     destination.mkdir(parents=True, exist_ok=True)
-    pending = deque()
-    with ThreadPoolExecutor(1) as writer:
+    with frames.write_stream(threads=1, ahead=2) as write:
         for done, (path, frame) in enumerate(frames.stream(todo, "float32", threads=1, ahead=2), 1):
-            pending.append(writer.submit(_write, path, targets[path], upscaler(frame), upscaler.settings))
-            if len(pending) > 2:
-                pending.popleft().result()
+            hd = upscaler(frame)
+            write(targets[path], hd, _header(path, hd, upscaler.settings))
             if on_frame is not None:
                 on_frame(done, len(todo))
-        for future in pending:
-            future.result()
     return len(todo), len(paths) - len(todo)
 
 
-def _write(source, target, frame, settings):
+def _header(source, frame, settings):
+    """What the input's header becomes: one element of 10-bit RGB, with the targets' colour and pixel aspect."""
     height, width, _ = frame.shape
     header = Header.read(source) if source.suffix.lower() == ".dpx" else Header.new(width, height)
+    if len(header.elements) > 1:
+        header = header.only(0)
     colour = {name: settings[name] for name in ("transfer", "colorimetric") if settings[name] is not None}
-    frames.write(target, frame, header.replace(pixel_aspect=Fraction(*settings["pixel_aspect"]), **colour))
+    aspect = Fraction(*settings["pixel_aspect"])
+    packing = header.packing if header.bits == 10 else 1
+    return header.replace(descriptor="RGB", bits=10, packing=packing, pixel_aspect=aspect, **colour)

@@ -1,0 +1,669 @@
+/* The samples of a DPX and the pixels of a frame: unpacks, reorders, normalises, and the way back.
+ *
+ * Plain C99, also valid C++. No Python, no allocation, no I/O. `dpx_sample` is the definition, one sample at a time;
+ * everything else is it in loops that compilers vectorise, and a test holds them to it.
+ */
+#ifndef FASTUP_PIXELS_H
+#define FASTUP_PIXELS_H
+
+#include "_dpx.h"
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define DPX_SANITIZED
+#endif
+
+/* Wide instructions picked at run time, where the compiler and the C library can do it (GNU ifunc); "arch=haswell"
+ * would not do, it asks for that very processor. Elsewhere the plain loops stand: arm64 vectorises them as they are.
+ * Sanitizers start after ifuncs are resolved, so they go without. */
+#if defined(__x86_64__) && defined(__GLIBC__) && !defined(DPX_SANITIZED) && !defined(__clang__) && __GNUC__ >= 12
+#define DPX_WIDE __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#elif defined(__x86_64__) && defined(__GLIBC__) && !defined(DPX_SANITIZED) &&                                          \
+    (defined(__clang__) ? __clang_major__ >= 14 : __GNUC__ >= 8)
+#define DPX_WIDE __attribute__((target_clones("avx2", "default")))
+#else
+#define DPX_WIDE
+#endif
+
+#if defined(__SSE2__) || defined(_M_X64)
+#define DPX_STREAMS
+#include <emmintrin.h>
+#endif
+
+#if defined(_MSC_VER)
+#define DPX_RESTRICT __restrict
+#else
+#define DPX_RESTRICT __restrict__
+#endif
+
+typedef enum { DPX_CODES, DPX_SINGLE, DPX_HALF } dpx_type; /* uint16 codes; float32 and float16, normalised */
+
+/* Pixels done at a time: their samples, of any number a pixel, are whole groups, and they stay in the nearest cache. */
+enum { DPX_RUN = 768 };
+
+static inline size_t dpx_type_bytes(dpx_type type) { return type == DPX_SINGLE ? 4 : 2; }
+
+/* ---- from the file: samples to codes ---- */
+
+/* Sample i of those that start at src: a code, or the bits of a float. */
+static inline uint32_t dpx_sample(const dpx_layout *l, const uint8_t *src, uint64_t i) {
+    switch (l->store) {
+    case DPX_BYTES: return src[i];
+    case DPX_WORDS: return dpx_u16(src + 2 * i, l->swap);
+    case DPX_FLOATS: return dpx_u32(src + 4 * i, l->swap);
+    case DPX_TWELVES: return (dpx_u16(src + 2 * i, l->swap) >> l->shift) & 4095u;
+    case DPX_TENS: return (dpx_u32(src + i / 3 * 4, l->swap) >> (l->shift + 20 - 10 * (i % 3))) & 1023u;
+    case DPX_TENS_LOW: return (dpx_u32(src + i / 3 * 4, l->swap) >> (l->shift + 10 * (i % 3))) & 1023u;
+    case DPX_BITS: break;
+    }
+    {
+        const uint64_t bit = i * l->bits;
+        const uint8_t *word = src + bit / 32 * 4;
+        uint32_t value = dpx_u32(word, l->swap) >> (bit % 32);
+        if (bit % 32 + l->bits > 32) value |= dpx_u32(word + 4, l->swap) << (32 - bit % 32);
+        return value & l->white;
+    }
+}
+
+/* The order of bytes is a constant in each copy of the loop. */
+#define DPX_BOTH_ORDERS(loop)                                                                                          \
+    if (swap) {                                                                                                        \
+        loop(dpx_swap16, dpx_swap32)                                                                                   \
+    } else {                                                                                                           \
+        loop(DPX_KEEP, DPX_KEEP)                                                                                       \
+    }
+#define DPX_KEEP(v) (v)
+
+DPX_WIDE static inline void dpx_unpack_tens(const uint8_t *DPX_RESTRICT src, uint16_t *DPX_RESTRICT dst, size_t words,
+                                     int swap, int shift, int low) {
+    const int first = low ? 0 : 20, last = 20 - first;
+    size_t i;
+#define LOOP(swap16, swap32)                                                                                           \
+    for (i = 0; i < words; i++) {                                                                                      \
+        uint32_t v;                                                                                                    \
+        memcpy(&v, src + 4 * i, 4);                                                                                    \
+        v = swap32(v) >> shift;                                                                                        \
+        dst[3 * i] = (uint16_t)(v >> first & 1023u);                                                                   \
+        dst[3 * i + 1] = (uint16_t)(v >> 10 & 1023u);                                                                  \
+        dst[3 * i + 2] = (uint16_t)(v >> last & 1023u);                                                                \
+    }
+    DPX_BOTH_ORDERS(LOOP)
+#undef LOOP
+}
+
+DPX_WIDE static inline void dpx_unpack_words(const uint8_t *DPX_RESTRICT src, uint16_t *DPX_RESTRICT dst, size_t samples,
+                                      int swap, int shift, uint16_t mask) {
+    size_t i;
+#define LOOP(swap16, swap32)                                                                                           \
+    for (i = 0; i < samples; i++) {                                                                                    \
+        uint16_t v;                                                                                                    \
+        memcpy(&v, src + 2 * i, 2);                                                                                    \
+        dst[i] = (uint16_t)(swap16(v) >> shift) & mask;                                                                \
+    }
+    DPX_BOTH_ORDERS(LOOP)
+#undef LOOP
+}
+
+DPX_WIDE static inline void dpx_unpack_bytes(const uint8_t *DPX_RESTRICT src, uint16_t *DPX_RESTRICT dst, size_t samples) {
+    size_t i;
+    for (i = 0; i < samples; i++) dst[i] = src[i];
+}
+
+/* Packed: 5 words hold 16 samples of 10 bits, 6 hold 16 of 12. To a machine with the lowest byte first they are a stream
+ * of bytes too, in which each sample lies within two: those go to a lane of their own and are multiplied up to its high
+ * end. Byte o of the stream is byte o ^ 3 of words in the other order. The two loads overlap, so that nothing is read
+ * beyond the group. */
+#if defined(__GNUC__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define DPX_LANES
+typedef uint8_t dpx_bytes16 __attribute__((vector_size(16)));
+typedef uint16_t dpx_words8 __attribute__((vector_size(16)));
+#if defined(__clang__)
+#define DPX_SHUFFLE(v, ...) __builtin_shufflevector(v, v, __VA_ARGS__)
+#else
+#define DPX_SHUFFLE(v, ...) __builtin_shuffle(v, (dpx_bytes16){__VA_ARGS__})
+#endif
+#define DPX_PAIR(o, turn) (o) ^ (turn), ((o) + 1) ^ (turn)
+#define DPX_EIGHT(v, turn, a, b, c, d, e, f, g, h)                                                                     \
+    (dpx_words8) DPX_SHUFFLE(v, DPX_PAIR(a, turn), DPX_PAIR(b, turn), DPX_PAIR(c, turn), DPX_PAIR(d, turn),            \
+                             DPX_PAIR(e, turn), DPX_PAIR(f, turn), DPX_PAIR(g, turn), DPX_PAIR(h, turn))
+
+DPX_WIDE static inline void dpx_unpack_bits10(const uint8_t *DPX_RESTRICT src, uint16_t *DPX_RESTRICT dst,
+                                              size_t groups, int swap) {
+    const dpx_words8 up = {64, 16, 4, 1, 64, 16, 4, 1};
+    size_t i;
+#define LOOP(turn)                                                                                                     \
+    for (i = 0; i < groups; i++, src += 20, dst += 16) {                                                               \
+        dpx_bytes16 a, b;                                                                                              \
+        dpx_words8 v, w;                                                                                               \
+        memcpy(&a, src, 16);                                                                                           \
+        memcpy(&b, src + 4, 16);                                                                                       \
+        v = DPX_EIGHT(a, turn, 0, 1, 2, 3, 5, 6, 7, 8) * up >> 6;                                                      \
+        w = DPX_EIGHT(b, turn, 6, 7, 8, 9, 11, 12, 13, 14) * up >> 6;                                                  \
+        memcpy(dst, &v, 16);                                                                                           \
+        memcpy(dst + 8, &w, 16);                                                                                       \
+    }
+    if (swap) {
+        LOOP(3)
+    } else {
+        LOOP(0)
+    }
+#undef LOOP
+}
+
+DPX_WIDE static inline void dpx_unpack_bits12(const uint8_t *DPX_RESTRICT src, uint16_t *DPX_RESTRICT dst,
+                                              size_t groups, int swap) {
+    const dpx_words8 up = {16, 1, 16, 1, 16, 1, 16, 1};
+    size_t i;
+#define LOOP(turn)                                                                                                     \
+    for (i = 0; i < groups; i++, src += 24, dst += 16) {                                                               \
+        dpx_bytes16 a, b;                                                                                              \
+        dpx_words8 v, w;                                                                                               \
+        memcpy(&a, src, 16);                                                                                           \
+        memcpy(&b, src + 8, 16);                                                                                       \
+        v = DPX_EIGHT(a, turn, 0, 1, 3, 4, 6, 7, 9, 10) * up >> 4;                                                     \
+        w = DPX_EIGHT(b, turn, 4, 5, 7, 8, 10, 11, 13, 14) * up >> 4;                                                  \
+        memcpy(dst, &v, 16);                                                                                           \
+        memcpy(dst + 8, &w, 16);                                                                                       \
+    }
+    if (swap) {
+        LOOP(3)
+    } else {
+        LOOP(0)
+    }
+#undef LOOP
+}
+#endif
+
+DPX_WIDE static inline void dpx_unpack_bits1(const uint8_t *DPX_RESTRICT src, uint16_t *DPX_RESTRICT dst,
+                                             size_t groups, int swap) {
+    size_t i;
+    int j;
+    for (i = 0; i < groups; i++, dst += 32) {
+        const uint32_t v = dpx_u32(src + 4 * i, swap);
+        for (j = 0; j < 32; j++) dst[j] = (uint16_t)(v >> j & 1u);
+    }
+}
+
+DPX_WIDE static inline void dpx_unpack_floats(const uint8_t *DPX_RESTRICT src, uint32_t *DPX_RESTRICT dst, size_t samples,
+                                       int swap) {
+    size_t i;
+#define LOOP(swap16, swap32)                                                                                           \
+    for (i = 0; i < samples; i++) {                                                                                    \
+        uint32_t v;                                                                                                    \
+        memcpy(&v, src + 4 * i, 4);                                                                                    \
+        dst[i] = swap32(v);                                                                                            \
+    }
+    DPX_BOTH_ORDERS(LOOP)
+#undef LOOP
+}
+
+/* Words that lie where they are wanted already. */
+DPX_WIDE static inline void dpx_settle_words(uint16_t *words, size_t count, int swap, int shift, uint16_t mask) {
+    size_t i;
+#define LOOP(swap16, swap32)                                                                                           \
+    for (i = 0; i < count; i++) words[i] = (uint16_t)(swap16(words[i]) >> shift) & mask;
+    DPX_BOTH_ORDERS(LOOP)
+#undef LOOP
+}
+
+DPX_WIDE static inline void dpx_settle_floats(uint32_t *words, size_t count) {
+    size_t i;
+    for (i = 0; i < count; i++) words[i] = dpx_swap32(words[i]);
+}
+
+/* The first samples from the start of a group on. */
+static inline void dpx_unpack(const dpx_layout *l, const uint8_t *src, uint16_t *dst, size_t samples) {
+    size_t i = 0;
+    switch (l->store) {
+    case DPX_BYTES: dpx_unpack_bytes(src, dst, samples); return;
+    case DPX_WORDS: dpx_unpack_words(src, dst, samples, l->swap, 0, 0xffff); return;
+    case DPX_TWELVES: dpx_unpack_words(src, dst, samples, l->swap, l->shift, 4095); return;
+    case DPX_FLOATS: return; /* they are no codes */
+    case DPX_TENS:
+    case DPX_TENS_LOW:
+        dpx_unpack_tens(src, dst, samples / 3, l->swap, l->shift, l->store == DPX_TENS_LOW);
+        i = samples / 3 * 3;
+        break;
+    case DPX_BITS:
+        if (l->bits == 1)
+            dpx_unpack_bits1(src, dst, samples / 32, l->swap), i = samples / 32 * 32;
+#ifdef DPX_LANES
+        else if (l->bits == 10)
+            dpx_unpack_bits10(src, dst, samples / 16, l->swap), i = samples / 16 * 16;
+        else
+            dpx_unpack_bits12(src, dst, samples / 16, l->swap), i = samples / 16 * 16;
+#endif
+    }
+    for (; i < samples; i++) dst[i] = (uint16_t)dpx_sample(l, src, i);
+}
+
+/* ---- the order of channels ---- */
+
+/* From samples to channels of whole pixels. Of 4:2:2 they start on a pair; where the last pixel of an odd width has no
+ * Cr of its own, it takes the one before, `cr`. Returns the Cr seen last. */
+#define DPX_ORDER(name, type)                                                                                          \
+    DPX_WIDE static inline type name(dpx_order order, const type *DPX_RESTRICT src, type *DPX_RESTRICT dst, size_t pixels,    \
+                              type cr) {                                                                               \
+        size_t i;                                                                                                      \
+        switch (order) {                                                                                               \
+        case DPX_AS_STORED: break;                                                                                     \
+        case DPX_ABGR:                                                                                                 \
+            for (i = 0; i < pixels; i++, src += 4, dst += 4)                                                           \
+                dst[0] = src[3], dst[1] = src[2], dst[2] = src[1], dst[3] = src[0];                                    \
+            break;                                                                                                     \
+        case DPX_CBYCR:                                                                                                \
+            for (i = 0; i < pixels; i++, src += 3, dst += 3) dst[0] = src[1], dst[1] = src[0], dst[2] = src[2];        \
+            break;                                                                                                     \
+        case DPX_CBYCRA:                                                                                               \
+            for (i = 0; i < pixels; i++, src += 4, dst += 4)                                                           \
+                dst[0] = src[1], dst[1] = src[0], dst[2] = src[2], dst[3] = src[3];                                    \
+            break;                                                                                                     \
+        case DPX_CBYCRY:                                                                                               \
+            for (i = 0; i < pixels / 2; i++, src += 4, dst += 6) {                                                     \
+                dst[0] = src[1], dst[1] = src[0], dst[2] = src[2];                                                     \
+                dst[3] = src[3], dst[4] = src[0], dst[5] = src[2];                                                     \
+            }                                                                                                          \
+            if (pixels > 1) cr = src[-2];                                                                              \
+            if (pixels % 2) dst[0] = src[1], dst[1] = src[0], dst[2] = cr;                                             \
+            break;                                                                                                     \
+        case DPX_CBYACRYA:                                                                                             \
+            for (i = 0; i < pixels / 2; i++, src += 6, dst += 8) {                                                     \
+                dst[0] = src[1], dst[1] = src[0], dst[2] = src[3], dst[3] = src[2];                                    \
+                dst[4] = src[4], dst[5] = src[0], dst[6] = src[3], dst[7] = src[5];                                    \
+            }                                                                                                          \
+            if (pixels > 1) cr = src[-3];                                                                              \
+            if (pixels % 2) dst[0] = src[1], dst[1] = src[0], dst[2] = cr, dst[3] = src[2];                            \
+            break;                                                                                                     \
+        }                                                                                                              \
+        return cr;                                                                                                     \
+    }
+DPX_ORDER(dpx_order16, uint16_t)
+DPX_ORDER(dpx_order32, uint32_t)
+
+static inline int dpx_paired(dpx_order order) { return order == DPX_CBYCRY || order == DPX_CBYACRYA; }
+
+/* ---- normalising ---- */
+
+/* Divided, not multiplied by a reciprocal: the result is the float nearest to code / white. */
+DPX_WIDE static inline void dpx_singles(const uint16_t *DPX_RESTRICT src, float *DPX_RESTRICT dst, size_t count, float white) {
+    size_t i;
+    for (i = 0; i < count; i++) dst[i] = (float)(int32_t)src[i] / white;
+}
+
+/* Of 16 bits, two quotients lie so near the middle between two halves that their nearest float is the middle, and would
+ * be rounded the wrong way. So each that is not exact is cut off, with its lowest bit set to say so. */
+DPX_WIDE static inline void dpx_unround(const uint16_t *DPX_RESTRICT src, float *DPX_RESTRICT dst, size_t count,
+                                        float white) {
+    size_t i;
+    for (i = 0; i < count; i++) {
+        const double product = (double)dst[i] * white; /* exact */
+        uint32_t v;
+        memcpy(&v, dst + i, 4);
+        v = product > src[i] ? v - 1 : v;
+        v = product != src[i] ? v | 1u : v;
+        memcpy(dst + i, &v, 4);
+    }
+}
+
+/* The nearest half-precision number, ties to even, as its bits. */
+static inline uint16_t dpx_half(float x) {
+    uint32_t v, sign, tiny;
+    float moved;
+    memcpy(&v, &x, 4);
+    sign = v >> 16 & 0x8000u;
+    v &= 0x7fffffffu;
+    memcpy(&moved, &v, 4);
+    moved += 0.5f; /* a number too small to be normal: the sum's lowest bits are its own */
+    memcpy(&tiny, &moved, 4);
+    tiny -= 0x3f000000u;
+    if (v >= 0x47800000u)
+        v = v > 0x7f800000u ? 0x7e00u : 0x7c00u;
+    else
+        v = v < 0x38800000u ? tiny : (v - 0x38000000u + 0xfffu + (v >> 13 & 1u)) >> 13;
+    return (uint16_t)(v | sign);
+}
+
+DPX_WIDE static inline void dpx_halves(const float *DPX_RESTRICT src, uint16_t *DPX_RESTRICT dst, size_t count) {
+    size_t i;
+    for (i = 0; i < count; i++) dst[i] = dpx_half(src[i]);
+}
+
+/* ---- past the caches ---- */
+
+/* A frame larger than the caches needn't go through them: half the traffic is saved, as memory isn't read before it is
+ * overwritten, and what else lies there stays. */
+static inline void dpx_copy_past(uint8_t *DPX_RESTRICT dst, const uint8_t *DPX_RESTRICT src, size_t bytes) {
+#ifdef DPX_STREAMS
+    const size_t head = (size_t)(-(uintptr_t)dst % 16);
+    if (head < bytes) {
+        memcpy(dst, src, head);
+        dst += head, src += head, bytes -= head;
+        for (; bytes >= 16; bytes -= 16, dst += 16, src += 16)
+            _mm_stream_si128((__m128i *)(void *)dst, _mm_loadu_si128((const __m128i *)(const void *)src));
+    }
+#endif
+    memcpy(dst, src, bytes);
+}
+
+/* ---- a run of pixels ---- */
+
+/* Which samples of its row a run of pixels needs: whole groups, and whole pairs. */
+typedef struct {
+    uint64_t begin, end; /* pixels: those asked for, and some more */
+    uint64_t first;      /* the sample that lies at `start` */
+    uint64_t start;      /* in the file */
+    size_t bytes;
+} dpx_span;
+
+static inline dpx_span dpx_span_of(const dpx_layout *l, uint64_t row, uint64_t x, uint64_t pixels) {
+    const uint64_t group = dpx_group(l), before = l->unpadded ? row * l->width * l->samples : 0;
+    dpx_span s;
+    s.begin = x;
+    s.end = x + pixels;
+    if (dpx_paired(l->order)) {
+        s.begin -= x % 2;
+        if (s.begin + 1 == l->width && s.begin > 0) s.begin -= 2; /* the last pixel looks back for its Cr */
+        if (s.end % 2 && s.end < l->width) s.end++;
+    }
+    s.first = (before + s.begin * l->samples) / group * group;
+    s.start = l->offset + (l->unpadded ? 0 : row * l->row_bytes) + dpx_bytes(l, s.first);
+    s.bytes = (size_t)dpx_bytes(l, before + s.end * l->samples - s.first);
+    s.first -= before; /* counted from the row's own start; below it where a word is shared: it wraps, and back */
+    return s;
+}
+
+static inline void dpx_mirror(uint8_t *pixels, uint64_t count, size_t size) {
+    uint8_t kept[16];
+    uint64_t i;
+    for (i = 0; i < count / 2; i++) {
+        uint8_t *a = pixels + i * size, *b = pixels + (count - 1 - i) * size;
+        memcpy(kept, a, size);
+        memcpy(a, b, size);
+        memcpy(b, kept, size);
+    }
+}
+
+/* Codes or floats of channels to what is asked for. */
+static inline void dpx_deliver(const dpx_layout *l, const void *src, dpx_type type, void *dst, size_t count) {
+    if (l->store == DPX_FLOATS) {
+        if (type == DPX_HALF)
+            dpx_halves((const float *)src, (uint16_t *)dst, count);
+        else if (src != dst)
+            memcpy(dst, src, count * 4);
+    } else if (type == DPX_SINGLE) {
+        dpx_singles((const uint16_t *)src, (float *)dst, count, (float)l->white);
+    } else if (type == DPX_HALF) {
+        float singles[512];
+        size_t done, n;
+        for (done = 0; done < count; done += n) {
+            n = count - done < 512 ? count - done : 512;
+            dpx_singles((const uint16_t *)src + done, singles, n, (float)l->white);
+            if (l->white == 65535) dpx_unround((const uint16_t *)src + done, singles, n, (float)l->white);
+            dpx_halves(singles, (uint16_t *)dst + done, n);
+        }
+    } else if (src != dst) {
+        memcpy(dst, src, count * 2);
+    }
+}
+
+/* Where neither Cb nor Cr is: the code in the middle, or the float. */
+static inline uint32_t dpx_neutral(const dpx_layout *l) {
+    return l->store == DPX_FLOATS ? 0x3f000000u : 1u << (l->bits - 1);
+}
+
+/* The definition: pixels [x, x + pixels) of a row, one value at a time. src is where the span's samples are. */
+static inline void dpx_decode_plainly(const dpx_layout *l, const uint8_t *src, const dpx_span *span, uint64_t x,
+                                      uint64_t pixels, dpx_type type, void *dst) {
+    static const uint8_t places[][4] = {{0, 1, 2, 3}, {3, 2, 1, 0}, {1, 0, 2, 0}, {1, 0, 2, 3}}; /* by dpx_order */
+    uint64_t i;
+    uint32_t c;
+    for (i = x; i < x + pixels; i++)
+        for (c = 0; c < l->channels; c++) {
+            const uint64_t pair = i - i % 2, own = i * l->samples; /* the samples of the pair, and of the pixel */
+            uint64_t place;
+            uint32_t value;
+            uint16_t code;
+            if (!dpx_paired(l->order))
+                place = own + places[l->order][c];
+            else if (c == 0)
+                place = own + 1;
+            else if (c == 1)
+                place = pair * l->samples;
+            else if (c == 3)
+                place = own + 2;
+            else
+                place = (pair + 1 < l->width ? pair + 1 : pair - 1) * l->samples;
+            value = c == 2 && dpx_paired(l->order) && l->width == 1 ? dpx_neutral(l)
+                                                                    : dpx_sample(l, src, place - span->first);
+            code = (uint16_t)value;
+            if (l->store == DPX_FLOATS)
+                dpx_deliver(l, &value, type, dst, 1);
+            else
+                dpx_deliver(l, &code, type, dst, 1);
+            dst = (uint8_t *)dst + dpx_type_bytes(type);
+        }
+}
+
+/* The same in runs; `past` the caches, or through them. */
+static inline void dpx_decode(const dpx_layout *l, const uint8_t *src, const dpx_span *span, uint64_t x,
+                              uint64_t pixels, dpx_type type, int past, void *dst) {
+    const size_t skip = (size_t)(span->begin * l->samples - span->first); /* samples of a group that began before */
+    const size_t pixel_bytes = l->channels * dpx_type_bytes(type);
+    const uint64_t run_bytes = dpx_bytes(l, DPX_RUN * l->samples);
+    uint64_t at;
+    uint32_t cr = dpx_neutral(l);
+
+    if (l->order == DPX_AS_STORED && skip == 0 && !past) {
+        if (l->store == DPX_FLOATS && type == DPX_SINGLE) {
+            dpx_unpack_floats(src, (uint32_t *)dst, (size_t)pixels * l->samples, l->swap);
+            return;
+        }
+        if (l->store != DPX_FLOATS && type == DPX_CODES) {
+            dpx_unpack(l, src, (uint16_t *)dst, (size_t)pixels * l->samples);
+            return;
+        }
+    }
+    for (at = span->begin; at < span->end; at += DPX_RUN, src += run_bytes) {
+        const size_t run = (size_t)(span->end - at < DPX_RUN ? span->end - at : DPX_RUN);
+        const size_t drop = (size_t)(at < x ? x - at : 0); /* pixels more than were asked for */
+        const size_t stop = (size_t)(x + pixels - at < run ? x + pixels - at : run);
+        const size_t count = (stop - drop) * l->channels, bytes = (stop - drop) * pixel_bytes;
+        union {
+            uint16_t codes[DPX_RUN * 4 + 32];
+            uint32_t floats[DPX_RUN * 4];
+        } samples, channels;
+        const uint8_t *ready;
+        if (l->store == DPX_FLOATS) {
+            dpx_unpack_floats(src, samples.floats, run * l->samples, l->swap);
+            cr = dpx_order32(l->order, samples.floats, channels.floats, run, cr);
+            ready = (const uint8_t *)((l->order == DPX_AS_STORED ? samples.floats : channels.floats) +
+                                      drop * l->channels);
+        } else {
+            dpx_unpack(l, src, samples.codes, skip + run * l->samples);
+            cr = dpx_order16(l->order, samples.codes + skip, channels.codes, run, (uint16_t)cr);
+            ready = (const uint8_t *)((l->order == DPX_AS_STORED ? samples.codes + skip : channels.codes) +
+                                      drop * l->channels);
+        }
+        if (past) {
+            uint32_t delivered[DPX_RUN * 4];
+            dpx_deliver(l, ready, type, delivered, count);
+            dpx_copy_past((uint8_t *)dst, (const uint8_t *)delivered, bytes);
+        } else {
+            dpx_deliver(l, ready, type, dst, count);
+        }
+        dst = (uint8_t *)dst + bytes;
+    }
+}
+
+/* Whether samples need little or nothing done to them where they lie, so that they are read to where they are wanted. */
+static inline int dpx_direct(const dpx_layout *l, dpx_type type) {
+    return l->order == DPX_AS_STORED &&
+           (l->store == DPX_FLOATS ? type == DPX_SINGLE
+                                   : type == DPX_CODES && (l->store == DPX_WORDS || l->store == DPX_TWELVES));
+}
+
+static inline void dpx_settle(const dpx_layout *l, void *samples, size_t count) {
+    if (l->store == DPX_TWELVES)
+        dpx_settle_words((uint16_t *)samples, count, l->swap, l->shift, 4095);
+    else if (l->swap && l->store == DPX_WORDS)
+        dpx_settle_words((uint16_t *)samples, count, 1, 0, 0xffff);
+    else if (l->swap)
+        dpx_settle_floats((uint32_t *)samples, count);
+}
+
+/* ---- to the file: frames to codes to samples ---- */
+
+/* All codes or-ed together: above white means that one of them is. */
+DPX_WIDE static inline uint32_t dpx_seen(const uint16_t *src, size_t count) {
+    uint32_t seen = 0;
+    size_t i;
+    for (i = 0; i < count; i++) seen |= src[i];
+    return seen;
+}
+
+/* Clips to 0..1 and rounds to the nearest code, halves upward. Comparisons are false for a NaN, which ends as 0 here
+ * and is counted. */
+DPX_WIDE static inline uint32_t dpx_codes(const float *DPX_RESTRICT src, uint16_t *DPX_RESTRICT dst, size_t count,
+                                   float white) {
+    uint32_t nan = 0;
+    size_t i;
+    for (i = 0; i < count; i++) {
+        float x = src[i];
+        nan += (uint32_t)(x != x);
+        x = x > 0.0f ? x : 0.0f;
+        x = x < 1.0f ? x : 1.0f;
+        dst[i] = (uint16_t)(int32_t)(x * white + 0.5f);
+    }
+    return nan;
+}
+
+DPX_WIDE static inline uint32_t dpx_nans(const float *src, size_t count) {
+    uint32_t nan = 0;
+    size_t i;
+    for (i = 0; i < count; i++) nan += (uint32_t)(src[i] != src[i]);
+    return nan;
+}
+
+DPX_WIDE static inline void dpx_pack_tens(const uint16_t *DPX_RESTRICT src, uint8_t *DPX_RESTRICT dst, size_t words, int swap,
+                                   int shift, int low) {
+    const int first = low ? 0 : 20, last = 20 - first;
+    size_t i;
+#define LOOP(swap16, swap32)                                                                                           \
+    for (i = 0; i < words; i++) {                                                                                      \
+        const uint32_t a = src[3 * i], b = src[3 * i + 1], c = src[3 * i + 2];                                         \
+        const uint32_t v = (a << first | b << 10 | c << last) << shift, w = swap32(v);                                 \
+        memcpy(dst + 4 * i, &w, 4);                                                                                    \
+    }
+    DPX_BOTH_ORDERS(LOOP)
+#undef LOOP
+}
+
+DPX_WIDE static inline void dpx_pack_words(const uint16_t *DPX_RESTRICT src, uint8_t *DPX_RESTRICT dst, size_t samples,
+                                    int swap, int shift) {
+    size_t i;
+#define LOOP(swap16, swap32)                                                                                           \
+    for (i = 0; i < samples; i++) {                                                                                    \
+        const uint16_t v = (uint16_t)(src[i] << shift), w = swap16(v);                                                 \
+        memcpy(dst + 2 * i, &w, 2);                                                                                    \
+    }
+    DPX_BOTH_ORDERS(LOOP)
+#undef LOOP
+}
+
+DPX_WIDE static inline void dpx_pack_bytes(const uint16_t *DPX_RESTRICT src, uint8_t *DPX_RESTRICT dst, size_t samples) {
+    size_t i;
+    for (i = 0; i < samples; i++) dst[i] = (uint8_t)src[i];
+}
+
+#define DPX_PACK_BITS(name, bits, words, samples)                                                                      \
+    DPX_WIDE static inline void name(const uint16_t *DPX_RESTRICT src, uint8_t *DPX_RESTRICT dst, size_t groups, int swap) {  \
+        size_t i;                                                                                                      \
+        int j;                                                                                                         \
+        for (i = 0; i < groups; i++, src += (samples), dst += 4 * (words)) {                                           \
+            uint32_t v[(words) + 1] = {0};                                                                             \
+            for (j = 0; j < (samples); j++) {                                                                          \
+                const int bit = j * (bits);                                                                            \
+                const uint64_t two = (uint64_t)src[j] << (bit % 32);                                                   \
+                v[bit / 32] |= (uint32_t)two;                                                                          \
+                v[bit / 32 + 1] |= (uint32_t)(two >> 32);                                                              \
+            }                                                                                                          \
+            for (j = 0; j < (words); j++) {                                                                            \
+                const uint32_t w = swap ? dpx_swap32(v[j]) : v[j];                                                     \
+                memcpy(dst + 4 * j, &w, 4);                                                                            \
+            }                                                                                                          \
+        }                                                                                                              \
+    }
+DPX_PACK_BITS(dpx_pack_bits1, 1, 1, 32)
+DPX_PACK_BITS(dpx_pack_bits10, 10, 5, 16)
+DPX_PACK_BITS(dpx_pack_bits12, 12, 3, 8)
+
+/* Samples from the start of a group on, with zeros after them up to the end of the last word. */
+static inline void dpx_pack(const dpx_layout *l, const uint16_t *src, uint8_t *dst, size_t samples) {
+    const int swap = l->swap;
+    const size_t group = (size_t)dpx_group(l), rest = samples % group;
+    if (rest) {
+        uint8_t last[4 * 32];
+        const size_t whole = samples - rest;
+        uint16_t few[32] = {0};
+        memcpy(few, src + whole, rest * 2);
+        dpx_pack(l, few, last, group);
+        memcpy(dst + dpx_bytes(l, whole), last, (size_t)dpx_bytes(l, rest));
+        samples = whole;
+    }
+    switch (l->store) {
+    case DPX_BYTES: dpx_pack_bytes(src, dst, samples); break;
+    case DPX_WORDS:
+    case DPX_TWELVES: dpx_pack_words(src, dst, samples, swap, l->shift); break;
+    case DPX_FLOATS: break; /* they are no codes */
+    case DPX_TENS:
+    case DPX_TENS_LOW: dpx_pack_tens(src, dst, samples / 3, swap, l->shift, l->store == DPX_TENS_LOW); break;
+    case DPX_BITS:
+        if (l->bits == 1)
+            dpx_pack_bits1(src, dst, samples / 32, swap);
+        else if (l->bits == 10)
+            dpx_pack_bits10(src, dst, samples / 16, swap);
+        else
+            dpx_pack_bits12(src, dst, samples / 8, swap);
+    }
+}
+
+/* A run of at most DPX_RUN pixels, from the start of a group, to the bytes of the file. src holds codes, or floats
+ * where as_float. */
+static inline dpx_status dpx_encode(const dpx_layout *l, const void *src, int as_float, size_t pixels, uint8_t *dst,
+                                    dpx_problem *why) {
+    /* The order of channels back to that of samples: where two change places, they do so again. */
+    const size_t count = pixels * l->channels;
+    union {
+        uint16_t codes[DPX_RUN * 4 + 32];
+        uint32_t floats[DPX_RUN * 4];
+    } codes, samples;
+    if (l->store == DPX_FLOATS) {
+        const uint32_t *from = (const uint32_t *)src;
+        if (dpx_nans((const float *)src, count)) return dpx_fail(why, DPX_NAN, "frame", 0, 0, "numbers");
+        if (l->order != DPX_AS_STORED) {
+            dpx_order32(l->order, from, samples.floats, pixels, 0);
+            from = samples.floats;
+        }
+        dpx_unpack_floats((const uint8_t *)from, (uint32_t *)(void *)dst, count, l->swap);
+        return DPX_OK;
+    }
+    {
+        const uint16_t *from = (const uint16_t *)src;
+        if (as_float) {
+            if (dpx_codes((const float *)src, codes.codes, count, (float)l->white))
+                return dpx_fail(why, DPX_NAN, "frame", 0, 0, "numbers");
+            from = codes.codes;
+        } else if (dpx_seen(from, count) > l->white) {
+            dpx_fail(why, DPX_RANGE, "frame", 0, dpx_seen(from, count), NULL);
+            why->needed = l->white;
+            return DPX_RANGE;
+        }
+        if (l->order != DPX_AS_STORED) {
+            dpx_order16(l->order, from, samples.codes, pixels, 0);
+            from = samples.codes;
+        }
+        dpx_pack(l, from, dst, count);
+    }
+    return DPX_OK;
+}
+
+#endif

@@ -1,0 +1,137 @@
+"""The codes of SMPTE 268M by name, and its timecode. Imports nothing of fastup."""
+
+import re
+from enum import IntEnum
+
+
+class Code(IntEnum):
+    """A code of the standard; a number as any other, with a `text` for people."""
+
+    def __new__(cls, code, text):
+        member = int.__new__(cls, code)
+        member._value_, member.text = code, text
+        return member
+
+    @classmethod
+    def of(cls, code):
+        """The member of that code; the code itself where the standard has none."""
+        return cls._value2member_map_.get(code, code)
+
+    @classmethod
+    def named(cls, name):
+        """The member of that name, in any case."""
+        try:
+            return cls[name.upper().replace(" ", "_").replace("-", "_")]
+        except KeyError:
+            names = ", ".join(cls.__members__)
+            raise ValueError(f"{cls.__name__.lower()} is {name!r}, expected a code or one of {names}") from None
+
+
+class Descriptor(Code):
+    """What an element holds (table 1)."""
+
+    USER_DEFINED = 0, "user-defined"
+    RED = 1, "R"
+    GREEN = 2, "G"
+    BLUE = 3, "B"
+    ALPHA = 4, "A"
+    LUMA = 6, "luma"
+    CHROMA = 7, "chroma"
+    DEPTH = 8, "depth"
+    COMPOSITE = 9, "composite video"
+    RGB = 50, "RGB"
+    RGBA = 51, "RGBA"
+    ABGR = 52, "ABGR"
+    CBYCRY = 100, "CbYCrY 4:2:2"
+    CBYACRYA = 101, "CbYACrYA 4:2:2:4"
+    CBYCR = 102, "CbYCr 4:4:4"
+    CBYCRA = 103, "CbYCrA 4:4:4:4"
+    USER_2 = 150, "user-defined, 2 components"
+    USER_3 = 151, "user-defined, 3 components"
+    USER_4 = 152, "user-defined, 4 components"
+    USER_5 = 153, "user-defined, 5 components"
+    USER_6 = 154, "user-defined, 6 components"
+    USER_7 = 155, "user-defined, 7 components"
+    USER_8 = 156, "user-defined, 8 components"
+
+
+class Transfer(Code):
+    """How codes follow from light (table 5A)."""
+
+    USER_DEFINED = 0, "user-defined"
+    PRINTING_DENSITY = 1, "printing density"
+    LINEAR = 2, "linear"
+    LOGARITHMIC = 3, "logarithmic"
+    VIDEO = 4, "unspecified video"
+    SMPTE_274M = 5, "SMPTE 274M"
+    REC_709 = 6, "Rec.709"
+    REC_601_625 = 7, "Rec.601 625 lines"
+    REC_601_525 = 8, "Rec.601 525 lines"
+    NTSC = 9, "NTSC"
+    PAL = 10, "PAL"
+    Z_LINEAR = 11, "Z linear"
+    Z_HOMOGENEOUS = 12, "Z homogeneous"
+    ADX = 13, "ADX"
+
+
+class Colorimetric(Code):
+    """What the primaries are (table 5B, which lacks those transfers that say nothing of colours)."""
+
+    USER_DEFINED = 0, "user-defined"
+    PRINTING_DENSITY = 1, "printing density"
+    VIDEO = 4, "unspecified video"
+    SMPTE_274M = 5, "SMPTE 274M"
+    REC_709 = 6, "Rec.709"
+    REC_601_625 = 7, "Rec.601 625 lines"
+    REC_601_525 = 8, "Rec.601 525 lines"
+    NTSC = 9, "NTSC"
+    PAL = 10, "PAL"
+    ADX = 13, "ADX"
+
+
+class Packing(Code):
+    """How codes of 10 and 12 bits lie in words (table 3)."""
+
+    PACKED = 0, "packed"
+    METHOD_A = 1, "method A"
+    METHOD_B = 2, "method B"
+
+
+class Orientation(Code):
+    """Where the first pixel is, and how pixels and lines go on (table 2)."""
+
+    LEFT_TO_RIGHT_TOP_TO_BOTTOM = 0, "left to right, top to bottom"
+    RIGHT_TO_LEFT_TOP_TO_BOTTOM = 1, "right to left, top to bottom"
+    LEFT_TO_RIGHT_BOTTOM_TO_TOP = 2, "left to right, bottom to top"
+    RIGHT_TO_LEFT_BOTTOM_TO_TOP = 3, "right to left, bottom to top"
+    TOP_TO_BOTTOM_LEFT_TO_RIGHT = 4, "top to bottom, left to right"
+    TOP_TO_BOTTOM_RIGHT_TO_LEFT = 5, "top to bottom, right to left"
+    BOTTOM_TO_TOP_LEFT_TO_RIGHT = 6, "bottom to top, left to right"
+    BOTTOM_TO_TOP_RIGHT_TO_LEFT = 7, "bottom to top, right to left"
+
+
+class Timecode(str):
+    """A timecode as text: ``hh:mm:ss:ff``, and ``hh:mm:ss;ff`` where it is drop-frame.
+
+    Raises
+    ------
+    ValueError
+        If the text is no timecode: hours are 00-23, minutes, seconds and frames 00-59.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, text):
+        found = re.fullmatch(r"([0-9]{2}):([0-9]{2}):([0-9]{2})[:;]([0-9]{2})", text)
+        if not found or any(int(part) > most for part, most in zip(found.groups(), (23, 59, 59, 59), strict=True)):
+            raise ValueError(
+                f"timecode is {text!r}, expected hh:mm:ss:ff, or hh:mm:ss;ff for drop frame, with hours 00-23, "
+                "minutes 00-59, seconds 00-59, frames 00-59"
+            )
+        return super().__new__(cls, text)
+
+    hours = property(lambda self: int(self[0:2]), doc="0 to 23")
+    minutes = property(lambda self: int(self[3:5]), doc="0 to 59")
+    seconds = property(lambda self: int(self[6:8]), doc="0 to 59")
+    frames = property(lambda self: int(self[9:11]), doc="0 to 59")
+    drop_frame = property(lambda self: self[8] == ";", doc="True where two frames a minute are left out of the count")
