@@ -42,13 +42,13 @@ typedef struct {
 
 /* How the samples of a row lie. */
 typedef enum {
-    DPX_BYTES,       /* 8 bits */
-    DPX_WORDS,       /* 16 bits */
-    DPX_FLOATS,      /* 32 bits */
-    DPX_TENS,        /* three in a 32-bit word, the first in its high end */
-    DPX_TENS_LOW,    /* the same with the first in the low end: one component per pixel */
-    DPX_TWELVES,     /* one in a 16-bit word */
-    DPX_BITS         /* a stream of bits, the lowest first, in 32-bit words */
+    DPX_BYTES,    /* 8 bits */
+    DPX_WORDS,    /* 16 bits */
+    DPX_FLOATS,   /* 32 bits */
+    DPX_TENS,     /* three in a 32-bit word, the first in its high end */
+    DPX_TENS_LOW, /* the same with the first in the low end: one component per pixel */
+    DPX_TWELVES,  /* one in a 16-bit word */
+    DPX_BITS      /* a stream of bits, the lowest first, in 32-bit words */
 } dpx_store;
 
 /* How the samples of a pixel make its channels. */
@@ -194,8 +194,7 @@ static inline dpx_status dpx_parse_flavour(const uint8_t *record, uint32_t at, i
         out->store = packing == 0 ? DPX_BITS : DPX_TWELVES;
         if (packing == 1) out->shift = 4;
         break;
-    default:
-        return dpx_fail(why, DPX_UNSUPPORTED, "bit depth", at + 23, out->bits, "1, 8, 10, 12, 16 or 32");
+    default: return dpx_fail(why, DPX_UNSUPPORTED, "bit depth", at + 23, out->bits, "1, 8, 10, 12, 16 or 32");
     }
     /* Left undefined, it does no harm where there is but one way. */
     if (packing > 2 && (packing != 0xffffu || out->bits == 10 || out->bits == 12))

@@ -282,7 +282,7 @@ def read(path, dtype="uint16", window=None, out=None, element=0, threads=1, gene
 
 
 def _in_threads(work, height, threads):
-    """Call work(first, last) for as many parts of the rows as there are threads, all but one in threads of their own."""
+    """Call work(first, last) for as many parts of the rows as there are threads: one here, the others in their own."""
     if os.name == "nt":
         threads = 1  # a descriptor there has one position, which reading moves
     parts = min(threads, height)

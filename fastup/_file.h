@@ -84,8 +84,8 @@ static inline int file_write(int fd, const void *buffer, size_t bytes) {
 
 /* Pixels [x, x + pixels) of `rows` rows, of which the first is `row` and its samples `span`; they fit in a piece. */
 static inline dpx_status dpx_read_piece(int fd, const dpx_layout *l, uint64_t row, uint64_t rows, uint64_t x,
-                                        uint64_t pixels, dpx_type type, int plainly, int past,
-                                        uint8_t *dst, int64_t dst_row_bytes, dpx_problem *why) {
+                                        uint64_t pixels, dpx_type type, int plainly, int past, uint8_t *dst,
+                                        int64_t dst_row_bytes, dpx_problem *why) {
     uint8_t piece[FILE_PIECE];
     const dpx_span span = dpx_span_of(l, row, x, pixels);
     const size_t bytes = (size_t)((rows - 1) * l->row_bytes) + span.bytes;
@@ -93,8 +93,7 @@ static inline dpx_status dpx_read_piece(int fd, const dpx_layout *l, uint64_t ro
     const int64_t got = file_read_at(fd, direct ? dst : piece, bytes, span.start);
     uint64_t i;
     if (got < 0) return dpx_fail_io(why);
-    if ((uint64_t)got < bytes)
-        return dpx_fail_short(why, "image data", span.start + (uint64_t)got, span.start + bytes);
+    if ((uint64_t)got < bytes) return dpx_fail_short(why, "image data", span.start + (uint64_t)got, span.start + bytes);
     if (direct) dpx_settle(l, dst, (size_t)pixels * l->samples);
     for (i = 0; i < rows && !direct; i++) {
         const uint8_t *from = piece + i * l->row_bytes;
@@ -170,7 +169,8 @@ static inline int file_flush(file_buffer *buffer) {
     return file_write(buffer->fd, buffer->bytes, used);
 }
 
-/* Writes a header, and contiguous rows, packed, after it, where the file stands; src holds uint16 codes, or floats where as_float. */
+/* Writes a header, and contiguous rows, packed, after it, where the file stands; src holds uint16 codes, or floats
+ * where as_float. */
 static inline dpx_status dpx_write_file(int fd, const uint8_t *header, const dpx_layout *layout, int as_float,
                                         const void *src, dpx_problem *why) {
     const dpx_layout l = *layout;

@@ -105,8 +105,7 @@ void read_frame(const std::filesystem::path &path, dpx_type type, Frame &frame) 
         dpx_fail_io(&why);
         return;
     }
-    if (dpx_parse(head, static_cast<std::size_t>(got), static_cast<std::uint64_t>(size), 0, &frame.layout,
-                  &why))
+    if (dpx_parse(head, static_cast<std::size_t>(got), static_cast<std::uint64_t>(size), 0, &frame.layout, &why))
         return;
     const dpx_layout &l = frame.layout;
     const std::size_t row = l.width * l.channels * dpx_type_bytes(type);
@@ -115,8 +114,8 @@ void read_frame(const std::filesystem::path &path, dpx_type type, Frame &frame) 
         dpx_fail(&why, DPX_IO, "memory", 0, ENOMEM, nullptr);
         return;
     }
-    dpx_read_window(file.fd(), &l, 0, 0, l.height, l.width, type, 0, frame.pixels.get(),
-                    static_cast<std::int64_t>(row), &why);
+    dpx_read_window(file.fd(), &l, 0, 0, l.height, l.width, type, 0, frame.pixels.get(), static_cast<std::int64_t>(row),
+                    &why);
 }
 
 class FrameStream {

@@ -74,7 +74,7 @@ static inline uint32_t dpx_sample(const dpx_layout *l, const uint8_t *src, uint6
 #define DPX_KEEP(v) (v)
 
 DPX_WIDE static inline void dpx_unpack_tens(const uint8_t *DPX_RESTRICT src, uint16_t *DPX_RESTRICT dst, size_t words,
-                                     int swap, int shift, int low) {
+                                            int swap, int shift, int low) {
     const int first = low ? 0 : 20, last = 20 - first;
     size_t i;
 #define LOOP(swap16, swap32)                                                                                           \
@@ -90,8 +90,8 @@ DPX_WIDE static inline void dpx_unpack_tens(const uint8_t *DPX_RESTRICT src, uin
 #undef LOOP
 }
 
-DPX_WIDE static inline void dpx_unpack_words(const uint8_t *DPX_RESTRICT src, uint16_t *DPX_RESTRICT dst, size_t samples,
-                                      int swap, int shift, uint16_t mask) {
+DPX_WIDE static inline void dpx_unpack_words(const uint8_t *DPX_RESTRICT src, uint16_t *DPX_RESTRICT dst,
+                                             size_t samples, int swap, int shift, uint16_t mask) {
     size_t i;
 #define LOOP(swap16, swap32)                                                                                           \
     for (i = 0; i < samples; i++) {                                                                                    \
@@ -103,15 +103,16 @@ DPX_WIDE static inline void dpx_unpack_words(const uint8_t *DPX_RESTRICT src, ui
 #undef LOOP
 }
 
-DPX_WIDE static inline void dpx_unpack_bytes(const uint8_t *DPX_RESTRICT src, uint16_t *DPX_RESTRICT dst, size_t samples) {
+DPX_WIDE static inline void dpx_unpack_bytes(const uint8_t *DPX_RESTRICT src, uint16_t *DPX_RESTRICT dst,
+                                             size_t samples) {
     size_t i;
     for (i = 0; i < samples; i++) dst[i] = src[i];
 }
 
-/* Packed: 5 words hold 16 samples of 10 bits, 6 hold 16 of 12. To a machine with the lowest byte first they are a stream
- * of bytes too, in which each sample lies within two: those go to a lane of their own and are multiplied up to its high
- * end. Byte o of the stream is byte o ^ 3 of words in the other order. The two loads overlap, so that nothing is read
- * beyond the group. */
+/* Packed: 5 words hold 16 samples of 10 bits, 6 hold 16 of 12. To a machine with the lowest byte first they are a
+ * stream of bytes too, in which each sample lies within two: those go to a lane of their own and are multiplied up to
+ * its high end. Byte o of the stream is byte o ^ 3 of words in the other order. The two loads overlap, so that nothing
+ * is read beyond the group. */
 #if defined(__GNUC__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
 #define DPX_LANES
 typedef uint8_t dpx_bytes16 __attribute__((vector_size(16)));
@@ -173,8 +174,8 @@ DPX_WIDE static inline void dpx_unpack_bits12(const uint8_t *DPX_RESTRICT src, u
 }
 #endif
 
-DPX_WIDE static inline void dpx_unpack_bits1(const uint8_t *DPX_RESTRICT src, uint16_t *DPX_RESTRICT dst,
-                                             size_t groups, int swap) {
+DPX_WIDE static inline void dpx_unpack_bits1(const uint8_t *DPX_RESTRICT src, uint16_t *DPX_RESTRICT dst, size_t groups,
+                                             int swap) {
     size_t i;
     int j;
     for (i = 0; i < groups; i++, dst += 32) {
@@ -183,8 +184,8 @@ DPX_WIDE static inline void dpx_unpack_bits1(const uint8_t *DPX_RESTRICT src, ui
     }
 }
 
-DPX_WIDE static inline void dpx_unpack_floats(const uint8_t *DPX_RESTRICT src, uint32_t *DPX_RESTRICT dst, size_t samples,
-                                       int swap) {
+DPX_WIDE static inline void dpx_unpack_floats(const uint8_t *DPX_RESTRICT src, uint32_t *DPX_RESTRICT dst,
+                                              size_t samples, int swap) {
     size_t i;
 #define LOOP(swap16, swap32)                                                                                           \
     for (i = 0; i < samples; i++) {                                                                                    \
@@ -224,8 +225,7 @@ static inline void dpx_unpack(const dpx_layout *l, const uint8_t *src, uint16_t 
         i = samples / 3 * 3;
         break;
     case DPX_BITS:
-        if (l->bits == 1)
-            dpx_unpack_bits1(src, dst, samples / 32, l->swap), i = samples / 32 * 32;
+        if (l->bits == 1) dpx_unpack_bits1(src, dst, samples / 32, l->swap), i = samples / 32 * 32;
 #ifdef DPX_LANES
         else if (l->bits == 10)
             dpx_unpack_bits10(src, dst, samples / 16, l->swap), i = samples / 16 * 16;
@@ -241,8 +241,8 @@ static inline void dpx_unpack(const dpx_layout *l, const uint8_t *src, uint16_t 
 /* From samples to channels of whole pixels. Of 4:2:2 they start on a pair; where the last pixel of an odd width has no
  * Cr of its own, it takes the one before, `cr`. Returns the Cr seen last. */
 #define DPX_ORDER(name, type)                                                                                          \
-    DPX_WIDE static inline type name(dpx_order order, const type *DPX_RESTRICT src, type *DPX_RESTRICT dst, size_t pixels,    \
-                              type cr) {                                                                               \
+    DPX_WIDE static inline type name(dpx_order order, const type *DPX_RESTRICT src, type *DPX_RESTRICT dst,            \
+                                     size_t pixels, type cr) {                                                         \
         size_t i;                                                                                                      \
         switch (order) {                                                                                               \
         case DPX_AS_STORED: break;                                                                                     \
@@ -284,7 +284,8 @@ static inline int dpx_paired(dpx_order order) { return order == DPX_CBYCRY || or
 /* ---- normalising ---- */
 
 /* Divided, not multiplied by a reciprocal: the result is the float nearest to code / white. */
-DPX_WIDE static inline void dpx_singles(const uint16_t *DPX_RESTRICT src, float *DPX_RESTRICT dst, size_t count, float white) {
+DPX_WIDE static inline void dpx_singles(const uint16_t *DPX_RESTRICT src, float *DPX_RESTRICT dst, size_t count,
+                                        float white) {
     size_t i;
     for (i = 0; i < count; i++) dst[i] = (float)(int32_t)src[i] / white;
 }
@@ -475,8 +476,8 @@ static inline void dpx_decode(const dpx_layout *l, const uint8_t *src, const dpx
         if (l->store == DPX_FLOATS) {
             dpx_unpack_floats(src, samples.floats, run * l->samples, l->swap);
             cr = dpx_order32(l->order, samples.floats, channels.floats, run, cr);
-            ready = (const uint8_t *)((l->order == DPX_AS_STORED ? samples.floats : channels.floats) +
-                                      drop * l->channels);
+            ready =
+                (const uint8_t *)((l->order == DPX_AS_STORED ? samples.floats : channels.floats) + drop * l->channels);
         } else {
             dpx_unpack(l, src, samples.codes, skip + run * l->samples);
             cr = dpx_order16(l->order, samples.codes + skip, channels.codes, run, (uint16_t)cr);
@@ -494,7 +495,8 @@ static inline void dpx_decode(const dpx_layout *l, const uint8_t *src, const dpx
     }
 }
 
-/* Whether samples need little or nothing done to them where they lie, so that they are read to where they are wanted. */
+/* Whether samples need little or nothing done to them where they lie, so that they are read to where they are wanted.
+ */
 static inline int dpx_direct(const dpx_layout *l, dpx_type type) {
     return l->order == DPX_AS_STORED &&
            (l->store == DPX_FLOATS ? type == DPX_SINGLE
@@ -523,7 +525,7 @@ DPX_WIDE static inline uint32_t dpx_seen(const uint16_t *src, size_t count) {
 /* Clips to 0..1 and rounds to the nearest code, halves upward. Comparisons are false for a NaN, which ends as 0 here
  * and is counted. */
 DPX_WIDE static inline uint32_t dpx_codes(const float *DPX_RESTRICT src, uint16_t *DPX_RESTRICT dst, size_t count,
-                                   float white) {
+                                          float white) {
     uint32_t nan = 0;
     size_t i;
     for (i = 0; i < count; i++) {
@@ -543,8 +545,8 @@ DPX_WIDE static inline uint32_t dpx_nans(const float *src, size_t count) {
     return nan;
 }
 
-DPX_WIDE static inline void dpx_pack_tens(const uint16_t *DPX_RESTRICT src, uint8_t *DPX_RESTRICT dst, size_t words, int swap,
-                                   int shift, int low) {
+DPX_WIDE static inline void dpx_pack_tens(const uint16_t *DPX_RESTRICT src, uint8_t *DPX_RESTRICT dst, size_t words,
+                                          int swap, int shift, int low) {
     const int first = low ? 0 : 20, last = 20 - first;
     size_t i;
 #define LOOP(swap16, swap32)                                                                                           \
@@ -558,7 +560,7 @@ DPX_WIDE static inline void dpx_pack_tens(const uint16_t *DPX_RESTRICT src, uint
 }
 
 DPX_WIDE static inline void dpx_pack_words(const uint16_t *DPX_RESTRICT src, uint8_t *DPX_RESTRICT dst, size_t samples,
-                                    int swap, int shift) {
+                                           int swap, int shift) {
     size_t i;
 #define LOOP(swap16, swap32)                                                                                           \
     for (i = 0; i < samples; i++) {                                                                                    \
@@ -569,13 +571,15 @@ DPX_WIDE static inline void dpx_pack_words(const uint16_t *DPX_RESTRICT src, uin
 #undef LOOP
 }
 
-DPX_WIDE static inline void dpx_pack_bytes(const uint16_t *DPX_RESTRICT src, uint8_t *DPX_RESTRICT dst, size_t samples) {
+DPX_WIDE static inline void dpx_pack_bytes(const uint16_t *DPX_RESTRICT src, uint8_t *DPX_RESTRICT dst,
+                                           size_t samples) {
     size_t i;
     for (i = 0; i < samples; i++) dst[i] = (uint8_t)src[i];
 }
 
 #define DPX_PACK_BITS(name, bits, words, samples)                                                                      \
-    DPX_WIDE static inline void name(const uint16_t *DPX_RESTRICT src, uint8_t *DPX_RESTRICT dst, size_t groups, int swap) {  \
+    DPX_WIDE static inline void name(const uint16_t *DPX_RESTRICT src, uint8_t *DPX_RESTRICT dst, size_t groups,       \
+                                     int swap) {                                                                       \
         size_t i;                                                                                                      \
         int j;                                                                                                         \
         for (i = 0; i < groups; i++, src += (samples), dst += 4 * (words)) {                                           \
