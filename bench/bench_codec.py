@@ -101,14 +101,14 @@ def ours(path, frame, white, dtype, out=None):
 
 
 def like(theirs, frame, white):
-    """Whether a peer's frame holds the picture, in whatever scale it has its codes."""
+    """Whether a peer's frame holds the picture, in whatever scale it has its codes: as they are, to 16 bits, shifted."""
     if theirs is None or theirs.shape != frame.shape:
         return False
-    if theirs.dtype.kind == "f":
-        return bool(np.abs(theirs - (frame / (white or 1))).max() < 0.5 / (white or 1e6))
-    largest = np.iinfo(theirs.dtype).max
-    scaled = np.rint(frame * (largest / (white or 1)))
-    return bool((theirs == frame).all() or np.abs(theirs - scaled).max() <= 1)
+    if white is None:
+        return bool((theirs == frame).all())
+    largest = 1 if theirs.dtype.kind == "f" else np.iinfo(theirs.dtype).max
+    scales = 1, largest / white, largest / 65535 * (65536 // (white + 1))
+    return any(np.abs(theirs - frame * scale).max() < 0.51 * largest / white for scale in scales)
 
 
 def openimageio_write(path, frame, bits):
