@@ -52,14 +52,9 @@ FLAVOURS = {
 MAIN = list(FLAVOURS)[:6]
 # Words as they are wanted: to read these, OpenImageIO does nothing but read, so that there are no four times to win.
 AS_THEY_ARE = {
-    "RGB 12 A little-endian",
-    "RGBA 12 A",
-    "RGB 16 little-endian",
-    "RGB 16",
-    "RGBA 16",
-    "luma 16",
+    "RGB 12 A", "RGB 12 A little-endian", "RGBA 12 A", "RGB 16", "RGB 16 little-endian", "RGBA 16", "luma 16",
     "RGB float",
-}
+}  # fmt: skip
 
 by_main_flavour = pytest.mark.parametrize("flavour", MAIN)
 by_other_flavour = pytest.mark.parametrize("flavour", list(FLAVOURS)[6:])
@@ -101,7 +96,7 @@ def ours(path, frame, white, dtype, out=None):
 
 
 def like(theirs, frame, white):
-    """Whether a peer's frame holds the picture, in whatever scale it has its codes: as they are, to 16 bits, shifted."""
+    """Whether a peer's frame holds the picture, in whatever scale: as stored, of 16 bits, or shifted to them."""
     if theirs is None or theirs.shape != frame.shape:
         return False
     if white is None:

@@ -104,7 +104,7 @@ def against(benchmark, judged):
     `calls` calls in a row: take 5 or more for what lasts less than a millisecond, or it is mostly the caches' recovery
     from the other side's turn that is timed. pytest-benchmark's own table shows turns; ours is for one call, or for one
     of the `items` that a call does. `right` says whether the peer's result is right, where that isn't a matter of
-    course. Call it once in a test. Returns the ratio, or the difference; under ``--benchmark-disable`` no floor is held.
+    course. Call it once in a test. Returns the ratio, or the difference; ``--benchmark-disable`` holds no floor.
     """
 
     def against(ours, peer, *, rounds=20, calls=1, items=1, **floor):
