@@ -220,6 +220,7 @@ cdef class _Window:
     cdef int fd, plainly
     cdef int64_t y, x, height, width, row_bytes
     cdef char *pixels
+    cdef object array  # what owns the pixels: here as long as a thread is, even if Ctrl-C ends the wait for it
 
     def rows(self, int64_t first, int64_t last):
         """Read rows first to last of the window; on failure say why, unless a thread has already."""
@@ -269,7 +270,7 @@ def read(path, dtype="uint16", window=None, out=None, element=0, threads=1, gene
             raise ValueError("out has gaps in its rows or odd addresses, expected rows of contiguous, aligned pixels")
         PyObject_GetBuffer(out, &view, PyBUF_STRIDES | PyBUF_WRITABLE)
         try:
-            it.pixels, it.row_bytes = <char *>view.buf, view.strides[0]
+            it.array, it.pixels, it.row_bytes = out, <char *>view.buf, view.strides[0]
             it.y, it.x, it.height, it.width = y, x, height, width
             _in_threads(it.rows, height, 1 if out.nbytes < THREADS_FROM else threads)
         finally:
@@ -318,8 +319,9 @@ def write(path, int fd, const uint8_t[::1] header, frame):
         _raise(path, &why)
     path = os.fspath(path)
     if dpx_paired(it.order):
+        kept = "CBYCRA" if it.channels == 4 else "CBYCR"
         raise DpxError(f"{path}: fastup writes no 4:2:2, which would lose every other colour; "
-                       "header.replace(descriptor='CBYCR') keeps them")
+                       f"header.replace(descriptor='{kept}') keeps them")
     if it.elements > 1:
         raise DpxError(f"{path}: the header has {it.elements} elements, but fastup writes one; header.only(0) is it")
     if it.offset != <uint64_t>header.shape[0] or frame.shape != (it.height, it.width, it.channels):

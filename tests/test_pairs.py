@@ -56,6 +56,13 @@ def test_pairs_are_in_frame_order(folder):
     assert len(pairs) == 3
 
 
+def test_chroma_is_refused(folder):
+    path = folder / "Beta" / "f10.dpx"
+    fastup.write(path, fastup.read(path), fastup.read_header(path).replace(descriptor="CBYCR"))
+    with pytest.raises(DataError, match=r"f10\.dpx: holds Y, Cb and Cr, expected RGB: fastup converts no colours"):
+        find_pairs(folder)
+
+
 def test_formats_may_differ_between_the_folders(folder):
     for path in (folder / "Alpha").iterdir():
         _png(path.with_suffix(".png"), (8, 6))

@@ -271,6 +271,40 @@ def test_png_frames(tmp_path):
     assert (header.width, header.height, header.pixel_aspect, header.timecode) == (12, 18, 1, None)
 
 
+def test_a_frame_of_another_flavour_becomes_ten_bits(tmp_path):
+    """Whatever the input's header says of its pixels, the output's says RGB of 10 bits, and keeps the rest."""
+    upscaler = _upscaler(input_white=65535)
+    header = Header.new(
+        10, 16, big_endian=False, bits=16, low_code=6086, high_code=43884, timecode="01:02:03:04", orientation=2,
+        creator="a scanner",
+    )  # fmt: skip
+    frame = np.random.default_rng(3).integers(0, 65536, (16, 10, 3), np.uint16)
+    fastup.write(tmp_path / "f.dpx", frame, header)
+    upscale(upscaler.network, tmp_path / "f.dpx", tmp_path / "out")
+    np.testing.assert_array_equal(fastup.read(tmp_path / "out" / "f.dpx"), upscaler(frame))
+    made = fastup.read_header(tmp_path / "out" / "f.dpx")
+    assert (made.bits, made.packing, made.descriptor, made.big_endian) == (10, 1, 50, False)
+    assert (made.low_code, made.high_code) == (95, 685)
+    assert (made.timecode, made.orientation, made.creator) == ("01:02:03:04", 2, "a scanner")
+    assert made.file_size == (tmp_path / "out" / "f.dpx").stat().st_size
+
+
+def test_a_stereo_frame_gives_its_first_eye(upscaler, tmp_path):
+    eyes = [_frame(seed) for seed in (1, 2)]
+    head = naive.dpx_header(10, 16, elements=[{"offset": 2048}, {"offset": 2048 + 640}])
+    (tmp_path / "f.dpx").write_bytes(head + b"".join(naive.dpx_pixels(eye) for eye in eyes))
+    upscale(upscaler.network, tmp_path / "f.dpx", tmp_path / "out")
+    np.testing.assert_array_equal(fastup.read(tmp_path / "out" / "f.dpx"), upscaler(eyes[0]))
+    assert fastup.read_header(tmp_path / "out" / "f.dpx").number_elements == 1
+
+
+def test_chroma_is_refused(upscaler, tmp_path):
+    fastup.write(tmp_path / "f.dpx", _frame(1), Header.new(10, 16, descriptor="CBYCR"))
+    with pytest.raises(DataError, match=r"f\.dpx: holds Y, Cb and Cr, expected RGB"):
+        upscale(upscaler.network, tmp_path / "f.dpx", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_reading_and_writing_overlap(upscaler, source, tmp_path, monkeypatch):
     write, second, order = module.frames._dpx.write, threading.Event(), []
 
