@@ -232,7 +232,7 @@ static inline dpx_status dpx_parse_place(const uint8_t *head, uint32_t element, 
     out->row_bytes = (used + 3) / 4 * 4 + padding;
     out->unpadded = 0;
     /* height < 2^32 and row_bytes < 2^37: divide rather than multiply, then both products fit. */
-    needed = UINT64_MAX / 2;
+    needed = UINT64_MAX / 2 + 1; /* more than any file */
     if (out->height - 1 <= file_bytes / out->row_bytes) {
         needed = out->offset + (out->height - 1) * out->row_bytes + used;
         out->end = out->offset + out->height * out->row_bytes;

@@ -4,9 +4,11 @@
 Shapes and types are checked here; then _dpx.h runs without the GIL.
 """
 
+import errno
 import mmap
 import operator
 import os
+import sys
 import threading
 from collections import namedtuple
 
@@ -198,7 +200,9 @@ cdef class _Lease:
 
 cdef _empty(shape, dtype):
     """As np.empty."""
-    size = shape[0] * shape[1] * shape[2] * dtype.itemsize
+    size = int(shape[0]) * int(shape[1]) * shape[2] * dtype.itemsize
+    if size > sys.maxsize:  # a sparse file may be any size
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
     if size < LARGE or not hasattr(mmap, "MADV_HUGEPAGE"):
         return np.empty(shape, dtype)
     return np.ndarray(shape, dtype, _Lease(size))

@@ -73,8 +73,9 @@ static inline int file_write(int fd, const void *buffer, size_t bytes) {
 #else
         ssize_t put = write(fd, (const char *)buffer + done, bytes - done);
 #endif
-        if (put < 0) {
-            if (errno == EINTR) continue;
+        if (put <= 0) {
+            if (put < 0 && errno == EINTR) continue;
+            if (put == 0) errno = EIO; /* and not for ever */
             return -1;
         }
         done += (size_t)put;
@@ -151,8 +152,9 @@ static inline dpx_status dpx_read_window(int fd, const dpx_layout *layout, uint6
                 return why->status;
         if (l.mirrored)
             for (at = 0; at < rows; at++) dpx_mirror(to + (int64_t)at * dst_row_bytes, width, pixel_bytes);
-        to += (int64_t)rows * dst_row_bytes;
+        if (row + rows < height) to += (int64_t)rows * dst_row_bytes;
     }
+    if (past) dpx_settle_past();
     return DPX_OK;
 }
 
@@ -180,7 +182,7 @@ static inline dpx_status dpx_write_file(int fd, const uint8_t *header, const dpx
     const uint64_t width = joined ? l.width * l.height : l.width, height = joined ? 1 : l.height;
     const uint8_t *from = (const uint8_t *)src;
     file_buffer buffer;
-    uint64_t row, at, left;
+    uint64_t row, at;
 
     if (file_reserve(fd, l.end) || file_write(fd, header, (size_t)l.offset)) return dpx_fail_io(why);
     buffer.fd = fd;
@@ -194,12 +196,11 @@ static inline dpx_status dpx_write_file(int fd, const uint8_t *header, const dpx
             buffer.used += bytes;
             from += run * pixel_bytes;
         }
-        for (left = joined ? 0 : l.row_bytes - used; left > 0;) {
-            size_t bytes = (size_t)(left < FILE_BUFFER ? left : FILE_BUFFER);
+        if (!joined) { /* a row's end: no more than a buffer, by DPX_MAX_PADDING */
+            const size_t bytes = (size_t)(l.row_bytes - used);
             if (bytes > FILE_BUFFER - buffer.used && file_flush(&buffer)) return dpx_fail_io(why);
             memset(buffer.bytes + buffer.used, 0, bytes);
             buffer.used += bytes;
-            left -= bytes;
         }
     }
     return file_flush(&buffer) ? dpx_fail_io(why) : DPX_OK;

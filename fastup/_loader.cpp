@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <chrono>
 #include <condition_variable>
+#include <cstdint>
 #include <cstdlib>
 #include <filesystem>
 #include <memory>
@@ -108,8 +109,8 @@ void read_frame(const std::filesystem::path &path, dpx_type type, Frame &frame) 
     if (dpx_parse(head, static_cast<std::size_t>(got), static_cast<std::uint64_t>(size), 0, &frame.layout, &why))
         return;
     const dpx_layout &l = frame.layout;
-    const std::size_t row = l.width * l.channels * dpx_type_bytes(type);
-    frame.pixels.reset(allocate(row * l.height));
+    const std::uint64_t row = l.width * l.channels * dpx_type_bytes(type);
+    if (l.height <= PTRDIFF_MAX / row) frame.pixels.reset(allocate(row * l.height)); // a sparse file may be any size
     if (!frame.pixels) {
         dpx_fail(&why, DPX_IO, "memory", 0, ENOMEM, nullptr);
         return;

@@ -8,8 +8,13 @@
 
 #include "_dpx.h"
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if !defined(DPX_SANITIZED) && (defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__))
 #define DPX_SANITIZED
+#endif
+#if !defined(DPX_SANITIZED) && defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
+#define DPX_SANITIZED
+#endif
 #endif
 
 /* Wide instructions picked at run time, where the compiler and the C library can do it (GNU ifunc); "arch=haswell"
@@ -184,14 +189,15 @@ DPX_WIDE static inline void dpx_unpack_bits1(const uint8_t *DPX_RESTRICT src, ui
     }
 }
 
-DPX_WIDE static inline void dpx_unpack_floats(const uint8_t *DPX_RESTRICT src, uint32_t *DPX_RESTRICT dst,
+DPX_WIDE static inline void dpx_unpack_floats(const uint8_t *DPX_RESTRICT src, uint8_t *DPX_RESTRICT dst,
                                               size_t samples, int swap) {
     size_t i;
 #define LOOP(swap16, swap32)                                                                                           \
     for (i = 0; i < samples; i++) {                                                                                    \
         uint32_t v;                                                                                                    \
         memcpy(&v, src + 4 * i, 4);                                                                                    \
-        dst[i] = swap32(v);                                                                                            \
+        v = swap32(v);                                                                                                 \
+        memcpy(dst + 4 * i, &v, 4);                                                                                    \
     }
     DPX_BOTH_ORDERS(LOOP)
 #undef LOOP
@@ -305,12 +311,11 @@ DPX_WIDE static inline void dpx_unround(const uint16_t *DPX_RESTRICT src, float 
     }
 }
 
-/* The nearest half-precision number, ties to even, as its bits. */
-static inline uint16_t dpx_half(float x) {
-    uint32_t v, sign, tiny;
+/* The nearest half-precision number, ties to even, as its bits; of a float's bits. */
+static inline uint16_t dpx_half(uint32_t v) {
+    const uint32_t sign = v >> 16 & 0x8000u;
+    uint32_t tiny;
     float moved;
-    memcpy(&v, &x, 4);
-    sign = v >> 16 & 0x8000u;
     v &= 0x7fffffffu;
     memcpy(&moved, &v, 4);
     moved += 0.5f; /* a number too small to be normal: the sum's lowest bits are its own */
@@ -323,9 +328,14 @@ static inline uint16_t dpx_half(float x) {
     return (uint16_t)(v | sign);
 }
 
-DPX_WIDE static inline void dpx_halves(const float *DPX_RESTRICT src, uint16_t *DPX_RESTRICT dst, size_t count) {
+/* Of floats, or of their bits in words: what a compiler takes for two kinds of memory. */
+DPX_WIDE static inline void dpx_halves(const void *DPX_RESTRICT src, uint16_t *DPX_RESTRICT dst, size_t count) {
     size_t i;
-    for (i = 0; i < count; i++) dst[i] = dpx_half(src[i]);
+    for (i = 0; i < count; i++) {
+        uint32_t v;
+        memcpy(&v, (const uint8_t *)src + 4 * i, 4);
+        dst[i] = dpx_half(v);
+    }
 }
 
 /* ---- past the caches ---- */
@@ -334,7 +344,7 @@ DPX_WIDE static inline void dpx_halves(const float *DPX_RESTRICT src, uint16_t *
  * overwritten, and what else lies there stays. */
 static inline void dpx_copy_past(uint8_t *DPX_RESTRICT dst, const uint8_t *DPX_RESTRICT src, size_t bytes) {
 #ifdef DPX_STREAMS
-    const size_t head = (size_t)(-(uintptr_t)dst % 16);
+    const size_t head = (size_t)((0 - (uintptr_t)dst) % 16);
     if (head < bytes) {
         memcpy(dst, src, head);
         dst += head, src += head, bytes -= head;
@@ -343,6 +353,13 @@ static inline void dpx_copy_past(uint8_t *DPX_RESTRICT dst, const uint8_t *DPX_R
     }
 #endif
     memcpy(dst, src, bytes);
+}
+
+/* Before others may look. */
+static inline void dpx_settle_past(void) {
+#ifdef DPX_STREAMS
+    _mm_sfence();
+#endif
 }
 
 /* ---- a run of pixels ---- */
@@ -387,8 +404,8 @@ static inline void dpx_mirror(uint8_t *pixels, uint64_t count, size_t size) {
 static inline void dpx_deliver(const dpx_layout *l, const void *src, dpx_type type, void *dst, size_t count) {
     if (l->store == DPX_FLOATS) {
         if (type == DPX_HALF)
-            dpx_halves((const float *)src, (uint16_t *)dst, count);
-        else if (src != dst)
+            dpx_halves(src, (uint16_t *)dst, count);
+        else
             memcpy(dst, src, count * 4);
     } else if (type == DPX_SINGLE) {
         dpx_singles((const uint16_t *)src, (float *)dst, count, (float)l->white);
@@ -401,7 +418,7 @@ static inline void dpx_deliver(const dpx_layout *l, const void *src, dpx_type ty
             if (l->white == 65535) dpx_unround((const uint16_t *)src + done, singles, n, (float)l->white);
             dpx_halves(singles, (uint16_t *)dst + done, n);
         }
-    } else if (src != dst) {
+    } else {
         memcpy(dst, src, count * 2);
     }
 }
@@ -455,7 +472,7 @@ static inline void dpx_decode(const dpx_layout *l, const uint8_t *src, const dpx
 
     if (l->order == DPX_AS_STORED && skip == 0 && !past) {
         if (l->store == DPX_FLOATS && type == DPX_SINGLE) {
-            dpx_unpack_floats(src, (uint32_t *)dst, (size_t)pixels * l->samples, l->swap);
+            dpx_unpack_floats(src, (uint8_t *)dst, (size_t)pixels * l->samples, l->swap);
             return;
         }
         if (l->store != DPX_FLOATS && type == DPX_CODES) {
@@ -474,7 +491,7 @@ static inline void dpx_decode(const dpx_layout *l, const uint8_t *src, const dpx
         } samples, channels;
         const uint8_t *ready;
         if (l->store == DPX_FLOATS) {
-            dpx_unpack_floats(src, samples.floats, run * l->samples, l->swap);
+            dpx_unpack_floats(src, (uint8_t *)samples.floats, run * l->samples, l->swap);
             cr = dpx_order32(l->order, samples.floats, channels.floats, run, cr);
             ready =
                 (const uint8_t *)((l->order == DPX_AS_STORED ? samples.floats : channels.floats) + drop * l->channels);
@@ -647,7 +664,7 @@ static inline dpx_status dpx_encode(const dpx_layout *l, const void *src, int as
             dpx_order32(l->order, from, samples.floats, pixels, 0);
             from = samples.floats;
         }
-        dpx_unpack_floats((const uint8_t *)from, (uint32_t *)(void *)dst, count, l->swap);
+        dpx_unpack_floats((const uint8_t *)from, dst, count, l->swap);
         return DPX_OK;
     }
     {

@@ -634,6 +634,26 @@ def test_a_bomb_is_refused_before_memory_is_taken(tmp_path, dtype):
         tracemalloc.stop()
 
 
+def test_a_sparse_file_larger_than_memory_can_be(tmp_path):
+    """It is as long as it says, and still there is no frame of it: 2^31 by 2^31 bits are 2^64 bytes as floats."""
+    folder = Path("/dev/shm") if os.path.isdir("/dev/shm") else tmp_path
+    path = folder / f"fastup-{os.getpid()}.dpx"
+    try:
+        path.write_bytes(naive.dpx_header(2**31, 2**31, descriptor=6, bits=1, packing=0))
+        try:
+            os.truncate(path, 2048 + 2**59)
+        except OSError:
+            pytest.skip("no file here may be as long")
+        for dtype in ("uint16", "float16", "float32"):
+            for call in (fastup.read, lambda path, dtype: list(fastup.stream([path], dtype))):
+                with pytest.raises(OSError, match="Cannot allocate memory") as caught:
+                    call(path, dtype)
+                assert caught.value.errno == errno.ENOMEM
+        np.testing.assert_array_equal(fastup.read(path, window=(2**31 - 1, 2**31 - 2, 1, 2)), np.zeros((1, 2, 1)))
+    finally:
+        path.unlink()
+
+
 def check_any(path, data):
     """Whatever the bytes are, reading ends in the frame that the twin sees, or in a DpxError where it sees none."""
     path.write_bytes(data)
