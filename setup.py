@@ -6,8 +6,8 @@ import sys
 from pybind11.setup_helpers import Pybind11Extension
 from setuptools import Extension, setup
 
-# -O3 vectorises; wide instructions are picked at run time (see _pixels.h), so no -march here. The same memory is seen as
-# words and as floats, hence no strict aliasing.
+# -O3 vectorises; wide instructions are picked at run time (see _pixels.h), so no -march here. The same memory is seen
+# as words and as floats, hence no strict aliasing.
 OPTIMISE = ["/O2"] if sys.platform == "win32" else ["-O3", "-fno-strict-aliasing"]
 LINK = []
 
@@ -15,7 +15,7 @@ LINK = []
 SANITIZE = os.environ.get("FASTUP_SANITIZE")
 if SANITIZE:
     LINK = [f"-fsanitize={SANITIZE}"]
-    OPTIMISE = [*LINK, "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer", "-fno-strict-aliasing", "-g", "-O1"]
+    OPTIMISE += [*LINK, "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer", "-g", "-O1"]
 
 NATIVE = ["setup.py", "fastup/_dpx.h", "fastup/_pixels.h", "fastup/_file.h"]
 
