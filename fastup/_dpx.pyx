@@ -8,7 +8,6 @@ import errno
 import mmap
 import operator
 import os
-import sys
 import threading
 from collections import namedtuple
 
@@ -79,12 +78,11 @@ TYPES = {np.dtype(np.uint16): DPX_CODES, np.dtype(np.float32): DPX_SINGLE, np.dt
 # What is smaller than this many bytes once read, one thread reads sooner than several can be started.
 THREADS_FROM = 8 << 20
 
-Layout = namedtuple("Layout", "shape white offset row_bytes end unpadded")
-Layout.__doc__ = """Where the pixels of an element lie.
+Layout = namedtuple("Layout", "shape white end unpadded")
+Layout.__doc__ = """What a file holds, and how.
 
-shape : (height, width, channels) of the frame; white : its largest code, None for floats; offset, row_bytes : of the
-first pixel, and from row to row, in bytes; end : behind the last row; unpadded : rows follow one another within words
-(row_bytes is 0 then).
+shape : (height, width, channels) of the frame; white : its largest code, None for floats; end : where the last row ends
+in the file; unpadded : rows follow one another within words.
 """
 
 
@@ -114,27 +112,20 @@ cdef _raise(path, const dpx_problem *why):
 
 
 cdef _layout(const dpx_layout *it):
-    return Layout((it.height, it.width, it.channels), it.white or None, it.offset, it.row_bytes, it.end,
-                  bool(it.unpadded))
+    return Layout((it.height, it.width, it.channels), it.white or None, it.end, bool(it.unpadded))
 
 
-def layout(const uint8_t[::1] raw, file_bytes=None, element=0, path="header"):
-    """The `Layout` that a header gives an element of a file of that many bytes; of as many as it needs, without.
+def layout(const uint8_t[::1] raw, file_bytes=None):
+    """The `Layout` that a header gives a file of that many bytes; of as many as it needs, without.
 
     Raises DpxError where that cannot be read.
     """
     cdef dpx_layout it
     cdef dpx_problem why
-    _check_element(element)
     if dpx_parse(&raw[0] if raw.shape[0] else NULL, raw.shape[0], INT64_MAX if file_bytes is None else file_bytes,
-                 element, &it, &why) != DPX_OK:
-        _raise(path, &why)
+                 0, &it, &why) != DPX_OK:
+        _raise("header", &why)
     return _layout(&it)
-
-
-def _check_element(element):
-    if not 0 <= operator.index(element) < 8:
-        raise ValueError(f"element is {element}, expected 0 to 7")
 
 
 cdef _open(path, uint32_t element, dpx_layout *it):
@@ -192,27 +183,28 @@ cdef class _Lease:
         PyBuffer_FillInfo(buffer, self, start, self.size, 0, flags)
 
     def __del__(self):
-        if self.room is not None:  # there was memory for it
-            _spare.append(self.room)
+        if self.room is None or _spare is None:  # there was no memory for it, or the interpreter ends
+            return
+        _spare.append(self.room)
         if len(_spare) > 2:
             _spare.pop(0)
 
 
-cdef _empty(shape, dtype):
-    """As np.empty."""
+cdef _empty(path, shape, dtype):
+    """As np.empty; `path` is what an error is about."""
     size = int(shape[0]) * int(shape[1]) * shape[2] * dtype.itemsize
-    if size > sys.maxsize:  # a sparse file may be any size
-        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
-    if size < LARGE or not hasattr(mmap, "MADV_HUGEPAGE"):
-        return np.empty(shape, dtype)
-    return np.ndarray(shape, dtype, _Lease(size))
+    try:
+        if size < LARGE or not hasattr(mmap, "MADV_HUGEPAGE"):
+            return np.empty(shape, dtype)
+        return np.ndarray(shape, dtype, _Lease(size))
+    except (MemoryError, OSError, OverflowError, ValueError):  # a sparse file may be any size
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM), os.fspath(path)) from None
 
 
-def probe(path, element=0):
+def probe(path):
     """The `Layout` of a DPX that fastup can decode, from its header."""
     cdef dpx_layout it
-    _check_element(element)
-    os.close(_open(path, element, &it))
+    os.close(_open(path, 0, &it))
     return _layout(&it)
 
 
@@ -224,7 +216,15 @@ cdef class _Window:
     cdef int fd, plainly
     cdef int64_t y, x, height, width, row_bytes
     cdef char *pixels
-    cdef object array  # what owns the pixels: here as long as a thread is, even if Ctrl-C ends the wait for it
+    cdef object array  # what owns the pixels. It and the file are there as long as a thread is, even if Ctrl-C ends the
+    #                    wait for it
+
+    def __cinit__(self):
+        self.fd = -1
+
+    def __del__(self):
+        if self.fd >= 0:
+            os.close(self.fd)
 
     def rows(self, int64_t first, int64_t last):
         """Read rows first to last of the window; on failure say why, unless a thread has already."""
@@ -252,37 +252,35 @@ def read(path, dtype="uint16", window=None, out=None, element=0, threads=1, gene
         raise ValueError(f"dtype is {dtype}, expected uint16 (code values), float32 or float16 (normalised)")
     if operator.index(threads) < 1:
         raise ValueError(f"threads is {threads}, expected 1 or more")
-    _check_element(element)
+    if not 0 <= operator.index(element) < 8:
+        raise ValueError(f"element is {element}, expected 0 to 7")
     it.type, it.plainly = TYPES[dtype], general
     it.fd = _open(path, element, &it.layout)
+    height, width = it.layout.height, it.layout.width
+    if window is not None:
+        y, x, height, width = map(operator.index, window)  # Cython would cut 1.5 down to 1
+        # Compared so that nothing can overflow.
+        if not (0 <= y < <int64_t>it.layout.height and 1 <= height <= <int64_t>it.layout.height - y
+                and 0 <= x < <int64_t>it.layout.width and 1 <= width <= <int64_t>it.layout.width - x):
+            raise ValueError(
+                f"{os.fspath(path)}: window (y, x, height, width) is {tuple(window)}, expected one inside the "
+                f"picture of {it.layout.height} rows by {it.layout.width} columns")
+    shape = (height, width, it.layout.channels)
+    if out is None:
+        out = _empty(path, shape, dtype)
+    elif not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != dtype:
+        raise ValueError(f"out is {describe(out)}, expected {shape} of {dtype}")
+    elif not out.flags.aligned or not out[0].flags.c_contiguous:
+        raise ValueError("out has gaps in its rows or odd addresses, expected rows of contiguous, aligned pixels")
+    PyObject_GetBuffer(out, &view, PyBUF_STRIDES | PyBUF_WRITABLE)
     try:
-        height, width = it.layout.height, it.layout.width
-        if window is not None:
-            y, x, height, width = map(operator.index, window)  # Cython would cut 1.5 down to 1
-            # Compared so that nothing can overflow.
-            if not (0 <= y < <int64_t>it.layout.height and 1 <= height <= <int64_t>it.layout.height - y
-                    and 0 <= x < <int64_t>it.layout.width and 1 <= width <= <int64_t>it.layout.width - x):
-                raise ValueError(
-                    f"{os.fspath(path)}: window (y, x, height, width) is {tuple(window)}, expected one inside the "
-                    f"picture of {it.layout.height} rows by {it.layout.width} columns")
-        shape = (height, width, it.layout.channels)
-        if out is None:
-            out = _empty(shape, dtype)
-        elif not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != dtype:
-            raise ValueError(f"out is {describe(out)}, expected {shape} of {dtype}")
-        elif not out.flags.aligned or out.strides[1:] != (shape[2] * dtype.itemsize, dtype.itemsize):
-            raise ValueError("out has gaps in its rows or odd addresses, expected rows of contiguous, aligned pixels")
-        PyObject_GetBuffer(out, &view, PyBUF_STRIDES | PyBUF_WRITABLE)
-        try:
-            it.array, it.pixels, it.row_bytes = out, <char *>view.buf, view.strides[0]
-            it.y, it.x, it.height, it.width = y, x, height, width
-            _in_threads(it.rows, height, 1 if out.nbytes < THREADS_FROM else threads)
-        finally:
-            PyBuffer_Release(&view)
-        if it.why.status != DPX_OK:
-            _raise(path, &it.why)
+        it.array, it.pixels, it.row_bytes = out, <char *>view.buf, view.strides[0]
+        it.y, it.x, it.height, it.width = y, x, height, width
+        _in_threads(it.rows, height, 1 if out.nbytes < THREADS_FROM else threads)
     finally:
-        os.close(it.fd)
+        PyBuffer_Release(&view)
+    if it.why.status != DPX_OK:
+        _raise(path, &it.why)
     return out
 
 
@@ -296,16 +294,16 @@ def _in_threads(work, height, threads):
     try:
         for pair in zip(bounds[1:], bounds[2:]):
             thread = threading.Thread(target=work, args=pair)
+            started.append(thread)  # before it is: Ctrl-C may come in between
             try:
                 thread.start()
             except RuntimeError:  # the system gives no more of them
                 work(*pair)
-            else:
-                started.append(thread)
         work(0, bounds[1])
-    finally:  # nobody writes into memory that is gone, or reads from a file that is closed
+    finally:
         for thread in started:
-            thread.join()
+            if thread.ident is not None:
+                thread.join()
 
 
 def write(path, int fd, const uint8_t[::1] header, frame):

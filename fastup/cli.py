@@ -85,13 +85,13 @@ def info(
     as_json: Json = False,
 ):
     """Show the header of files, and what is odd in it that other programs may trip over."""
-    from fastup.frames import read_header
+    from fastup.frames import is_dpx, read_header
     from fastup.oddities import oddities
 
     told = []
     for path in files:
         header, size = read_header(path), path.stat().st_size
-        if path.suffix.lower() == ".dpx":
+        if is_dpx(path):
             told.append((path, header, header.flavour, header.summary(size), oddities(header, size)))
         else:
             kind, *_ = header.flavour.split(",")  # the rest is of a DPX that there isn't
@@ -102,7 +102,7 @@ def info(
         names = "width", "height", "channels", "bits"
         rows = [
             {"path": str(path), "flavour": flavour, "oddities": odd, **{name: getattr(header, name) for name in names}}
-            | (header.to_dict() if path.suffix.lower() == ".dpx" else {})
+            | (header.to_dict() if is_dpx(path) else {})
             for path, header, flavour, _, odd in told
         ]
         print(json.dumps(rows, indent=1))

@@ -55,6 +55,10 @@ class Descriptor(Code):
     USER_8 = 156, "user-defined, 8 components"
 
 
+# What holds Y, Cb and Cr.
+CHROMA = {Descriptor.CBYCRY, Descriptor.CBYACRYA, Descriptor.CBYCR, Descriptor.CBYCRA}
+
+
 class Transfer(Code):
     """How codes follow from light (table 5A)."""
 
@@ -122,7 +126,7 @@ class Timecode(str):
     __slots__ = ()
 
     def __new__(cls, text):
-        found = re.fullmatch(r"([0-9]{2}):([0-9]{2}):([0-9]{2})[:;]([0-9]{2})", text)
+        found = re.fullmatch(r"([0-9]{2}):([0-9]{2}):([0-9]{2})[:;]([0-9]{2})", str(text))
         if not found or any(int(part) > most for part, most in zip(found.groups(), (23, 59, 59, 59), strict=True)):
             raise ValueError(
                 f"timecode is {text!r}, expected hh:mm:ss:ff, or hh:mm:ss;ff for drop frame, with hours 00-23, "

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from fastup import _dpx
+from fastup.codes import CHROMA
 from fastup.errors import DataError, FastupError
 from fastup.header import Header
 
@@ -29,7 +30,8 @@ def read(path, dtype="uint16", window=None, out=None, element=0, threads=1):
     dtype : {"uint16", "float32", "float16"}
         ``uint16`` gives code values as the file has them: 0..1023 at 10 bits. ``float32`` and ``float16`` give
         code / white, 0..1, as the nearest such float; the numbers themselves from files that hold floats. No colour is
-        converted: CbYCr comes as Y, Cb, Cr, where 4:2:2 gives both pixels of a pair the same chroma.
+        converted: CbYCr comes as Y, Cb, Cr, where 4:2:2 gives both pixels of a pair the same chroma; an EXR's colours,
+        which are multiplied by alpha, stay so.
     window : (y, x, height, width), optional
         Read those pixels alone. It must lie inside the picture.
     out : ndarray, optional
@@ -55,7 +57,7 @@ def read(path, dtype="uint16", window=None, out=None, element=0, threads=1):
     ValueError
         If dtype, window, out, element or threads don't fit, or the file holds floats and codes are asked for.
     """
-    if _is_dpx(path):
+    if is_dpx(path):
         return _dpx.read(path, dtype, window, out, element, threads)
     dtype = _dtype(dtype)
     if element:
@@ -64,7 +66,8 @@ def read(path, dtype="uint16", window=None, out=None, element=0, threads=1):
     if dtype == np.uint16 and white is None:
         raise ValueError(f"{os.fspath(path)}: holds floats, not codes; read it with dtype='float32'")
     if dtype != np.uint16 and white is not None:
-        pixels = pixels.astype(np.float32) / np.float32(white)
+        exact = np.float32 if dtype == np.float32 else np.float64  # so that one division is all that rounds
+        pixels = pixels.astype(exact) / exact(white)
     if window is not None:
         y, x, height, width = window
         if min(y, x) < 0 or min(height, width) < 1 or y + height > pixels.shape[0] or x + width > pixels.shape[1]:
@@ -88,7 +91,7 @@ def read_header(path):
     A file of another format gives a header of the DPX that would hold the same frame: its size, channels, bits and
     pixel aspect, with everything else undefined. Raises DpxError, FastupError and OSError as `read` does.
     """
-    return Header.read(path) if _is_dpx(path) else _header_of_other(path)
+    return Header.read(path) if is_dpx(path) else _header_of_other(path)
 
 
 def write(path, frame, header=None, fsync=True):
@@ -105,7 +108,8 @@ def write(path, frame, header=None, fsync=True):
     header : Header, optional
         To a DPX it is written as it is, but for the frame's size; it says the flavour and the byte order. Without one,
         the file is big-endian 10-bit RGB (RGBA, luma) by method A, and all that is not known is left undefined.
-        Another format takes the pixel aspect, and 8 bits or floats where the header has them.
+        Another format takes 8 bits or floats where the header has them, and the pixel aspect: exactly in PNG, TIFF, EXR
+        and JPEG, nearly in TGA, not at all in BMP.
     fsync : bool
         Flush the file to the disk before it gets its name: not even a power cut leaves half a frame. False is faster.
 
@@ -118,7 +122,7 @@ def write(path, frame, header=None, fsync=True):
     DpxError
         If the header asks for a flavour that fastup does not write.
     FastupError
-        If the format cannot be written.
+        If the format cannot be written, or cannot say what the header does: that there are Y, Cb and Cr.
     OSError
         If the file cannot be written; nothing is left under its name.
 
@@ -160,21 +164,36 @@ def write_stream(threads=2, ahead=4, fsync=True):
     Raises
     ------
     DataError, DpxError, FastupError, OSError, ValueError
-        As `write` does, when the next frame is given or the context ends. No later frame appears.
+        As `write` does, when a later frame is given and when the context ends, however often; no later frame appears.
     """
     _check_counts(threads, ahead)
-    pending = deque()
+    pending, failed = deque(), None
     with ThreadPoolExecutor(threads) as pool:
 
+        def settle():
+            """Wait for the frame that was given first."""
+            nonlocal failed
+            try:
+                pending[0].result()
+            except Exception as error:
+                failed = error
+                pending.clear()  # those wait for this one to have its name, and raise the same
+                raise
+            pending.popleft()
+
         def write(path, frame, header=None):
+            if failed is not None:
+                raise failed
             while pending and (pending[0].done() or len(pending) >= ahead):
-                pending.popleft().result()
+                settle()
             turn = pending[-1].result if pending else None  # what a frame waits for before it takes its name
             pending.append(pool.submit(_write, path, frame, header, fsync, turn))
 
         yield write
         while pending:
-            pending.popleft().result()
+            settle()
+        if failed is not None:
+            raise failed
 
 
 def find(folder):
@@ -225,12 +244,12 @@ def stream(paths, dtype="uint16", threads=2, ahead=4):
     paths = list(paths)
     dtype = _dtype(dtype)
     _check_counts(threads, ahead)
-    return (_stream_dpx if all(map(_is_dpx, paths)) else _stream_any)(paths, dtype, threads, ahead)
+    return (_stream_dpx if all(map(is_dpx, paths)) else _stream_any)(paths, dtype, threads, ahead)
 
 
 def probe(path):
     """Shape (height, width, channels) and white of a frame, from its header; white is None where it holds floats."""
-    if _is_dpx(path):
+    if is_dpx(path):
         return _dpx.probe(path)[:2]
     with _open_other(path) as image:
         spec = image.spec()
@@ -252,7 +271,8 @@ def whole(path):
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             part.unlink()
         if isinstance(problem, OSError) and problem.filename in (None, os.fspath(part)):
-            problem.filename, problem.filename2 = str(path), None  # the name that a person knows
+            problem.filename = str(path)  # the name that a person knows
+            del problem.filename2
         raise
 
 
@@ -270,18 +290,21 @@ def _check_counts(threads, ahead):
 
 def _write(path, frame, header, fsync, turn=None):
     """As `write`; before the file takes its name, `turn` is called, and may raise."""
-    if not os.fspath(path).lower().endswith(SUFFIXES):
-        raise FastupError(f"{os.fspath(path)}: expected a name that ends in one of {', '.join(SUFFIXES)}")
+    name = os.fspath(path)
+    if not name.lower().endswith(SUFFIXES):
+        raise FastupError(f"{name}: expected a name that ends in one of {', '.join(SUFFIXES)}")
     frame = np.asarray(frame)
     if frame.ndim != 3 or 0 in frame.shape:
-        raise ValueError(f"frame is {frame.shape}, expected (height, width, channels)")
+        raise ValueError(f"{name}: the frame is {frame.shape}, expected (height, width, channels)")
     if frame.dtype != np.uint16 and frame.dtype.kind != "f":
-        raise ValueError(f"frame is of {frame.dtype}, expected uint16 code values or normalised floats")
+        raise ValueError(f"{name}: the frame is of {frame.dtype}, expected uint16 code values or normalised floats")
     height, width, channels = frame.shape
-    if header is None and channels not in _DESCRIPTORS:
-        raise ValueError(f"frame is {frame.shape}, expected 1, 3 or 4 channels")
+    if channels not in _DESCRIPTORS:
+        raise ValueError(f"{name}: the frame is {frame.shape}, expected 1, 3 or 4 channels")
+    if header is not None and header.channels != channels:
+        raise ValueError(f"{name}: the frame is {frame.shape}, but the header is of {header.channels} channels")
     with whole(path) as part:
-        if _is_dpx(path):
+        if is_dpx(path):
             with np.errstate(over="ignore"):  # 1e300 is as white as infinity
                 frame = frame.astype(np.uint16 if frame.dtype == np.uint16 else np.float32, "C", copy=False)
             header = header or Header.new(width, height, descriptor=_DESCRIPTORS[channels])
@@ -303,7 +326,8 @@ def _write(path, frame, header, fsync, turn=None):
             turn()
 
 
-def _is_dpx(path):
+def is_dpx(path):
+    """Whether a file is a DPX by its name."""
     return os.fspath(path).lower().endswith(".dpx")
 
 
@@ -365,12 +389,16 @@ def _open_other(path):
 
 
 def _read_other(path):
+    """Pixels, upright, and white."""
     with _open_other(path) as image:
+        orientation = image.spec().get_int_attribute("Orientation", 1)
+        if not 1 <= orientation <= 4:
+            raise FastupError(f"{os.fspath(path)}: orientation is {orientation}, expected 1 to 4: no columns as rows")
         white = _WHITES.get(str(image.spec().format))
         pixels = image.read_image(str(image.spec().format) if white else "float")
         if pixels is None or image.has_error:  # of a JPEG cut short it gives the rest in grey, and an error
             raise FastupError(f"{os.fspath(path)}: cannot be read: {_one_line(image.geterror())}")
-    return pixels, white
+    return pixels[:: -1 if orientation in (3, 4) else 1, :: -1 if orientation in (2, 3) else 1], white
 
 
 def _header_of_other(path):
@@ -391,6 +419,8 @@ def _write_other(path, part, frame, header):
 
     suffix, name = os.path.splitext(path)[1].lower(), os.fspath(path)
     height, width, channels = frame.shape
+    if header is not None and header.descriptor in CHROMA:
+        raise FastupError(f"{name}: the header says Y, Cb and Cr, which only a DPX can say; fastup converts no colours")
     bits = 8 if suffix in _EIGHT_BITS else 32 if suffix == ".exr" else 16
     if header is not None and suffix in (".png", ".tif", ".tiff"):
         bits = header.bits if header.bits in (8, 16) or (header.bits == 32 and suffix != ".png") else 16
@@ -419,8 +449,9 @@ def _write_other(path, part, frame, header):
     if header is not None and header.pixel_aspect:
         spec.attribute("PixelAspectRatio", float(header.pixel_aspect))
         spec.attribute("ResolutionUnit", "none")  # with which some formats keep it as the fraction that it is
-        spec.attribute("XResolution", float(header.pixel_aspect.denominator))
-        spec.attribute("YResolution", float(header.pixel_aspect.numerator))
+        pair = header.pixel_aspect.denominator, header.pixel_aspect.numerator
+        for attribute, number in zip("YX" if suffix in (".jpg", ".jpeg") else "XY", pair, strict=True):
+            spec.attribute(f"{attribute}Resolution", float(number))
     image = oiio.ImageOutput.create(os.fspath(part))
     if image is None:
         raise FastupError(f"{name}: cannot be written: {_one_line(oiio.geterror())}")
@@ -444,8 +475,9 @@ def _room(name, part):
         yield room
         try:
             _read_other(room)
-        except FastupError:
-            raise FastupError(f"{name}: cannot be written: OpenImageIO left half a file; is the disk full?") from None
+        except FastupError as error:
+            reason = str(error).removeprefix(f"{room}: cannot be read: ")
+            raise FastupError(f"{name}: cannot be written: what OpenImageIO wrote is damaged: {reason}") from None
         if memory is not None:
             with open(memory, "rb", closefd=False) as source, open(part, "xb") as target:
                 shutil.copyfileobj(source, target, 1 << 20)

@@ -4,6 +4,7 @@
 structured dtype, the properties, the `Element`, and what `Header.replace` takes.
 """
 
+import contextlib
 import math
 import operator
 import os
@@ -114,9 +115,18 @@ class _Aspect(Field):
         return None if {across, down} & {0, _ONES} else Fraction(across, down)
 
     def stored(self, value, header):
-        if isinstance(value, float):  # 0.9 means 9/10, not what is next to it in binary
-            value = Fraction(value).limit_denominator(65536)
-        return super().stored(value if value is None else Fraction(value).as_integer_ratio(), header)
+        if value is None:
+            return super().stored(None, header)
+        try:
+            if isinstance(value, str | tuple | list):  # 8:9, as it is printed, or the two numbers
+                across, down = map(int, value.split(":")) if isinstance(value, str) else value
+                value = Fraction(across, down)
+            elif isinstance(value, float | np.floating):  # 0.9 means 9/10, not what is next to it in binary
+                value = Fraction(float(value)).limit_denominator(65536)
+            pair = Fraction(value).as_integer_ratio()
+        except (TypeError, ValueError, ZeroDivisionError):
+            raise ValueError(f"{self.name} is {value!r}, expected a fraction, such as Fraction(8, 9)") from None
+        return super().stored(pair, header)
 
 
 class _Bcd(Field):
@@ -328,6 +338,11 @@ class Header:
         return _CHANNELS.get(self.descriptor, 1)
 
     @property
+    def samples(self):
+        """Components that the first element stores for a pixel: `channels`, but of 4:2:2 one less."""
+        return _STORED.get(self.descriptor, 1)
+
+    @property
     def white(self):
         """The largest code: 1023 at 10 bits; None where there are floats."""
         return _white(self.bits)
@@ -357,7 +372,7 @@ class Header:
         width, height, bits = self.width, self.height, self.bits
         if None in (width, height, bits) or self.number_elements != 1:
             return None
-        samples = width * _STORED.get(self.descriptor, 1)
+        samples = width * self.samples
         if self.packing in (Packing.METHOD_A, Packing.METHOD_B) and bits in (10, 12):
             words = -(-samples // (3 if bits == 10 else 2))
         else:
@@ -384,9 +399,10 @@ class Header:
         **values
             By the names of the properties; None is undefined. Codes may be given by name: ``descriptor="rgba"``.
             `frame_rate` is written to the film and to the television section. `big_endian` changes the byte order of
-            every number. With `bits`, the low and high code are scaled from the old white to the new one, unless they
-            are given; with all that changes how many bytes the pixels take, `file_size`. Where things lie
-            (`image_offset`, `data_offset`, sizes of sections) cannot be replaced.
+            every number. With `bits`, the low and high code are scaled from the old white to the new one, and 10 or 12
+            bits of what was neither are packed by method A, unless they are given. With a frame rate, the timecode
+            stays what it was, where there is a form for it. `file_size` follows how many bytes the pixels take. Where
+            things lie (`image_offset`, `data_offset`, sizes of sections) cannot be replaced.
 
         Raises
         ------
@@ -403,7 +419,8 @@ class Header:
             rate = values.pop("frame_rate")
             values = {"film_frame_rate": rate, "television_frame_rate": rate, **values}
         if "bits" in values:
-            values = {**self._scaled_codes(values["bits"]), **values}
+            FIELDS["bits"].stored(values["bits"], self)  # checked, before there are conclusions
+            values = {**self._following(values["bits"]), **values}
         if "timecode" in values:  # last: how it is stored depends on the frame rate
             values["timecode"] = values.pop("timecode")
         kept = _sections_end(self.raw)
@@ -422,6 +439,12 @@ class Header:
             part = fields["image"]["element"][:, 0] if field.section == "element" else fields[field.section]
             part[name] = field.stored(value, Header(raw) if name == "timecode" else self)
         changed = Header(bytes(raw[:kept]) + self.raw[kept:])
+        if "timecode" not in values and self.timecode not in (
+            None,
+            changed.timecode,
+        ):  # it has another form at high rates
+            with contextlib.suppress(ValueError):  # and there is none for drop frame
+                changed = changed.replace(timecode=self.timecode)
         size = changed._size()
         if size in (None, self._size()) or "file_size" in values:
             return changed
@@ -458,10 +481,12 @@ class Header:
         magic = b"XPDS" if self.big_endian else b"SDPX"
         return Header(magic + whole.byteswap().tobytes()[4:kept] + self.raw[kept:])
 
-    def _scaled_codes(self, bits):
+    def _following(self, bits):
+        """What follows from other bits: the low and high code, and how codes fill words, which they did not before."""
         old, new = self.white, _white(bits)
         codes = {"low_code": self.low_code, "high_code": self.high_code}
-        return {
+        filled = {"packing": Packing.METHOD_A} if bits in (10, 12) and self.bits not in (10, 12) else {}
+        return filled | {
             name: None if new is None else (2 * code * new + old) // (2 * old)
             for name, code in codes.items()
             if old and code is not None and code <= old

@@ -7,14 +7,13 @@ them read files written for it.
 from fractions import Fraction
 
 from fastup import _dpx
-from fastup.codes import Colorimetric, Descriptor, Packing, Transfer
+from fastup.codes import CHROMA, Colorimetric, Descriptor, Packing, Transfer
 from fastup.errors import DpxError
 from fastup.header import FIELDS, FULL_BYTES, MIN_BYTES, in_words
 
 _SHAPES = {"4:3": Fraction(4, 3), "16:9": Fraction(16, 9)}
 _LOG = {Transfer.PRINTING_DENSITY, Transfer.LOGARITHMIC}
 _NO_COLOUR = set(Transfer) - set(Colorimetric)  # codes that only a transfer can be
-_YUV = {Descriptor.CBYCRY, Descriptor.CBYACRYA, Descriptor.CBYCR, Descriptor.CBYCRA}
 _MATRICES = {Colorimetric.SMPTE_274M, Colorimetric.REC_709, Colorimetric.REC_601_625, Colorimetric.REC_601_525}
 _READ_ON = {  # texts that OpenImageIO reads until it meets a NUL
     "creator", "project", "copyright", "source_file_name", "input_device", "input_serial_number", "film_format",
@@ -153,14 +152,14 @@ def _rows(header, layout):
     """How rows end."""
     if layout is None:
         return
-    width, samples, filled = layout.shape[1], _samples(header), header.packing in (Packing.METHOD_A, Packing.METHOD_B)
+    width, samples, filled = layout.shape[1], header.samples, header.packing in (Packing.METHOD_A, Packing.METHOD_B)
     if header.bits == 10 and filled and not layout.unpadded:  # three codes to a word
         if samples == 1 and width % 3:
             others = "OpenImageIO reads" if header.big_endian and width % 3 == 2 else "OpenImageIO and ImageMagick read"
             yield f"one component of {width} pixels does not fill the last word of a row: {others} its end wrong"
         elif samples > 1 and samples * width % 3 == 1:
             yield "the last code of a row has a word of its own: OpenImageIO reads that code wrong"
-    if header.descriptor in _YUV:  # which others read in worse ways
+    if header.descriptor in CHROMA:  # which others read in worse ways
         return
     size = {8: 1, 16: 2, 12: 2 if header.packing else 0}.get(header.bits, 0)  # whole bytes of a code
     used = width * samples * size
@@ -182,14 +181,9 @@ def _rows(header, layout):
         )
 
 
-def _samples(header):
-    """Codes per pixel, as they are stored."""
-    return {Descriptor.CBYCRY: 2, Descriptor.CBYACRYA: 3}.get(header.descriptor, header.channels)
-
-
 def _flavour(header):
     """Ways to store pixels that others don't know."""
-    bits, descriptor, packing, samples = header.bits, header.descriptor, header.packing, _samples(header)
+    bits, descriptor, packing, samples = header.bits, header.descriptor, header.packing, header.samples
     name = getattr(descriptor, "text", in_words(descriptor))
     refusing = []
     if bits == 32:
@@ -216,7 +210,7 @@ def _flavour(header):
     if descriptor == Descriptor.ABGR:
         ffmpeg = "" if bits == 8 else "FFmpeg refuses the file, "
         yield f"components are ABGR: {ffmpeg}ImageMagick takes them for RGBA, GraphicsMagick shows wrong colours"
-    elif descriptor in _YUV:
+    elif descriptor in CHROMA:
         known = bits == 8 and header.big_endian and descriptor != Descriptor.CBYACRYA
         openimageio = "shows wrong colours" if header.colorimetric in _MATRICES else "refuses it for its colorimetric"
         yield (

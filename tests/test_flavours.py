@@ -449,6 +449,32 @@ def test_openimageio_reads_the_same(tmp_path):
         same(fastup.read(path, dtype), image.reshape(3, width, -1).astype(dtype), flavour, order, width)
 
 
+@pytest.mark.parametrize("flavour", [(50, 10, 1), (51, 12, 2), (100, 8, 1), (103, 32, 1)], ids=str)
+def test_large_frames_of_floats_go_past_the_caches(tmp_path, flavour):
+    """From 16 MiB on they are stored in another way, to addresses of any kind."""
+    path, width, height = tmp_path / "f.dpx", 1999, 1600
+    size = naive.DPX_COMPONENTS[flavour[0]] * width * height * 4 + 8000
+    noise = np.random.default_rng(3).integers(0, 120, size, np.uint8).tobytes()  # no float of it is a NaN
+    for orientation in (0, 1, 2):
+        path.write_bytes(naive.dpx_header(width, height, orientation=orientation, **fields(flavour)) + noise)
+        for dtype, window in itertools.product(DTYPES[1:], [None, (3, 1, height - 3, width - 2)]):
+            expected = _dpx.read(path, dtype, window, general=True)
+            if dtype == "float32":
+                assert expected.nbytes >= 16 << 20
+            same(_dpx.read(path, dtype, window), expected, orientation, dtype, window)
+            room = np.empty(expected.nbytes + 64, np.uint8)
+            for off in (4, 12):
+                out = room[off : off + expected.nbytes].view(dtype).reshape(expected.shape)
+                same(_dpx.read(path, dtype, window, out), expected, orientation, dtype, window, off)
+
+
+def test_out_for_one_component_may_be_a_plane(tmp_path):
+    (tmp_path / "f.dpx").write_bytes(some_file((6, 10, 1), 5, 7))
+    plane = np.zeros((5, 7), np.uint16)
+    fastup.read(tmp_path / "f.dpx", out=plane[..., np.newaxis])
+    same(plane[..., np.newaxis], fastup.read(tmp_path / "f.dpx"))
+
+
 # -- writing ---------------------------------------------------------------------------------------------------------
 
 WRITABLE = [flavour for flavour in FLAVOURS if flavour[0] not in (100, 101)]

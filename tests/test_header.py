@@ -263,7 +263,9 @@ def test_replace_changes_nothing_but_what_is_asked(magic, rest, asked):
         }
     old = Header(magic + rest)
     new = old.replace(**asked)
-    follow = {"low_code", "high_code"} if "bits" in asked else set()  # see the test of scaling
+    follow = {"low_code", "high_code", "packing"} if "bits" in asked else set()  # see the test of scaling
+    if asked.keys() & {"frame_rate", "film_frame_rate", "television_frame_rate"}:
+        follow |= {"timecode"}
     if asked.keys() & {"width", "height", "bits", "descriptor", "packing", "line_padding", "number_elements"}:
         follow |= {"file_size"}
     assert differences(old.raw, new.raw) <= touched(*asked, *follow)
@@ -271,6 +273,28 @@ def test_replace_changes_nothing_but_what_is_asked(magic, rest, asked):
     for name, value in asked.items():
         assert getattr(new, name) == (0 if name == "line_padding" and value is None else value)
     assert new.replace(**asked) == new
+
+
+def test_a_timecode_stays_what_it_is_at_another_rate():
+    """It has another form from 48 frames a second on; where there is none, its bytes stay."""
+    for rates in [(29.97, 25), (24, 60), (60, 24), (None, 50), (50, None)]:
+        for timecode in ("01:02:03:04", "23:59:59:23"):
+            one = Header.new(4, 3, frame_rate=rates[0], timecode=timecode)
+            assert one.replace(frame_rate=rates[1]).timecode == timecode
+    drop = Header.new(4, 3, frame_rate=29.97, timecode="01:02:03;04")
+    assert drop.replace(frame_rate=30).timecode == "01:02:03;04"
+    assert differences(drop.raw, drop.replace(frame_rate=59.94).raw) <= touched(
+        "film_frame_rate", "television_frame_rate"
+    )
+    assert drop.replace(frame_rate=59.94, timecode="01:02:03:08").timecode == "01:02:03:08"
+
+
+def test_a_pixel_aspect_is_taken_as_it_is_printed():
+    one = Header.new(4, 3)
+    for value in ("8:9", (8, 9), [8, 9], Fraction(8, 9), 8 / 9, np.float32(8 / 9)):
+        assert abs(one.replace(pixel_aspect=value).pixel_aspect - Fraction(8, 9)) < 1e-7, value
+    with pytest.raises(ValueError, match=r"pixel_aspect is '8/9/1', expected a fraction, such as Fraction\(8, 9\)"):
+        one.replace(pixel_aspect="8/9/1")
 
 
 def test_the_file_size_follows_the_pixels():
@@ -350,11 +374,13 @@ def test_where_things_lie_is_not_to_be_replaced(name):
     [
         {"width": -1}, {"width": 2**32}, {"height": -1}, {"file_size": 2**32}, {"frame_position": -1},
         {"frame_position": 2**32}, {"width": "wide"}, {"frame_rate": "fast"}, {"pixel_aspect": Fraction(2**33, 3)},
-        {"pixel_aspect": Fraction(-1, 2)}, {"pixel_aspect": "1:2"}, {"timecode": "1:2:3:4"}, {"timecode": "01:02:03"},
+        {"pixel_aspect": Fraction(-1, 2)}, {"pixel_aspect": "1:0"},
+        {"pixel_aspect": "wide"}, {"pixel_aspect": (1, 2, 3)}, {"timecode": "1:2:3:4"}, {"timecode": "01:02:03"},
         {"timecode": "01:02:03:0a"}, {"timecode": "01020304"}, {"timecode": "01:02:03:04:05"}, {"timecode": ""},
         {"timecode": "\u0660\u0661:02:03:04"}, {"timecode": "-1:02:03:04"}, {"timecode": "01;02;03;04"},
         {"timecode": 1020304}, {"gamma": float("nan")}, {"gamma": float("inf")}, {"gamma": 1e39}, {"gamma": "high"},
-        {"bits": 255}, {"bits": -1}, {"bits": 8.5}, {"border": (1, 2, 3)}, {"border": (1, 2, 3, 65535)}, {"border": 5},
+        {"bits": 255}, {"bits": -1}, {"bits": 8.5},
+        {"bits": "12"}, {"bits": 12.0}, {"border": (1, 2, 3)}, {"border": (1, 2, 3, 65535)}, {"border": 5},
         {"creator": 5}, {"creator": b"bytes"}, {"creator": "a\0b"}, {"creator": "\ud800"}, {"width": 5.0},
         {"descriptor": "rgbx"}, {"descriptor": 255}, {"packing": 65535}, {"orientation": "sideways"},
     ],
@@ -385,7 +411,8 @@ def test_replace_refuses_what_does_not_fit(asked):
 )  # fmt: skip
 @pytest.mark.parametrize("order", MAGIC)
 def test_timecode(order, bcd, rate, text):
-    one = header(order, at_1920=("I", bcd)).replace(television_frame_rate=rate)
+    places = {} if rate is None else {"at_1940": ("f", rate)}
+    one = header(order, at_1920=("I", bcd), **places)
     assert one.timecode == text
     assert one.to_dict()["television"]["timecode"] == text
     assert ("timecode" in dict(one.summary(0))) is (text is not None)
@@ -734,8 +761,11 @@ def test_codes_are_scaled_with_the_bits(order, old, bits, codes, expected):
     one = header(order, fill=b"\x11", at_803=("B", old)).replace(low_code=codes[0], high_code=codes[1])
     new = one.replace(bits=bits)
     assert (new.bits, new.low_code, new.high_code) == (bits, *expected)
-    assert differences(new.raw, one.raw) <= touched("bits", "low_code", "high_code")
-    assert (new.packing, new.descriptor, new.elements[1:]) == (one.packing, one.descriptor, one.elements[1:])
+    assert differences(new.raw, one.raw) <= touched("bits", "low_code", "high_code", "packing")
+    filled = bits in (10, 12) and old not in (10, 12)  # what had no need of it before; FFmpeg reads no packed ones
+    assert new.packing == (1 if filled else one.packing)
+    assert one.replace(bits=bits, packing=2).packing == 2
+    assert (new.descriptor, new.elements[1:]) == (one.descriptor, one.elements[1:])
     # What is given counts.
     given = one.replace(bits=bits, low_code=3, high_code=None)
     assert (given.bits, given.low_code, given.high_code) == (bits, 3, None)

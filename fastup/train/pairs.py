@@ -10,7 +10,7 @@ import numpy as np
 
 from fastup import frames
 from fastup._tiles import TileGrid, detail, rank
-from fastup.codes import Descriptor
+from fastup.codes import CHROMA
 from fastup.errors import DataError, OptionError
 from fastup.header import Header
 
@@ -90,7 +90,7 @@ def _one_size(paths):
 
 def refuse_chroma(path):
     """Raise DataError where a frame's three channels are not red, green and blue."""
-    if path.suffix.lower() == ".dpx" and Header.read(path).descriptor != Descriptor.RGB:
+    if frames.is_dpx(path) and Header.read(path).descriptor in CHROMA:
         raise DataError(f"{path}: holds Y, Cb and Cr, expected RGB: fastup converts no colours")
 
 

@@ -175,9 +175,9 @@ def upscale(model, source, destination, overwrite=False, on_frame=None):
     for path in todo:
         try:
             upscaler.check(frames.probe(path)[0])
-            refuse_chroma(path)
         except (DataError, OptionError) as error:
             raise DataError(f"{path}: {error}") from None
+        refuse_chroma(path)
     destination.mkdir(parents=True, exist_ok=True)
     with frames.write_stream(threads=1, ahead=2) as write:
         for done, (path, frame) in enumerate(frames.stream(todo, "float32", threads=1, ahead=2), 1):
@@ -191,10 +191,9 @@ def upscale(model, source, destination, overwrite=False, on_frame=None):
 def _header(source, frame, settings):
     """What the input's header becomes: one element of 10-bit RGB, with the targets' colour and pixel aspect."""
     height, width, _ = frame.shape
-    header = Header.read(source) if source.suffix.lower() == ".dpx" else Header.new(width, height)
+    header = Header.read(source) if frames.is_dpx(source) else Header.new(width, height)
     if len(header.elements) > 1:
         header = header.only(0)
     colour = {name: settings[name] for name in ("transfer", "colorimetric") if settings[name] is not None}
     aspect = Fraction(*settings["pixel_aspect"])
-    packing = header.packing if header.bits == 10 else 1
-    return header.replace(descriptor="RGB", bits=10, packing=packing, pixel_aspect=aspect, **colour)
+    return header.replace(descriptor="RGB", bits=10, pixel_aspect=aspect, **colour)
