@@ -14,7 +14,7 @@ import numpy as np
 
 from fastup._tiles import kept
 from fastup.errors import DataError, OptionError
-from fastup.frames import whole
+from fastup.frames import is_dpx, whole
 from fastup.header import Header
 from fastup.train.batches import TileBatches, steps_of
 from fastup.train.config import Config
@@ -93,7 +93,7 @@ def prepare(data, config, name=None, more_epochs=None):
         raise OptionError(f"name is {name!r}, expected the name of a folder in {data / 'models'}")
     pairs, validation = find_pairs(data / "train"), find_pairs(data / "validation")
     for path in (*pairs.inputs, *pairs.targets):
-        if path.suffix.lower() != ".dpx":
+        if not is_dpx(path):
             raise DataError(f"{path}: training reads its tiles from DPX alone, expected a name that ends in .dpx")
     geometry = Geometry.of(pairs.input_size, pairs.target_size, config.trim, config.input_trim)
     config = replace(
