@@ -14,16 +14,20 @@ _NAMES = {
     "frames": ("read", "read_header", "write", "find", "stream", "write_stream"),
     "_tiles": ("TileGrid", "cut", "stitch", "detail", "rank"),
 }
+_MODULES = {"telecine": "footage.telecine"}
 _HOME = {name: module for module, names in _NAMES.items() for name in names}
 
 __version__ = "0.1.0"
-__all__ = sorted(_HOME)
+__all__ = sorted([*_HOME, *_MODULES])
 
 
 def __getattr__(name):
-    if name not in _HOME:
+    if name in _MODULES:
+        value = importlib.import_module(f"fastup.{_MODULES[name]}")
+    elif name in _HOME:
+        value = getattr(importlib.import_module(f"fastup.{_HOME[name]}"), name)
+    else:
         raise AttributeError(f"module 'fastup' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"fastup.{_HOME[name]}"), name)
     globals()[name] = value
     return value
 

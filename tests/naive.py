@@ -388,3 +388,47 @@ def dpx_as(picture, bits, dtype):
         return picture
     with np.errstate(over="ignore", invalid="ignore"):  # float16 ends at 65504, and damaged files hold odd NaN
         return (picture if bits == 32 else picture / np.float64(2**bits - 1)).astype(dtype)
+
+
+def compare_fields(frame, before, block=16):
+    """Combing of three weaves, and difference to the field before and its mean, by blocks; see `fastup._fields`."""
+    frame, before = np.asarray(frame, np.float64), np.asarray(before, np.float64)
+    rows, columns = frame.shape[0] // block, frame.shape[1] // block
+
+    def combing(top, bottom):
+        pad = np.pad(bottom, ((1, 1), (0, 0)), mode="edge")
+        below = np.concatenate([top[1:], top[-1:]])
+        return pad[:-2] + 4 * bottom + pad[2:] - 3 * (top + below)
+
+    def blocks(field):
+        return field[: rows * block // 2, : columns * block].reshape(rows, block // 2, columns, block)
+
+    def even(picture):  # a whole number of lines to each field
+        picture = picture[: picture.shape[0] // 2 * 2]
+        return picture[0::2], picture[1::2]
+
+    (top, bottom), (top_before, bottom_before) = even(frame), even(before)
+    weaves = [(top, bottom), (top, bottom_before), (top_before, bottom)]
+    comb = np.stack([blocks(combing(*weave)).std((1, 3)) for weave in weaves])
+    differences = [blocks(top - top_before), blocks(bottom - bottom_before)]
+    return comb, np.stack([d.std((1, 3)) for d in differences]), np.stack([abs(d.mean((1, 3))) for d in differences])
+
+
+def cheapest_path(cost, jump, follower, kind, entries, switch):
+    """The cost of the cheapest path through each state at each time, by trying all paths."""
+    import itertools
+
+    count, states = cost.shape
+    least = np.full((count, states), np.inf)
+    for path in itertools.product(range(states), repeat=count):
+        if path[0] not in entries:
+            continue
+        total = cost[0, path[0]]
+        for i, (a, b) in enumerate(itertools.pairwise(path), 1):
+            ways = [0.0] if follower[a] == b else []
+            if b in entries:
+                ways.append(jump[i] + (switch if kind[a] != kind[b] else 0.0))
+            total += cost[i, b] + min(ways, default=np.inf)
+        for i, s in enumerate(path):
+            least[i, s] = min(least[i, s], total)
+    return least

@@ -16,9 +16,9 @@ PACKAGE = Path(fastup.__file__).parent
 # From the ground up: a module imports from floors below its own, and the modules of its own floor that stand before it.
 FLOORS = [
     ["errors"],
-    ["codes", "header", "_dpx", "_loader", "_tiles", "oddities"],
+    ["codes", "header", "_dpx", "_loader", "_tiles", "_fields", "_ycbcr", "oddities"],
     ["frames"],
-    ["footage", "footage.degrade"],
+    ["footage", "footage.extract", "footage.telecine", "footage.degrade", "footage.convert", "footage.dehalo"],
     ["_cartoon", "demo"],
     ["train", "train.config", "train.pairs", "train.batches", "train.layers", "train.models", "train.metrics",
      "train.upscale", "train.evaluate", "train.fit"],

@@ -1,0 +1,142 @@
+"""How well telecined animation is undone, against FFmpeg's fieldmatch and decimate, on clips whose truth is known.
+
+``.venv/bin/python bench/bench_telecine.py [FRAMES [SEEDS]]`` prints the whole table, 600 film frames and 5 seeds a case by
+default; ``pytest`` runs it with 240 and holds the floors. VIVTC and TIVTC get columns where VapourSynth has them.
+"""
+
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from fractions import Fraction
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+import telecined
+
+ONES = [name for name in telecined.CASES if "ones" in name]
+
+
+def fastup(clip, case):
+    """What fastup weaves: pairs of the frames of the top and of the bottom field."""
+    from fastup.footage import telecine
+
+    fields = telecine.measure((planes[0] for planes in clip.frames), (1 << case.bits) - 1)
+    return [item[:2] for item in telecine.plan(telecine.track(fields))]
+
+
+def ffmpeg(clip, case):
+    """What FFmpeg weaves, told the field order.
+
+    Beside each picture goes another of its size whose lines say which frame they are of. fieldmatch and decimate decide
+    by the picture and give the other (``ppsrc``), so that each line of what comes out tells where it is from.
+    """
+    import av
+
+    height, width = case.size
+    name = f"yuv{case.chroma}p"
+    graph = av.filter.Graph()
+    told = f"video_size={width}x{height}:pix_fmt={name}:time_base=1001/30000:frame_rate=30000/1001"
+    inputs = [graph.add("buffer", told) for _ in range(2)]
+    order = "tff" if case.top_first else "bff"
+    split = graph.add("split", "2")
+    plain, other = graph.add("fieldmatch", f"order={order}"), graph.add("fieldmatch", f"order={order}:ppsrc=1")
+    decimate, sink = graph.add("decimate", "ppsrc=1"), graph.add("buffersink")
+    inputs[0].link_to(split)
+    split.link_to(plain, 0, 0)
+    split.link_to(other, 1, 0)
+    inputs[1].link_to(other, 0, 1)
+    plain.link_to(decimate, 0, 0)
+    other.link_to(decimate, 0, 1)
+    decimate.link_to(sink)
+    graph.configure()
+    pairs = []
+
+    def drain():
+        while True:
+            try:
+                picture = sink.pull()
+            except (av.error.BlockingIOError, av.error.EOFError):
+                return
+            lines = np.frombuffer(picture.planes[0], np.uint8).reshape(-1, picture.planes[0].line_size)
+            pairs.append(tuple(int(line[8]) + 256 * int(line[24]) for line in lines[100:102]))
+
+    for number, planes in enumerate(clip.frames):
+        eight = [np.uint8(np.right_shift(plane, case.bits - 8)) for plane in planes]
+        mark = [np.zeros_like(plane) for plane in eight]
+        mark[0][:, :16], mark[0][:, 16:32] = number % 256, number // 256
+        for node, content in zip(inputs, (eight, mark), strict=True):
+            picture = av.VideoFrame(width, height, name)
+            picture.pts, picture.time_base = number, Fraction(1001, 30000)
+            telecined.fill(picture, content)
+            node.push(picture)
+        drain()
+    for node in inputs:
+        node.push(None)
+    drain()
+    return pairs
+
+
+PEERS = {"fastup": fastup, "FFmpeg": ffmpeg}
+
+
+def run(name, seed, frames):
+    """Scores of all on one clip: {peer: (wrong, drawings, woven, frames)}, and fastup's frames a second."""
+    case = replace(telecined.CASES[name], frames=frames)
+    clip = telecined.make(case, seed)
+    same = None if case.grain else lambda a, b: clip.drawing[a] == clip.drawing[b]
+    scores = {}
+    for peer, function in PEERS.items():
+        began = time.perf_counter()
+        pairs = function(clip, case)
+        scores[peer] = *telecined.score(clip, pairs, same), time.perf_counter() - began
+    return scores
+
+
+def table(frames, seeds):
+    """Sums over the seeds, case by case: {case: {peer: array of wrong, drawings, woven, frames, seconds}}."""
+    jobs = [(name, seed) for name in telecined.CASES for seed in range(1, seeds + 1)]
+    sums = {name: {peer: np.zeros(5) for peer in PEERS} for name in telecined.CASES}
+    with ProcessPoolExecutor(2, get_context("spawn")) as pool:
+        for (name, _), scores in zip(jobs, pool.map(run, *zip(*jobs, strict=True), [frames] * len(jobs)), strict=True):
+            for peer, score in scores.items():
+                sums[name][peer] += score
+    return sums
+
+
+def lines(sums):
+    """The table as text: drawings shown for a wrong time / frames woven from two film frames, in percent."""
+    yield f"{'case (drawings, frames)':58}" + "".join(f"{peer:>18}" for peer in PEERS)
+    held = [row for name, row in sums.items() if name not in ONES]
+    for name, row in [
+        *sums.items(),
+        ("all on twos and more", {peer: sum(row[peer] for row in held) for peer in PEERS}),
+    ]:
+        _, drawings, _, count, _ = row["fastup"]
+        cells = [f"{100 * w / d:.2f} / {100 * v / n:.2f}" for w, d, v, n, _ in (row[peer] for peer in PEERS)]
+        yield f"{f'{name} ({drawings:.0f}, {count:.0f})':58}" + "".join(f"{cell:>18}" for cell in cells)
+
+
+def test_film_frames_come_out_as_they_went_in(capsys):
+    sums = table(240, 5)
+    with capsys.disabled():
+        print("\nwrong drawings / frames woven from two, percent")
+        print("\n".join(lines(sums)))
+    ours, theirs = ([sums[name][peer] for name in sums if name not in ONES] for peer in PEERS)
+    wrong, drawings, woven, count, _ = sum(ours)
+    peer_wrong, _, peer_woven, peer_count, _ = sum(theirs)
+    assert wrong <= 0.01 * drawings
+    assert woven <= 0.01 * count
+    assert wrong <= 0.1 * peer_wrong
+    assert woven / count <= 0.1 * peer_woven / peer_count
+    for name in ONES:
+        assert sums[name]["fastup"][0] <= sums[name]["FFmpeg"][0]
+        assert sums[name]["fastup"][2] <= sums[name]["FFmpeg"][2] + 0.002 * sums[name]["fastup"][3]
+
+
+if __name__ == "__main__":
+    sums = table(*(int(n) for n in [*sys.argv[1:], *(600, 5)[len(sys.argv) - 1 :]]))
+    print("\n".join(lines(sums)))

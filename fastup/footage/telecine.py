@@ -1,0 +1,718 @@
+"""Film out of telecined video: the cadence is tracked over the whole clip, and film frames are woven by bytes.
+
+3:2 pulldown spreads film frames A B C D over five video frames, as fields: AA BB BC CD DD. Five fields that hold two
+film frames, of two and of three fields, are one turn of a machine with five states, whichever field comes first. It
+breaks rarely, mostly where the video was edited. So the states of all fields are found together, as the cheapest path
+(Viterbi) through what was measured: how much two neighbouring fields comb when they are woven, where a field starts to
+differ from the one two before it, and whether it repeats that one, grain and all. What noise, grain and compression do
+to these is learned from the clip itself.
+"""
+
+import json
+import os
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from fastup import _fields
+from fastup import frames as _frames
+from fastup.errors import DataError, OptionError
+from fastup.footage import extract
+
+ORDERS = ("top", "bottom")  # which field of a frame comes first
+KINDS = ("film", "progressive", "interlaced")
+FILM, PROGRESSIVE, INTERLACED = range(3)
+
+# The states of a field. Film: 0 1, a film frame of two fields; 2 3 4, one of three, of which 4 repeats 2. After a break
+# a film frame may start late: ENTER_1, ENTER_3 with LATE_4 after it, and ENTER_4, are 1, 3 and 4 with fewer fields
+# before them. PAIR_0 PAIR_1: frames that were progressive, of which a break may leave PAIR_1 alone. VIDEO: each field
+# has its own time.
+ENTER_1, ENTER_3, LATE_4, ENTER_4, PAIR_0, PAIR_1, ENTER_PAIR_1, VIDEO = range(5, 13)
+_FOLLOWER = np.array([1, 2, 3, 4, 0, 2, LATE_4, 0, 0, PAIR_1, PAIR_0, PAIR_0, VIDEO], np.int8)
+_KIND = np.array([FILM] * 9 + [PROGRESSIVE] * 3 + [INTERLACED], np.int8)
+_ENTRIES = np.array([0, 2, ENTER_1, ENTER_3, ENTER_4, PAIR_0, ENTER_PAIR_1, VIDEO], np.int8)
+_PLACE = np.array([0, 1, 2, 3, 4, 1, 3, 4, 4, 5, 6, 6, 7], np.int8)  # what a state means for those after it
+_SWITCH = 8.0  # what it costs, besides a break, to go over to another kind
+_GOES_ON = np.isin(np.arange(13), [1, 3, 4, LATE_4, PAIR_1])  # of the film frame of the field before
+
+_EVIDENCE = np.dtype(
+    [
+        # Of both orders, of the first and the second field of the frame by that order:
+        ("comb", "f4", (2, 2)),  # how much more it combs with the field before than its neighbours do
+        ("onset", "f4", (2, 2)),  # how much more it differs from the one two before than its neighbour does
+        # Of the top and the bottom field, from the same field of the frame before:
+        ("motion", "f4", 2),  # the most that a block differs
+        ("change", "f4", 2),  # the median block, brightness too: cuts
+        ("floor", "f4", 2),  # a quiet block: noise, and grain where it doesn't repeat
+        ("texture", "f4"),  # combing of a quiet block, well woven
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Fields:
+    """What `measure` found of a clip's fields; a hundred bytes a frame, whatever their size."""
+
+    evidence: np.ndarray
+    size: tuple  # height, width
+
+    def __len__(self):
+        return len(self.evidence)
+
+
+def measure(frames, white=255, on_frame=None):
+    """Measure how the fields of a clip fit together: the one pass over the pictures before `track`.
+
+    Parameters
+    ----------
+    frames : iterable of ndarray, (H, W) or (H, W, 3), uint8 or uint16
+        Codes of luma, or of RGB, of which (R + 2 G + B) / 4 is taken; fields interlaced, 16 x 16 pixels or more.
+    white : int
+        The largest code: 255, 1023, ...
+    on_frame : callable, optional
+        Called with the number of frames measured.
+
+    Returns
+    -------
+    Fields
+
+    Raises
+    ------
+    DataError
+        If there are fewer than five frames, they differ in size, or they are smaller than a block.
+    """
+    rows, window, size, before = [], [], None, None
+    for number, frame in enumerate(frames):
+        frame = _luma(frame)
+        size = size or frame.shape
+        if min(frame.shape) < _fields.BLOCK:
+            raise DataError(f"frame {number} is {_by(frame.shape)}, expected {_by([_fields.BLOCK] * 2)} or more")
+        if frame.shape != size:
+            raise DataError(f"frame {number} is {_by(frame.shape)}, those before it are {_by(size)}")
+        if number:
+            found = _fields.compare(frame, before)
+            window = [*window[-2:], [part.reshape(len(part), -1) * np.float32(255 / white) for part in found]]
+            rows.append(_evidence(window[0], window[max(0, len(window) - 2)], window[-1]))  # of the frame before
+        before = frame
+        if on_frame is not None:
+            on_frame(number + 1)
+    if len(rows) < 4:
+        raise DataError(f"{len(rows) + 1} frames, expected five or more: a cadence is five frames long")
+    rows.append(_evidence(window[-2], window[-1], window[-1]))
+    return Fields(np.array(rows, _EVIDENCE), size)
+
+
+def _by(shape):
+    return f"{shape[1]}x{shape[0]}"
+
+
+def _luma(frame):
+    frame = np.asarray(frame)
+    if frame.ndim == 2:
+        return frame
+    wide = frame.astype(np.uint32)
+    return ((wide[..., 0] + 2 * wide[..., 1] + wide[..., 2] + 2) // 4).astype(frame.dtype)
+
+
+def _evidence(last, this, next_):
+    """A row of evidence for the frame of `this`, each (comb, apart, shift) by blocks."""
+    comb, apart, shift = this
+    combing, onset = [], []
+    for order, first in enumerate((_fields.TOP_LATER, _fields.BOTTOM_LATER)):
+        within, across = comb[0], comb[first]
+        least = np.minimum(last[0][0], next_[0][first])  # of what is a field away, or two
+        combing.append((_most(across - np.minimum.reduce([least, within, last[0][first]])),
+                        _most(within - np.minimum.reduce([least, across, next_[0][0]]))))  # fmt: skip
+        onset.append((_most(apart[order] - last[1][1 - order]), _most(apart[1 - order] - apart[order])))
+    return (
+        combing, onset, _most(apart), np.median(np.maximum(apart, shift), 1), [_quiet(part) for part in apart],
+        min(_quiet(part) for part in comb),
+    )  # fmt: skip
+
+
+def _quiet(blocks):
+    """The quartile of blocks that are not quite without change, as the black beside a picture is."""
+    blocks = blocks[blocks > 0]
+    return np.quantile(blocks, 0.25) if len(blocks) else 0.0
+
+
+def _most(blocks):
+    """Mean of the three largest along the last axis: one block can be a fluke, an average drowns a mouth."""
+    return np.sort(blocks, axis=-1)[..., -3:].mean(-1)
+
+
+@dataclass(frozen=True)
+class Cadence:
+    """What `track` found: the state of every field, in the order of time.
+
+    Attributes
+    ----------
+    order : {"top", "bottom"}
+        Which field of a frame comes first.
+    order_margin : float
+        How much more the other order would cost; near 0 nothing told them apart.
+    states : ndarray, (2 n,), int8
+        0 and 1: the fields of a film frame of two; 2, 3 and 4: of one of three; 5 and 6: the fields of a frame that was
+        progressive; 7: a field with a time of its own.
+    breaks : ndarray, int
+        The fields before which the cadence breaks.
+    margin : ndarray, (2 n,), float32
+        How much more the cheapest path costs that has the field elsewhere; below `DOUBT` it is doubtful.
+    joins : ndarray, (2 n,), bool
+        Whether a field belongs to the film frame, or progressive frame, of the field before it.
+    combing : ndarray, (2 n,), float32
+        How much the field combs with the one before it, in units of noise.
+    gain : float
+        How much more it would cost if nothing was telecined; near 0, there is too little to see to tell.
+    """
+
+    order: str
+    order_margin: float
+    states: np.ndarray
+    breaks: np.ndarray
+    margin: np.ndarray
+    joins: np.ndarray
+    combing: np.ndarray
+    gain: float
+
+    def __len__(self):
+        return len(self.states) // 2
+
+    @property
+    def kinds(self):
+        """Of every field: 0 film, 1 progressive, 2 interlaced."""
+        return np.array([0, 0, 0, 0, 0, 1, 1, 2], np.int8)[self.states]
+
+    @property
+    def phases(self):
+        """Of every frame: how many frames ago its turn of the cadence began, 0 to 4; -1 where it isn't film.
+
+        Frames 0, 1 and 4 of a turn show one film frame each, 2 and 3 two.
+        """
+        first, second = self.states[0::2], self.states[1::2]
+        phase = np.full((8, 8), -1, np.int8)
+        for number, pair in enumerate(((0, 1), (2, 3), (4, 0), (1, 2), (3, 4))):
+            phase[pair] = number
+        return phase[first, second]
+
+
+DOUBT = 3.0
+
+
+def track(fields, order=None):
+    """Find the cadence of a clip.
+
+    Parameters
+    ----------
+    fields : Fields, or iterable of ndarray
+        What `measure` gave; or the frames themselves, 8 bits where they are ``uint8`` and else 10.
+    order : {"top", "bottom"}, optional
+        Which field of a frame comes first; found by default.
+
+    Returns
+    -------
+    Cadence
+    """
+    if not isinstance(fields, Fields):
+        first, *_ = fields = list(fields)
+        fields = measure(fields, 255 if np.asarray(first).dtype == np.uint8 else 1023)
+    orders = ORDERS if order is None else (order,)
+    found = [_track(fields.evidence, ORDERS.index(order)) for order in orders]
+    best = min(range(len(found)), key=lambda k: found[k][0])
+    margin = abs(found[0][0] - found[-1][0]) if len(found) > 1 else np.inf
+    total, path, through, combing, without = found[best]
+    follows = _FOLLOWER[path[:-1]] == path[1:]
+    places = _PLACE[path]
+    for place in range(8):
+        rows = places == place
+        through[np.ix_(rows, place == _PLACE)] = np.inf
+    return Cadence(
+        orders[best], float(margin), places, 1 + np.flatnonzero(~follows), through.min(1),
+        np.concatenate([[False], follows & _GOES_ON[path[1:]]]), combing,
+        float(without - total),
+    )  # fmt: skip
+
+
+def _track(evidence, order):
+    """Cost, path, costs through every state, combing, and the cost without film, for one order of fields."""
+
+    def in_time(values):
+        return np.ravel(values[:, [order, 1 - order]]).astype(np.float32)
+
+    comb, onset = np.ravel(evidence["comb"][:, order]), np.ravel(evidence["onset"][:, order])
+    floor = in_time(evidence["floor"]) + 0.1  # of an 8-bit code, where there is no noise at all
+    floor = np.minimum(_near(floor, 2, np.min), 1.3 * _quantile(floor, 250, 0.1))
+    motion = in_time(evidence["motion"]) / floor
+    combing = np.maximum(comb / (np.repeat(evidence["texture"], 2) + 0.3), 0)
+    # A field that repeats differs less than those around it, and than the other field of its frame, which never repeats
+    # too. The second tells it from a frame that the codec kept well, or kept back.
+    level = np.log(in_time(evidence["floor"]) + 0.05)
+    inside = level[0::2] - level[1::2]
+    inside -= _near(inside, 25, np.median)
+    level = np.maximum(level - _near(level, 5, np.median), np.ravel(np.column_stack([inside, -inside])))
+    level = np.clip(level, -2, 0.5)
+    change = np.log(in_time(evidence["change"]) + 1)
+
+    # A film frame cannot begin at each of two neighbours, so what shows at both is mostly the larger's.
+    begins = combing + np.maximum(onset / floor - 0.6, 0)
+    beside = np.maximum(_later(begins, -1), _later(begins, 1))
+    rest = 1 + np.minimum(_quantile(begins, 250, 0.4), 5)  # where none begins, it has the codec's noise
+    begin, begin_pair = (
+        np.clip(2 * np.log1p(np.maximum(begins - share * beside, 0) / rest) - 1, 0, 6) for share in (0.3, 0.15)
+    )  # in the wrong order, fields with times of their own look like pairs that comb a third as much as others
+    still = np.clip(np.log((0.5 * beside + rest) / (begins + rest)), 0, 2)
+    usual = np.minimum(_quantile(motion, 250, 0.1), 8)
+    moves = np.clip(1.5 * np.log((motion + 0.5) / (usual + 0.5)) - 0.2, 0, 5)
+    cut = np.minimum(change, _later(change, 1)) - np.maximum(_later(change, -1), _later(change, 2))
+    jump = 7 - 5.5 * np.clip(cut / 0.9, 0, 1)
+    jump[1::2] += 1.5  # videos are edited at frames
+    jump = jump.astype(np.float32)
+
+    grain = np.clip(4 * level, -1, 1)
+    for warmth in (6, 3, 1, 0):  # paths that cost little more count too, less and less
+        cost = np.zeros((len(begin), len(_KIND)), np.float32)
+        cost[:, _GOES_ON] += begin[:, None]
+        cost[:, 4] += moves + grain
+        cost[:, PAIR_1] = begin_pair
+        cost[:, _KIND == PROGRESSIVE] += 0.06
+        cost[:, VIDEO] += 0.05 + still
+        path, through, total = _fields.cheapest(cost, jump, _FOLLOWER, _KIND, _ENTRIES, _SWITCH)
+        if warmth:
+            grain = _grain(level, through, warmth)
+    others = _ENTRIES[_KIND[_ENTRIES] != FILM]
+    return total, path, through, combing, _fields.cheapest(cost, jump, _FOLLOWER, _KIND, others, _SWITCH)[2]
+
+
+def _grain(level, through, warmth):
+    """The log-likelihood ratio of not repeating to repeating, from grain, as the cheap paths have it around a field."""
+    weight = np.exp(-through / warmth)
+    weight /= weight.sum(1, keepdims=True)
+    again, others = weight[:, 4], weight[:, _KIND == FILM].sum(1) - weight[:, 4]
+    others = others * (level < 0.3)  # not where everything moves
+    lower, upper = _mean(level, again), _mean(level, others)
+    variance = (_mean((level - lower) ** 2, again) + _mean((level - upper) ** 2, others)) / 2 + 0.02**2
+    apart = np.maximum(upper - lower, 0)
+    ratio = np.clip((level - (lower + upper) / 2) * apart / variance, -5, 5)
+    return np.where(apart > 0.1 * np.sqrt(variance), ratio, 0)
+
+
+def _later(values, offset):
+    """Values so many fields later; the first and the last go on."""
+    return values[np.clip(np.arange(len(values)) + offset, 0, len(values) - 1)]
+
+
+def _near(values, reach, function):
+    windows = np.lib.stride_tricks.sliding_window_view(np.pad(values, reach, mode="edge"), 2 * reach + 1)
+    return function(windows, axis=-1)
+
+
+def _quantile(values, reach, share):
+    """A quantile of the values around, in steps of a fifth of the reach."""
+    step = reach // 5
+    starts = range(0, len(values), step)
+    found = [np.quantile(values[max(0, k - reach) : k + step + reach], share) for k in starts]
+    return np.repeat(found, step)[: len(values)].astype(np.float32)
+
+
+def _mean(values, weights, reach=400):
+    """Weighted mean of the values around; 0 where none weighs."""
+    sums = [np.concatenate([[0], np.cumsum(part, dtype=np.float64)]) for part in (values * weights, weights)]
+    last = np.minimum(np.arange(len(values)) + reach + 1, len(values))
+    first = np.maximum(np.arange(len(values)) - reach, 0)
+    total, weight = (part[last] - part[first] for part in sums)
+    return total / np.maximum(weight, 1e-3)
+
+
+# -- from a cadence to film frames ------------------------------------------------------------------------------------
+
+
+class Woven(NamedTuple):
+    """A film frame to be: which frames its fields come from."""
+
+    top: int  # frame of the top field; -1 where there is none
+    bottom: int
+    kind: str  # film, orphan, progressive, interlaced or bob
+    margin: float  # how much more it would cost to have it otherwise; below DOUBT it is doubtful
+
+
+def plan(cadence, sync=False, video="keep"):
+    """The film frames to weave, in order: four for five frames of video.
+
+    Parameters
+    ----------
+    cadence : Cadence
+    sync : bool
+        Keep the length to one frame everywhere: where breaks have gained or lost a frame, a film frame at the next one
+        is left out or shown twice. Without it only orphans are dropped or kept for the length's sake: film frames of
+        which a break left one field.
+    video : {"keep", "bob"}
+        What to do where the video was not telecined. "keep": four of five frames as they are. "bob": of fields that
+        have a time of their own, each frame is made from the field nearest in time, by bwdif.
+
+    Returns
+    -------
+    list of Woven
+    """
+    if video not in ("keep", "bob"):
+        raise OptionError(f"video is {video!r}, expected keep or bob")
+    count = len(cadence.states)
+    starts = np.flatnonzero(~cadence.joins)
+    kinds, breaks, woven = cadence.kinds, set(cadence.breaks.tolist()), []
+
+    def weave(first, last, kind):
+        fields = range(first, last)
+        by_parity = {(cadence.order == "top") == (field % 2 == 0): field // 2 for field in fields}
+        margin = float(cadence.margin[first:last].min())
+        woven.append(Woven(by_parity.get(True, -1), by_parity.get(False, -1), kind, margin))
+
+    k = 0
+    while k < len(starts):
+        first, kind = int(starts[k]), int(kinds[starts[k]])
+        if kind == FILM:
+            last = int(starts[k + 1]) if k + 1 < len(starts) else count
+            k += 1
+            ahead = len(woven) - first / 2.5  # in film frames
+            if last - first == 1:
+                if ahead <= -0.1:  # without it half a frame would be missing
+                    weave(first, last, "orphan")
+                continue
+            if sync and first in breaks and ahead >= 1:
+                continue
+            if last - first == 3 and first % 2:
+                first += 1  # the two that came in one frame
+            weave(first, min(last, first + 2), "film")
+            if sync and int(starts[k - 1]) in breaks and ahead <= -1:
+                woven.append(woven[-1])
+            continue
+        while k < len(starts) and kinds[starts[k]] == kind:
+            k += 1
+        last = int(starts[k]) if k < len(starts) else count
+        while (len(woven) + 0.5) * 2.5 < last:
+            field = max(first, int((len(woven) + 0.5) * 2.5))
+            if kind == PROGRESSIVE:
+                pair = field - cadence.joins[field]
+                pair = pair if pair + 1 < last and cadence.joins[pair + 1] else field - field % 2
+                weave(int(pair), int(pair) + 2, "progressive")
+            elif video == "bob":
+                weave(field, field + 1, "bob")
+            else:
+                weave(field - field % 2, field - field % 2 + 2, "interlaced")
+    return woven
+
+
+def weave(frames, cadence, woven=None, white=None):
+    """Weave film frames from a clip, by bytes.
+
+    Parameters
+    ----------
+    frames : iterable
+        The frames that were measured: arrays, or tuples of the planes of each, (H, W) or (H, W, C), whose lines belong
+        to the fields in turn.
+    cadence : Cadence
+    woven : iterable of Woven, optional
+        What to weave, in the order of time; by default what `plan` gives.
+    white : int, optional
+        The largest code of ``uint16`` frames, for bwdif; 1023 by default.
+
+    Yields
+    ------
+    ndarray or tuple of ndarray
+        As the frames were. Memory holds four of them.
+    """
+    woven = plan(cadence) if woven is None else woven
+    source, held, got = iter(frames), deque(maxlen=4), 0
+
+    def frame(number):
+        nonlocal got
+        while got <= number and (after := next(source, None)) is not None:
+            held.append(after)
+            got += 1
+        return held[min(number, got - 1) - got]
+
+    for item in woven:
+        there = max(item.top, item.bottom)
+        one = frame(there)
+        if item.kind == "bob":
+            fields = frame(there + 1), one, frame(max(there - 1, 0))
+            planes = _bob([_planes(part) for part in fields[::-1]], item, cadence.order, white)
+        else:
+            parts = [None if n < 0 else _planes(frame(n)) for n in item[:2]]
+            planes = [
+                _join(*pair) for pair in zip(*(part or (None,) * len(_planes(one)) for part in parts), strict=True)
+            ]
+        yield tuple(planes) if isinstance(one, tuple) else planes[0]
+
+
+def _planes(frame):
+    return frame if isinstance(frame, tuple) else (frame,)
+
+
+def _join(top, bottom):
+    """The top lines of one and the bottom lines of the other; lines of neither are made from those beside them."""
+    result = np.empty_like(bottom if top is None else top)
+    for first, part in enumerate((top, bottom)):
+        if part is not None:
+            result[first::2] = part[first::2]
+    if top is None or bottom is None:
+        first = int(bottom is None)  # of the lines to make, each from two lines above and two below
+        there = result[1 - first :: 2].astype(np.float32)
+        rows = np.arange(len(result[first::2])) + first - 2
+        a, b, c, d = (there[np.clip(rows + k, 0, len(there) - 1)] for k in range(4))
+        result[first::2] = np.clip(np.rint((9 * (b + c) - a - d) / 16), there.min(), there.max())
+    return result
+
+
+def _bob(frames, item, order, white):
+    """The planes of one field of the middle frame, its other lines by bwdif from the fields around it."""
+    import av
+
+    one = frames[1]
+    bits = 8 if one[0].dtype == np.uint8 else (white or 1023).bit_length()
+    rgb = one[0].ndim == 3
+    if len(one) == 1:
+        name = "gbrp" if rgb else "gray"
+    else:
+        (height, width), (rows, columns) = one[0].shape, one[1].shape
+        name = {(1, 1): "yuv444p", (1, 2): "yuv422p", (1, 4): "yuv411p", (2, 2): "yuv420p", (2, 1): "yuv440p",
+                (4, 4): "yuv410p"}[round(height / rows), round(width / columns)]  # fmt: skip
+    name += f"{bits}le" if bits > 8 else ""
+    graph = av.filter.Graph()
+    height, width = one[0].shape[:2]
+    source = graph.add_buffer(width=width, height=height, format=name, time_base=Fraction(1, 30))
+    parity = "tff" if order == "top" else "bff"
+    bwdif = graph.add("bwdif", f"mode=send_field:parity={parity}:deint=all")
+    graph.link_nodes(source, bwdif, graph.add("buffersink")).configure()
+    for number, planes in enumerate(frames):
+        picture = av.VideoFrame(width, height, name)
+        picture.pts = number
+        for there, plane in zip(picture.planes, [planes[0][..., k] for k in (1, 2, 0)] if rgb else planes, strict=True):
+            lines = np.frombuffer(there, np.uint8).reshape(-1, there.line_size)
+            lines[: plane.shape[0], : plane.shape[1] * plane.itemsize] = np.ascontiguousarray(plane).view(np.uint8)
+        graph.push(picture)
+    later = (item.top < 0) == (order == "top")
+    for _ in range(3 + later):  # two of the first frame come before
+        picture = graph.pull()
+    parts = [
+        np.frombuffer(there, np.uint8)
+        .reshape(-1, there.line_size)[:, : plane.shape[1] * plane.itemsize]
+        .view(plane.dtype)
+        for there, plane in zip(picture.planes, [one[0][..., 0]] * 3 if rgb else one, strict=True)
+    ]
+    return [np.stack([parts[k] for k in (2, 0, 1)], -1)] if rgb else [part.copy() for part in parts]
+
+
+# -- a whole clip -----------------------------------------------------------------------------------------------------
+
+
+def detelecine(
+    path, out, *, order=None, sync=False, video="keep", keep=False, force=False, review=False, overwrite=False,
+    on_frame=None,
+):  # fmt: skip
+    """Turn a telecined video, or a folder of its frames, into 10-bit DPX of its film frames.
+
+    The clip is read twice: to measure its fields, and to weave. What was found goes to ``out/telecine``:
+    `cadence.json`, with the phase of every frame and every doubt, and `cadence.png`, where matplotlib is installed.
+
+    Parameters
+    ----------
+    path, out : path-like
+    order, sync, video
+        As in `track` and `plan`.
+    keep : bool
+        As in `extract.open_source`.
+    force : bool
+        Weave what does not look telecined too.
+    review : bool
+        Write the doubtful frames to ``out/telecine`` as pictures: in the middle what was woven; beside it, with the
+        bottom field of the frame before, and of the frame after.
+    overwrite : bool
+        Make frames again that are there already.
+    on_frame : callable, optional
+        Called with ("measuring" or "weaving", frames done, frames to do or None).
+
+    Returns
+    -------
+    dict
+        What is in `cadence.json`, and "written" and "skipped".
+
+    Raises
+    ------
+    DataError
+        If the clip is not telecined, or `out` holds frames that were woven otherwise.
+    """
+    path, out = Path(path), Path(out)
+    if order not in (None, *ORDERS):
+        raise OptionError(f"order is {order!r}, expected top or bottom")
+    if out.exists() and not out.is_dir():
+        raise DataError(f"{out}: a file, expected a folder for the output")
+    if path.is_dir() and path.resolve() == out.resolve():
+        raise DataError(f"{out}: this is where the frames are; expected another folder for the output")
+    with extract.open_source(path, keep=keep) as source:
+        if source.rate and not force and not 29.9 < source.rate < 30.1:
+            raise DataError(
+                f"{path}: {float(source.rate):.6g} frames/s, expected the 29.97 of telecined film; --force takes it so"
+            )
+        white = (1 << source.bits) - 1
+        told = (lambda done: on_frame("measuring", done, source.frame_count)) if on_frame else None
+        fields = measure((planes[0] for _, planes in source.frames()), white, told)
+        cadence = track(fields, order)
+        woven = plan(cadence, sync, video)
+        if not force:
+            _check(path, cadence)
+        report = _report(source, cadence, woven)
+        targets = [out / f"{path.stem if path.is_file() else path.name}_{n:07d}.dpx" for n in range(len(woven))]
+        notes = out / "telecine"
+        _keep(notes / "cadence.json", report, overwrite or not any(target.exists() for target in targets))
+        _plot(notes / "cadence.png", cadence, path.name)
+        todo = [n for n, target in enumerate(targets) if overwrite or not target.exists()]
+        rate = (source.rate or Fraction(30000, 1001)) * Fraction(4, 5)
+        clip = _Clip(source)
+        with _frames.write_stream() as write, ThreadPoolExecutor(2) as pool:
+            waiting = deque()
+
+            def settle():
+                n, picture = waiting.popleft()
+                write(targets[n], picture.result(), source.header(n, rate))
+
+            for done, (n, planes) in enumerate(
+                zip(todo, weave(clip, cadence, [woven[n] for n in todo], white), strict=True), 1
+            ):
+                waiting.append((n, pool.submit(source.rgb, planes, clip.interlaced)))
+                if len(waiting) > 3:
+                    settle()
+                if on_frame:
+                    on_frame("weaving", done, len(todo))
+            while waiting:
+                settle()
+        if review:
+            _review(notes, source, cadence, woven, white)
+    return report | {"written": len(todo), "skipped": len(woven) - len(todo)}
+
+
+class _Clip:
+    """The frames of a source as tuples of planes; knows whether those that it gave are interlaced."""
+
+    def __init__(self, source):
+        self._source, self.interlaced = source, None
+
+    def __iter__(self):
+        for _, planes in self._source.frames():
+            self.interlaced = getattr(planes, "interlaced", None)
+            yield tuple(planes)
+
+
+def _check(path, cadence):
+    share = np.bincount(cadence.kinds, minlength=3) / len(cadence.kinds)
+    if share[FILM] < 0.1:
+        what = "progressive" if share[PROGRESSIVE] > share[INTERLACED] else "interlaced, but not telecined"
+        raise DataError(
+            f"{path}: not telecined: {share.max():.0%} of it is {what}; nothing was written (fastup extract takes it "
+            "as it is, --force weaves it)"
+        )
+    if cadence.gain < 20:
+        raise DataError(
+            f"{path}: no sign of a cadence: too little moves, and no grain tells repeated fields; nothing was written "
+            "(--force weaves it)"
+        )
+
+
+def _report(source, cadence, woven):
+    kinds, states = cadence.kinds, cadence.states
+    edges = np.flatnonzero(np.diff(kinds)) + 1
+    parts = [(int(a), int(b)) for a, b in zip([0, *edges], [*edges, len(kinds)], strict=True)]
+    order = ("first", "second")
+    return {
+        "source": os.fspath(source.path),
+        "order": cadence.order,
+        "order_margin": round(min(cadence.order_margin, 1e9), 1),
+        "frames": len(cadence),
+        "film_frames": len(woven),
+        "phases": "".join("-" if phase < 0 else str(phase) for phase in cadence.phases),
+        "fields": "".join(map(str, states)),
+        "breaks": [{"frame": int(n) // 2, "field": order[n % 2]} for n in cadence.breaks],
+        "stretches": [
+            {"kind": KINDS[kinds[a]], "first": a // 2, "last": (b - 1) // 2} for a, b in parts if kinds[a] != FILM
+        ],
+        "doubts": [
+            {"film_frame": n, "top": w.top, "bottom": w.bottom, "kind": w.kind, "margin": round(w.margin, 2)}
+            for n, w in enumerate(woven)
+            if w.margin < DOUBT
+        ],
+        "orphans": sum(w.kind == "orphan" for w in woven),
+        "woven": [[w.top, w.bottom, w.kind] for w in woven],
+    }
+
+
+def _keep(path, report, new):
+    """Write the report; or hold it against the one of a run that this one carries on."""
+    if not new and path.exists():
+        try:
+            before = json.loads(path.read_text()).get("woven")
+        except ValueError:
+            before = None
+        if before != report["woven"]:
+            raise DataError(
+                f"{path.parent.parent}: holds frames that were woven otherwise, from another clip or with other "
+                "options; expected another folder, or --overwrite"
+            )
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _frames.whole(path) as part:
+        part.write_text(json.dumps(report, indent=None, separators=(",", ":")).replace(',"', ',\n"') + "\n")
+
+
+def _plot(path, cadence, title):
+    """Phases, breaks, combing and doubt along the clip."""
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError:
+        return
+    count = len(cadence)
+    sheet = Figure(figsize=(14, 7), dpi=100, layout="constrained")
+    canvas = FigureCanvasAgg(sheet)
+    phases, combs, doubts = sheet.subplots(3, 1, sharex=True)
+    frame = np.arange(count)
+    phases.scatter(frame, np.where(cadence.phases < 0, np.nan, cadence.phases), s=2, color="#1f77b4", rasterized=True)
+    for kind, colour in ((PROGRESSIVE, "#2ca02c"), (INTERLACED, "#d62728")):
+        rows = cadence.kinds[::2] == kind
+        phases.scatter(frame[rows], np.full(rows.sum(), -1), s=6, marker="s", color=colour, label=KINDS[kind])
+    phases.set(ylabel="phase of the frame", yticks=range(-1, 5), yticklabels=["none", *range(5)])
+    if phases.get_legend_handles_labels()[1]:
+        phases.legend(loc="upper right")
+    step = max(1, 2 * count // 3000)
+    x = np.arange(0, 2 * count, step) / 2
+    for where, label, colour in (
+        (~cadence.joins, "between film frames", "#bbbbbb"),
+        (cadence.joins, "inside film frames, as woven", "#d62728"),
+    ):
+        combs.plot(x, np.maximum.reduceat(np.where(where, cadence.combing, 0), np.arange(0, 2 * count, step)),
+                   lw=0.7, color=colour, label=label)  # fmt: skip
+    combs.set(ylabel="combing / noise", yscale="symlog")
+    combs.legend(loc="upper right")
+    doubts.plot(x, np.minimum.reduceat(np.minimum(cadence.margin, 100), np.arange(0, 2 * count, step)), lw=0.7)
+    doubts.axhline(DOUBT, color="#d62728", lw=0.7)
+    doubts.set(ylabel=f"margin (doubt below {DOUBT:g})", xlabel="frame of the video", yscale="symlog")
+    for part in (phases, combs, doubts):
+        for n in cadence.breaks:
+            part.axvline(n / 2, color="#ff7f0e", lw=0.6, alpha=0.7)
+    phases.set_title(f"{title}: {cadence.order} field first, {len(cadence.breaks)} breaks (orange)", loc="left")
+    with _frames.whole(path) as part:
+        canvas.print_png(part)
+
+
+def _review(folder, source, cadence, woven, white):
+    doubtful = [(n, w) for n, w in enumerate(woven) if w.margin < DOUBT and w.top >= 0 and w.bottom >= 0]
+    last = len(cadence) - 1
+    ways = [w._replace(bottom=min(max(w.bottom + k, 0), last), kind="film") for _, w in doubtful for k in (-1, 0, 1)]
+    clip = _Clip(source)
+    pictures = (source.rgb(planes, clip.interlaced) for planes in weave(clip, cadence, ways, white))
+    for n, _ in doubtful:
+        row = np.concatenate([next(pictures) for _ in range(3)], axis=1)
+        header = source.header(n).replace(pixel_aspect=None)
+        _frames.write(folder / f"doubt_{n:07d}.png", row, header)
