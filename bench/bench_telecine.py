@@ -1,7 +1,7 @@
 """How well telecined animation is undone, against FFmpeg's fieldmatch and decimate, on clips whose truth is known.
 
-``.venv/bin/python bench/bench_telecine.py [FRAMES [SEEDS]]`` prints the whole table, 600 film frames and 5 seeds a case by
-default; ``pytest`` runs it with 240 and holds the floors. VIVTC and TIVTC get columns where VapourSynth has them.
+``.venv/bin/python bench/bench_telecine.py [FRAMES [SEEDS]]`` prints the whole table, 600 film frames and 5 seeds a case
+by default; ``pytest`` runs it with 240 and holds the floors. VIVTC and TIVTC get columns where VapourSynth has them.
 """
 
 import sys
@@ -9,6 +9,7 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from fractions import Fraction
+from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -80,7 +81,52 @@ def ffmpeg(clip, case):
     return pairs
 
 
+def _vapoursynth(clip, case, undo, match):
+    """What VapourSynth's plugins weave; `undo` takes its core, the pictures, and 1 for top field first.
+
+    Each frame says what it was matched with, by the name `match`, and keeps the number that it came with.
+    """
+    import vapoursynth as vs
+
+    def fill(n, f):
+        frame = f.copy()
+        for k, plane in enumerate(clip.frames[n]):
+            np.asarray(frame[k])[...] = np.right_shift(plane, case.bits - 8)
+        frame.props["number"] = n
+        return frame
+
+    (height, width), kind = case.size, {"420": vs.YUV420P8, "422": vs.YUV422P8}[case.chroma]
+    blank = vs.core.std.BlankClip(
+        width=width, height=height, format=kind, length=len(clip.frames), fpsnum=30000, fpsden=1001
+    )
+    woven = undo(vs.core, vs.core.std.ModifyFrame(blank, blank, fill), int(case.top_first))
+    pairs = []
+    for frame in woven.frames():
+        n = frame.props["number"]
+        # The field that comes first stays with p and n, the other one with b and u.
+        first, second = {0: (n, n - 1), 1: (n, n), 2: (n, n + 1), 3: (n - 1, n), 4: (n + 1, n)}[frame.props[match]]
+        pairs.append((first, second) if case.top_first else (second, first))
+    return pairs
+
+
+def vivtc(clip, case):
+    """VIVTC's VFM and VDecimate."""
+    undo = lambda core, pictures, order: core.vivtc.VDecimate(core.vivtc.VFM(pictures, order, field=order))  # noqa: E731
+    return _vapoursynth(clip, case, undo, "VFMMatch")
+
+
+def tivtc(clip, case):
+    """TIVTC's TFM without post-processing, and TDecimate in mode 1, which takes whole strings of repeats."""
+    undo = lambda core, pictures, order: core.tivtc.TDecimate(core.tivtc.TFM(pictures, order, PP=1), mode=1)  # noqa: E731
+    return _vapoursynth(clip, case, undo, "TFMMatch")
+
+
 PEERS = {"fastup": fastup, "FFmpeg": ffmpeg}
+if find_spec("vapoursynth"):
+    import vapoursynth
+
+    names = {plugin.namespace for plugin in vapoursynth.core.plugins()}
+    PEERS |= {name.upper(): function for name, function in {"vivtc": vivtc, "tivtc": tivtc}.items() if name in names}
 
 
 def run(name, seed, frames):
@@ -125,7 +171,7 @@ def test_film_frames_come_out_as_they_went_in(capsys):
     with capsys.disabled():
         print("\nwrong drawings / frames woven from two, percent")
         print("\n".join(lines(sums)))
-    ours, theirs = ([sums[name][peer] for name in sums if name not in ONES] for peer in PEERS)
+    ours, theirs = ([sums[name][peer] for name in sums if name not in ONES] for peer in ("fastup", "FFmpeg"))
     wrong, drawings, woven, count, _ = sum(ours)
     peer_wrong, _, peer_woven, peer_count, _ = sum(theirs)
     assert wrong <= 0.01 * drawings

@@ -79,6 +79,21 @@ def _compare(frame, before, result):
                     result[k + 2, row, column] = abs(mean)
 
 
+def luma(frame):
+    """(R + 2 G + B) / 4 of a frame (H, W, 3) of codes, rounded, of its type: enough to see by what moves."""
+    result = np.empty(frame.shape[:2], frame.dtype)
+    _luma(frame, result)
+    return result
+
+
+@njit(cache=True, nogil=True)
+def _luma(frame, result):
+    for y in range(frame.shape[0]):
+        for x in range(frame.shape[1]):
+            total = np.uint32(frame[y, x, 0]) + 2 * np.uint32(frame[y, x, 1]) + np.uint32(frame[y, x, 2])
+            result[y, x] = (total + 2) // 4
+
+
 def cheapest(cost, jump, follower, kind, entries, switch):
     """The cheapest path through a machine that mostly goes its way and sometimes jumps.
 

@@ -3,7 +3,9 @@
 import contextlib
 import json
 import os
+import re
 import sys
+import time
 from dataclasses import asdict, replace
 from enum import StrEnum
 from pathlib import Path
@@ -38,6 +40,14 @@ DEFAULTS = Config()
 Model = StrEnum("Model", {name: name for name in ARCHITECTURES})
 ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="A .keras file that `fastup train` wrote.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+Filter = StrEnum("Filter", {name: name for name in ("lanczos", "area", "bicubic")})
+Curve = StrEnum("Curve", {name: name for name in ("log", "linear", "srgb", "rec709")})
+Order = StrEnum("Order", {name: name for name in ("top", "bottom")})
+Range = StrEnum("Range", {name: name for name in ("full", "keep")})
+Video = StrEnum("Video", {name: name for name in ("keep", "bob")})
+STRENGTH = "S|LOW:HIGH"
+# Commands that find what an interrupted run of theirs has made.
+CARRY_ON = {"train", "upscale", "extract", "detelecine", "degrade", "convert"}
 
 
 def main():
@@ -58,12 +68,13 @@ def main():
     except OSError as error:
         code = _complain(f"{error.filename}: {error.strerror}" if error.filename else error, 1)
     except (KeyboardInterrupt, typer.Abort):
-        carries_on = "; the same command carries on" if {"train", "upscale"} & set(sys.argv[1:2]) else ""
+        carries_on = "; the same command carries on" if CARRY_ON & set(sys.argv[1:2]) else ""
         code = _complain(f"stopped{carries_on}", 1)
     except ModuleNotFoundError as error:
-        if error.name not in ("keras", "tensorflow", "skimage", "matplotlib", "jax", "torch"):
+        if error.name not in ("keras", "tensorflow", "skimage", "matplotlib", "jax", "torch", "av"):
             raise
-        code = _complain(f"{error.name} is not installed; this command needs: pip install 'fastup[train]'", 1)
+        extra = "video" if error.name == "av" else "train"
+        code = _complain(f"{error.name} is not installed; this command needs: pip install 'fastup[{extra}]'", 1)
     sys.exit(code)
 
 
@@ -199,6 +210,157 @@ def upscale(
 
 
 @app.command()
+def extract(
+    source: Annotated[Path, typer.Argument(metavar="VIDEO|FOLDER", help="A video, or a folder of stills.")],
+    destination: Annotated[Path, typer.Argument(metavar="OUT", help="A folder for 10-bit DPX frames.")],
+    start: Annotated[
+        str, typer.Option(metavar="N|H:MM:SS|TIMECODE", help="The first frame: its number, time or timecode.")
+    ] = "0",
+    end: Annotated[
+        str | None, typer.Option(metavar="N|H:MM:SS|TIMECODE", help="The frame after the last.  [default: the end]")
+    ] = None,
+    every: Annotated[int, typer.Option(help="Take one frame of so many.")] = 1,
+    lines: Annotated[
+        int | None, typer.Option(help="Crop to an even number of lines fewer: 480 of 486 are 4 off the top, 2 below.")
+    ] = None,
+    range: Annotated[
+        Range, typer.Option(help="Black and white of video: to 0 and 1023, or kept at 64 and 940.")
+    ] = "full",
+    interlaced: Annotated[
+        bool | None,
+        typer.Option("--interlaced/--progressive", help="How 4:2:0 chroma lies.  [default: as each frame says]"),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Make frames again that are there already.")] = False,
+    as_json: Json = False,
+):
+    """Write the frames of a video, or stills, as 10-bit RGB DPX of their own size. Those already in OUT are skipped."""
+    from fastup.footage.extract import open_source, prepare
+
+    with open_source(source, keep=range == Range.keep, interlaced=interlaced) as opened:
+        options = {"start": start, "end": end, "every": every, "lines": lines, "overwrite": overwrite}
+        _extract(prepare(opened, destination, **options), as_json)
+
+
+@app.command()
+def detelecine(
+    source: Annotated[Path, typer.Argument(metavar="VIDEO|FOLDER", help="Telecined video, or its frames in a folder.")],
+    destination: Annotated[Path, typer.Argument(metavar="OUT", help="A folder for 10-bit DPX frames.")],
+    order: Annotated[Order | None, typer.Option(help="Which field comes first.  [default: it is found]")] = None,
+    sync: Annotated[
+        bool, typer.Option("--sync", help="Hold the length to one frame: drop or repeat a frame at a break.")
+    ] = False,
+    video: Annotated[
+        Video, typer.Option(help="Where it isn't telecined: keep frames as they are, or bob them by bwdif.")
+    ] = Video.keep,
+    range: Annotated[Range, typer.Option(help="Black and white of video: to 0 and 1023, or kept at 64 and 940.")] = "full",
+    force: Annotated[bool, typer.Option("--force", help="Weave what does not look telecined too.")] = False,
+    review: Annotated[bool, typer.Option("--review", help="Write doubtful frames to OUT/telecine as pictures.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Make frames again that are there already.")] = False,
+    as_json: Json = False,
+):
+    """Undo 3:2 pulldown: 29.97 interlaced to 23.976 progressive. Frames that are in OUT already are skipped.
+
+    The cadence is tracked over the whole clip, so that drawings stay as long as they were drawn for. What was found
+    goes to OUT/telecine: the phase of every frame and every doubt, as JSON and as a picture.
+    """
+    _detelecine(source, destination, as_json, order=order, sync=sync, video=video, keep=range == Range.keep, force=force,
+                review=review, overwrite=overwrite)  # fmt: skip
+
+
+@app.command()
+def degrade(
+    source: Annotated[Path, typer.Argument(metavar="HD", help="A folder of RGB frames, or one frame.")],
+    destination: Annotated[Path, typer.Argument(metavar="SD", help="A folder for 10-bit DPX frames.")],
+    trim: Annotated[
+        str, typer.Option(metavar="auto|L,R,T,B", help="Pixels to trim: left, right, top, bottom; auto: black pillars.")
+    ] = "auto",
+    size: Annotated[
+        str, typer.Option(metavar="WxH", help="Of what is made, whatever the picture's shape.")
+    ] = "720x480",
+    filter: Annotated[Filter, typer.Option(help="What resizes.")] = "lanczos",
+    tape: Annotated[
+        bool, typer.Option("--tape", help="Be a good analog tape, in what is not given of the next four.")
+    ] = False,
+    softness: Annotated[
+        str | None,
+        typer.Option(metavar=STRENGTH, help="Width of the luma Gaussian, SD pixels: 0 to 20; 1.79 / MHz.  [tape: 0.5]"),
+    ] = None,
+    peaking: Annotated[
+        str | None, typer.Option(metavar=STRENGTH, help="Of edges along the line: 0 to 10.  [tape: 0.25]")
+    ] = None,
+    noise: Annotated[
+        str | None, typer.Option(metavar=STRENGTH, help="Deviation, white is 1: 0 to 1.  [tape: 0.006, 44 dB]")
+    ] = None,
+    chroma: Annotated[
+        str | None,
+        typer.Option(metavar=STRENGTH, help="Width of the chroma Gaussian: 0 to 20; 1.79 / MHz.  [tape: 1.4]"),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the noise, and of strengths that are ranges.")] = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Make frames again that are there already.")] = False,
+):
+    """Make SD twins of HD frames, to train on: trim, resize, age. Those already in SD are skipped.
+
+    A strength is a number, or LOW:HIGH, between which one is drawn for each frame. VHS has 0.6 of softness and 4.5 of
+    chroma (3 and 0.4 MHz), Betacam SP 0.4 and 1.2 (4.5 and 1.5 MHz).
+    """
+    from fastup.footage.degrade import TAPE, prepare, run
+
+    given = {"softness": softness, "peaking": peaking, "noise": noise, "chroma": chroma}
+    given = {name: _strength(name, text) for name, text in given.items() if text is not None}
+    plan = prepare(
+        source, destination, _size(size), None if trim == "auto" else _trim("trim", trim), filter,
+        {**(TAPE if tape else {}), **given}, seed, overwrite,
+    )  # fmt: skip
+    (height, width), aspect = plan.size, plan.pixel_aspect
+    tape_words = ", ".join(
+        f"{name} {low:g}" + (f" to {high:g}" if high > low else "") for name, (low, high) in plan.tape.items() if high
+    )
+    _print_table(
+        {
+            "trim": f"{_numbers(plan.trim)} (left, right, top, bottom): {plan.why_trim}",
+            "size": f"{plan.picture[1]}x{plan.picture[0]} to {width}x{height}",
+            "filter": plan.filter,
+            "pixel aspect": f"{aspect.numerator}:{aspect.denominator}, so that the picture is "
+            f"{float(aspect * width / height):.3f}:1",
+            "tape": f"{tape_words}; seed {seed}" if tape_words else "none",
+            "output": f"10-bit DPX in {destination}",
+        }
+    )
+    _work(run, plan, "degrading", "degraded", destination)
+
+
+@app.command()
+def convert(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="A frame, or a folder of frames.")],
+    destination: Annotated[Path, typer.Argument(metavar="OUT", help="A file, whose suffix says the format; a folder.")],
+    format: Annotated[
+        str | None, typer.Option(help="Of what goes to a folder: dpx, png, tif, exr, jpg, bmp, tga.")
+    ] = None,
+    bits: Annotated[
+        int | None, typer.Option(help="8, 10, 12 or 16 of DPX, 8 or 16 of PNG and TIFF.  [default: the input's]")
+    ] = None,
+    source_curve: Annotated[
+        Curve | None, typer.Option("--from", help="Transfer of IN.  [default: what a DPX' header says]")
+    ] = None,
+    target_curve: Annotated[
+        Curve | None, typer.Option("--to", help="Transfer to convert to.  [default: code values stay]")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Make files again that are there already.")] = False,
+):
+    """Convert frames to another format, bits or transfer. Files that are there already are skipped.
+
+    Without --to no code value changes, but for a scale from white to white. Log is Cineon's, with black and white by
+    the header's low and high code, or 95 and 685.
+    """
+    from fastup.footage.convert import prepare, run
+
+    plan = prepare(source, destination, format, bits, source_curve, target_curve, overwrite)
+    for words, count in plan.assumed.items():
+        out.print(f"{count} frame{'s' * (count != 1)}: {words}", markup=False)
+    _work(run, plan, "converting", "converted", destination)
+
+
+@app.command()
 def models(as_json: Json = False):
     """List the networks that can be trained, at 720x480 to 1440x1080."""
     start()
@@ -300,6 +462,78 @@ def _upscale(model, source, destination, overwrite):
     )
 
 
+def _extract(plan, as_json):
+    from fastup.footage.extract import run
+
+    source = plan.source
+    if not as_json:
+        _print_table({**source.settings, "output": f"10-bit RGB DPX in {plan.destination}"})
+    began = time.perf_counter()
+    with _progress("extracting") as advance:
+
+        def on_frame(done, total):
+            advance(done, total, f"extracting, {done / (time.perf_counter() - began):.0f} frames/s")
+
+        written, skipped = run(plan, on_frame)
+    seconds = time.perf_counter() - began
+    if as_json:
+        facts = {name: getattr(source, name) for name in ("width", "height", "field_order", "timecode", "frame_count")}
+        fractions = {name: getattr(source, name) for name in ("rate", "pixel_aspect")}
+        facts |= {name: value and str(value) for name, value in fractions.items()}
+        counts = {"written": written, "skipped": skipped, "frames_per_second": round(written / seconds, 1)}
+        print(json.dumps({**facts, "settings": source.settings, **counts, "notes": source.notes}, indent=1))
+        return
+    out.print(
+        f"{written} frame{'s' * (written != 1)} extracted to {escape(str(plan.destination))}"
+        + (f", {written / seconds:.3g} frames/s" if written else "")
+        + (f", {skipped} were there already (--overwrite makes them again)" if skipped else "")
+    )
+    for note in source.notes:
+        out.print(f"note: {note}", style="yellow", markup=False)
+
+
+def _detelecine(source, destination, as_json, **options):
+    from fastup.footage.telecine import detelecine
+
+    with _progress("measuring") as advance:
+        report = detelecine(source, destination, on_frame=lambda what, *count: advance(*count, what), **options)
+    if as_json:
+        print(json.dumps({name: value for name, value in report.items() if name not in ("fields", "woven")}, indent=1))
+        return
+    doubts, breaks, written, skipped = (report[name] for name in ("doubts", "breaks", "written", "skipped"))
+    rows = {
+        "field order": f"{report['order']} first"
+        + (" (given)" if options["order"] else "" if report["order_margin"] >= 20 else " (hardly told: see --order)"),
+        "cadence": f"{len(breaks)} break{'s' * (len(breaks) != 1)}, {report['orphans']} lone fields kept",
+        "not telecined": ", ".join(
+            f"{part['kind']} from frame {part['first']} to {part['last']}" for part in report["stretches"][:8]
+        )
+        + (f", {len(report['stretches']) - 8} more" if len(report["stretches"]) > 8 else ""),
+        "frames": f"{report['frames']} of video, {report['film_frames']} of film",
+        "doubtful": f"{len(doubts)} film frames"
+        + (f", the first {doubts[0]['film_frame']} (--review shows them)" if doubts and not options["review"] else ""),
+        "details": f"{destination / 'telecine'}",
+    }
+    _print_table({name: value for name, value in rows.items() if value})
+    out.print(
+        f"{written} frame{'s' * (written != 1)} written to {escape(str(destination))}"
+        + (f", {skipped} were there already (--overwrite makes them again)" if skipped else "")
+    )
+
+
+def _work(run, plan, doing, done, destination):
+    """Carry out a plan of frames to make, and say how many and how fast."""
+    began, count, skipped = time.perf_counter(), len(plan.todo), len(plan.targets) - len(plan.todo)
+    with _progress(doing) as advance:
+        run(plan, advance)
+    rate = count / (time.perf_counter() - began)
+    out.print(
+        f"{count} frame{'s' * (count != 1)} {done} to {escape(str(destination))}"
+        + (f", {rate:.3g} frames/s" if count else "")
+        + (f", {skipped} were there already (--overwrite makes them again)" if skipped else "")
+    )
+
+
 def _comparison(folder, model, score):
     """The demo's picture: the last evaluation frame by bicubic, by the model and as it was drawn."""
     from fastup import demo as clip
@@ -353,6 +587,10 @@ def _print_settings(run):
         "batch, seed": f"{config.batch}, {config.seed}",
         "output": str(run.folder),
     }
+    _print_table(rows)
+
+
+def _print_table(rows):
     table = Table(title="settings", title_justify="left", show_header=False, box=None, padding=(0, 2))
     table.add_column(style="dim")
     for name, value in rows.items():
@@ -396,13 +634,13 @@ def _shapes(run):
 
 @contextlib.contextmanager
 def _progress(what):
-    """A progress bar on a terminal, nothing elsewhere; gives a function that takes (done, to do)."""
+    """A progress bar on a terminal, nothing elsewhere; gives a function that takes (done, to do) and, if it changes, what."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, **_live()) as bar:
         task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        yield lambda done, total, now=what: bar.update(task, completed=done, total=total, description=now)
 
 
 @contextlib.contextmanager
@@ -456,6 +694,24 @@ def _trim(name, text):
     except ValueError:
         raise OptionError(f"{name} is {text!r}, expected four numbers: left,right,top,bottom") from None
     return left, right, top, bottom
+
+
+def _size(text):
+    """(height, width) of WIDTHxHEIGHT."""
+    found = re.fullmatch(r"(\d{1,6})x(\d{1,6})", text)
+    if not found:
+        raise OptionError(f"size is {text!r}, expected WIDTHxHEIGHT, such as 720x480")
+    return int(found[2]), int(found[1])
+
+
+def _strength(name, text):
+    """A number, or the two of LOW:HIGH."""
+    try:
+        low, *high = map(float, text.split(":"))
+        (high,) = high or [low]
+    except ValueError:
+        raise OptionError(f"{name} is {text!r}, expected a number, or two: LOW:HIGH") from None
+    return low, high
 
 
 def _black_level(text):

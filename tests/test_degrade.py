@@ -5,11 +5,14 @@ from fractions import Fraction
 import naive
 import numpy as np
 import pytest
+import test_cli
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastup.errors import OptionError
-from fastup.footage.degrade import area, degrade, gaussian
+import fastup
+from fastup.errors import DataError, FastupError, OptionError
+from fastup.footage.degrade import TAPE, area, degrade, draw, gaussian, pillars, prepare, resize, run
+from fastup.header import Header
 
 
 def picture(height, width, channels=3, seed=0):
@@ -103,7 +106,7 @@ def test_the_result_is_clipped_and_the_frame_untouched():
 
 
 @pytest.mark.parametrize("option", [{"softness": -1}, {"peaking": float("nan")}, {"noise": float("inf")},
-                                    {"size": (31, 40)}, {"size": (0, 4)}])  # fmt: skip
+                                    {"chroma": 21}, {"size": (31, 40)}, {"size": (0, 4)}])  # fmt: skip
 def test_options_that_cannot_be_used(option):
     with pytest.raises(OptionError, match=next(iter(option))):
         degrade(picture(30, 40), **{"size": (20, 30)} | option)
@@ -114,3 +117,374 @@ def test_frames_that_are_not():
         degrade(np.zeros((4, 4), np.float32), (2, 2))
     with pytest.raises(TypeError, match="uint16"):
         degrade(np.zeros((4, 4, 3), np.uint16), (2, 2))
+
+
+# -- resizing ----------------------------------------------------------------------------------------------------------
+
+
+def resized(frame, size, filter):
+    """Lanczos or bicubic by the definition, one result line at a time, in double precision."""
+    kernel, reach = {
+        "lanczos": (lambda x: np.sinc(x) * np.sinc(x / 3), 3),
+        "bicubic": (lambda x: 1 - 2.5 * x**2 + 1.5 * x**3 if x < 1 else 2 - 4 * x + 2.5 * x**2 - 0.5 * x**3, 2),
+    }[filter]
+    frame = np.asarray(frame, np.float64)
+    for axis, count in enumerate(size):
+        lines = np.moveaxis(frame, axis, 0)
+        if count == len(lines):
+            continue
+        scale, made = len(lines) / count, []
+        for i in range(count):
+            centre, total, weight = (i + 0.5) * scale - 0.5, 0.0, 0.0
+            for j in range(int(np.floor(centre - reach * scale)), int(np.ceil(centre + reach * scale)) + 1):
+                if (x := abs(j - centre) / scale) < reach:
+                    total = total + kernel(x) * lines[min(max(j, 0), len(lines) - 1)]
+                    weight += kernel(x)
+            made.append(total / weight)
+        frame = np.moveaxis(np.array(made), 0, axis)
+    return frame
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.sampled_from(["lanczos", "bicubic"]), st.data())
+def test_resize_against_the_definition(height, width, filter, data):
+    size = data.draw(st.tuples(st.integers(1, height), st.integers(1, width)))
+    frame = picture(height, width, 2)
+    found = resize(frame, size, filter)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, resized(frame, size, filter), atol=3e-6)
+
+
+def test_resize_at_the_real_size_is_exact_to_a_thousandth_of_a_code():
+    frame = picture(1080, 12)
+    for filter in ("lanczos", "bicubic"):
+        error = np.abs(resize(frame, (480, 6), filter) - resized(frame, (480, 6), filter)).max()
+        assert error * 1023 < 1e-3
+    error = np.abs(area(frame, (480, 6)) - naive.area(frame, (480, 6))).max()
+    assert error * 1023 < 1e-3
+
+
+def test_lanczos_agrees_with_openimageio():
+    oiio = pytest.importorskip("OpenImageIO")
+    frame = picture(270, 360)
+    source = oiio.ImageBuf(oiio.ImageSpec(360, 270, 3, "float"))
+    source.set_pixels(oiio.ROI(), frame)
+    theirs = oiio.ImageBufAlgo.resize(source, filtername="lanczos3", roi=oiio.ROI(0, 180, 0, 120, 0, 1, 0, 3))
+    assert (
+        np.abs(resize(frame, (120, 180)) - theirs.get_pixels("float")).max() * 1023 < 0.2
+    )  # their sines are near ones
+
+
+@pytest.mark.parametrize("filter", ["lanczos", "area", "bicubic"])
+def test_resize_keeps_what_is_flat_and_what_has_its_size(filter):
+    np.testing.assert_allclose(resize(np.full((54, 72, 3), 0.3, np.float32), (24, 31), filter), 0.3, atol=1e-6)
+    frame = picture(5, 7)
+    same = resize(frame, (5, 7), filter)
+    np.testing.assert_array_equal(same, frame)
+    assert not np.shares_memory(same, frame)
+
+
+def test_resize_reads_views_and_doubles():
+    wide = picture(30, 50).astype(np.float64)
+    part = wide[3:27, 5:41]
+    expected = resize(np.ascontiguousarray(part, np.float32), (10, 20))
+    np.testing.assert_array_equal(resize(part, (10, 20)), expected)
+
+
+def test_a_filter_that_there_is_not():
+    with pytest.raises(OptionError, match="filter: found 'mitchell', expected one of lanczos, area, bicubic"):
+        resize(picture(4, 4), (2, 2), "mitchell")
+
+
+# -- chroma ------------------------------------------------------------------------------------------------------------
+
+
+def test_chroma_is_narrowed_on_cb_and_cr_and_luma_left_alone():
+    frame = picture(6, 60)
+    found = degrade(frame, (6, 60), softness=0, peaking=0, noise=0, chroma=2.0)
+    to_ycbcr = np.array(
+        [[0.299, 0.587, 0.114], [-0.299 / 1.772, -0.587 / 1.772, 0.5], [0.5, -0.587 / 1.402, -0.114 / 1.402]]
+    )
+    planes = frame.astype(float) @ to_ycbcr.T
+    offsets = np.arange(-8, 9)
+    weights = np.exp(-(offsets**2) / 8)
+    for plane in (1, 2):
+        padded = np.pad(planes[:, :, plane], ((0, 0), (8, 8)), mode="edge")
+        planes[:, :, plane] = sum(
+            w / weights.sum() * padded[:, 8 + k : 68 + k] for k, w in zip(offsets, weights, strict=True)
+        )
+    np.testing.assert_allclose(found, np.clip(planes @ np.linalg.inv(to_ycbcr).T, 0, 1), atol=2e-6)
+
+
+def test_chroma_does_nothing_to_greys_and_comes_after_the_noise():
+    grey = np.repeat(picture(8, 40, 1), 3, axis=2)
+    plain, narrow = (degrade(grey, (8, 40), softness=0, peaking=0, noise=0, chroma=chroma) for chroma in (0, 3))
+    np.testing.assert_allclose(narrow, plain, atol=1e-6)
+    flat = np.full((100, 300, 3), 0.5, np.float32)
+    colours = [degrade(flat, (100, 300), noise=0.02, chroma=chroma) for chroma in (0, 3)]
+    deviation = [(colour[..., 0] - colour[..., 1]).std() for colour in colours]
+    assert deviation[1] < deviation[0] / 2
+    assert colours[1].mean() == pytest.approx(0.5, abs=1e-3)
+    luma = [colour @ np.float32([0.299, 0.587, 0.114]) for colour in colours]
+    np.testing.assert_allclose(luma[1], luma[0], atol=1e-6)
+
+
+def test_chroma_of_what_is_not_rgb():
+    with pytest.raises(ValueError, match="found 1 channels"):
+        degrade(picture(4, 4, 1), (4, 4), chroma=1)
+
+
+# -- folders -----------------------------------------------------------------------------------------------------------
+
+HD, SD = (108, 192), (48, 72)  # a tenth of the real ones: pillars of 24, 4/3 between them, 9/4 and 2
+
+
+def hd_frame(number, left=24, right=24, level=64, noise=0.0):
+    """Codes of a frame with pillars, and a picture that is bright at its borders."""
+    rng = np.random.default_rng(number)
+    codes = rng.integers(300, 900, (*HD, 3))
+    codes[:, :left] = codes[:, HD[1] - right :] = level
+    return np.clip(codes + np.round(rng.normal(0, noise, codes.shape)), 0, 1023).astype(np.uint16)
+
+
+def hd_header(number, **values):
+    values = {"pixel_aspect": 1, "timecode": f"01:00:00:{number:02d}", "frame_rate": 24, "slate": "7A"} | values
+    return Header.new(HD[1], HD[0], big_endian=False, **values)
+
+
+@pytest.fixture
+def hd(tmp_path):
+    """A folder of three frames with pillars."""
+    folder = tmp_path / "HD"
+    folder.mkdir()
+    for number in range(3):
+        fastup.write(folder / f"f{number:04d}.dpx", hd_frame(number), hd_header(number))
+    return folder
+
+
+def made(folder):
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_a_folder_becomes_twins(hd, tmp_path):
+    sd, seen = tmp_path / "new" / "SD", []
+    plan = prepare(hd, sd, SD)
+    assert plan.trim == (24, 24, 0, 0)
+    assert "24 and 24, in 3 frames" in plan.why_trim
+    assert plan.picture == (108, 144)
+    assert plan.pixel_aspect == Fraction(8, 9)
+    assert not sd.exists()
+    run(plan, lambda done, total: seen.append((done, total)))
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+    for number, path in enumerate(fastup.find(sd)):
+        assert path.name == f"f{number:04d}.dpx"
+        expected = resized(hd_frame(number)[:, 24:168] / 1023, SD, "lanczos")
+        codes = np.clip(expected, 0, 1) * 1023
+        assert np.abs(fastup.read(path) - codes).max() <= 0.501
+        header = Header.read(path)
+        assert header.pixel_aspect == Fraction(8, 9)
+        assert header.timecode == f"01:00:00:{number:02d}"
+        asked = {"width": 72, "height": 48, "pixel_aspect": Fraction(8, 9)}
+        assert header == hd_header(number).replace(**asked)
+        assert header.file_size == path.stat().st_size
+
+
+def test_other_formats_and_bits_become_ten_bits(tmp_path):
+    pixels = np.round(picture(108, 144) * 65535).astype(np.uint16)
+    fastup.write(tmp_path / "a.png", pixels, Header.new(144, 108, bits=16, pixel_aspect=Fraction(4, 3)))
+    fastup.write(tmp_path / "b.dpx", pixels >> 4, Header.new(144, 108, bits=12, pixel_aspect=Fraction(4, 3)))
+    fastup.write(tmp_path / "c.exr", (pixels / np.float32(65535)).astype(np.float32), Header.new(144, 108, bits=32))
+    fastup.write(tmp_path / "d.dpx", pixels / np.float32(65535), Header.new(144, 108, bits=32))
+    for name in ("a.png", "b.dpx", "c.exr", "d.dpx"):
+        run(prepare(tmp_path / name, tmp_path / "SD", SD, trim=(0, 0, 0, 0)))
+        twin = tmp_path / "SD" / f"{name[0]}.dpx"
+        header = Header.read(twin)
+        assert (header.bits, header.low_code, header.high_code) == (10, 0, 1023)
+        assert header.pixel_aspect == Fraction(8, 9) * (Fraction(4, 3) if name[0] in "ab" else 1)
+        codes = np.clip(resized(pixels / 65535, SD, "lanczos"), 0, 1) * 1023
+        assert np.abs(fastup.read(twin) - codes).max() <= (0.8 if name[0] == "b" else 0.501)  # 12 bits were cut
+
+
+def test_trim_as_given_and_filter(hd, tmp_path):
+    run(prepare(hd, tmp_path / "SD", (50, 90), trim=(30, 32, 4, 2), filter="area"))
+    expected = naive.area(hd_frame(1)[4:106, 30:160] / 1023, (50, 90)) * 1023
+    assert np.abs(fastup.read(tmp_path / "SD" / "f0001.dpx") - expected).max() <= 0.501
+    aspect = Header.read(tmp_path / "SD" / "f0001.dpx").pixel_aspect
+    assert aspect * Fraction(90, 50) == Fraction(130, 102)
+
+
+@pytest.mark.parametrize(
+    ("options", "trim"),
+    [
+        ({}, (24, 24, 0, 0)),
+        ({"noise": 2}, (24, 24, 0, 0)),
+        ({"level": 0}, (24, 24, 0, 0)),
+        ({"level": 95}, (24, 24, 0, 0)),  # log black
+        ({"left": 40, "right": 31}, (24, 24, 0, 0)),  # a 4:3 picture that is black at its sides
+        ({"left": 22, "right": 23}, (24, 24, 0, 0)),  # or two columns wider
+        ({"left": 19, "right": 21}, (18, 18, 0, 0)),  # a wider picture
+        ({"left": 24, "right": 0}, (0, 0, 0, 0)),
+        ({"left": 15, "right": 15}, (0, 0, 0, 0)),  # blanking
+        ({"level": 200}, (0, 0, 0, 0)),  # not black
+        ({"noise": 12}, (0, 0, 0, 0)),  # not flat
+    ],
+)
+def test_pillars_are_found_by_looking(options, trim, tmp_path):
+    fastup.write(tmp_path / "f.dpx", hd_frame(1, **options))
+    assert prepare(tmp_path / "f.dpx", tmp_path / "SD", SD).trim == trim
+
+
+def test_pillars_are_those_of_all_frames(hd, tmp_path):
+    fastup.write(hd / "f0003.dpx", np.full((*HD, 3), 64, np.uint16))  # a black frame says nothing
+    assert prepare(hd, tmp_path / "SD", SD).trim == (24, 24, 0, 0)
+    logo = hd_frame(4)
+    logo[40:50, 3:8] = 700
+    fastup.write(hd / "f0004.dpx", logo)
+    plan = prepare(hd, tmp_path / "SD", SD)
+    assert plan.trim == (0, 0, 0, 0)
+    assert "f0004.dpx" in plan.why_trim
+
+
+def test_pillars_are_looked_for_throughout(tmp_path):
+    paths = [tmp_path / f"{number}.dpx" for number in range(30)]
+    for number, path in enumerate(paths):
+        fastup.write(path, hd_frame(number, left=20 if number == 29 else 24), fsync=False)
+    assert pillars(paths) == (20, 24, paths[29], 9)
+    assert pillars(paths[:5]) == (24, 24, paths[0], 5)
+
+
+def test_nothing_is_trimmed_of_what_is_all_black(tmp_path):
+    fastup.write(tmp_path / "f.dpx", np.zeros((*HD, 3), np.uint16))
+    plan = prepare(tmp_path / "f.dpx", tmp_path / "SD", SD)
+    assert plan.trim == (0, 0, 0, 0)
+    assert "all is black" in plan.why_trim
+
+
+def test_pillars_of_pixels_that_are_not_square(tmp_path):
+    wide = np.random.default_rng(0).integers(300, 900, (108, 144, 3)).astype(np.uint16)
+    wide[:, :18] = wide[:, 126:] = 0  # HDV: 144 columns of 4/3 are 16:9, and 108 of them 4:3
+    fastup.write(tmp_path / "f.dpx", wide, Header.new(144, 108, pixel_aspect=Fraction(4, 3)))
+    plan = prepare(tmp_path / "f.dpx", tmp_path / "SD", SD)
+    assert (plan.trim, plan.pixel_aspect) == ((18, 18, 0, 0), Fraction(8, 9))
+
+
+def test_tape_is_drawn_by_name_alone(hd, tmp_path):
+    tape = TAPE | {"softness": (0.3, 0.8), "noise": (0.0, 0.02)}
+    run(prepare(hd, tmp_path / "all", SD, tape=tape, seed=5))
+    run(prepare(hd / "f0002.dpx", tmp_path / "one", SD, trim=(24, 24, 0, 0), tape=tape, seed=5))
+    assert made(tmp_path / "one")["f0002.dpx"] == made(tmp_path / "all")["f0002.dpx"]
+    run(prepare(hd, tmp_path / "other", SD, tape=tape, seed=6))
+    assert all(made(tmp_path / "other")[name] != data for name, data in made(tmp_path / "all").items())
+    drawn = [draw({"softness": (0.3, 0.8), "noise": (0.01, 0.01)}, 5, f"f{number}") for number in range(200)]
+    softness = [one["softness"] for one in drawn]
+    assert 0.3 <= min(softness) < 0.35
+    assert 0.75 < max(softness) <= 0.8
+    assert {one["noise"] for one in drawn} == {0.01}
+    assert [draw({"softness": (0.3, 0.8)}, 5, f"f{number}")["softness"] for number in range(200)] == softness
+
+
+def test_tape_is_what_degrade_does(hd, tmp_path):
+    plan = prepare(hd / "f0000.dpx", tmp_path / "SD", SD, tape={"softness": 0.7, "peaking": 0.4, "chroma": 2.0})
+    assert plan.tape == {"softness": (0.7, 0.7), "peaking": (0.4, 0.4), "noise": (0.0, 0.0), "chroma": (2.0, 2.0)}
+    run(plan)
+    frame = (hd_frame(0)[:, 24:168] / 1023).astype(np.float32)
+    expected = degrade(frame, SD, filter="lanczos", softness=0.7, peaking=0.4, noise=0, chroma=2.0) * 1023
+    assert np.abs(fastup.read(tmp_path / "SD" / "f0000.dpx") - expected).max() <= 0.501
+
+
+def test_the_same_command_carries_on(hd, tmp_path):
+    sd = tmp_path / "SD"
+    run(prepare(hd, sd, SD))
+    first = made(sd)
+    (sd / "f0001.dpx").unlink()
+    (sd / "f0002.dpx").write_bytes(b"mine")
+    plan = prepare(hd, sd, SD)
+    assert [path.name for path in plan.todo] == ["f0001.dpx"]
+    run(plan)
+    assert made(sd) == first | {"f0002.dpx": b"mine"}
+    run(prepare(hd, sd, SD, overwrite=True))
+    assert made(sd) == first
+
+
+def test_a_damaged_frame_ends_it_and_the_others_stay(hd, tmp_path):
+    data = (hd / "f0001.dpx").read_bytes()
+    (hd / "f0001.dpx").write_bytes(data[:-100])
+    with pytest.raises(FastupError, match=r"f0001.dpx: image data is cut short"):
+        prepare(hd, tmp_path / "SD", SD)
+    (hd / "f0001.dpx").write_bytes(data)
+    plan = prepare(hd, tmp_path / "SD", SD)
+    (hd / "f0001.dpx").write_bytes(data[:-100])
+    with pytest.raises(FastupError, match=r"f0001.dpx: image data is cut short"):
+        run(plan)
+    assert "f0001.dpx" not in made(tmp_path / "SD")
+    assert not [name for name in made(tmp_path / "SD") if name.startswith(".")]
+
+
+def test_folders_that_will_not_do(hd, tmp_path):
+    with pytest.raises(DataError, match="where the input frames are"):
+        prepare(hd, hd, SD)
+    with pytest.raises(DataError, match="an input frame"):
+        prepare(hd / "f0000.dpx", hd, SD)
+    with pytest.raises(DataError, match="a file, expected a folder"):
+        prepare(hd, hd / "f0000.dpx", SD)
+    with pytest.raises(OSError, match="nowhere"):
+        prepare(tmp_path / "nowhere", tmp_path / "SD", SD)
+    fastup.write(hd / "f0001.png", hd_frame(1))
+    with pytest.raises(DataError, match="differ in their suffix alone"):
+        prepare(hd, tmp_path / "SD", SD)
+    (hd / "f0001.png").unlink()
+    fastup.write(hd / "g.dpx", np.zeros((100, 192, 3), np.uint16))
+    with pytest.raises(DataError, match=r"g.dpx: 192x100, but .*f0000.dpx is 192x108"):
+        prepare(hd, tmp_path / "SD", SD)
+
+
+@pytest.mark.parametrize(("descriptor", "channels"), [("RGBA", 4), ("LUMA", 1), ("CBYCR", 3)])
+def test_what_is_not_rgb(descriptor, channels, tmp_path):
+    header = Header.new(192, 108, descriptor=descriptor)
+    fastup.write(tmp_path / "f.dpx", np.zeros((*HD, channels), np.uint16), header)
+    with pytest.raises(DataError, match=r"f.dpx: .*, expected RGB"):
+        prepare(tmp_path / "f.dpx", tmp_path / "SD", SD)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"size": (480, 720)}, {"trim": (96, 96, 0, 0)}, {"trim": (-1, 0, 0, 0)}, {"filter": "box"}, {"seed": -1},
+     {"tape": {"hiss": 1}}, {"tape": {"noise": 2}}, {"tape": {"softness": (0.5, 0.2)}},
+     {"tape": {"peaking": float("nan")}}],
+)  # fmt: skip
+def test_plans_that_cannot_be(options, hd, tmp_path):
+    name = next(iter(options.get("tape", options)))
+    with pytest.raises(OptionError, match=name):
+        prepare(hd, tmp_path / "SD", **{"size": SD} | options)
+
+
+# -- the command -------------------------------------------------------------------------------------------------------
+
+command = test_cli.run
+
+
+def test_the_command_says_what_it_does(command, hd, tmp_path):
+    code, out, err = command("degrade", hd, tmp_path / "SD", "--size", "72x48", "--tape", "--noise", "0:0.01")
+    assert (code, err) == (0, "")
+    words = " ".join(out.split())
+    for part in ("trim 24,24,0,0 (left, right, top, bottom): black columns", "size 144x108 to 72x48", "filter lanczos",
+                 "pixel aspect 8:9, so that the picture is 1.333:1", "softness 0.5, peaking 0.25, noise 0 to 0.01",
+                 "chroma 1.4; seed 0", "3 frames degraded to", "frames/s"):  # fmt: skip
+        assert part in words
+    code, out, _ = command("degrade", hd, tmp_path / "SD", "--size", "72x48")
+    assert code == 0
+    assert "0 frames degraded" in out
+    assert "3 were there already (--overwrite makes them again)" in out
+    assert "tape none" in " ".join(out.split())
+    assert TAPE["noise"] == 0.006
+
+
+def test_commands_that_cannot_be(command, hd, tmp_path):
+    sd = tmp_path / "SD"
+    test_cli.fails(command("degrade", hd, sd), 2, "size", "720x480", "144x108")
+    test_cli.fails(command("degrade", hd, sd, "--size", "72"), 2, "size", "WIDTHxHEIGHT")
+    test_cli.fails(command("degrade", hd, sd, "--noise", "much"), 2, "noise", "LOW:HIGH")
+    test_cli.fails(command("degrade", hd, sd, "--noise", "1:2:3"), 2, "noise", "LOW:HIGH")
+    test_cli.fails(command("degrade", hd, sd, "--trim", "1,2"), 2, "trim", "left,right,top,bottom")
+    test_cli.fails(command("degrade", hd, hd), 1, "HD")
+    test_cli.fails(command("degrade", tmp_path / "none", sd), 1, "none")
+    assert not sd.exists()

@@ -42,6 +42,14 @@ def test_compare_takes_rows_that_are_apart():
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_luma_is_exact(kind):
+    frame = np.random.default_rng(0).integers(0, np.iinfo(kind).max + 1, (9, 31, 3)).astype(kind)
+    frame[0, 0] = np.iinfo(kind).max
+    twin = (frame[..., 0].astype(int) + 2 * frame[..., 1].astype(int) + frame[..., 2] + 2) // 4
+    np.testing.assert_array_equal(_fields.luma(frame), twin)
+
+
 @given(seed=st.integers(0, 10_000), count=st.integers(1, 5))
 @settings(deadline=None, max_examples=60)
 def test_the_cheapest_path_is_the_cheapest_of_all(seed, count):

@@ -1,34 +1,72 @@
-"""What SD tape does to a picture: fewer pixels, a narrow luma band, peaking with its ringing, and noise."""
+"""What SD tape does to a picture: fewer pixels, a narrow luma band, peaking, noise, and a narrower chroma band.
+
+`degrade` does it to a frame, `prepare` and `run` to a folder: SD twins of HD frames, to train on. Everything here but
+noise and clipping is linear along rows or columns, so one product with banded matrices does it all.
+"""
 
 import math
 import operator
-from functools import cache
+import os
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 
-from fastup.errors import OptionError
+from fastup import frames
+from fastup.codes import CHROMA
+from fastup.errors import DataError, OptionError
+
+SIZE = (480, 720)
+FILTERS = ("lanczos", "area", "bicubic")
+TAPE = {"softness": 0.5, "peaking": 0.25, "noise": 0.006, "chroma": 1.4}  # a good analog master of NTSC video
+LIMITS = {"softness": 20.0, "peaking": 10.0, "noise": 1.0, "chroma": 20.0}
+
+_LUMA = np.float32([0.299, 0.587, 0.114])  # ITU-R BT.601
+_BLOCK = 8  # lines of a banded matrix that are multiplied at once: few enough zeros, few enough calls
+_PRODUCTS = (
+    1 << 17
+)  # in a call of BLAS: with more it takes threads of its own, which frames on threads wait for in vain
+_LOOKED_AT = 9  # frames in which pillars are looked for
+_DARK, _FLAT, _ROWS = 0.12, 8 / 1023, 0.99  # pillars: at most so bright, so far off their level, on this share of rows
+_NARROWEST = 16  # columns; less is blanking and no pillar
 
 
-def degrade(frame, size=(480, 720), *, softness=0.5, peaking=0.25, noise=0.006, seed=0):
+# -- one frame ---------------------------------------------------------------------------------------------------------
+
+
+def degrade(frame, size=SIZE, *, filter="area", softness=0.5, peaking=0.25, noise=0.006, chroma=0.0, seed=0):
     """Turn a clean frame into what an SD tape of it would give.
 
-    The frame is averaged down to `size`, softened along each line, peaked along each line as a recorder's detail
-    circuit does (x + peaking * (x - G * x), G a Gaussian of one SD pixel, which rings beside every edge), then noise
-    is added: the steps of a tape in the order in which they happen.
+    The frame is resized, softened along each line as by the scanner's spot and the luma band, peaked along each line as
+    a telecine's detail circuit does (x + peaking * (x - G * x), G a Gaussian of one SD pixel, which rings beside every
+    edge); then the tape adds its noise, and playback gives back the chroma band: the steps in the order in which they
+    happen.
+
+    A Gaussian band that is 3 dB down at f has a standard deviation of sqrt(ln 2) / (2 pi f): 1.79 SD pixels / f in MHz
+    at the 13.5 MHz of ITU-R BT.601. VHS (IEC 60774) has 3 MHz of luma and 0.4 MHz of chroma, 0.6 and 4.5 pixels;
+    Betacam SP 4.5 and 1.5 MHz, 0.4 and 1.2 pixels; NTSC by SMPTE 170M 1.3 MHz of chroma, 1.4 pixels.
 
     Parameters
     ----------
     frame : ndarray, (H, W, C), floating
-        Normalised, 0..1.
+        Normalised, 0..1. RGB where there is a chroma band.
     size : (int, int)
         Height and width of the result in pixels, no larger than the frame's.
+    filter : {"area", "lanczos", "bicubic"}
+        As `resize` has them.
     softness : float
-        Standard deviation of the luma band's Gaussian, in SD pixels, 0 or more. A band that is 3 dB down at f cycles
-        per pixel has sqrt(ln 2) / (2 pi f): 0.5 is 3.6 MHz at 13.5 MHz sampling.
+        Standard deviation of the luma band's Gaussian, in SD pixels, 0 to 20. Tapes have 0.35 to 0.8.
     peaking : float
-        Strength of the peaking, 0 or more.
+        Strength of the peaking, 0 to 10. Transfers have 0 to 1.
     noise : float
-        Standard deviation of the noise, normalised, 0 or more. It is a little correlated along the lines.
+        Standard deviation of the noise in each channel, normalised, 0 to 1. It is a little correlated along the lines.
+        Tapes have 0.002 to 0.02, which is 54 to 34 dB below white.
+    chroma : float
+        Standard deviation of the chroma band's Gaussian, in SD pixels, 0 to 20. It works on Cb and Cr of BT.601, which
+        it finds as what RGB is more than luma: the same to the last digit, as both are linear. Tapes have 1.2 to 4.5.
     seed : int or sequence of int
         Seeds the noise, as `numpy.random.default_rng` takes it.
 
@@ -39,41 +77,50 @@ def degrade(frame, size=(480, 720), *, softness=0.5, peaking=0.25, noise=0.006, 
     Raises
     ------
     OptionError
-        If `size` is larger than the frame, or a strength is negative or not finite.
+        If `size` is larger than the frame, or a strength is out of its range.
     ValueError, TypeError
-        If `frame` does not have three dimensions, or holds integers.
+        If `frame` does not have three dimensions, three channels where there is a chroma band, or holds integers.
     """
-    for name, value in (("softness", softness), ("peaking", peaking), ("noise", noise)):
-        if not 0 <= value < math.inf:
-            raise OptionError(f"{name}: found {value}, expected a number of 0 or more")
-    picture = gaussian(area(frame, size), softness)
+    for name, value in {"softness": softness, "peaking": peaking, "noise": noise, "chroma": chroma}.items():
+        _check_strength(name, value)
+    picture = gaussian(resize(frame, size, filter), softness)
     if peaking:
-        picture = picture + np.float32(peaking) * (picture - gaussian(picture, 1.0))
+        picture += np.float32(peaking) * (picture - gaussian(picture, 1.0))
     if noise:
-        picture = picture + _noise(picture.shape, noise, seed)
-    return np.clip(picture, 0, 1)
+        picture += _noise(picture.shape, noise, seed)
+    if chroma:
+        if picture.shape[2] != 3:
+            raise ValueError(f"frame: found {picture.shape[2]} channels, expected R, G and B for a chroma band")
+        luma = (picture @ _LUMA)[:, :, np.newaxis]
+        picture = luma + gaussian(picture - luma, chroma)
+    return np.clip(picture, 0, 1, out=picture)
 
 
-def area(frame, size):
-    """Make a frame smaller by exact area averaging.
+def resize(frame, size, filter="lanczos"):
+    """Make a frame smaller, along each axis in turn.
 
-    Each pixel of the result is the mean of the rectangle it covers; a source pixel that lies partly inside counts by
-    the length of the overlap, along each axis in turn. The mean of the frame is kept.
+    Pixel centres lie at half positions. Beyond the border the last pixel goes on. The kernels are as wide in result
+    pixels as they are for enlarging in source pixels, so nothing aliases; their weights sum to one.
 
     Parameters
     ----------
     frame : ndarray, (H, W, C), floating
     size : (int, int)
         Height and width of the result in pixels, 1 or more and no larger than the frame's.
+    filter : {"lanczos", "area", "bicubic"}
+        sinc(x) sinc(x / 3) out to 3; the mean of the rectangle that a pixel covers, partly covered source pixels by
+        their share; Keys' cubic with a = -1/2 (Keys 1981, "Cubic convolution interpolation for digital image
+        processing").
 
     Returns
     -------
     ndarray, (size[0], size[1], C), float32
+        Lanczos and bicubic go a little beyond the frame's range beside sharp edges.
 
     Raises
     ------
     OptionError
-        If `size` is larger than the frame or smaller than a pixel.
+        If `size` is larger than the frame or smaller than a pixel, or there is no such filter.
     ValueError, TypeError
         If `frame` does not have three dimensions, or holds integers.
     """
@@ -82,12 +129,20 @@ def area(frame, size):
         raise ValueError(f"frame: found shape {frame.shape}, expected (height, width, channels)")
     if not np.issubdtype(frame.dtype, np.floating):
         raise TypeError(f"frame: found {frame.dtype}, expected normalised floating point")
-    height, width = (operator.index(n) for n in size)
-    if not (1 <= height <= frame.shape[0] and 1 <= width <= frame.shape[1]):
-        found = f"{width}x{height}"
-        raise OptionError(f"size: found {found}, expected 1x1 to the frame's {frame.shape[1]}x{frame.shape[0]}")
-    picture = _shrink(frame.astype(np.float32, copy=False), height, 0)
-    return np.ascontiguousarray(_shrink(picture, width, 1))
+    height, width = _check_size(size, frame.shape)
+    if filter not in FILTERS:
+        raise OptionError(f"filter: found {filter!r}, expected one of {', '.join(FILTERS)}")
+    picture = frame.astype(np.float32, copy=False)
+    if height < picture.shape[0]:
+        picture = _multiply(picture, 0, _resampling, height, filter)
+    if width < picture.shape[1]:
+        picture = _multiply(picture, 1, _resampling, width, filter)
+    return picture.copy() if picture is frame else picture
+
+
+def area(frame, size):
+    """`resize` by exact area averaging, which keeps the mean of the frame."""
+    return resize(frame, size, "area")
 
 
 def gaussian(frame, sigma, axis=1):
@@ -95,62 +150,397 @@ def gaussian(frame, sigma, axis=1):
 
     Parameters
     ----------
-    frame : ndarray, float32
+    frame : ndarray, (H, W, C), float32
     sigma : float
         Standard deviation in pixels, 0 or more. The Gaussian is sampled at whole pixels out to four deviations and
         sums to one.
-    axis : int
+    axis : {0, 1}
 
     Returns
     -------
-    ndarray, float32, the shape of `frame`
+    ndarray, float32, the shape of `frame`; `frame` itself where sigma is 0
     """
-    kernel = _kernel(sigma)
-    if len(kernel) == 1:
-        return frame
-    pad = [(0, 0)] * frame.ndim
-    pad[axis] = (len(kernel) // 2,) * 2
-    return _convolve(np.pad(frame, pad, mode="edge"), kernel, axis)
+    return _multiply(frame, axis, _blurring, sigma) if sigma else frame
+
+
+def _check_size(size, shape):
+    height, width = (operator.index(n) for n in size)
+    if not (1 <= height <= shape[0] and 1 <= width <= shape[1]):
+        raise OptionError(f"size: found {width}x{height}, expected 1x1 to the picture's {shape[1]}x{shape[0]}")
+    return height, width
+
+
+def _check_strength(name, value):
+    if not 0 <= value <= LIMITS[name]:
+        raise OptionError(f"{name}: found {value}, expected 0 to {LIMITS[name]:g}")
 
 
 def _noise(shape, deviation, seed):
     """Gaussian noise of the given deviation, blurred along the lines; drawn wider, so that the borders are alike."""
-    kernel = _kernel(0.5)
     rng = np.random.default_rng(seed)
-    white = rng.standard_normal((shape[0], shape[1] + len(kernel) - 1, shape[2]), dtype=np.float32)
-    return _convolve(white, kernel * np.float32(deviation / np.linalg.norm(kernel)), 1)
+    reach, weights = _gaussian(0.5)
+    white = rng.standard_normal((shape[0], shape[1] + 2 * reach, shape[2]), dtype=np.float32)
+    blurred = gaussian(white, 0.5)[:, reach : reach + shape[1]]
+    return blurred * np.float32(deviation / np.linalg.norm(weights))
 
 
-@cache
-def _kernel(sigma):
-    radius = math.ceil(4 * sigma)
-    offsets = np.arange(-radius, radius + 1)
-    weights = np.exp(-0.5 * (offsets / sigma) ** 2) if sigma else np.ones(1)
-    return (weights / weights.sum()).astype(np.float32)
+# -- products with banded matrices -------------------------------------------------------------------------------------
+#
+# A matrix is two arrays of (lines of the result, weights of a line): which lines of the source each is made of, and the
+# weights. Source lines that lie outside are the nearest ones inside.
 
 
-def _convolve(padded, kernel, axis):
-    """Correlate with a symmetric kernel along one axis, keeping the positions where the kernel fits."""
-    lines = np.moveaxis(padded, axis, -1)
-    count = lines.shape[-1] - len(kernel) + 1
-    total = lines[..., :count] * kernel[0]
-    for k in range(1, len(kernel)):
-        total += lines[..., k : k + count] * kernel[k]
-    return np.moveaxis(total, -1, axis)
+def _resampling(length, count, filter):
+    """What makes `length` lines into fewer, `count`."""
+    i = np.arange(count)[:, np.newaxis]
+    if filter == "area":  # in units of 1 / count source pixels every overlap is a whole number
+        source = i * length // count + np.arange(-(-length // count) + 1)
+        overlap = np.minimum((i + 1) * length, (source + 1) * count) - np.maximum(i * length, source * count)
+        return source, np.maximum(overlap, 0) / length
+    kernel, reach = {"lanczos": (_lanczos, 3), "bicubic": (_keys, 2)}[filter]
+    scale = length / count
+    centre = (i + 0.5) * scale - 0.5
+    source = np.floor(centre).astype(int) + np.arange(1 - math.ceil(reach * scale), math.ceil(reach * scale) + 1)
+    weights = kernel((source - centre) / scale)
+    return source, weights / weights.sum(1, keepdims=True)
 
 
-def _shrink(frame, count, axis):
-    """Average one axis down to `count` pixels.
+def _lanczos(x):
+    return np.where(abs(x) < 3, np.sinc(x) * np.sinc(x / 3), 0)
 
-    The weights repeat every `p` source and `q` result pixels, p / q being the ratio in lowest terms, so that one small
-    (q, p) matrix serves the whole axis. In units of 1 / q source pixels every overlap is a whole number.
+
+def _keys(x):
+    x = abs(x)
+    return np.where(x < 1, (1.5 * x - 2.5) * x * x + 1, np.where(x < 2, ((2.5 - 0.5 * x) * x - 4) * x + 2, 0))
+
+
+def _blurring(length, sigma):
+    reach, weights = _gaussian(sigma)
+    source = np.arange(length)[:, np.newaxis] + np.arange(-reach, reach + 1)
+    return source, np.broadcast_to(weights, source.shape)
+
+
+def _gaussian(sigma):
+    reach = math.ceil(4 * sigma)
+    weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
+    return reach, weights / weights.sum()
+
+
+def _multiply(frame, axis, matrix, *arguments):
+    """Rows (axis 0) or columns (axis 1) of a frame, multiplied by ``matrix(how many there are, *arguments)``."""
+    height, width, channels = frame.shape
+    lines = np.ascontiguousarray(frame, np.float32).reshape(height, width * channels)
+    count, blocks = _blocks(1 if axis == 0 else channels, matrix, frame.shape[axis], *arguments)
+    if axis == 0:
+        height = count
+    else:
+        width = count
+    result = np.empty((height, width * channels), np.float32)
+    for made, source, weights in blocks:
+        across = max(1, _PRODUCTS // weights.size)
+        for start in range(0, lines.shape[1 - axis], across):
+            part = slice(start, start + across)
+            if axis == 0:
+                np.matmul(weights, lines[source, part], out=result[made, part])
+            else:
+                np.matmul(lines[part, source], weights.T, out=result[part, made])
+    return result.reshape(height, width, channels)
+
+
+@lru_cache(32)
+def _blocks(channels, matrix, length, *arguments):
+    """A banded matrix as dense blocks: how many lines it makes; slices of them and of their source, and the weights.
+
+    Each line is `channels` lines side by side, which keep apart.
     """
-    length = frame.shape[axis]
-    cells = math.gcd(length, count)
-    p, q = length // cells, count // cells
-    i, j = np.arange(q)[:, None], np.arange(p)
-    overlap = np.minimum((i + 1) * p, (j + 1) * q) - np.maximum(i * p, j * q)
-    weights = (np.maximum(overlap, 0) / p).astype(np.float32)
-    before, after = frame.shape[:axis], frame.shape[axis + 1 :]
-    averaged = np.tensordot(weights, frame.reshape(*before, cells, p, *after), axes=(1, axis + 1))  # q comes first
-    return np.moveaxis(averaged, 0, axis + 1).reshape(*before, count, *after)
+    source, weights = matrix(length, *arguments)
+    source, blocks = np.clip(source, 0, length - 1), []
+    for start in range(0, len(source), _BLOCK):
+        rows, values = source[start : start + _BLOCK], weights[start : start + _BLOCK]
+        first, end = int(rows.min()), int(rows.max()) + 1
+        block = np.zeros((len(rows), end - first))
+        np.add.at(block, (np.arange(len(rows))[:, np.newaxis], rows - first), values)
+        block = np.kron(block, np.eye(channels)).astype(np.float32)
+        made = slice(start * channels, (start + len(rows)) * channels)
+        blocks.append((made, slice(first * channels, end * channels), block))
+    return len(source), blocks
+
+
+# -- a folder ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What `prepare` found, and `run` does."""
+
+    targets: dict
+    """The file that each frame becomes, of all frames, paths."""
+    todo: list
+    """The frames that are to be made, paths."""
+    size: tuple
+    """Height and width of what is made, pixels."""
+    filter: str
+    trim: tuple
+    """Pixels that are trimmed: left, right, top, bottom."""
+    why_trim: str
+    """Where the trim comes from, in words."""
+    picture: tuple
+    """Height and width of what is left."""
+    pixel_aspect: Fraction
+    """Of the first frame that is made; the others' follow from their own."""
+    tape: dict
+    """The least and the most of each strength, by the names of `TAPE`."""
+    seed: int
+
+
+def prepare(source, destination, size=SIZE, trim=None, filter="lanczos", tape=None, seed=0, overwrite=False):
+    """Plan to make SD twins of HD frames: 10-bit DPX of the same stems. Nothing is written.
+
+    Parameters
+    ----------
+    source, destination : path-like
+        A folder of RGB frames, or one frame; and a folder.
+    size : (int, int)
+        Height and width of the twins, whatever the shape of the picture.
+    trim : (int, int, int, int), optional
+        Pixels to take away at the left, right, top and bottom of every frame. Without it `pillars` are looked for in up
+        to nine frames, spread through the folder. Where they are as wide as those of a 4:3 picture, to two columns,
+        or wider, that picture is what is left: 240 columns go at either side of 1920x1080. Where they are narrower,
+        but 16 columns or more, as many go at both sides as both have, an even number. Else nothing goes.
+    filter : {"lanczos", "area", "bicubic"}
+        As `resize` has them.
+    tape : dict, optional
+        Strengths by the names of `TAPE`, as `degrade` has them: a number, or the least and the most, between which one
+        is drawn for every frame. Those that are not given are 0.
+    seed : int
+        0 or more. With the stem of its name it decides all that is drawn for a frame, whichever frames are made and in
+        which order.
+    overwrite : bool
+        Make frames again that are in `destination` already.
+
+    Raises
+    ------
+    DataError
+        If frames differ in size, or are not RGB; if there are none; if the twins would replace the frames, or each
+        other.
+    OptionError
+        If an option is out of its range.
+    OSError, FastupError
+        As `frames.read_header` and `frames.read` have them.
+    """
+    if filter not in FILTERS:
+        raise OptionError(f"filter: found {filter!r}, expected one of {', '.join(FILTERS)}")
+    if operator.index(seed) < 0:
+        raise OptionError(f"seed: found {seed}, expected 0 or more")
+    targets = targets_of(source, destination)
+    strengths = _strengths(tape or {})
+    paths = list(targets)
+    first = None
+    for path in paths:
+        frames.probe(path)  # which says what is wrong with a header
+        header = frames.read_header(path)
+        if header.channels != 3 or header.descriptor in CHROMA:
+            raise DataError(f"{path}: {getattr(header.descriptor, 'text', header.descriptor)}, expected RGB")
+        first = first or header
+        if (header.height, header.width) != (first.height, first.width):
+            raise DataError(
+                f"{path}: {header.width}x{header.height}, but {paths[0]} is {first.width}x{first.height}; expected one "
+                "size in a folder, for one trim"
+            )
+    trim, why = (tuple(trim), "as given") if trim is not None else _find_trim(paths, first)
+    left, right, top, bottom = trim
+    picture = first.height - top - bottom, first.width - left - right
+    if min(trim) < 0 or min(picture) < 1:
+        raise OptionError(
+            f"trim: found {','.join(map(str, trim))}, expected pixels at left, right, top and bottom that leave "
+            f"something of {first.width}x{first.height}"
+        )
+    size = _check_size(size, picture)
+    todo = [path for path in paths if overwrite or not targets[path].exists()]
+    aspect = _twin_aspect(first, picture, size)
+    return Plan(targets, todo, size, filter, trim, why, picture, aspect, strengths, seed)
+
+
+def run(plan, on_frame=None):
+    """Make the twins that `prepare` planned, on all cores.
+
+    The header of a DPX is carried over but for size, flavour and pixel aspect; of other formats there is only the
+    pixel aspect. Square pixels are assumed where a frame doesn't say. The aspect of the twin's is such that the picture
+    keeps its shape: 8:9 of 1440x1080 square ones in 720x480. Codes are normalised by the frame's white, and floats
+    clipped; no colour is converted.
+
+    Parameters
+    ----------
+    on_frame : callable, optional
+        Called after each frame with (done, to do).
+
+    Raises
+    ------
+    OSError, FastupError
+        As `frames.read` and `frames.write` have them. Frames that are complete by then stay.
+    """
+    left, _, top, _ = plan.trim
+
+    def make(path):
+        header = frames.read_header(path)
+        frame = frames.read(path, "float32", window=(top, left, *plan.picture))
+        strengths = draw(plan.tape, plan.seed, path.stem)
+        twin = degrade(frame, plan.size, filter=plan.filter, **strengths, seed=_seed(plan.seed, path.stem, 1))
+        frames.write(plan.targets[path], twin, _twin_header(header, plan))
+
+    if plan.todo:
+        plan.targets[plan.todo[0]].parent.mkdir(parents=True, exist_ok=True)
+    on_threads(make, plan.todo, on_frame)
+
+
+def draw(tape, seed, stem):
+    """The strengths of a frame by the stem of its name, evenly between the least and the most of each in `tape`.
+
+    All are drawn, also those that can be but one number, so that none depends on how another was given.
+    """
+    rng = np.random.default_rng(_seed(seed, stem, 0))
+    shares = dict(zip(TAPE, rng.random(len(TAPE)), strict=True))
+    return {name: low + (high - low) * float(shares[name]) for name, (low, high) in tape.items()}
+
+
+def pillars(paths):
+    """The black columns at the left and right of frames, as many as all of several frames have.
+
+    A column is black where its pixels, on 99 % of the rows and in all channels, lie within 8 codes of 1023 of the level
+    of the frame's outermost column, and that is no brighter than 0.12 (log's black is code 95, 0.093; video's is 64).
+    Frames that are black all over say nothing and are passed over.
+
+    Parameters
+    ----------
+    paths : sequence of paths
+        Up to nine, spread through them, are read.
+
+    Returns
+    -------
+    left, right : int
+    where : path or None
+        The frame that had the narrowest of them; None if all were black all over.
+    count : int
+        How many frames were read.
+    """
+    picks = np.unique(np.linspace(0, len(paths) - 1, _LOOKED_AT).round().astype(int))
+    widths = []
+    for path, frame in frames.stream([paths[k] for k in picks], "float32"):
+        half = -(-frame.shape[1] // 2)
+        left, right = _black_columns(frame[:, :half]), _black_columns(frame[:, : -half - 1 : -1])
+        if min(left, right) < half:
+            widths.append((left, right, path))
+    if not widths:
+        return 0, 0, None, len(picks)
+    narrowest = min(widths, key=lambda width: min(width[:2]))
+    return min(width[0] for width in widths), min(width[1] for width in widths), narrowest[2], len(picks)
+
+
+def _black_columns(frame):
+    """How many columns at the left are black."""
+    level = np.median(frame[:, 0], axis=0)
+    if level.max() > _DARK:
+        return 0
+    black = (np.abs(frame - level) <= _FLAT).all(axis=2).mean(axis=0) >= _ROWS
+    return len(black) if black.all() else int(black.argmin())
+
+
+def _find_trim(paths, header):
+    left, right, where, count = pillars(paths)
+    looked = f"in {count} frame{'s' * (count != 1)} looked at"
+    if where is None:
+        return (0, 0, 0, 0), f"no pillars found: all is black {looked}"
+    narrow = min(left, right)
+    whole = int(header.width - Fraction(4, 3) * header.height / (header.pixel_aspect or 1)) // 2  # pillars of 4:3
+    found = f"black columns at left and right: {left} and {right}, {looked}"
+    if whole >= _NARROWEST and narrow >= whole - 2:
+        return (whole, whole, 0, 0), f"{found}; a 4:3 picture is left"
+    if narrow >= _NARROWEST:
+        return (narrow // 2 * 2, narrow // 2 * 2, 0, 0), found
+    return (0, 0, 0, 0), f"no pillars; {found}, the fewest in {where.name}"
+
+
+def _strengths(tape):
+    """The least and the most of each strength, checked."""
+    ranges = {}
+    for name, value in tape.items():
+        if name not in TAPE:
+            raise OptionError(f"{name}: no such strength, expected one of {', '.join(TAPE)}")
+        low, high = ranges[name] = (value, value) if np.isscalar(value) else tuple(value)
+        for one in (low, high):
+            _check_strength(name, one)
+        if low > high:
+            raise OptionError(f"{name}: found {low:g} to {high:g}, expected the least first")
+    return {name: ranges.get(name, (0.0, 0.0)) for name in TAPE}
+
+
+def _seed(seed, stem, purpose):
+    return [purpose, seed, *os.fsencode(stem)]
+
+
+def _twin_aspect(header, picture, size):
+    """The pixel aspect with which a picture keeps its shape at another size."""
+    return (header.pixel_aspect or Fraction(1)) * Fraction(picture[1] * size[0], picture[0] * size[1])
+
+
+def _twin_header(header, plan):
+    if len(header.elements) > 1:
+        header = header.only(0)
+    codes = {} if header.white else {"low_code": 0, "high_code": 1023}  # of floats, whose own are none
+    height, width = plan.size
+    aspect = _twin_aspect(header, plan.picture, plan.size)
+    return header.replace(width=width, height=height, descriptor="RGB", bits=10, pixel_aspect=aspect, **codes)
+
+
+# -- what other chores need too ----------------------------------------------------------------------------------------
+
+
+def targets_of(source, destination, suffix=".dpx"):
+    """The frames in a folder, or one frame, and the file of the same stem in a folder that each becomes.
+
+    Returns
+    -------
+    dict of paths, in frame order
+
+    Raises
+    ------
+    DataError
+        If there are no frames, two would become one file, `destination` is a file or `source` itself, or a frame would
+        become itself.
+    OSError
+        If `source` is missing.
+    """
+    source, destination = Path(source), Path(destination)
+    paths = frames.find(source)
+    targets = {path: destination / f"{path.stem}{suffix}" for path in paths}
+    if len(set(targets.values())) < len(paths):
+        raise DataError(f"{source}: some frames differ in their suffix alone, and would get the same name")
+    if destination.exists() and not destination.is_dir():
+        raise DataError(f"{destination}: a file, expected a folder for the output")
+    if destination.exists() and destination.samefile(source):
+        raise DataError(f"{destination}: this is where the input frames are; expected another folder for the output")
+    refuse_itself(targets)
+    return targets
+
+
+def refuse_itself(targets):
+    """Raise DataError if a frame would become itself, under whatever name."""
+    for path, target in targets.items():
+        if target.exists() and target.samefile(path):
+            raise DataError(f"{target}: this is an input frame; expected another place for the output")
+
+
+def on_threads(work, items, on_frame=None):
+    """Call ``work(item)`` for each item, on as many threads as there are cores; the first error ends it.
+
+    `on_frame` is called with (done, to do) after each. What is under way when it ends is finished first.
+    """
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        futures = [pool.submit(work, item) for item in items]
+        try:
+            for done, future in enumerate(as_completed(futures), 1):
+                future.result()
+                if on_frame is not None:
+                    on_frame(done, len(items))
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)

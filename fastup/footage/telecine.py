@@ -59,7 +59,6 @@ class Fields:
     """What `measure` found of a clip's fields; a hundred bytes a frame, whatever their size."""
 
     evidence: np.ndarray
-    size: tuple  # height, width
 
     def __len__(self):
         return len(self.evidence)
@@ -86,37 +85,41 @@ def measure(frames, white=255, on_frame=None):
     DataError
         If there are fewer than five frames, they differ in size, or they are smaller than a block.
     """
-    rows, window, size, before = [], [], None, None
-    for number, frame in enumerate(frames):
-        frame = _luma(frame)
-        size = size or frame.shape
-        if min(frame.shape) < _fields.BLOCK:
-            raise DataError(f"frame {number} is {_by(frame.shape)}, expected {_by([_fields.BLOCK] * 2)} or more")
-        if frame.shape != size:
-            raise DataError(f"frame {number} is {_by(frame.shape)}, those before it are {_by(size)}")
-        if number:
-            found = _fields.compare(frame, before)
-            window = [*window[-2:], [part.reshape(len(part), -1) * np.float32(255 / white) for part in found]]
-            rows.append(_evidence(window[0], window[max(0, len(window) - 2)], window[-1]))  # of the frame before
-        before = frame
-        if on_frame is not None:
-            on_frame(number + 1)
+    rows, window = [], []
+    for found in _compared(frames, on_frame):
+        window = [*window[-2:], [part.reshape(len(part), -1) * np.float32(255 / white) for part in found]]
+        rows.append(_evidence(window[0], window[max(0, len(window) - 2)], window[-1]))  # of the frame before
     if len(rows) < 4:
         raise DataError(f"{len(rows) + 1} frames, expected five or more: a cadence is five frames long")
     rows.append(_evidence(window[-2], window[-1], window[-1]))
-    return Fields(np.array(rows, _EVIDENCE), size)
+    return Fields(np.array(rows, _EVIDENCE))
+
+
+def _compared(frames, on_frame):
+    """Each frame but the first, compared with the one before it, on threads, while the next are read."""
+    waiting, size, before = deque(), None, None
+    with ThreadPoolExecutor(2) as pool:
+        for number, frame in enumerate(frames):
+            frame = np.asarray(frame)
+            frame = frame if frame.ndim == 2 else _fields.luma(frame)
+            size = size or frame.shape
+            if min(frame.shape) < _fields.BLOCK:
+                raise DataError(f"frame {number} is {_by(frame.shape)}, expected {_by([_fields.BLOCK] * 2)} or more")
+            if frame.shape != size:
+                raise DataError(f"frame {number} is {_by(frame.shape)}, those before it are {_by(size)}")
+            if number:
+                waiting.append(pool.submit(_fields.compare, frame, before))
+            before = frame
+            if len(waiting) > 3:
+                yield waiting.popleft().result()
+            if on_frame is not None:
+                on_frame(number + 1)
+        for future in waiting:
+            yield future.result()
 
 
 def _by(shape):
     return f"{shape[1]}x{shape[0]}"
-
-
-def _luma(frame):
-    frame = np.asarray(frame)
-    if frame.ndim == 2:
-        return frame
-    wide = frame.astype(np.uint32)
-    return ((wide[..., 0] + 2 * wide[..., 1] + wide[..., 2] + 2) // 4).astype(frame.dtype)
 
 
 def _evidence(last, this, next_):
@@ -543,7 +546,8 @@ def detelecine(
     Raises
     ------
     DataError
-        If the clip is not telecined, or `out` holds frames that were woven otherwise.
+        If the clip is not telecined, or `out` holds frames that were woven otherwise; and in the end, if some of the
+        video could not be decoded.
     """
     path, out = Path(path), Path(out)
     if order not in (None, *ORDERS):
@@ -591,6 +595,8 @@ def detelecine(
                 settle()
         if review:
             _review(notes, source, cadence, woven, white)
+        if source.damage:
+            raise DataError(f"{path}: {source.damage}; the {len(woven)} film frames of what there is are in {out}")
     return report | {"written": len(todo), "skipped": len(woven) - len(todo)}
 
 
@@ -697,7 +703,7 @@ def _plot(path, cadence, title):
     combs.legend(loc="upper right")
     doubts.plot(x, np.minimum.reduceat(np.minimum(cadence.margin, 100), np.arange(0, 2 * count, step)), lw=0.7)
     doubts.axhline(DOUBT, color="#d62728", lw=0.7)
-    doubts.set(ylabel=f"margin (doubt below {DOUBT:g})", xlabel="frame of the video", yscale="symlog")
+    doubts.set(ylabel=f"margin (doubt below {DOUBT:g})", xlabel="frame of the video", yscale="symlog", ylim=(0, 120))
     for part in (phases, combs, doubts):
         for n in cadence.breaks:
             part.axvline(n / 2, color="#ff7f0e", lw=0.6, alpha=0.7)

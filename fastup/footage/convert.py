@@ -1,0 +1,351 @@
+"""Frames from one format to another, with code values as they are, or from one transfer characteristic to another."""
+
+import os
+from collections import Counter
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from fastup import frames
+from fastup.codes import CHROMA, Transfer
+from fastup.errors import DataError, OptionError
+from fastup.footage.degrade import on_threads, refuse_itself, targets_of
+from fastup.header import Header
+
+CURVES = ("log", "linear", "srgb", "rec709")
+FORMATS = tuple(suffix[1:] for suffix in frames.SUFFIXES)
+BITS = {".dpx": (8, 10, 12, 16), ".png": (8, 16), ".tif": (8, 16), ".tiff": (8, 16)}
+
+_BLACK, _WHITE, _DENSITY, _GAMMA = 95, 685, 0.002, 0.6  # of Cineon, in codes of 10 bits; density per code
+_NAMES = {"log": "Cineon log", "linear": "linear light", "srgb": "sRGB", "rec709": "Rec.709"}
+# What a header says, as far as it says it: SMPTE 274M and BT.601 have the characteristic of BT.709.
+_CURVE_OF = {
+    Transfer.PRINTING_DENSITY: "log", Transfer.LOGARITHMIC: "log", Transfer.LINEAR: "linear",
+    Transfer.REC_709: "rec709", Transfer.SMPTE_274M: "rec709",
+    Transfer.REC_601_525: "rec709", Transfer.REC_601_625: "rec709",
+}  # fmt: skip
+# And what it is made to say; for sRGB the standard has no code.
+_TRANSFER_OF = {
+    "log": Transfer.LOGARITHMIC, "linear": Transfer.LINEAR, "srgb": Transfer.VIDEO, "rec709": Transfer.REC_709,
+}  # fmt: skip
+
+
+# -- transfer characteristics ------------------------------------------------------------------------------------------
+
+
+def decode(values, curve, black=_BLACK, white=_WHITE):
+    """Linear light of normalised values.
+
+    Parameters
+    ----------
+    values : ndarray, floating
+        Normalised: code / largest code, whatever the bits.
+    curve : {"log", "linear", "srgb", "rec709"}
+        Cineon: (10^((code - white) 0.002 / 0.6) - b) / (1 - b) with b = 10^((black - white) 0.002 / 0.6), in codes of
+        10 bits (Kodak, "Conversion of 10-bit Log Film Data to 8-bit Linear or Video Data for the Cineon Digital Film
+        System", 1995, without its soft clip). sRGB: IEC 61966-2-1. Rec.709: the inverse of BT.709's, see `encode`.
+    black, white : float
+        Codes of 10 bits that are 0 and 1 in linear light, for log alone.
+
+    Returns
+    -------
+    ndarray of float64
+        0 is black and 1 is white. Of log, codes beyond them lie outside: with 95 and 685, -0.0057 to 13.5.
+    """
+    x = np.asarray(values, np.float64)
+    with np.errstate(
+        over="ignore", invalid="ignore"
+    ):  # infinity is white enough; the branch not taken may be no number
+        if curve == "log":
+            slope, b = _DENSITY / _GAMMA, _base(black, white)
+            return (10 ** ((x * 1023 - white) * slope) - b) / (1 - b)
+        if curve == "srgb":
+            return np.where(x <= 0.04045, x / 12.92, ((x + 0.055) / 1.055) ** 2.4)
+        if curve == "rec709":
+            return np.where(x < 0.081, x / 4.5, ((x + 0.099) / 1.099) ** (1 / 0.45))
+    return x
+
+
+def encode(light, curve, black=_BLACK, white=_WHITE):
+    """Normalised values of linear light: the inverse of `decode`, parameters as there.
+
+    Rec.709 is BT.709's opto-electronic characteristic: 4.5 L below 0.018, else 1.099 L^0.45 - 0.099. Its two parts miss
+    each other by 0.0002, for which the inverse can't make up. Light too dark for code 0 of log is code 0.
+    """
+    x = np.asarray(light, np.float64)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        if curve == "log":
+            slope, b = _DENSITY / _GAMMA, _base(black, white)
+            codes = white + np.log10(np.maximum(x * (1 - b) + b, 10 ** (-white * slope))) / slope
+            return codes / 1023
+        if curve == "srgb":
+            return np.where(x <= 0.0031308, 12.92 * x, 1.055 * x ** (1 / 2.4) - 0.055)
+        if curve == "rec709":
+            return np.where(x < 0.018, 4.5 * x, 1.099 * x**0.45 - 0.099)
+    return x
+
+
+def _base(black, white):
+    return 10 ** ((black - white) * _DENSITY / _GAMMA)
+
+
+# -- files -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What `prepare` found, and `run` does."""
+
+    targets: dict
+    """The file that each frame becomes, of all frames, paths."""
+    todo: list
+    """The frames that are to be made, paths."""
+    assumed: dict
+    """What is done with them, in words, and with how many of `todo`."""
+    bits: int | None
+    source_curve: str | None
+    target_curve: str | None
+
+
+def prepare(source, destination, format=None, bits=None, source_curve=None, target_curve=None, overwrite=False):
+    """Plan to convert a frame, or a folder of them. Nothing is written.
+
+    Parameters
+    ----------
+    source : path-like
+        A frame, or a folder of frames.
+    destination : path-like
+        Of a frame, a file whose suffix says the format; or a folder, for files of the same stems.
+    format : str, optional
+        One of `FORMATS`: the suffix of what goes to a folder, needed there.
+    bits : int, optional
+        8, 10, 12 or 16 of a DPX, 8 or 16 of PNG and TIFF. Without it what goes to DPX keeps its own (16 of floats, but
+        a DPX of floats stays one); PNG and TIFF have 8 of what has 8, and 16; TIFF keeps floats.
+    source_curve, target_curve : str, optional
+        Two of `CURVES`. Without either, codes are scaled from white to white at most. With the second alone, the first
+        is what the transfer of a DPX' header says, where it is printing density or logarithmic (log), linear, or
+        Rec.709, SMPTE 274M or Rec.601, which have one characteristic (rec709).
+    overwrite : bool
+        Make files again that are there already.
+
+    Raises
+    ------
+    OptionError
+        If options don't go together; if the format cannot be told, or a header does not say the curve.
+    DataError
+        If there are no frames; if two would become one file, or one itself; if a curve is asked of Y, Cb and Cr, or of
+        an EXR's colours, which are multiplied by alpha.
+    OSError, FastupError
+        As `frames.read_header` has them.
+
+    Notes
+    -----
+    Black and white of log are the low and high code of the header, where the low one is above 0 and the high one no
+    higher than it can be: that is how they are written for Cineon's 95 and 685. A low code of 0 is where the codes
+    start, with 0 and 2.046 as densities beside 0 and 1023 in what Nuke writes, and no black: then they are 95 and 685,
+    as with other formats. What is made log has 95 and 685, also in its header.
+    """
+    targets = _targets(Path(source), Path(destination), format)
+    suffix = next(iter(targets.values())).suffix.lower()
+    if bits is not None and bits not in BITS.get(suffix, ()):
+        raise OptionError(
+            f"bits: found {bits}, expected "
+            + (f"one of {', '.join(map(str, BITS[suffix]))} for {suffix}" if suffix in BITS else f"none for {suffix}")
+        )
+    for name, curve in (("from", source_curve), ("to", target_curve)):
+        if curve is not None and curve not in CURVES:
+            raise OptionError(f"{name}: found {curve!r}, expected one of {', '.join(CURVES)}")
+    if source_curve and not target_curve:
+        raise OptionError(f"from is {source_curve}, but there is no to, expected one of {', '.join(CURVES)}")
+    todo = [path for path in targets if overwrite or not targets[path].exists()]
+    assumed = Counter(_recipe(path, targets[path], bits, source_curve, target_curve).words for path in todo)
+    return Plan(targets, todo, dict(assumed), bits, source_curve, target_curve)
+
+
+def run(plan, on_frame=None):
+    """Convert the frames that `prepare` planned, on all cores.
+
+    Codes of 16 bits and less go through a table that is computed in double precision; floats are computed in it one by
+    one. Integers are rounded to the nearest and clipped; EXR and TIFF of floats hold what lies beyond black and white.
+    Alpha is scaled alone.
+
+    From DPX to DPX the header stays as it is, byte by byte, but for the bits, with the low and high code; and the
+    transfer, where a curve was asked for (of sRGB "unspecified video", as the standard has no code for it), with the
+    low and high code where it is another one. From and to other formats the pixel aspect goes along.
+
+    Parameters
+    ----------
+    on_frame : callable, optional
+        Called after each frame with (done, to do).
+
+    Raises
+    ------
+    OSError, FastupError
+        As `frames.read` and `frames.write` have them. Frames that are complete by then stay.
+    """
+
+    def convert(path):
+        target = plan.targets[path]
+        recipe = _recipe(path, target, plan.bits, plan.source_curve, plan.target_curve)
+        frame = frames.read(path, "float32" if recipe.white is None else "uint16")
+        frames.write(target, _converted(frame, recipe), recipe.header)
+
+    if plan.todo:
+        plan.targets[plan.todo[0]].parent.mkdir(parents=True, exist_ok=True)
+    on_threads(convert, plan.todo, on_frame)
+
+
+def _targets(source, destination, format):
+    if format is not None:
+        format = format.lower().removeprefix(".")
+        if format not in FORMATS:
+            raise OptionError(f"format: found {format!r}, expected one of {', '.join(FORMATS)}")
+    suffix = destination.suffix.lower()
+    if suffix in frames.SUFFIXES and not destination.is_dir():
+        if source.is_dir():
+            raise OptionError(f"{destination}: a file, expected a folder, as {source} is one")
+        if format is not None and f".{format}" != suffix:
+            raise OptionError(f"format: found {format}, expected none with {destination}, whose name says it")
+        os.stat(source)
+        targets = {source: destination}
+        refuse_itself(targets)
+        return targets
+    if format is None:
+        raise OptionError(
+            f"format: none for what goes to the folder {destination}, expected one of {', '.join(FORMATS)}"
+        )
+    return targets_of(source, destination, f".{format}")
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    """What becomes of one frame."""
+
+    header: Header  # of what is made
+    white: int | None  # of what is read; None where it holds floats
+    curves: tuple | None  # from and to, black and white; None where codes stay
+    words: str
+
+
+def _recipe(path, target, bits, source_curve, target_curve):
+    _, white = frames.probe(path)  # which says what is wrong with a header
+    header, suffix = frames.read_header(path), target.suffix.lower()
+    which = ""
+    if len(header.elements) > 1:
+        header, which = header.only(0), f", the first of {len(header.elements)} elements"
+    bits = bits or _bits(header, frames.is_dpx(path), suffix)
+    if target_curve:
+        curves, words = _curves(path, header, source_curve, target_curve)
+    else:
+        curves, words = None, "code values as they are"
+        if bits != header.bits:
+            words += ", white to white" if white is not None else ", 1 to white and what is beyond clipped"
+    before, after = (
+        f"{name[1:].upper()} of {'floats' if n == 32 else f'{n} bits'}"
+        for name, n in ((path.suffix, header.bits), (suffix, bits))
+    )
+    made = _dpx_header(header, bits, curves) if suffix == ".dpx" else _other_header(header, bits)
+    return _Recipe(made, white, curves, f"{before} to {after}{which}, {words}")
+
+
+def _bits(header, dpx, suffix):
+    """Bits of what is made, where they are not asked for; 32 are floats."""
+    if suffix == ".dpx":
+        return header.bits if dpx or header.white else 16
+    if suffix == ".exr" or (suffix in (".tif", ".tiff") and not header.white):
+        return 32
+    return 8 if suffix not in BITS or header.bits == 8 else 16
+
+
+def _other_header(header, bits):
+    aspect = {"pixel_aspect": header.pixel_aspect}
+    return Header.new(header.width, header.height, descriptor=header.descriptor, bits=bits, **aspect)
+
+
+def _dpx_header(header, bits, curves):
+    changes, full = {}, (1 << bits) - 1 if bits < 32 else None
+    if bits != header.bits:
+        changes["bits"] = bits
+        if header.white is None:
+            changes |= {"low_code": 0, "high_code": full}
+    if curves:
+        source, target, *_ = curves
+        if _CURVE_OF.get(header.transfer) != target:
+            changes["transfer"] = _TRANSFER_OF[target]
+        if source != target:
+            codes = (_BLACK, _WHITE) if target == "log" else (0, 1023)
+            low, high = (_scaled(code, full) if full else None for code in codes)
+            changes |= {"low_code": low, "high_code": high, "low_quantity": None, "high_quantity": None}
+    return header.replace(**changes) if changes else header
+
+
+def _curves(path, header, source, target):
+    """The two curves with black and white of the first, and what is to be said of them."""
+    if header.descriptor in CHROMA:
+        raise DataError(f"{path}: {header.descriptor.text}, expected RGB: transfer characteristics are of R, G and B")
+    if path.suffix.lower() == ".exr" and header.channels == 4:
+        raise DataError(f"{path}: colours are multiplied by alpha, expected no alpha in an EXR of another transfer")
+    said = ""
+    if source is None:
+        source = _CURVE_OF.get(header.transfer)
+        if source is None:
+            found = "undefined" if header.transfer is None else getattr(header.transfer, "text", header.transfer)
+            raise OptionError(
+                f"{path}: the transfer is {found}, expected one to convert from: --from {'|'.join(CURVES)}"
+            )
+        said = f" (the header's transfer, {header.transfer.text})"
+    black, white = _BLACK, _WHITE
+    if source == "log":
+        black, white, whose = _black_and_white(header)
+        said += f", black {black:g} and white {white:g} at 10 bits ({whose}),"
+    same = ": code values as they are" if source == target else ""
+    return (source, target, black, white), f"from {_NAMES[source]}{said} to {_NAMES[target]}{same}"
+
+
+def _black_and_white(header):
+    """Codes of 10 bits, and who says so."""
+    low, high, full = header.low_code, header.high_code, header.white
+    if not (low and high and full and low < high <= full):
+        return _BLACK, _WHITE, "Cineon's; the header's codes name none"
+    if (low, high) == (_scaled(_BLACK, full), _scaled(_WHITE, full)):
+        return _BLACK, _WHITE, "the header's"
+    return low * 1023 / full, high * 1023 / full, "the header's"
+
+
+def _scaled(code, full):
+    """A code of 10 bits among those up to `full`."""
+    return (2 * code * full + 1023) // 2046
+
+
+def _converted(frame, recipe):
+    header, curves = recipe.header, recipe.curves
+    if curves and curves[0] == curves[1]:
+        curves = None
+    colours = 3 if curves and frame.shape[2] == 4 else frame.shape[2]  # alpha is none
+    parts = [(frame[:, :, :colours], curves), (frame[:, :, colours:], None)]
+    done = [_part(part, recipe.white, header.white, how) for part, how in parts if part.shape[2]]
+    return done[0] if len(done) == 1 else np.concatenate(done, axis=2)
+
+
+def _part(frame, white, new_white, curves):
+    if white is not None:
+        return frame if white == new_white and curves is None else np.take(_table(white, new_white, curves), frame)
+    return frame if curves is None else _through(frame, curves).astype(np.float32)
+
+
+@lru_cache(16)
+def _table(white, new_white, curves):
+    """What each code becomes: a code, or a float32 where there is no new white."""
+    values = _through(np.arange(white + 1) / white, curves)
+    if new_white is None:
+        return values.astype(np.float32)
+    return np.floor(np.clip(values, 0, 1) * new_white + 0.5).astype(np.uint16)
+
+
+def _through(values, curves):
+    if curves is None:
+        return values
+    source, target, black, white = curves
+    return encode(decode(values, source, black, white), target)
