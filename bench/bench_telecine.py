@@ -4,6 +4,9 @@
 by default; ``pytest`` runs it with 240 and holds the floors. VIVTC and TIVTC get columns where VapourSynth has them.
 """
 
+import shutil
+import statistics
+import subprocess
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -14,6 +17,10 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+import pytest
+
+from fastup import Header, write
+from fastup.footage.telecine import detelecine
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import telecined
@@ -21,7 +28,7 @@ import telecined
 ONES = [name for name in telecined.CASES if "ones" in name]
 
 
-def fastup(clip, case):
+def ours(clip, case):
     """What fastup weaves: pairs of the frames of the top and of the bottom field."""
     from fastup.footage import telecine
 
@@ -121,7 +128,7 @@ def tivtc(clip, case):
     return _vapoursynth(clip, case, undo, "TFMMatch")
 
 
-PEERS = {"fastup": fastup, "FFmpeg": ffmpeg}
+PEERS = {"fastup": ours, "FFmpeg": ffmpeg}
 if find_spec("vapoursynth"):
     import vapoursynth
 
@@ -171,8 +178,8 @@ def test_film_frames_come_out_as_they_went_in(capsys):
     with capsys.disabled():
         print("\nwrong drawings / frames woven from two, percent")
         print("\n".join(lines(sums)))
-    ours, theirs = ([sums[name][peer] for name in sums if name not in ONES] for peer in ("fastup", "FFmpeg"))
-    wrong, drawings, woven, count, _ = sum(ours)
+    us, theirs = ([sums[name][peer] for name in sums if name not in ONES] for peer in ("fastup", "FFmpeg"))
+    wrong, drawings, woven, count, _ = sum(us)
     peer_wrong, _, peer_woven, peer_count, _ = sum(theirs)
     assert wrong <= 0.01 * drawings
     assert woven <= 0.01 * count
@@ -181,6 +188,52 @@ def test_film_frames_come_out_as_they_went_in(capsys):
     for name in ONES:
         assert sums[name]["fastup"][0] <= sums[name]["FFmpeg"][0]
         assert sums[name]["fastup"][2] <= sums[name]["FFmpeg"][2] + 0.002 * sums[name]["fastup"][3]
+
+
+@pytest.fixture(scope="module")
+def dpx(tmp_path_factory):
+    """A function: a folder of that many 10-bit DPX frames of telecined film, 720x480."""
+    case = replace(telecined.CASES["mixed"], size=(480, 720), bits=10, frames=96)
+    frames = [np.repeat(planes[0][..., np.newaxis], 3, 2) for planes in telecined.make(case, 0).frames]
+    header = Header.new(720, 480, frame_rate=30000 / 1001)
+
+    def dpx(count):
+        folder = tmp_path_factory.mktemp("dpx")
+        for n, frame in enumerate(frames):
+            write(folder / f"{n:05d}.dpx", frame, header, fsync=False)
+        for n in range(len(frames), count):
+            (folder / f"{n:05d}.dpx").hardlink_to(folder / f"{n % len(frames):05d}.dpx")
+        return folder
+
+    return dpx
+
+
+def test_a_hundred_frames_a_second(dpx, tmp_path, judged):
+    folder, times = dpx(300), []
+    for turn in range(4):
+        began = time.perf_counter()
+        detelecine(folder, tmp_path / str(turn))
+        times.append((time.perf_counter() - began) / 300)
+        shutil.rmtree(tmp_path / str(turn))
+    judged(statistics.median(times[1:]), 0.01, at_least=1, label="detelecine 720x480 DPX, a frame; asked: 10 ms")
+
+
+PEAK = """
+import sys
+from fastup.footage.telecine import detelecine
+detelecine(sys.argv[1], sys.argv[2], force=True)
+print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc")
+def test_memory_does_not_grow_with_the_clip(dpx, tmp_path):
+    short, long = (
+        int(subprocess.run([sys.executable, "-c", PEAK, dpx(count), tmp_path / str(count)], check=True,
+                           capture_output=True, text=True).stdout)
+        for count in (150, 1200)
+    )  # fmt: skip
+    assert long < 1.1 * short, f"{long / 1024:.0f} MB for 1200 frames, {short / 1024:.0f} MB for 150"
 
 
 if __name__ == "__main__":

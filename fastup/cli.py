@@ -45,6 +45,14 @@ Curve = StrEnum("Curve", {name: name for name in ("log", "linear", "srgb", "rec7
 Order = StrEnum("Order", {name: name for name in ("top", "bottom")})
 Range = StrEnum("Range", {name: name for name in ("full", "keep")})
 Video = StrEnum("Video", {name: name for name in ("keep", "bob")})
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Make frames again that are there already.")]
+PLACE = "N|H:MM:SS|TIMECODE"
+Start = Annotated[str, typer.Option(metavar=PLACE, help="The first frame: its number, time or timecode.")]
+End = Annotated[str | None, typer.Option(metavar=PLACE, help="The frame after the last.  [default: the end]")]
+Lines = Annotated[
+    int | None, typer.Option(help="Crop to an even number of lines fewer: 480 of 486 are 4 off the top, 2 below.")
+]
+Levels = Annotated[Range, typer.Option(help="Black and white of video: to 0 and 1023, or kept at 64 and 940.")]
 STRENGTH = "S|LOW:HIGH"
 # Commands that find what an interrupted run of theirs has made.
 CARRY_ON = {"train", "upscale", "extract", "detelecine", "degrade", "convert"}
@@ -203,7 +211,7 @@ def upscale(
     model: ModelFile,
     source: Annotated[Path, typer.Argument(metavar="INPUT", help="A folder of frames, or one frame.")],
     destination: Annotated[Path, typer.Argument(metavar="OUTPUT", help="A folder for 10-bit DPX frames.")],
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Make frames again that are there already.")] = False,
+    overwrite: Overwrite = False,
 ):
     """Upscale frames. Those already in OUTPUT are skipped."""
     _upscale(model, source, destination, overwrite)
@@ -213,29 +221,32 @@ def upscale(
 def extract(
     source: Annotated[Path, typer.Argument(metavar="VIDEO|FOLDER", help="A video, or a folder of stills.")],
     destination: Annotated[Path, typer.Argument(metavar="OUT", help="A folder for 10-bit DPX frames.")],
-    start: Annotated[
-        str, typer.Option(metavar="N|H:MM:SS|TIMECODE", help="The first frame: its number, time or timecode.")
-    ] = "0",
-    end: Annotated[
-        str | None, typer.Option(metavar="N|H:MM:SS|TIMECODE", help="The frame after the last.  [default: the end]")
-    ] = None,
+    start: Start = "0",
+    end: End = None,
     every: Annotated[int, typer.Option(help="Take one frame of so many.")] = 1,
-    lines: Annotated[
-        int | None, typer.Option(help="Crop to an even number of lines fewer: 480 of 486 are 4 off the top, 2 below.")
-    ] = None,
-    range: Annotated[
-        Range, typer.Option(help="Black and white of video: to 0 and 1023, or kept at 64 and 940.")
-    ] = "full",
+    lines: Lines = None,
+    range: Levels = "full",
     interlaced: Annotated[
         bool | None,
         typer.Option("--interlaced/--progressive", help="How 4:2:0 chroma lies.  [default: as each frame says]"),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Make frames again that are there already.")] = False,
+    detelecine: Annotated[
+        bool, typer.Option("--detelecine", help="Undo 3:2 pulldown too, as `fastup detelecine` does.")
+    ] = False,
+    overwrite: Overwrite = False,
     as_json: Json = False,
 ):
     """Write the frames of a video, or stills, as 10-bit RGB DPX of their own size. Those already in OUT are skipped."""
     from fastup.footage.extract import open_source, prepare
 
+    if detelecine:
+        if every != 1:
+            raise OptionError(f"every is {every}, but --detelecine needs every frame")
+        _detelecine(
+            source, destination, as_json, start=start, end=end, lines=lines, keep=range == Range.keep,
+            interlaced=interlaced, overwrite=overwrite,
+        )  # fmt: skip
+        return
     with open_source(source, keep=range == Range.keep, interlaced=interlaced) as opened:
         options = {"start": start, "end": end, "every": every, "lines": lines, "overwrite": overwrite}
         _extract(prepare(opened, destination, **options), as_json)
@@ -250,12 +261,17 @@ def detelecine(
         bool, typer.Option("--sync", help="Hold the length to one frame: drop or repeat a frame at a break.")
     ] = False,
     video: Annotated[
-        Video, typer.Option(help="Where it isn't telecined: keep frames as they are, or bob them by bwdif.")
-    ] = Video.keep,
-    range: Annotated[Range, typer.Option(help="Black and white of video: to 0 and 1023, or kept at 64 and 940.")] = "full",
+        Video, typer.Option(help="Where it isn't telecined: keep frames as they are, or bob fields by bwdif.")
+    ] = "keep",
+    start: Start = "0",
+    end: End = None,
+    lines: Lines = None,
+    range: Levels = "full",
     force: Annotated[bool, typer.Option("--force", help="Weave what does not look telecined too.")] = False,
-    review: Annotated[bool, typer.Option("--review", help="Write doubtful frames to OUT/telecine as pictures.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Make frames again that are there already.")] = False,
+    review: Annotated[
+        bool, typer.Option("--review", help="Write doubtful frames to OUT/telecine as pictures.")
+    ] = False,
+    overwrite: Overwrite = False,
     as_json: Json = False,
 ):
     """Undo 3:2 pulldown: 29.97 interlaced to 23.976 progressive. Frames that are in OUT already are skipped.
@@ -263,8 +279,10 @@ def detelecine(
     The cadence is tracked over the whole clip, so that drawings stay as long as they were drawn for. What was found
     goes to OUT/telecine: the phase of every frame and every doubt, as JSON and as a picture.
     """
-    _detelecine(source, destination, as_json, order=order, sync=sync, video=video, keep=range == Range.keep, force=force,
-                review=review, overwrite=overwrite)  # fmt: skip
+    _detelecine(
+        source, destination, as_json, order=order, sync=sync, video=video, start=start, end=end, lines=lines,
+        keep=range == Range.keep, force=force, review=review, overwrite=overwrite,
+    )  # fmt: skip
 
 
 @app.command()
@@ -296,7 +314,7 @@ def degrade(
         typer.Option(metavar=STRENGTH, help="Width of the chroma Gaussian: 0 to 20; 1.79 / MHz.  [tape: 1.4]"),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the noise, and of strengths that are ranges.")] = 0,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Make frames again that are there already.")] = False,
+    overwrite: Overwrite = False,
 ):
     """Make SD twins of HD frames, to train on: trim, resize, age. Those already in SD are skipped.
 
@@ -503,7 +521,13 @@ def _detelecine(source, destination, as_json, **options):
     doubts, breaks, written, skipped = (report[name] for name in ("doubts", "breaks", "written", "skipped"))
     rows = {
         "field order": f"{report['order']} first"
-        + (" (given)" if options["order"] else "" if report["order_margin"] >= 20 else " (hardly told: see --order)"),
+        + (
+            " (given)"
+            if options.get("order")
+            else ""
+            if report["order_margin"] >= 20
+            else " (hardly told: see --order)"
+        ),
         "cadence": f"{len(breaks)} break{'s' * (len(breaks) != 1)}, {report['orphans']} lone fields kept",
         "not telecined": ", ".join(
             f"{part['kind']} from frame {part['first']} to {part['last']}" for part in report["stretches"][:8]
@@ -511,10 +535,16 @@ def _detelecine(source, destination, as_json, **options):
         + (f", {len(report['stretches']) - 8} more" if len(report["stretches"]) > 8 else ""),
         "frames": f"{report['frames']} of video, {report['film_frames']} of film",
         "doubtful": f"{len(doubts)} film frames"
-        + (f", the first {doubts[0]['film_frame']} (--review shows them)" if doubts and not options["review"] else ""),
+        + (
+            f", the first {doubts[0]['film_frame']} (--review shows them)"
+            if doubts and not options.get("review")
+            else ""
+        ),
         "details": f"{destination / 'telecine'}",
     }
-    _print_table({name: value for name, value in rows.items() if value})
+    _print_table({name: value for name, value in rows.items() if value}, "found")
+    for note in report["notes"]:
+        out.print(f"note: {note}", style="yellow", markup=False)
     out.print(
         f"{written} frame{'s' * (written != 1)} written to {escape(str(destination))}"
         + (f", {skipped} were there already (--overwrite makes them again)" if skipped else "")
@@ -590,8 +620,8 @@ def _print_settings(run):
     _print_table(rows)
 
 
-def _print_table(rows):
-    table = Table(title="settings", title_justify="left", show_header=False, box=None, padding=(0, 2))
+def _print_table(rows, title="settings"):
+    table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 2))
     table.add_column(style="dim")
     for name, value in rows.items():
         table.add_row(name, escape(value))
@@ -634,7 +664,7 @@ def _shapes(run):
 
 @contextlib.contextmanager
 def _progress(what):
-    """A progress bar on a terminal, nothing elsewhere; gives a function that takes (done, to do) and, if it changes, what."""
+    """A progress bar on a terminal, nothing elsewhere; gives a function of what is done and to do, and what it is."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()

@@ -447,3 +447,38 @@ def test_places_that_cannot_be(video, tmp_path):
     fastup.write(tmp_path / "f.dpx", np.zeros((32, 32, 3), np.uint16))
     with pytest.raises(DataError, match="this is where the frames are"):
         telecine.detelecine(tmp_path, tmp_path)
+
+
+def test_a_part_has_numbers_of_its_own(video, tmp_path):
+    path, clip = video
+    telecine.detelecine(path, tmp_path, end=40)
+    report = telecine.detelecine(path, tmp_path, start=40, lines=92)
+    assert report["first_frame"] == 40
+    assert report["frames"] == len(clip.frames) - 40
+    names = [frame.name for frame in fastup.find(tmp_path)]
+    assert names[:2] == ["tape_0000000.dpx", "tape_0000001.dpx"]
+    assert "tape_0000032.dpx" in names
+    assert {"cadence.json", "cadence_0000040.json"} < {entry.name for entry in (tmp_path / "telecine").iterdir()}
+    last = fastup.find(tmp_path)[-1]
+    assert fastup.read(last).shape == (92, 160, 3)
+    assert fastup.read_header(last).height == 92
+    assert telecine.detelecine(path, tmp_path, end=40)["written"] == 0
+
+
+def test_a_damaged_video_gives_what_there_is(video, tmp_path):
+    path, _ = video
+    with av.open(str(path)) as source, av.open(str(tmp_path / "cut.mkv"), "w") as container:
+        stream = container.add_stream_from_template(source.streams.video[0])
+        for number, packet in enumerate(source.demux(video=0)):
+            if packet.dts is None:
+                continue
+            if number == 60:  # a codec whose frames need those before them, up to the next key frame
+                packet = av.Packet(b"\xff" * 500)
+                packet.pts = packet.dts = number * 33
+            packet.stream = stream
+            container.mux(packet)
+    with pytest.raises(
+        DataError, match=r"\d+ frames cannot be decoded: 60, .*; the \d+ film frames of what there is are in"
+    ):
+        telecine.detelecine(tmp_path / "cut.mkv", tmp_path / "out")
+    assert 40 < len(fastup.find(tmp_path / "out")) < 60

@@ -595,14 +595,10 @@ def prepare(source, destination, *, start=0, end=None, every=1, lines=None, over
         raise OptionError(f"every is {every}, expected 1 or more")
     if last <= first:
         raise OptionError(f"end is frame {last}, expected one after start, which is frame {first}")
-    count, off = source.frame_count, 0 if lines is None else source.height - lines
+    count, top = source.frame_count, rows_off(source, lines)
     if isinstance(source, Stills) and first >= count:
         raise OptionError(f"start is frame {first}, expected one of the {count}, which count from 0")
-    if off < 0 or off % 2 or lines == 0:
-        raise OptionError(f"lines is {lines}, expected the {source.height} of {source.path}, or an even number fewer")
-    top, destination = (off // 2 + 1) // 2 * 2, Path(destination)
-    if off:
-        source.note(f"{source.height} lines cropped to {lines}: {top} off the top, {off - top} off the bottom")
+    destination = Path(destination)
     if destination.exists() and not destination.is_dir():
         raise DataError(f"{destination}: a file, expected a folder for the output")
     if isinstance(source, Stills):
@@ -642,10 +638,7 @@ def run(plan, on_frame=None):
     plan.destination.mkdir(parents=True, exist_ok=True)
 
     def make(index, planes):
-        frame, header = source.rgb(planes), source.header(index)
-        if plan.lines is None:
-            return frame, header
-        return frame[plan.top : plan.top + plan.lines], header.replace(height=plan.lines)
+        return cropped(source.rgb(planes), source.header(index), plan.top, plan.lines)
 
     def settle():
         index, made = pending.popleft()
@@ -672,6 +665,25 @@ def run(plan, on_frame=None):
     if not written + skipped:
         raise OptionError(f"start is frame {plan.first}, but {source.path} ends before it")
     return written, skipped
+
+
+def rows_off(source, lines):
+    """How many lines to take off the top of a source's frames for `lines` of them: an even number, like those below.
+
+    Raises OptionError if there are no such lines; None is all.
+    """
+    off = 0 if lines is None else source.height - lines
+    if off < 0 or off % 2 or lines == 0:
+        raise OptionError(f"lines is {lines}, expected the {source.height} of {source.path}, or an even number fewer")
+    top = (off // 2 + 1) // 2 * 2
+    if off:
+        source.note(f"{source.height} lines cropped to {lines}: {top} off the top, {off - top} off the bottom")
+    return top
+
+
+def cropped(frame, header, top, lines):
+    """A frame and its header, cropped to `lines` lines from `top` on; None is all."""
+    return (frame, header) if lines is None else (frame[top : top + lines], header.replace(height=lines))
 
 
 def timecode_at(start, count, rate, new_rate=None):

@@ -9,6 +9,7 @@ to these is learned from the clip itself.
 """
 
 import json
+import math
 import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -513,8 +514,8 @@ def _bob(frames, item, order, white):
 
 
 def detelecine(
-    path, out, *, order=None, sync=False, video="keep", keep=False, force=False, review=False, overwrite=False,
-    on_frame=None,
+    path, out, *, order=None, sync=False, video="keep", force=False, review=False, overwrite=False, start=0, end=None,
+    lines=None, keep=False, interlaced=None, on_frame=None,
 ):  # fmt: skip
     """Turn a telecined video, or a folder of its frames, into 10-bit DPX of its film frames.
 
@@ -526,8 +527,6 @@ def detelecine(
     path, out : path-like
     order, sync, video
         As in `track` and `plan`.
-    keep : bool
-        As in `extract.open_source`.
     force : bool
         Weave what does not look telecined too.
     review : bool
@@ -535,6 +534,10 @@ def detelecine(
         bottom field of the frame before, and of the frame after.
     overwrite : bool
         Make frames again that are there already.
+    start, end, lines
+        As in `extract.prepare`: which part of the clip, and of its frames.
+    keep, interlaced
+        As in `extract.open_source`.
     on_frame : callable, optional
         Called with ("measuring" or "weaving", frames done, frames to do or None).
 
@@ -548,45 +551,51 @@ def detelecine(
     DataError
         If the clip is not telecined, or `out` holds frames that were woven otherwise; and in the end, if some of the
         video could not be decoded.
+    OptionError
+        If an option does not fit the clip.
     """
     path, out = Path(path), Path(out)
     if order not in (None, *ORDERS):
         raise OptionError(f"order is {order!r}, expected top or bottom")
-    if out.exists() and not out.is_dir():
-        raise DataError(f"{out}: a file, expected a folder for the output")
-    if path.is_dir() and path.resolve() == out.resolve():
-        raise DataError(f"{out}: this is where the frames are; expected another folder for the output")
-    with extract.open_source(path, keep=keep) as source:
+    with extract.open_source(path, keep=keep, interlaced=interlaced) as source:
+        part = extract.prepare(source, out, start=start, end=end, lines=lines)
         if source.rate and not force and not 29.9 < source.rate < 30.1:
             raise DataError(
                 f"{path}: {float(source.rate):.6g} frames/s, expected the 29.97 of telecined film; --force takes it so"
             )
+        clip = _Clip(source, part)
+        told = (lambda done: on_frame("measuring", done, clip.count)) if on_frame else None
         white = (1 << source.bits) - 1
-        told = (lambda done: on_frame("measuring", done, source.frame_count)) if on_frame else None
-        fields = measure((planes[0] for _, planes in source.frames()), white, told)
-        cadence = track(fields, order)
+        cadence = track(measure((planes[0] for planes in clip), white, told), order)
         woven = plan(cadence, sync, video)
         if not force:
             _check(path, cadence)
-        report = _report(source, cadence, woven)
-        targets = [out / f"{path.stem if path.is_file() else path.name}_{n:07d}.dpx" for n in range(len(woven))]
-        notes = out / "telecine"
-        _keep(notes / "cadence.json", report, overwrite or not any(target.exists() for target in targets))
-        _plot(notes / "cadence.png", cadence, path.name)
+        report = _report(source, part, cadence, woven)
+        first = (
+            part.first * 4 // 5
+        )  # film frames before the part, so that parts have numbers and timecodes of their own
+        name = path.stem if path.is_file() else path.resolve().name
+        targets = [out / f"{name}_{first + n:07d}.dpx" for n in range(len(woven))]
+        notes, stem = out / "telecine", f"cadence_{part.first:07d}" if part.first else "cadence"
+        _keep(notes / f"{stem}.json", report, overwrite or not any(target.exists() for target in targets))
+        _plot(notes / f"{stem}.png", cadence, path.name)
         todo = [n for n, target in enumerate(targets) if overwrite or not target.exists()]
         rate = (source.rate or Fraction(30000, 1001)) * Fraction(4, 5)
-        clip = _Clip(source)
+
+        def make(n, planes):
+            frame, header = source.rgb(planes, clip.interlaced), source.header(first + n, rate)
+            return extract.cropped(frame, header, part.top, lines)
+
         with _frames.write_stream() as write, ThreadPoolExecutor(2) as pool:
             waiting = deque()
 
             def settle():
-                n, picture = waiting.popleft()
-                write(targets[n], picture.result(), source.header(n, rate))
+                n, made = waiting.popleft()
+                write(targets[n], *made.result())
 
-            for done, (n, planes) in enumerate(
-                zip(todo, weave(clip, cadence, [woven[n] for n in todo], white), strict=True), 1
-            ):
-                waiting.append((n, pool.submit(source.rgb, planes, clip.interlaced)))
+            made = weave(clip, cadence, [woven[n] for n in todo], white)
+            for done, (n, planes) in enumerate(zip(todo, made, strict=True), 1):
+                waiting.append((n, pool.submit(make, n, planes)))
                 if len(waiting) > 3:
                     settle()
                 if on_frame:
@@ -594,20 +603,23 @@ def detelecine(
             while waiting:
                 settle()
         if review:
-            _review(notes, source, cadence, woven, white)
+            _review(notes, source, clip, cadence, woven, white)
         if source.damage:
             raise DataError(f"{path}: {source.damage}; the {len(woven)} film frames of what there is are in {out}")
-    return report | {"written": len(todo), "skipped": len(woven) - len(todo)}
+    return report | {"notes": source.notes, "written": len(todo), "skipped": len(woven) - len(todo)}
 
 
 class _Clip:
-    """The frames of a source as tuples of planes; knows whether those that it gave are interlaced."""
+    """The frames of a part of a source as tuples of planes; knows whether those that it gave are interlaced."""
 
-    def __init__(self, source):
-        self._source, self.interlaced = source, None
+    def __init__(self, source, part):
+        self._source, self._range = source, (part.first, None if part.last == math.inf else part.last)
+        last = min(part.last, source.frame_count or math.inf)
+        self.count = None if last == math.inf else last - part.first
+        self.interlaced = None
 
     def __iter__(self):
-        for _, planes in self._source.frames():
+        for _, planes in self._source.frames(*self._range):
             self.interlaced = getattr(planes, "interlaced", None)
             yield tuple(planes)
 
@@ -627,7 +639,7 @@ def _check(path, cadence):
         )
 
 
-def _report(source, cadence, woven):
+def _report(source, part, cadence, woven):
     kinds, states = cadence.kinds, cadence.states
     edges = np.flatnonzero(np.diff(kinds)) + 1
     parts = [(int(a), int(b)) for a, b in zip([0, *edges], [*edges, len(kinds)], strict=True)]
@@ -636,6 +648,7 @@ def _report(source, cadence, woven):
         "source": os.fspath(source.path),
         "order": cadence.order,
         "order_margin": round(min(cadence.order_margin, 1e9), 1),
+        "first_frame": part.first,  # from which frames are counted here
         "frames": len(cadence),
         "film_frames": len(woven),
         "phases": "".join("-" if phase < 0 else str(phase) for phase in cadence.phases),
@@ -712,11 +725,10 @@ def _plot(path, cadence, title):
         canvas.print_png(part)
 
 
-def _review(folder, source, cadence, woven, white):
+def _review(folder, source, clip, cadence, woven, white):
     doubtful = [(n, w) for n, w in enumerate(woven) if w.margin < DOUBT and w.top >= 0 and w.bottom >= 0]
     last = len(cadence) - 1
     ways = [w._replace(bottom=min(max(w.bottom + k, 0), last), kind="film") for _, w in doubtful for k in (-1, 0, 1)]
-    clip = _Clip(source)
     pictures = (source.rgb(planes, clip.interlaced) for planes in weave(clip, cadence, ways, white))
     for n, _ in doubtful:
         row = np.concatenate([next(pictures) for _ in range(3)], axis=1)
