@@ -1,9 +1,11 @@
-"""What several test files share: a small data set at the real scale, and one model trained on it."""
+"""What several test files share: a small data set at the real scale, a model trained on it, and the command line."""
+
+import sys
 
 import pytest
 
 import fastup.train  # noqa: F401  first of all: it quiets TensorFlow
-from fastup import demo
+from fastup import cli, demo
 
 SD, HD = (120, 180), (270, 360)  # 9/4 x 2, as 720x480 to 1440x1080
 
@@ -37,3 +39,20 @@ def trained(small, tmp_path_factory):
         (folder / name).symlink_to(small / name)
     fit.fit(fit.prepare(folder, Config(epochs=2, learning_rate=3e-4)))
     return folder / "models" / "compact"
+
+
+@pytest.fixture
+def run(monkeypatch, capfd):
+    """Run a command; returns its exit code and what it printed to stdout and stderr."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["fastup", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        printed = capfd.readouterr()
+        return end.value.code, printed.out, printed.err
+
+    # The consoles were made with the streams of the import; these are of the test.
+    monkeypatch.setattr(cli, "out", cli.Console(width=160, highlight=False, soft_wrap=True))
+    monkeypatch.setattr(cli, "err", cli.Console(stderr=True, highlight=False))
+    return call

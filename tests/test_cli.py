@@ -14,23 +14,6 @@ from fastup.header import Header
 
 
 @pytest.fixture
-def run(monkeypatch, capfd):
-    """Run a command; returns its exit code and what it printed to stdout and stderr."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["fastup", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        printed = capfd.readouterr()
-        return end.value.code, printed.out, printed.err
-
-    # The consoles were made with the streams of the import; these are of the test.
-    monkeypatch.setattr(cli, "out", cli.Console(width=160, highlight=False, soft_wrap=True))
-    monkeypatch.setattr(cli, "err", cli.Console(stderr=True, highlight=False))
-    return call
-
-
-@pytest.fixture
 def frame(tmp_path):
     path = tmp_path / "f0001.dpx"
     header = Header.new(
@@ -56,7 +39,8 @@ def fails(result, code, *words):
 def test_help_names_every_command(run):
     code, out, _ = run("--help")
     assert code == 0
-    for command in ("demo", "train", "evaluate", "upscale", "info", "models"):
+    chores = "extract", "detelecine", "degrade", "convert", "dehalo"
+    for command in ("demo", "train", "evaluate", "upscale", "info", "models", *chores):
         assert re.search(rf"^  {command} ", out, re.MULTILINE)
 
 

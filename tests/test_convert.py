@@ -6,9 +6,9 @@ from fractions import Fraction
 import numpy as np
 import OpenImageIO
 import pytest
-import test_cli
 from hypothesis import given
 from hypothesis import strategies as st
+from test_cli import fails
 
 import fastup
 from fastup.codes import Transfer
@@ -466,30 +466,28 @@ def test_damaged_files(folder, tmp_path):
 
 # -- the command -------------------------------------------------------------------------------------------------------
 
-command = test_cli.run
 
-
-def test_the_command_says_what_it_assumed(command, folder, tmp_path):
-    code, out, err = command("convert", folder, tmp_path / "out", "--format", "png")
+def test_the_command_says_what_it_assumed(run, folder, tmp_path):
+    code, out, err = run("convert", folder, tmp_path / "out", "--format", "png")
     assert (code, err) == (0, "")
     first, second, third = out.splitlines()
     assert first == "2 frames: DPX of 10 bits to PNG of 16 bits, code values as they are, white to white"
     assert second == "1 frame: DPX of 16 bits to PNG of 16 bits, code values as they are"
     assert third.startswith(f"3 frames converted to {tmp_path / 'out'}, ")
-    code, out, _ = command("convert", folder, tmp_path / "out", "--format", "png")
+    code, out, _ = run("convert", folder, tmp_path / "out", "--format", "png")
     assert code == 0
     assert out == (f"0 frames converted to {tmp_path / 'out'}, 3 were there already (--overwrite makes them again)\n")
-    code, out, _ = command("convert", folder / "f.0000.dpx", tmp_path / "a.png", "--from", "log", "--to", "srgb")
+    code, out, _ = run("convert", folder / "f.0000.dpx", tmp_path / "a.png", "--from", "log", "--to", "srgb")
     assert code == 0
     assert "from Cineon log, black 95 and white 685 at 10 bits" in out
     assert (tmp_path / "a.png").exists()
 
 
-def test_commands_that_cannot_be(command, folder, tmp_path):
+def test_commands_that_cannot_be(run, folder, tmp_path):
     frame = folder / "f.0000.dpx"
-    test_cli.fails(command("convert", frame, tmp_path / "a.png", "--to", "srgb"), 2, "f.0000.dpx", "--from")
-    test_cli.fails(command("convert", frame, tmp_path / "a.png", "--from", "film"), 2, "film", "srgb")
-    test_cli.fails(command("convert", frame, tmp_path / "out"), 2, "format", "png")
-    test_cli.fails(command("convert", frame, frame), 1, "input frame")
-    test_cli.fails(command("convert", tmp_path / "none.dpx", tmp_path / "a.png"), 1, "none.dpx")
+    fails(run("convert", frame, tmp_path / "a.png", "--to", "srgb"), 2, "f.0000.dpx", "--from")
+    fails(run("convert", frame, tmp_path / "a.png", "--from", "film"), 2, "film", "srgb")
+    fails(run("convert", frame, tmp_path / "out"), 2, "format", "png")
+    fails(run("convert", frame, frame), 1, "input frame")
+    fails(run("convert", tmp_path / "none.dpx", tmp_path / "a.png"), 1, "none.dpx")
     assert names(tmp_path) == ["in"]

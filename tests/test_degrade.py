@@ -5,9 +5,9 @@ from fractions import Fraction
 import naive
 import numpy as np
 import pytest
-import test_cli
 from hypothesis import given
 from hypothesis import strategies as st
+from test_cli import fails
 
 import fastup
 from fastup.errors import DataError, FastupError, OptionError
@@ -459,18 +459,16 @@ def test_plans_that_cannot_be(options, hd, tmp_path):
 
 # -- the command -------------------------------------------------------------------------------------------------------
 
-command = test_cli.run
 
-
-def test_the_command_says_what_it_does(command, hd, tmp_path):
-    code, out, err = command("degrade", hd, tmp_path / "SD", "--size", "72x48", "--tape", "--noise", "0:0.01")
+def test_the_command_says_what_it_does(run, hd, tmp_path):
+    code, out, err = run("degrade", hd, tmp_path / "SD", "--size", "72x48", "--tape", "--noise", "0:0.01")
     assert (code, err) == (0, "")
     words = " ".join(out.split())
     for part in ("trim 24,24,0,0 (left, right, top, bottom): black columns", "size 144x108 to 72x48", "filter lanczos",
                  "pixel aspect 8:9, so that the picture is 1.333:1", "softness 0.5, peaking 0.25, noise 0 to 0.01",
                  "chroma 1.4; seed 0", "3 frames degraded to", "frames/s"):  # fmt: skip
         assert part in words
-    code, out, _ = command("degrade", hd, tmp_path / "SD", "--size", "72x48")
+    code, out, _ = run("degrade", hd, tmp_path / "SD", "--size", "72x48")
     assert code == 0
     assert "0 frames degraded" in out
     assert "3 were there already (--overwrite makes them again)" in out
@@ -478,13 +476,13 @@ def test_the_command_says_what_it_does(command, hd, tmp_path):
     assert TAPE["noise"] == 0.006
 
 
-def test_commands_that_cannot_be(command, hd, tmp_path):
+def test_commands_that_cannot_be(run, hd, tmp_path):
     sd = tmp_path / "SD"
-    test_cli.fails(command("degrade", hd, sd), 2, "size", "720x480", "144x108")
-    test_cli.fails(command("degrade", hd, sd, "--size", "72"), 2, "size", "WIDTHxHEIGHT")
-    test_cli.fails(command("degrade", hd, sd, "--noise", "much"), 2, "noise", "LOW:HIGH")
-    test_cli.fails(command("degrade", hd, sd, "--noise", "1:2:3"), 2, "noise", "LOW:HIGH")
-    test_cli.fails(command("degrade", hd, sd, "--trim", "1,2"), 2, "trim", "left,right,top,bottom")
-    test_cli.fails(command("degrade", hd, hd), 1, "HD")
-    test_cli.fails(command("degrade", tmp_path / "none", sd), 1, "none")
+    fails(run("degrade", hd, sd), 2, "size", "720x480", "144x108")
+    fails(run("degrade", hd, sd, "--size", "72"), 2, "size", "WIDTHxHEIGHT")
+    fails(run("degrade", hd, sd, "--noise", "much"), 2, "noise", "LOW:HIGH")
+    fails(run("degrade", hd, sd, "--noise", "1:2:3"), 2, "noise", "LOW:HIGH")
+    fails(run("degrade", hd, sd, "--trim", "1,2"), 2, "trim", "left,right,top,bottom")
+    fails(run("degrade", hd, hd), 1, "HD")
+    fails(run("degrade", tmp_path / "none", sd), 1, "none")
     assert not sd.exists()

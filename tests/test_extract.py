@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastup
-from fastup import _ycbcr, cli
+from fastup import _ycbcr
 from fastup.codes import Colorimetric, Transfer
 from fastup.errors import DataError, OptionError
 from fastup.footage.extract import _Layout, extract, open_source, timecode_at
@@ -930,22 +930,6 @@ def test_a_full_disk_keeps_the_frames_before_it(tmp_path, tape, monkeypatch):
 
 
 # -- the command line ------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def run(monkeypatch, capfd):
-    """Run a command; returns its exit code and what it printed to stdout and stderr."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["fastup", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        printed = capfd.readouterr()
-        return end.value.code, printed.out, printed.err
-
-    monkeypatch.setattr(cli, "out", cli.Console(width=160, highlight=False, soft_wrap=True))
-    monkeypatch.setattr(cli, "err", cli.Console(stderr=True, highlight=False))
-    return call
 
 
 def test_the_command_says_what_it_took_for_granted(run, tmp_path, tape):

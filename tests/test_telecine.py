@@ -11,6 +11,7 @@ import telecined
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from telecined import CASES, Case
+from test_cli import fails
 
 import fastup
 from fastup import _fields
@@ -320,6 +321,10 @@ def write_video(path, frames, pixels="yuv420p", rate=Fraction(30000, 1001)):
         container.mux(stream.encode())
 
 
+def grey(frames):
+    return [(frame, *(np.full((48, 80), 128, np.uint8),) * 2) for frame in frames]
+
+
 SMALL = Case(frames=64, grain=1, noise=1, size=(96, 160), bits=10, chroma="422", inner=1, top_first=False)
 
 
@@ -408,10 +413,7 @@ def test_a_folder_of_dpx_is_woven_by_bytes(tmp_path):
 
 
 def test_a_progressive_clip_is_refused(tmp_path):
-    frames = [
-        (frame, np.full((48, 80), 128, np.uint8), np.full((48, 80), 128, np.uint8)) for frame in bars(50, progressive)
-    ]
-    write_video(tmp_path / "p.mkv", frames)
+    write_video(tmp_path / "p.mkv", grey(bars(50, progressive)))
     with pytest.raises(DataError, match=r"not telecined: \d+% of it is progressive.*--force"):
         telecine.detelecine(tmp_path / "p.mkv", tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -419,18 +421,14 @@ def test_a_progressive_clip_is_refused(tmp_path):
 
 
 def test_a_clip_of_another_rate_is_refused(tmp_path):
-    frames = [
-        (frame, np.full((48, 80), 128, np.uint8), np.full((48, 80), 128, np.uint8)) for frame in bars(20, progressive)
-    ]
-    write_video(tmp_path / "p.mkv", frames, rate=Fraction(25))
+    write_video(tmp_path / "p.mkv", grey(bars(20, progressive)), rate=Fraction(25))
     with pytest.raises(DataError, match=r"25 frames/s, expected the 29.97"):
         telecine.detelecine(tmp_path / "p.mkv", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_a_still_clip_is_refused(tmp_path):
-    plane = np.full((48, 80), 128, np.uint8)
-    write_video(tmp_path / "s.mkv", [(np.full((96, 160), 90, np.uint8), plane, plane)] * 30)
+    write_video(tmp_path / "s.mkv", grey([np.full((96, 160), 90, np.uint8)] * 30))
     with pytest.raises(DataError, match="no sign of a cadence"):
         telecine.detelecine(tmp_path / "s.mkv", tmp_path / "out")
 
@@ -482,3 +480,42 @@ def test_a_damaged_video_gives_what_there_is(video, tmp_path):
     ):
         telecine.detelecine(tmp_path / "cut.mkv", tmp_path / "out")
     assert 40 < len(fastup.find(tmp_path / "out")) < 60
+
+
+# -- the command ------------------------------------------------------------------------------------------------------
+
+
+def test_the_command_says_what_it_found(run, video, tmp_path):
+    path, clip = video
+    code, out, err = run("detelecine", path, tmp_path / "out", "--sync")
+    assert (code, err) == (0, "")
+    words = " ".join(out.split())
+    for part in (
+        "field order bottom first", f"cadence {len(clip.breaks)} break", f"frames {len(clip.frames)} of video",
+        "frames written to", "details", "note: no tag of a matrix",
+    ):  # fmt: skip
+        assert part in words
+    code, out, _ = run("detelecine", path, tmp_path / "out", "--json")
+    told = json.loads(out)
+    assert code == 0
+    assert told["written"] == 0
+    assert len(told["phases"]) == len(clip.frames)
+
+
+def test_extract_undoes_pulldown_too(run, video, tmp_path):
+    path, _ = video
+    assert run("detelecine", path, tmp_path / "a")[0] == 0
+    assert run("extract", path, tmp_path / "b", "--detelecine")[0] == 0
+    a, b = fastup.find(tmp_path / "a"), fastup.find(tmp_path / "b")
+    assert [one.read_bytes() for one in a] == [one.read_bytes() for one in b]
+    fails(run("extract", path, tmp_path / "c", "--detelecine", "--every", "2"), 2, "every")
+
+
+def test_the_command_fails_in_one_line(run, video, tmp_path):
+    path, _ = video
+    fails(run("detelecine", path, tmp_path / "out", "--order", "upper"), 2, "upper")
+    fails(run("detelecine", path, tmp_path / "out", "--lines", "95"), 2, "lines is 95")
+    fails(run("detelecine", tmp_path / "none.mov", tmp_path / "out"), 1, "none.mov")
+    write_video(tmp_path / "p.mkv", grey(bars(30, progressive)))
+    fails(run("detelecine", tmp_path / "p.mkv", tmp_path / "out"), 1, "not telecined", "--force")
+    assert not (tmp_path / "out").exists()
