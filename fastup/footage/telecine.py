@@ -260,7 +260,7 @@ def _track(evidence, order):
     inside -= _near(inside, 25, np.median)
     level = np.maximum(level - _near(level, 5, np.median), np.ravel(np.column_stack([inside, -inside])))
     level = np.clip(level, -2, 0.5)
-    change = np.log(in_time(evidence["change"]) + 1)
+    change = np.log(in_time(evidence["change"]) + 3)  # that black becomes nearly black is no cut
 
     # A film frame cannot begin at each of two neighbours, so what shows at both is mostly the larger's.
     begins = combing + np.maximum(onset / floor - 0.6, 0)
