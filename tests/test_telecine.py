@@ -286,6 +286,8 @@ def test_clips_that_cannot_be():
         telecine.measure([frame] * 4)
     with pytest.raises(DataError, match=r"frame 3 is 48x32, those before it are 32x32"):
         telecine.measure([frame, frame, frame, np.zeros((32, 48), np.uint8)])
+    with pytest.raises(DataError, match="0x0, expected 16x16 or more"):
+        telecine.track([])
     with pytest.raises(DataError, match="expected 16x16 or more"):
         telecine.measure([frame[:8]] * 9)
 

@@ -8,6 +8,7 @@ differ from the one two before it, and whether it repeats that one, grain and al
 to these is learned from the clip itself.
 """
 
+import itertools
 import json
 import math
 import os
@@ -223,8 +224,9 @@ def track(fields, order=None):
     Cadence
     """
     if not isinstance(fields, Fields):
-        first, *_ = fields = list(fields)
-        fields = measure(fields, 255 if np.asarray(first).dtype == np.uint8 else 1023)
+        fields = iter(fields)
+        first = next(fields, np.zeros((0, 0), np.uint8))
+        fields = measure(itertools.chain([first], fields), 255 if first.dtype == np.uint8 else 1023)
     orders = ORDERS if order is None else (order,)
     found = [_track(fields.evidence, ORDERS.index(order)) for order in orders]
     best = min(range(len(found)), key=lambda k: found[k][0])
