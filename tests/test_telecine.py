@@ -445,7 +445,7 @@ def test_places_that_cannot_be(video, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"missing\.mov"):
         telecine.detelecine(tmp_path / "missing.mov", tmp_path / "out")
     fastup.write(tmp_path / "f.dpx", np.zeros((32, 32, 3), np.uint16))
-    with pytest.raises(DataError, match="this is where the frames are"):
+    with pytest.raises(DataError, match="this is where the stills are"):
         telecine.detelecine(tmp_path, tmp_path)
 
 
