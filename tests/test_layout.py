@@ -18,7 +18,7 @@ FLOORS = [
     ["errors"],
     ["codes", "header", "_dpx", "_loader", "_tiles", "_fields", "_ycbcr", "oddities"],
     ["frames"],
-    ["footage", "footage.extract", "footage.telecine", "footage.degrade", "footage.convert", "footage.dehalo"],
+    ["footage", "footage.folders", "footage.extract", "footage.telecine", "footage.degrade", "footage.convert", "footage.dehalo"],
     ["_cartoon", "demo"],
     ["train", "train.config", "train.pairs", "train.batches", "train.layers", "train.models", "train.metrics",
      "train.upscale", "train.evaluate", "train.fit"],

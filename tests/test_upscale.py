@@ -339,7 +339,7 @@ def test_output_onto_input(upscaler, tmp_path, suffix):
 
 def test_one_frame_onto_itself(upscaler, source):
     before = (source / "f9.dpx").read_bytes()
-    with pytest.raises(DataError, match="another folder"):
+    with pytest.raises(DataError, match="this is an input frame"):
         upscale(upscaler.network, source / "f9.dpx", source, overwrite=True)
     assert (source / "f9.dpx").read_bytes() == before
 

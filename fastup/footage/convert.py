@@ -11,7 +11,7 @@ import numpy as np
 from fastup import frames
 from fastup.codes import CHROMA, Transfer
 from fastup.errors import DataError, OptionError
-from fastup.footage.degrade import on_threads, refuse_itself, targets_of
+from fastup.footage.folders import on_threads, refuse_itself, targets_of
 from fastup.header import Header
 
 CURVES = ("log", "linear", "srgb", "rec709")

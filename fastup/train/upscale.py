@@ -10,6 +10,7 @@ import numpy as np
 
 from fastup import frames
 from fastup.errors import DataError, FastupError, OptionError
+from fastup.footage.folders import targets_of
 from fastup.header import Header
 from fastup.train.models import Network
 from fastup.train.pairs import crop, picture_of, refuse_chroma
@@ -162,30 +163,22 @@ def upscale(model, source, destination, overwrite=False, on_frame=None):
     written, skipped : int
     """
     upscaler = Upscaler(model)
-    source, destination = Path(source), Path(destination)
-    paths = frames.find(source)
-    targets = {path: destination / f"{path.stem}.dpx" for path in paths}
-    if len(set(targets.values())) < len(paths):
-        raise DataError(f"{source}: some frames differ in their suffix alone, and would get the same name")
-    if source.resolve() == destination.resolve() or any(p.resolve() == t.resolve() for p, t in targets.items()):
-        raise DataError(f"{destination}: this is where the input frames are; expected another folder for the output")
-    if destination.exists() and not destination.is_dir():
-        raise DataError(f"{destination}: a file, expected a folder for the output")
-    todo = [path for path in paths if overwrite or not targets[path].exists()]
+    targets = targets_of(source, destination)
+    todo = [path for path, target in targets.items() if overwrite or not target.exists()]
     for path in todo:
         try:
             upscaler.check(frames.probe(path)[0])
         except (DataError, OptionError) as error:
             raise DataError(f"{path}: {error}") from None
         refuse_chroma(path)
-    destination.mkdir(parents=True, exist_ok=True)
+    Path(destination).mkdir(parents=True, exist_ok=True)
     with frames.write_stream(threads=1, ahead=2) as write:
         for done, (path, frame) in enumerate(frames.stream(todo, "float32", threads=1, ahead=2), 1):
             hd = upscaler(frame)
             write(targets[path], hd, _header(path, hd, upscaler.settings))
             if on_frame is not None:
                 on_frame(done, len(todo))
-    return len(todo), len(paths) - len(todo)
+    return len(todo), len(targets) - len(todo)
 
 
 def _header(source, frame, settings):
