@@ -348,6 +348,64 @@ def degrade(
 
 
 @app.command()
+def dehalo(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="A folder of RGB frames, or one frame.")],
+    destination: Annotated[Path, typer.Argument(metavar="OUT", help="A folder for DPX frames.")],
+    pairs: Annotated[
+        Path | None, typer.Option(metavar="HD", help="A folder of HD twins, to find the kernel by instead of edges.")
+    ] = None,
+    kernel: Annotated[
+        str | None,
+        typer.Option(
+            metavar="S:W[:E:D]|TAPS",
+            help="The kernel itself: peaking and width, echo and delay; or an odd number of taps, with commas.",
+        ),
+    ] = None,
+    strength: Annotated[float, typer.Option(help="How much of the halo is undone: 0 to 1.")] = 1.0,
+    protect: Annotated[
+        float, typer.Option(help="Flats that differ by less than so many times the noise stay; 0: none.")
+    ] = 2.0,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+):
+    """Take the halos of an analog transfer out of frames. Those already in OUT are skipped.
+
+    One horizontal kernel is estimated for the source, from edges that stand alone in up to 40 of its frames, and
+    inverted. It goes to OUT/dehalo, as JSON and as a picture of the kernel and its response.
+    """
+    from fastup.footage.dehalo import plot, prepare, run
+
+    with _progress("looking for edges") as advance:
+        plan = prepare(
+            source, destination, twins=pairs, kernel=kernel and _kernel(kernel), strength=strength, protect=protect,
+            overwrite=overwrite, on_frame=advance,
+        )  # fmt: skip
+    found, picture = plan.estimate, destination / "dehalo" / "kernel.png"
+    plot(picture, found, strength)
+    if as_json:
+        told = asdict(found) | {"taps": [round(float(tap), 6) for tap in found.taps]}
+        run(plan)
+        print(json.dumps({**told, "made": len(plan.todo), "skipped": len(plan.targets) - len(plan.todo)}, indent=1))
+        return
+    halo, whence = found.halo, f"{found.edges} edges" if pairs is None else f"{found.edges} pairs"
+    middle = len(found.taps) // 2
+    reach = max(abs(k - middle) for k, tap in enumerate(found.taps) if abs(tap) > 0.004)
+    rows = {
+        "kernel": (f"peaking {halo.peaking:.2f}, width {halo.width:.2f} pixels" if halo else "by its taps")
+        + (f"; echo {halo.echo:+.2f}, {halo.delay:.1f} pixels late" if halo and halo.echo else ""),
+        "found by": whence if found.edges else "hand",
+        "taps": ",".join(f"{tap:.4f}" for tap in found.taps[middle - reach : middle + reach + 1]),
+        "overshoot": f"{found.before:.1%} of a step, {found.after:.1%} after",
+        "noise": f"{found.noise:.4f} of white",
+        "picture": str(picture),
+    }
+    if found.none:
+        rows = {"kernel": f"no halo in {whence}: frames stay as they are", "noise": rows["noise"]}
+    _print_table(rows, "found")
+    _work(run, plan, "dehaloing", "dehaloed", destination)
+
+
+@app.command()
 def convert(
     source: Annotated[Path, typer.Argument(metavar="IN", help="A frame, or a folder of frames.")],
     destination: Annotated[Path, typer.Argument(metavar="OUT", help="A file, whose suffix says the format; a folder.")],
@@ -742,6 +800,21 @@ def _strength(name, text):
     except ValueError:
         raise OptionError(f"{name} is {text!r}, expected a number, or two: LOW:HIGH") from None
     return low, high
+
+
+def _kernel(text):
+    """A halo by its numbers, or taps."""
+    from fastup.footage.dehalo import Halo
+
+    try:
+        if ":" not in text:
+            return [float(part) for part in text.split(",")]
+        numbers = [float(part) for part in text.split(":")]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in (2, 4) or numbers[0] < 0 or numbers[1] <= 0 or not 0 <= sum(numbers[3:]) <= 16:
+        raise OptionError(f"kernel is {text!r}, expected 0.8:1.6, 0.8:1.6:0.1:4, or taps as -0.1,1.2,-0.1")
+    return Halo(*numbers)
 
 
 def _black_level(text):

@@ -1,0 +1,522 @@
+"""The halos of analog transfers: one horizontal kernel for a source, estimated from its edges, and inverted.
+
+A transfer's detail circuit peaked along the line, ``x + peaking * (x - G * x)`` with a Gaussian G, and cables added an
+echo: a weak copy, later on the line. Both are one kernel, the same everywhere. Cel animation shows it at its edges:
+across one that stands alone a profile is a step, more or less soft, seen through that kernel. So the kernel is what
+makes a step fit thousands of profiles best. The same profiles down the columns, where no circuit peaked, tell how much
+overshoot the picture has of its own, say from being made smaller; that much is left alone.
+"""
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from fastup import frames
+from fastup.codes import CHROMA
+from fastup.errors import DataError, OptionError
+from fastup.footage.degrade import resize
+from fastup.footage.folders import on_threads, targets_of
+
+REACH = 24  # taps on each side of a kernel
+SAMPLES = 40  # frames that a kernel is estimated from
+LEAST = 0.05  # overshoot, of a step of 1, below which there is no halo
+_LIMIT = 1.25  # what the inverse may amplify a frequency by
+
+_RADIUS = 9  # pixels on each side of an edge that belong to its profile
+_PLACES = np.arange(2 * _RADIUS + 2) - (_RADIUS + 0.5)
+_SHIFTS = np.arange(-16, 17) / 16  # where in its pixel an edge may lie
+_PROFILES = 4000
+
+
+@dataclass(frozen=True)
+class Halo:
+    """What a transfer did along the line.
+
+    Attributes
+    ----------
+    peaking : float
+        Strength: x + peaking * (x - G * x).
+    width : float
+        Standard deviation of G in pixels.
+    echo, delay : float
+        Strength of the echo, and how many pixels it is late; the sum is scaled so that flats stay.
+    """
+
+    peaking: float = 0.0
+    width: float = 1.0
+    echo: float = 0.0
+    delay: float = 0.0
+
+    @property
+    def taps(self):
+        """The kernel, (2 * REACH + 1,) float64; it sums to 1."""
+        offsets = np.arange(-REACH, REACH + 1)
+        blur = np.exp(-0.5 * (offsets / self.width) ** 2)
+        taps = -self.peaking * blur / blur.sum()
+        taps[REACH] += 1 + self.peaking
+        if self.echo:
+            whole, part = int(self.delay), self.delay % 1
+            late = np.convolve(taps, [0] * whole + [1 - part, part])[: len(taps)]
+            taps = (taps + self.echo * late) / (1 + self.echo)
+        return taps / taps.sum()
+
+
+def overshoot(taps):
+    """How far the picture of a step of 1 goes beyond black or white, through a kernel."""
+    answer = np.cumsum(taps)
+    return float(max(answer.max() - 1, -answer.min(), 0))
+
+
+# -- from frames to a kernel ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A kernel and what it was found from.
+
+    Attributes
+    ----------
+    taps : ndarray, (2 * REACH + 1,)
+    halo : Halo or None
+        None where it was not found as one: by hand, or from pairs.
+    edges : int
+        Profiles, or frames of pairs, that it comes from.
+    noise : float
+        Standard deviation of the noise, normalised.
+    before, after : float
+        Overshoot of a step, as the frames have it and as they will.
+    """
+
+    taps: np.ndarray
+    halo: Halo | None
+    edges: int
+    noise: float
+    before: float
+    after: float
+
+    @property
+    def none(self):
+        """Whether there is no halo to undo."""
+        return self.halo == Halo()
+
+
+def estimate(pictures):
+    """Estimate the kernel of a source from frames alone.
+
+    Parameters
+    ----------
+    pictures : sequence of ndarray, (H, W, C), float32
+        Normalised. Drawings with edges; some tens of frames are plenty.
+
+    Returns
+    -------
+    Estimate
+        The identity where there is no halo: where a step overshoots by less than `LEAST`.
+
+    Raises
+    ------
+    DataError
+        If there are fewer than 50 edges that stand alone.
+    """
+    noise = float(np.median([_noise(picture) for picture in pictures]))
+    across, down = _gather(pictures, noise), _gather([picture.swapaxes(0, 1) for picture in pictures], noise)
+    if len(across) < 50:
+        raise DataError(f"{len(across)} edges that stand alone in {len(pictures)} frames, expected 50 or more")
+    own = Halo()
+    if len(down) >= 50:  # what the picture has of its own, as the columns show it
+        own = Halo(*_fit(down, noise, Halo(), ((0.1, 1.0, 0.3), (0.6, 1.2, 0.3)))[0][:2])
+    starts = (0.1, 1.0, 0.3), (0.6, 1.2, 0.3), (0.6, 2.0, 0.5), (1.2, 1.6, 0.5)
+    plain, plain_cost = _fit(across, noise, own, starts)
+    late = [(*plain, echo, delay) for echo, delay in ((0.1, 3.0), (0.1, 5.5), (-0.1, 3.0), (-0.1, 5.5))]
+    echoed, cost = _fit(across, noise, own, late)
+    best = echoed if cost < 0.99 * plain_cost and abs(echoed[3]) > 0.02 else plain
+    halo = Halo(*(float(best[k]) for k in range(len(best)) if k != 2))
+    before = overshoot(halo.taps)
+    if before < LEAST:
+        halo = Halo()
+    after = overshoot(np.convolve(halo.taps, inverse(halo.taps)))
+    return Estimate(halo.taps, halo, len(across), noise, before, before if halo == Halo() else after)
+
+
+def from_pairs(pairs):
+    """Estimate the kernel from frames and what they should look like.
+
+    Parameters
+    ----------
+    pairs : iterable of (ndarray, ndarray), (H, W, C), float32
+        A frame, and its twin of the same size or larger, which is resized to it.
+
+    Returns
+    -------
+    Estimate
+        Least squares over all lines, regularised a little; of one pixel's shift it makes a kernel that shifts.
+    """
+    cross = power = 0.0
+    count, noise = 0, []
+    for picture, twin in pairs:
+        twin = twin if twin.shape == picture.shape else resize(twin, picture.shape[:2])
+        margin = np.hanning(picture.shape[1])[:, np.newaxis]  # so that the ends of lines don't meet
+        x, y = (np.fft.rfft((part - part.mean(axis=1, keepdims=True)) * margin, axis=1) for part in (twin, picture))
+        cross, power = cross + (y * x.conj()).sum((0, 2)), power + (np.abs(x) ** 2).sum((0, 2))
+        count, noise = count + 1, [*noise, _noise(picture)]
+    response = (cross + 1e-3 * power.mean()) / (power + 1e-3 * power.mean())  # to 1, where the twins have nothing
+    taps = np.roll(np.fft.irfft(response), REACH)[: 2 * REACH + 1]
+    taps *= np.hanning(2 * REACH + 3)[1:-1] ** 0.25
+    taps /= taps.sum()
+    before = overshoot(taps)
+    return Estimate(taps, None, count, float(np.median(noise)), before, overshoot(np.convolve(taps, inverse(taps))))
+
+
+def _noise(picture):
+    """Standard deviation of the noise: of second differences in the quietest quarter of blocks of 8x8."""
+    luma = picture.mean(2)
+    second = (luma[:, 2:] - 2 * luma[:, 1:-1] + luma[:, :-2]) * math.sqrt(picture.shape[2] / 6)
+    height, width = (n // 8 * 8 for n in second.shape)
+    blocks = second[:height, :width].reshape(height // 8, 8, width // 8, 8)
+    return float(np.quantile(np.sqrt((blocks**2).mean((1, 3))), 0.25)) if blocks.size else 0.0
+
+
+def _gather(pictures, noise):
+    """Profiles across edges that stand alone, (n, 2 * _RADIUS + 2): the highest, whichever way they go."""
+    least, found = max(0.08, 8 * noise), []
+    for picture in pictures:
+        lines = np.moveaxis(picture, 2, 0)
+        if min(lines.shape[1:]) < 4 * _RADIUS:
+            continue
+        tilt = np.full_like(lines, 9)
+        tilt[:, 1:-1] = np.abs(lines[:, 2:] - lines[:, :-2])  # an edge that leans is longer along the line
+        lines, tilt = lines.reshape(-1, lines.shape[2]), tilt.reshape(-1, lines.shape[2])
+        rise = np.abs(np.diff(lines, axis=1))
+        peak = (rise > least) & (rise >= _largest(rise, _RADIUS)) & (np.maximum(tilt[:, 1:], tilt[:, :-1]) < 0.5 * rise)
+        peak[:, :_RADIUS] = peak[:, -_RADIUS:] = False
+        rows, columns = np.nonzero(peak)
+        profile = lines[rows[:, np.newaxis], columns[:, np.newaxis] + np.arange(-_RADIUS, _RADIUS + 2)]
+        slope = np.diff(profile, axis=1)
+        slope /= slope[:, _RADIUS : _RADIUS + 1]
+        away = np.abs(np.arange(-_RADIUS, _RADIUS + 1)) > 2
+        alone = (slope > -0.35).all(1) & (slope[:, away] < 0.35).all(1)
+        unclipped = (profile.min(1) > 0) & (profile.max(1) < 1)
+        found.append(profile[alone & unclipped])
+    profiles = np.concatenate([np.zeros((0, len(_PLACES)), np.float32), *found])
+    return profiles[np.argsort(-profiles.var(1), kind="stable")[:_PROFILES]]
+
+
+def _largest(values, reach):
+    """The largest value within `reach` along the last axis."""
+    padded = np.pad(values, ((0, 0), (reach, reach)))
+    count = values.shape[1]
+    return np.maximum.reduce([padded[:, k : k + count] for k in range(2 * reach + 1)])
+
+
+def _fit(profiles, noise, own, starts):
+    """The best (peaking, width, softness[, echo, delay]) from several starts, and what it costs."""
+    centred = profiles - profiles.mean(1, keepdims=True)
+    energy = (centred**2).sum(1)
+    unit, floor = centred / np.sqrt(energy)[:, np.newaxis], noise**2 * (len(_PLACES) - 3) / energy
+    scale = 0.0003 + 0.1 * floor
+
+    def cost(p):
+        peaking, width, softness, echo, delay = (*p, 0, 0)[:5]
+        if not (0 <= peaking <= 4 and 0.5 <= width <= 4 and abs(softness) < 3 and abs(echo) < 0.5):
+            return 9.0
+        if len(p) > 3 and not 2 <= delay <= 8:
+            return 9.0
+        steps = _step(Halo(peaking, width, echo, delay), softness, own)
+        steps -= steps.mean(1, keepdims=True)
+        steps /= np.linalg.norm(steps, axis=1, keepdims=True)
+        rest = np.maximum(1 - ((unit @ steps.T.astype(np.float32)) ** 2).max(1) - floor, 0)
+        return float((rest / (rest + scale)).mean())  # a profile that is no step at all counts no more than 1
+
+    sizes = (0.3, 0.4, 0.2) if len(starts[0]) == 3 else (0.1, 0.2, 0.1, 0.05, 1.0)
+    return min((_descend(cost, start, sizes) for start in starts), key=lambda found: found[1])
+
+
+def _step(halo, softness, own):
+    """A step through the picture's own overshoot and a halo, at `_PLACES` for all `_SHIFTS`; pixels are means."""
+    places = _PLACES - _SHIFTS[:, np.newaxis]
+
+    def peaked(places):
+        total = 0.0
+        for own_weight, own_blur in ((1 + own.peaking, 0.0), (-own.peaking, own.width)):
+            for weight, blur in ((1 + halo.peaking, 0.0), (-halo.peaking, halo.width)):
+                if own_weight * weight:
+                    sigma = max(math.sqrt(softness**2 + own_blur**2 + blur**2), 0.02)
+                    ends = _ramp((places + 0.5) / sigma) - _ramp((places - 0.5) / sigma)
+                    total = total + own_weight * weight * sigma * ends
+        return total
+
+    steps = peaked(places)
+    return (steps + halo.echo * peaked(places - halo.delay)) / (1 + halo.echo) if halo.echo else steps
+
+
+def _ramp(u):
+    """The integral of the normal distribution's integral."""
+    places, values = _ramp_table()
+    return np.where(u > 8, u, np.interp(u, places, values))
+
+
+@lru_cache(1)
+def _ramp_table():
+    places = np.linspace(-8, 8, 4097)
+    below = np.array([0.5 * math.erfc(-u / math.sqrt(2)) for u in places])
+    return places, places * below + np.exp(-0.5 * places**2) / math.sqrt(2 * math.pi)
+
+
+def _descend(function, start, sizes):
+    """Nelder and Mead's simplex, from a start and its steps; the best place and its value."""
+    corners = np.array([start, *(np.array(start) + step for step in np.diag(sizes))], float)
+    values = np.array([function(corner) for corner in corners])
+    for _ in range(200):
+        order = values.argsort()
+        corners, values = corners[order], values[order]
+        if values[-1] - values[0] < 1e-5 and np.ptp(corners, axis=0).max() < 0.01:
+            break
+        centre = corners[:-1].mean(0)
+
+        def at(far, corners=corners, centre=centre):
+            place = centre + far * (corners[-1] - centre)
+            return function(place), place
+
+        tried = at(-1)
+        if tried[0] < values[0]:
+            tried = min(tried, at(-2), key=lambda found: found[0])
+        elif tried[0] >= values[-2]:
+            tried = min(at(0.5), at(-0.5), key=lambda found: found[0])
+            if tried[0] >= values[-1]:
+                corners[1:] = (corners[1:] + corners[0]) / 2
+                values[1:] = [function(corner) for corner in corners[1:]]
+                continue
+        values[-1], corners[-1] = tried
+    best = values.argmin()
+    return corners[best], float(values[best])
+
+
+# -- from a kernel to frames ------------------------------------------------------------------------------------------
+
+
+def inverse(taps, strength=1.0):
+    """The kernel that undoes another, (4 * REACH + 1,): no frequency is amplified by more than 1.25."""
+    response = _inverse_response(np.asarray(taps), 1024, strength)
+    return np.roll(np.fft.irfft(response), 2 * REACH)[: 4 * REACH + 1]
+
+
+def _inverse_response(taps, length, strength):
+    padded = np.zeros(length)
+    padded[: len(taps)] = taps
+    response = np.fft.rfft(np.roll(padded, -(len(taps) // 2)))
+    undone = 1 / np.where(
+        np.abs(response) < 1 / _LIMIT, response / np.maximum(np.abs(response), 1e-9) / _LIMIT, response
+    )
+    return 1 + strength * (undone - 1)
+
+
+def dehalo(picture, taps, *, strength=1.0, protect=0.0):
+    """Take a halo out of a frame.
+
+    Parameters
+    ----------
+    picture : ndarray, (H, W, C), float32
+        Normalised.
+    taps : array-like, odd length
+        The kernel that made the halo; scaled to sum to 1.
+    strength : float
+        0 to 1: how much of it is undone.
+    protect : float
+        Flats that differ by less than this along the line, within the kernel's reach, stay as they are, grain and all;
+        by more than twice as much, nothing is protected. Normalised; some times the noise.
+
+    Returns
+    -------
+    ndarray, (H, W, C), float32, clipped to 0..1
+    """
+    taps = np.asarray(taps, float) / np.sum(taps)
+    lines = np.moveaxis(np.asarray(picture, np.float32), 1, 2)
+    width = lines.shape[2]
+    length = 1 << (width + 4 * REACH - 1).bit_length()
+    padded = np.pad(lines, ((0, 0), (0, 0), (2 * REACH, length - width - 2 * REACH)), mode="edge")
+    spectrum = np.fft.rfft(padded) * _inverse_response(taps, length, strength).astype(np.complex64)
+    clean = np.fft.irfft(spectrum, length)[..., 2 * REACH : 2 * REACH + width]
+    # What was clipped had a higher peak than it shows, so it lies above what undoing the rest of it says.
+    clean = np.where(lines <= 0, clean / 2, np.where(lines >= 1, (clean + 1) / 2, clean))
+    if protect > 0:
+        luma = lines.mean(1)
+        near = _largest(np.abs(np.diff(luma, axis=1, append=luma[:, -1:])), _RADIUS)
+        clean = lines + (clean - lines) * np.clip(near / protect - 1, 0, 1)[:, np.newaxis]
+    return np.ascontiguousarray(np.clip(np.moveaxis(clean, 2, 1), 0, 1), np.float32)
+
+
+# -- a folder ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to do to a folder: which frames, with what."""
+
+    targets: dict
+    todo: list
+    estimate: Estimate
+    strength: float
+    protect: float
+
+
+def prepare(source, destination, *, twins=None, kernel=None, strength=1.0, protect=2.0, overwrite=False, on_frame=None):
+    """Find the kernel of a folder of frames.
+
+    Parameters
+    ----------
+    source, destination : path-like
+        Frames keep their names, as DPX; those that are there are left, unless `overwrite`.
+    twins : path-like, optional
+        A folder of HD frames of the same stems, of some of them at least, to find the kernel by.
+    kernel : Halo or sequence of float, optional
+        The kernel itself: as a halo, or its taps, of an odd number.
+    strength : float
+        0 to 1: how much of the halo is undone.
+    protect : float
+        Flats that differ by less than so many times the noise stay as they are; 0 protects nothing.
+    overwrite : bool
+    on_frame : callable, optional
+        Called with (frames read, frames to read).
+
+    Returns
+    -------
+    Plan
+        The kernel of an earlier run that this one carries on is taken again; it is kept in
+        ``destination/dehalo/kernel.json``.
+
+    Raises
+    ------
+    DataError
+        If frames cannot be used, or there are too few edges.
+    OptionError
+        If an option has a value that cannot be used.
+    """
+    if not 0 <= strength <= 1:
+        raise OptionError(f"strength is {strength}, expected 0 to 1")
+    if not 0 <= protect < math.inf:
+        raise OptionError(f"protect is {protect}, expected 0 or more, in deviations of the noise")
+    if kernel is not None and twins is not None:
+        raise OptionError("kernel is given, and pairs too; expected one of them")
+    targets = targets_of(source, destination)
+    paths = list(targets)
+    for path in paths:
+        header = frames.read_header(path)
+        if header.channels == 1 or header.descriptor in CHROMA:
+            raise DataError(f"{path}: {header.flavour}, expected R, G and B")
+    todo = [path for path, target in targets.items() if overwrite or not target.exists()]
+    asked = {"source": str(Path(source).resolve()), "pairs": twins and str(Path(twins).resolve())}
+    if kernel is not None:
+        taps = kernel.taps if isinstance(kernel, Halo) else np.asarray(kernel, float)
+        if len(taps) % 2 == 0 or len(taps) > 2 * REACH + 1 or abs(taps.sum()) < 1e-6:
+            raise OptionError(f"kernel has {len(taps)} taps, expected an odd number up to {2 * REACH + 1}, with a sum")
+        taps = np.pad(taps / taps.sum(), REACH - len(taps) // 2)
+        read = _spread(paths, 4)
+        noise = float(np.median([_noise(frames.read(path, "float32")) for path in read]))
+        after = overshoot(np.convolve(taps, inverse(taps, strength)))
+        found = Estimate(taps, kernel if isinstance(kernel, Halo) else None, 0, noise, overshoot(taps), after)
+    elif (found := _kept(Path(destination), asked) if len(todo) < len(paths) else None) is None:
+        told = on_frame or (lambda *_: None)
+        if twins is not None:
+            beside = {path.stem: path for path in frames.find(twins)}
+            both = [path for path in paths if path.stem in beside]
+            if not both:
+                raise DataError(f"{twins}: no frame here has the name of one in {source}")
+            found = from_pairs(_read(_spread(both, SAMPLES), told, beside))
+        else:
+            found = estimate(list(_read(_spread(paths, SAMPLES), told)))
+    _keep(Path(destination), asked, found)
+    return Plan(targets, todo, found, strength, protect)
+
+
+def run(plan, on_frame=None):
+    """Take the halo out of the frames of a plan, on all cores. `on_frame` is called with (done, to do) after each.
+
+    Raises DataError, FastupError and OSError as reading and writing do; frames made so far are whole.
+    """
+    found = plan.estimate
+
+    def make(path):
+        header = frames.read_header(path)
+        header = header.only(0) if len(header.elements) > 1 else header
+        if found.none:  # not even rounded
+            frame = frames.read(path)
+        else:
+            picture = frames.read(path, "float32")
+            colours = dehalo(picture[..., :3], found.taps, strength=plan.strength, protect=plan.protect * found.noise)
+            frame = np.concatenate([colours, picture[..., 3:]], axis=2)
+        frames.write(plan.targets[path], frame, header)
+
+    on_threads(make, plan.todo, on_frame)
+
+
+def plot(path, found, strength=1.0):
+    """Write a picture of a kernel, of what a step becomes through it, and of both kernels' responses, as a PNG."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    sheet = Figure(figsize=(14, 4), dpi=100, layout="constrained")
+    canvas = FigureCanvasAgg(sheet)
+    kernel, step, response = sheet.subplots(1, 3)
+    offsets = np.arange(-REACH, REACH + 1)
+    undone = np.convolve(found.taps, inverse(found.taps, strength))
+    middle = len(undone) // 2
+    kernel.stem(offsets, found.taps, basefmt=" ")
+    kernel.set(title="kernel", xlabel="pixels", xlim=(-12, 12))
+    step.plot(offsets, np.cumsum(found.taps), label="as the frames have it")
+    step.plot(offsets, np.cumsum(undone)[middle - REACH : middle + REACH + 1], label="after")
+    step.set(title="a step of 1", xlabel="pixels", xlim=(-12, 12))
+    padded = np.roll(np.pad(found.taps, (0, 1024 - len(found.taps))), -REACH)
+    frequency = np.fft.rfftfreq(1024)
+    response.plot(frequency, np.abs(np.fft.rfft(padded)), label="kernel")
+    response.plot(frequency, np.abs(_inverse_response(found.taps, 1024, strength)), label="inverse")
+    response.set(title="response", xlabel="cycles per pixel", ylim=(0, None))
+    for part in (step, response):
+        part.legend()
+    for part in (kernel, step, response):
+        part.grid(alpha=0.3)
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with frames.whole(path) as part:
+        canvas.print_png(part)
+
+
+def _spread(paths, count):
+    """So many of the paths, spread evenly."""
+    step = max(1, len(paths) / count)
+    return [paths[int(k * step)] for k in range(min(count, len(paths)))]
+
+
+def _read(paths, told, twins=None):
+    """Frames, or pairs of them, one after the other."""
+    size = None
+    for done, path in enumerate(paths, 1):
+        picture = frames.read(path, "float32")[..., :3]
+        size = size or picture.shape
+        if picture.shape != size:
+            raise DataError(
+                f"{path}: {picture.shape[1]}x{picture.shape[0]}, expected {size[1]}x{size[0]} as the others"
+            )
+        yield picture if twins is None else (picture, frames.read(twins[path.stem], "float32")[..., :3])
+        told(done, len(paths))
+
+
+def _kept(destination, asked):
+    """The kernel that an earlier run found for the same frames; None if there is none."""
+    try:
+        told = json.loads((destination / "dehalo" / "kernel.json").read_text())
+    except (OSError, ValueError):
+        return None
+    if {name: told.get(name) for name in asked} != asked:
+        return None
+    halo = told["halo"] and Halo(**told["halo"])
+    return Estimate(np.array(told["taps"]), halo, told["edges"], told["noise"], told["before"], told["after"])
+
+
+def _keep(destination, asked, found):
+    told = asdict(found) | {"taps": [round(float(tap), 9) for tap in found.taps]}
+    (destination / "dehalo").mkdir(parents=True, exist_ok=True)
+    with frames.whole(destination / "dehalo" / "kernel.json") as part:
+        part.write_text(json.dumps({**asked, **told}, indent=1) + "\n")
