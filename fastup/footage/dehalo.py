@@ -23,7 +23,8 @@ from fastup.footage.folders import on_threads, targets_of
 
 REACH = 24  # taps on each side of a kernel
 SAMPLES = 40  # frames that a kernel is estimated from
-LEAST = 0.05  # overshoot, of a step of 1, below which there is no halo
+LEAST = 0.05  # overshoot of a step of 1, beyond that of columns, below which there is no halo
+LEAST_WIDTH = 0.8
 _LIMIT = 1.25  # what the inverse may amplify a frequency by
 
 _RADIUS = 9  # pixels on each side of an edge that belong to its profile
@@ -126,17 +127,15 @@ def estimate(pictures):
     across, down = _gather(pictures, noise), _gather([picture.swapaxes(0, 1) for picture in pictures], noise)
     if len(across) < 50:
         raise DataError(f"{len(across)} edges that stand alone in {len(pictures)} frames, expected 50 or more")
-    own = Halo()
-    if len(down) >= 50:  # what the picture has of its own, as the columns show it
-        own = Halo(*_fit(down, noise, Halo(), ((0.1, 1.0, 0.3), (0.6, 1.2, 0.3)))[0][:2])
-    starts = (0.1, 1.0, 0.3), (0.6, 1.2, 0.3), (0.6, 2.0, 0.5), (1.2, 1.6, 0.5)
-    plain, plain_cost = _fit(across, noise, own, starts)
-    late = [(*plain, echo, delay) for echo, delay in ((0.1, 3.0), (0.1, 5.5), (-0.1, 3.0), (-0.1, 5.5))]
-    echoed, cost = _fit(across, noise, own, late)
+    starts = (0.1, 1.2, 0.3), (0.6, 1.2, 0.3), (0.6, 2.0, 0.5), (1.2, 1.6, 0.5)
+    plain, plain_cost = _fit(across, noise, starts)
+    late = [(*plain, echo, delay) for echo, delay in ((0.1, 3.5), (0.1, 5.5), (-0.1, 3.5), (-0.1, 5.5))]
+    echoed, cost = _fit(across, noise, late)
     best = echoed if cost < 0.99 * plain_cost and abs(echoed[3]) > 0.02 else plain
+    own = overshoot(Halo(*_fit(down, noise, starts[:2])[0][:2]).taps) if len(down) >= 50 else 0.0
     halo = Halo(*(float(best[k]) for k in range(len(best)) if k != 2))
     before = overshoot(halo.taps)
-    if before < LEAST:
+    if before < own + LEAST:
         halo = Halo()
     after = overshoot(np.convolve(halo.taps, inverse(halo.taps)))
     return Estimate(halo.taps, halo, len(across), noise, before, before if halo == Halo() else after)
@@ -212,7 +211,7 @@ def _largest(values, reach):
     return np.maximum.reduce([padded[:, k : k + count] for k in range(2 * reach + 1)])
 
 
-def _fit(profiles, noise, own, starts):
+def _fit(profiles, noise, starts):
     """The best (peaking, width, softness[, echo, delay]) from several starts, and what it costs."""
     centred = profiles - profiles.mean(1, keepdims=True)
     energy = (centred**2).sum(1)
@@ -221,11 +220,11 @@ def _fit(profiles, noise, own, starts):
 
     def cost(p):
         peaking, width, softness, echo, delay = (*p, 0, 0)[:5]
-        if not (0 <= peaking <= 4 and 0.5 <= width <= 4 and abs(softness) < 3 and abs(echo) < 0.5):
+        if not (0 <= peaking <= 4 and LEAST_WIDTH <= width <= 4 and abs(softness) < 3 and abs(echo) < 0.5):
             return 9.0
-        if len(p) > 3 and not 2 <= delay <= 8:
+        if len(p) > 3 and not 3 <= delay <= 8:  # nearer ones are peaking
             return 9.0
-        steps = _step(Halo(peaking, width, echo, delay), softness, own)
+        steps = _step(Halo(peaking, width, echo, delay), softness)
         steps -= steps.mean(1, keepdims=True)
         steps /= np.linalg.norm(steps, axis=1, keepdims=True)
         rest = np.maximum(1 - ((unit @ steps.T.astype(np.float32)) ** 2).max(1) - floor, 0)
@@ -235,19 +234,16 @@ def _fit(profiles, noise, own, starts):
     return min((_descend(cost, start, sizes) for start in starts), key=lambda found: found[1])
 
 
-def _step(halo, softness, own):
-    """A step through the picture's own overshoot and a halo, at `_PLACES` for all `_SHIFTS`; pixels are means."""
+def _step(halo, softness):
+    """A soft step through a halo, at `_PLACES` for all `_SHIFTS`; pixels are means."""
     places = _PLACES - _SHIFTS[:, np.newaxis]
 
+    def blurred(places, blur):
+        sigma = max(math.hypot(softness, blur), 0.02)
+        return sigma * (_ramp((places + 0.5) / sigma) - _ramp((places - 0.5) / sigma))
+
     def peaked(places):
-        total = 0.0
-        for own_weight, own_blur in ((1 + own.peaking, 0.0), (-own.peaking, own.width)):
-            for weight, blur in ((1 + halo.peaking, 0.0), (-halo.peaking, halo.width)):
-                if own_weight * weight:
-                    sigma = max(math.sqrt(softness**2 + own_blur**2 + blur**2), 0.02)
-                    ends = _ramp((places + 0.5) / sigma) - _ramp((places - 0.5) / sigma)
-                    total = total + own_weight * weight * sigma * ends
-        return total
+        return (1 + halo.peaking) * blurred(places, 0) - halo.peaking * blurred(places, halo.width)
 
     steps = peaked(places)
     return (steps + halo.echo * peaked(places - halo.delay)) / (1 + halo.echo) if halo.echo else steps
@@ -308,9 +304,8 @@ def _inverse_response(taps, length, strength):
     padded = np.zeros(length)
     padded[: len(taps)] = taps
     response = np.fft.rfft(np.roll(padded, -(len(taps) // 2)))
-    undone = 1 / np.where(
-        np.abs(response) < 1 / _LIMIT, response / np.maximum(np.abs(response), 1e-9) / _LIMIT, response
-    )
+    size = np.maximum(np.abs(response), 1e-9)
+    undone = response.conj() / np.maximum(size**2, size / _LIMIT)
     return 1 + strength * (undone - 1)
 
 

@@ -1,0 +1,143 @@
+"""How much halo comes out of drawings, against dehalo_alpha; ``.venv/bin/python bench/bench_dehalo.py`` prints a table.
+
+Six drawings of the demo's clip at 720x480 are peaked along the line, ``x + k (x - G_s * x)``, some with an echo, noise
+is added, and 8-bit codes are made of it. The kernel is estimated from those frames alone.
+"""
+
+import numpy as np
+import pytest
+
+from fastup import demo
+from fastup.footage import dehalo
+from fastup.footage.degrade import area, gaussian, resize
+
+CASES = [  # peaking, width, echo, delay, softness of the drawings, noise in 8-bit codes
+    (0.8, 1.6, 0.0, 0.0, 0.0, 0.0),
+    (0.8, 1.6, 0.0, 0.0, 0.0, 2.0),
+    (0.5, 1.6, 0.0, 0.0, 0.0, 2.0),
+    (1.2, 2.2, 0.0, 0.0, 0.0, 2.0),
+    (0.5, 1.2, 0.15, 4.3, 0.0, 0.0),
+    (0.5, 1.2, 0.15, 4.3, 0.0, 2.0),
+    (0.8, 1.6, 0.0, 0.0, 0.5, 0.0),
+    (0.8, 1.6, 0.0, 0.0, 0.5, 2.0),
+]
+
+
+def drawings(filter="area"):
+    """Six frames of the demo, (6, 480, 720, 3), made smaller by a filter."""
+    large = [next(demo.clip(seed=seed, shots=1, frames=1)) for seed in range(6)]
+    smaller = [area(frame, (480, 720)) if filter == "area" else resize(frame, (480, 720), filter) for frame in large]
+    return np.clip(np.stack(smaller), 0, 1)
+
+
+def peaked(clean, peaking, width, echo, delay, softness, noise, white=255):
+    """The clean drawings with their softness, and what a transfer and its noise make of them, in codes / white."""
+    clean = np.stack([gaussian(frame, softness) for frame in clean])
+    picture = clean + np.float32(peaking) * (clean - np.stack([gaussian(frame, width) for frame in clean]))
+    if echo:
+        whole, part = int(delay), np.float32(delay % 1)
+        before = np.pad(picture, ((0, 0), (0, 0), (whole + 1, 0), (0, 0)), mode="edge")
+        late = (1 - part) * before[:, :, 1 : picture.shape[2] + 1] + part * before[:, :, : picture.shape[2]]
+        picture = (picture + np.float32(echo) * late) / np.float32(1 + echo)
+    picture = picture * white + noise * white / 255 * np.random.default_rng(0).standard_normal(picture.shape)
+    return clean, (np.floor(np.clip(picture, 0, white) + 0.5) / white).astype(np.float32)
+
+
+def psnr(a, b):
+    return -10 * np.log10(np.mean((a.astype(np.float64) - b) ** 2))
+
+
+def dehalo_alpha(picture, radius=2.0, low=50.0, high=50.0, bright=1.0, dark=1.0):
+    """What dehalo_alpha does, plane by plane, from its description, without supersampling.
+
+    The picture is made smaller by `radius` and larger again, softly. Where that lowers the local contrast, but not by
+    much, as a mask from `low` and `high` has it, the soft picture is taken. Each pixel of the picture is then held
+    between the smallest and the largest of what that gives in 3x3, and moved there by `dark` or `bright` of the way.
+    """
+    height, width, _ = picture.shape
+    codes = picture * np.float32(255)
+    small = resize(codes, (round(height / radius), round(width / radius)), "bicubic")
+    soft = _larger(_larger(small, height, 0), width, 1)
+    own, other = _spread(codes), _spread(soft)
+    mask = ((own - other) / (own + 0.001) * 255 - low) * ((own + 256) / 512 + high / 100)
+    mixed = codes + (soft - codes) * np.clip(mask, 0, 255) / 255
+    held = np.clip(codes, _extreme(mixed, np.minimum), _extreme(mixed, np.maximum))
+    return np.where(codes < held, codes + (held - codes) * dark, codes + (held - codes) * bright) / 255
+
+
+def _larger(picture, count, axis):
+    """Cubic B-spline enlargement along an axis, edges repeated."""
+    size = picture.shape[axis]
+    place = (np.arange(count) + 0.5) * size / count - 0.5
+    total = 0.0
+    for k in range(-1, 3):
+        index = np.floor(place).astype(int) + k
+        d = np.abs(place - index)
+        weight = np.where(d < 1, 2 / 3 - d**2 + d**3 / 2, np.where(d < 2, (2 - d) ** 3 / 6, 0)).astype(np.float32)
+        shape = [1] * picture.ndim
+        shape[axis] = count
+        total = total + weight.reshape(shape) * picture.take(np.clip(index, 0, size - 1), axis=axis)
+    return total
+
+
+def _extreme(picture, function):
+    for axis in (0, 1):
+        pad = [(0, 0)] * 3
+        pad[axis] = (1, 1)
+        padded = np.moveaxis(np.pad(picture, pad, mode="edge"), axis, 0)
+        picture = np.moveaxis(function(function(padded[:-2], padded[1:-1]), padded[2:]), 0, axis)
+    return picture
+
+
+def _spread(picture):
+    return _extreme(picture, np.maximum) - _extreme(picture, np.minimum)
+
+
+def scores(clean, case):
+    """PSNR to the clean drawings of the halo, of dehalo_alpha at its best of four settings, of fastup; the estimate."""
+    clean, frames = peaked(clean, *case)
+    found = dehalo.estimate(list(frames))
+    ours = np.stack([dehalo.dehalo(frame, found.taps, protect=2 * found.noise) for frame in frames])
+    theirs = max(
+        psnr(np.stack([dehalo_alpha(frame, radius, low) for frame in frames]), clean)
+        for radius in (1.5, 2.0) for low in (0, 50)
+    )  # fmt: skip
+    return psnr(frames, clean), theirs, psnr(np.floor(ours * 255 + 0.5) / 255, clean), found
+
+
+def lines(clean):
+    yield f"{'k, s, echo, delay, softness, noise':36} {'halo':>6} {'alpha':>6} {'fastup':>6}  found"
+    for case in CASES:
+        halo, alpha, ours, found = scores(clean, case)
+        parts = ", ".join(f"{value:.2f}" for value in vars(found.halo).values())
+        yield f"{', '.join(f'{value:g}' for value in case):36} {halo:6.1f} {alpha:6.1f} {ours:6.1f}  {parts}"
+
+
+@pytest.fixture(scope="module")
+def clean():
+    return drawings()
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_halos_come_out(clean, case, capsys):
+    halo, alpha, ours, found = scores(clean, case)
+    with capsys.disabled():
+        print(f"\n{case}: halo {halo:.1f}, dehalo_alpha {alpha:.1f}, fastup {ours:.1f} dB; {found.halo}")
+    assert ours >= halo + 3
+    if case[-1]:
+        assert ours >= alpha + 5
+
+
+@pytest.mark.parametrize("noise", [0.0, 2.0])
+@pytest.mark.parametrize("filter", ["area", "bicubic", "lanczos"])
+def test_clean_frames_stay(filter, noise):
+    for softness in (0.0, 0.6):
+        _, frames = peaked(drawings(filter), 0, 1, 0, 0, softness, noise, 1023)
+        found = dehalo.estimate(list(frames))
+        ours = np.stack([dehalo.dehalo(frame, found.taps, protect=2 * found.noise) for frame in frames])
+        assert 1023 * np.sqrt(np.mean((ours - frames) ** 2)) <= 1, found
+
+
+if __name__ == "__main__":
+    print("PSNR to the clean drawings, dB")
+    print("\n".join(lines(drawings())))

@@ -1,0 +1,242 @@
+"""Halos: estimated from edges, inverted, and left alone where there are none."""
+
+import json
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_cli import fails
+
+import fastup
+from fastup.errors import DataError, OptionError
+from fastup.footage import dehalo
+from fastup.footage.degrade import area
+from fastup.footage.dehalo import REACH, Halo, estimate, from_pairs, inverse, overshoot, prepare
+from fastup.header import Header
+
+
+def drawing(seed, size=(120, 240)):
+    """Paints in shapes with ink lines around, antialiased, (H, W, 3)."""
+    rng = np.random.default_rng(seed)
+    height, width = (3 * n for n in size)
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    picture = np.full((height, width, 3), rng.uniform(0.3, 0.6, 3), np.float32)
+    for _ in range(14):
+        centre, radii = rng.uniform(0, 1, 2) * (height, width), rng.uniform(25, 130, 2)
+        distance = (np.hypot((y - centre[0]) / radii[0], (x - centre[1]) / radii[1]) - 1) * radii.min()
+        picture[distance < 0] = rng.uniform(0.2, 0.8, 3)
+        picture[np.abs(distance) < rng.choice([0, 4])] = 0.15
+    return area(picture, size)
+
+
+def naive_halo(picture, halo):
+    """The definition, sample by sample, in float64; edges repeated."""
+    width = picture.shape[1]
+    offsets = np.arange(-30, 31)
+    blur = np.exp(-0.5 * (offsets / halo.width) ** 2)
+    columns = np.clip(np.arange(width)[:, None] + offsets, 0, width - 1)
+    soft = np.einsum("hwkc,k->hwc", picture[:, columns].astype(float), blur / blur.sum())
+    peaked = picture + halo.peaking * (picture - soft)
+    if not halo.echo:
+        return peaked
+    whole, part = int(halo.delay), halo.delay % 1
+    at = np.arange(width) - whole
+    late = (1 - part) * peaked[:, np.maximum(at, 0)] + part * peaked[:, np.maximum(at - 1, 0)]
+    return (peaked + halo.echo * late) / (1 + halo.echo)
+
+
+def peaked(pictures, halo, noise=0.0, seed=0):
+    rng = np.random.default_rng(seed)
+    return [
+        np.clip(naive_halo(picture, halo) + noise * rng.standard_normal(picture.shape), 0, 1).astype(np.float32)
+        for picture in pictures
+    ]
+
+
+def psnr(a, b):
+    return -10 * np.log10(np.mean((np.asarray(a, float) - b) ** 2))
+
+
+@pytest.fixture(scope="module")
+def clean():
+    return [drawing(seed) for seed in range(8)]
+
+
+@pytest.mark.parametrize("halo", [Halo(0.8, 1.6), Halo(0.3, 1.0), Halo(0.5, 1.2, 0.15, 4.3), Halo(0.4, 1.3, -0.1, 5.0)])
+def test_taps_are_the_definition(halo):
+    line = np.zeros((1, 121, 1))
+    line[0, 60] = 1
+    answer = naive_halo(line, halo)[0, 60 - REACH : 61 + REACH, 0]
+    np.testing.assert_allclose(halo.taps, answer, atol=2e-4)
+    assert halo.taps.sum() == pytest.approx(1)
+
+
+def test_overshoot_is_of_a_step():
+    assert overshoot(Halo().taps) == 0
+    assert overshoot(np.array([-0.1, 1.2, -0.1])) == pytest.approx(0.1)
+    assert overshoot(np.array([0.25, 0.5, 0.25])) == 0
+
+
+@pytest.mark.parametrize("noise", [0.0, 2 / 255])
+@pytest.mark.parametrize("halo", [Halo(0.8, 1.6), Halo(0.5, 1.2, 0.15, 4.3)])
+def test_the_kernel_is_found_and_undone(clean, halo, noise):
+    frames = peaked(clean, halo, noise)
+    found = estimate(frames)
+    assert found.halo.peaking == pytest.approx(halo.peaking, abs=0.12)
+    assert found.halo.width == pytest.approx(halo.width, abs=0.2)
+    assert found.halo.echo == pytest.approx(halo.echo, abs=0.03)
+    assert found.noise == pytest.approx(noise, abs=0.003)
+    assert found.before == pytest.approx(overshoot(halo.taps), abs=0.05)
+    assert found.after < 0.01
+    assert found.edges > 300
+    ours = [dehalo.dehalo(frame, found.taps, protect=2 * found.noise) for frame in frames]
+    assert psnr(ours, clean) > psnr(frames, clean) + (3 if noise else 8)
+
+
+@pytest.mark.parametrize("noise", [0.0, 2 / 255])
+def test_clean_frames_have_no_halo(clean, noise):
+    assert estimate(peaked(clean, Halo(), noise)).none
+
+
+def test_too_few_edges():
+    with pytest.raises(DataError, match=r"0 edges that stand alone in 2 frames, expected 50"):
+        estimate([np.full((60, 80, 3), 0.5, np.float32)] * 2)
+
+
+def test_pairs_give_the_kernel_too(clean):
+    halo = Halo(0.5, 1.4, 0.1, 4.0)
+    frames = peaked(clean, halo, 0.004)
+    found = from_pairs(zip(frames, clean, strict=True))
+    np.testing.assert_allclose(found.taps, halo.taps, atol=0.03)
+    large = [np.repeat(np.repeat(picture, 2, 0), 2, 1) for picture in clean]
+    assert psnr([dehalo.dehalo(frame, found.taps) for frame in frames], clean) > psnr(frames, clean) + 3
+    assert from_pairs(zip(frames, large, strict=True)).before == pytest.approx(found.before, abs=0.2)
+
+
+@given(
+    taps=st.lists(st.floats(-0.2, 0.2), min_size=1, max_size=8),
+    centre=st.floats(0.5, 2),
+    strength=st.floats(0, 1),
+    width=st.integers(1, 90),
+)
+@settings(deadline=None, max_examples=60)
+def test_the_inverse_keeps_flats_and_never_amplifies_much(taps, centre, strength, width):
+    kernel = np.array([*taps, centre, *taps[::-1]])
+    if abs(kernel.sum()) < 0.3:
+        return
+    kernel /= kernel.sum()
+    response = np.abs(np.fft.rfft(inverse(kernel, strength), 512))
+    assert response.max() < 1.4
+    flat = np.full((2, width, 3), 0.4, np.float32)
+    np.testing.assert_allclose(dehalo.dehalo(flat, kernel, strength=strength), flat, atol=1e-5)
+
+
+def test_a_kernel_is_undone_to_rounding(clean):
+    halo = Halo(0.6, 1.5)
+    picture = 0.25 + clean[0] / 2
+    frame = naive_halo(picture, halo)
+    assert 0 < frame.min() < frame.max() < 1
+    np.testing.assert_allclose(dehalo.dehalo(frame, halo.taps), picture, atol=2e-3)
+    half = dehalo.dehalo(frame, halo.taps, strength=0.5)
+    np.testing.assert_allclose(half, (frame + picture) / 2, atol=2e-3)
+    np.testing.assert_allclose(dehalo.dehalo(frame, halo.taps, strength=0), frame, atol=1e-6)
+
+
+def test_flats_are_protected():
+    rng = np.random.default_rng(0)
+    frame = np.full((40, 200, 3), 0.3, np.float32)
+    frame[:, 150:] = 0.7
+    frame = (naive_halo(frame, Halo(0.8, 1.6)) + 0.004 * rng.standard_normal(frame.shape)).astype(np.float32)
+    ours = dehalo.dehalo(frame, Halo(0.8, 1.6).taps, protect=0.03)
+    np.testing.assert_array_equal(ours[:, :130], frame[:, :130])
+    assert np.abs(ours[:, 145:155] - frame[:, 145:155]).max() > 0.1
+
+
+# -- folders ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folder(tmp_path, clean):
+    frames = peaked(clean, Halo(0.8, 1.6), 0.003)
+    (tmp_path / "in").mkdir()
+    for n, frame in enumerate(frames):
+        header = Header.new(240, 120, timecode=f"01:00:00:{n:02d}", pixel_aspect=Fraction(8, 9), creator="a deck")
+        fastup.write(tmp_path / "in" / f"f{n:04d}.dpx", frame, header.replace(user_bits=5))
+    return tmp_path / "in"
+
+
+def test_a_folder_is_dehaloed_and_headers_stay(folder, tmp_path, clean):
+    plan = prepare(folder, tmp_path / "out")
+    assert plan.estimate.halo.peaking == pytest.approx(0.8, abs=0.12)
+    dehalo.run(plan)
+    frames = fastup.find(tmp_path / "out")
+    assert len(frames) == len(clean)
+    ours = [fastup.read(path, "float32") for path in frames]
+    before = [fastup.read(path, "float32") for path in fastup.find(folder)]
+    assert psnr(ours, clean) > psnr(before, clean) + 5
+    for path in frames:
+        assert fastup.read_header(path) == fastup.read_header(folder / path.name)
+    told = json.loads((tmp_path / "out" / "dehalo" / "kernel.json").read_text())
+    assert told["taps"] == pytest.approx(plan.estimate.taps, abs=1e-6)
+
+
+def test_the_same_command_carries_on_with_its_kernel(folder, tmp_path, monkeypatch):
+    dehalo.run(prepare(folder, tmp_path / "out"))
+    frames = fastup.find(tmp_path / "out")
+    before = [path.read_bytes() for path in frames]
+    frames[3].unlink()
+    monkeypatch.setattr(dehalo, "estimate", lambda pictures: pytest.fail("looked for edges again"))
+    plan = prepare(folder, tmp_path / "out")
+    assert len(plan.todo) == 1
+    dehalo.run(plan)
+    assert [path.read_bytes() for path in frames] == before
+
+
+def test_without_a_halo_frames_are_the_same(tmp_path, clean):
+    (tmp_path / "in").mkdir()
+    for n, frame in enumerate(clean):
+        fastup.write(tmp_path / "in" / f"{n}.dpx", frame)
+    dehalo.run(prepare(tmp_path / "in", tmp_path / "out"))
+    for path in fastup.find(tmp_path / "in"):
+        assert (tmp_path / "out" / path.name).read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [({"strength": 1.5}, "strength is 1.5"), ({"protect": -1}, "protect is -1"), ({"kernel": [1, 1]}, "2 taps"),
+     ({"kernel": [1, 0, -1]}, "with a sum"), ({"kernel": [1], "twins": "x"}, "kernel is given, and pairs too")],
+)  # fmt: skip
+def test_options_that_cannot_be(folder, tmp_path, options, words):
+    with pytest.raises(OptionError, match=words):
+        prepare(folder, tmp_path / "out", **options)
+
+
+def test_the_command(run, folder, tmp_path, clean):
+    code, out, err = run("dehalo", folder, tmp_path / "out")
+    assert (code, err) == (0, "")
+    words = " ".join(out.split())
+    for part in ("kernel peaking 0.", "edges", "overshoot", "noise 0.00", "8 frames dehaloed to", "frames/s"):
+        assert part in words
+    assert (tmp_path / "out" / "dehalo" / "kernel.png").stat().st_size > 10_000
+    code, out, _ = run("dehalo", folder, tmp_path / "hand", "--kernel", "0.8:1.6", "--protect", "0", "--json")
+    told = json.loads(out)
+    assert (told["made"], told["halo"]["peaking"]) == (8, 0.8)
+    (tmp_path / "hd").mkdir()
+    for n, frame in enumerate(clean[:4]):
+        fastup.write(tmp_path / "hd" / f"f{n:04d}.png", frame)
+    code, out, _ = run("dehalo", folder, tmp_path / "pairs", "--pairs", tmp_path / "hd")
+    assert code == 0
+    assert "4 pairs" in out
+    run("dehalo", folder, tmp_path / "taps", "--kernel=-0.1,1.2,-0.1")
+    assert len(fastup.find(tmp_path / "taps")) == 8
+
+
+def test_the_command_fails_in_one_line(run, folder, tmp_path):
+    fails(run("dehalo", folder, tmp_path / "out", "--kernel", "a:b"), 2, "kernel is 'a:b'")
+    fails(run("dehalo", folder, tmp_path / "out", "--strength", "2"), 2, "strength is 2")
+    fails(run("dehalo", folder, folder), 1, "input frames")
+    fails(run("dehalo", tmp_path / "none", tmp_path / "out"), 1, "none")
+    fastup.write(tmp_path / "grey.dpx", np.zeros((32, 32, 1), np.uint16))
+    fails(run("dehalo", tmp_path / "grey.dpx", tmp_path / "out"), 1, "grey.dpx", "expected R, G and B")
