@@ -13,7 +13,7 @@ import fastup
 from fastup.errors import DataError, OptionError
 from fastup.footage import dehalo
 from fastup.footage.degrade import area
-from fastup.footage.dehalo import REACH, Halo, estimate, from_pairs, inverse, overshoot, prepare
+from fastup.footage.dehalo import REACH, Halo, estimate, from_pairs, overshoot, prepare
 from fastup.header import Header
 
 
@@ -122,13 +122,12 @@ def test_pairs_give_the_kernel_too(clean):
     width=st.integers(1, 90),
 )
 @settings(deadline=None, max_examples=60)
-def test_the_inverse_keeps_flats_and_never_amplifies_much(taps, centre, strength, width):
+def test_the_inverse_keeps_flats_and_hardly_amplifies(taps, centre, strength, width):
     kernel = np.array([*taps, centre, *taps[::-1]])
     if abs(kernel.sum()) < 0.3:
         return
     kernel /= kernel.sum()
-    response = np.abs(np.fft.rfft(inverse(kernel, strength), 512))
-    assert response.max() < 1.4
+    assert np.abs(dehalo._inverse_response(kernel, 512, strength)).max() <= 1.2501
     flat = np.full((2, width, 3), 0.4, np.float32)
     np.testing.assert_allclose(dehalo.dehalo(flat, kernel, strength=strength), flat, atol=1e-5)
 
@@ -138,9 +137,10 @@ def test_a_kernel_is_undone_to_rounding(clean):
     picture = 0.25 + clean[0] / 2
     frame = naive_halo(picture, halo)
     assert 0 < frame.min() < frame.max() < 1
-    np.testing.assert_allclose(dehalo.dehalo(frame, halo.taps), picture, atol=2e-3)
+    inside = np.s_[:, 8:-8]  # at the ends of lines it depends on what lies beyond
+    np.testing.assert_allclose(dehalo.dehalo(frame, halo.taps)[inside], picture[inside], atol=1e-3)
     half = dehalo.dehalo(frame, halo.taps, strength=0.5)
-    np.testing.assert_allclose(half, (frame + picture) / 2, atol=2e-3)
+    np.testing.assert_allclose(half[inside], ((frame + picture) / 2)[inside], atol=1e-3)
     np.testing.assert_allclose(dehalo.dehalo(frame, halo.taps, strength=0), frame, atol=1e-6)
 
 
