@@ -1,7 +1,7 @@
 """How well telecined animation is undone, against FFmpeg's fieldmatch and decimate, on clips whose truth is known.
 
 ``.venv/bin/python bench/bench_telecine.py [FRAMES [SEEDS]]`` prints the whole table, 600 film frames and 5 seeds a case
-by default; ``pytest`` runs it with 240 and holds the floors. VIVTC and TIVTC get columns where VapourSynth has them.
+by default; ``pytest`` runs it with 160 and holds the floors. VIVTC and TIVTC get columns where VapourSynth has them.
 """
 
 import shutil
@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 from fastup import Header, write
-from fastup.footage.telecine import detelecine
+from fastup.footage import telecine
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import telecined
@@ -30,8 +30,6 @@ ONES = [name for name in telecined.CASES if "ones" in name]
 
 def ours(clip, case):
     """What fastup weaves: pairs of the frames of the top and of the bottom field."""
-    from fastup.footage import telecine
-
     fields = telecine.measure((planes[0] for planes in clip.frames), (1 << case.bits) - 1)
     return [item[:2] for item in telecine.plan(telecine.track(fields))]
 
@@ -137,7 +135,7 @@ if find_spec("vapoursynth"):
 
 
 def run(name, seed, frames):
-    """Scores of all on one clip: {peer: (wrong, drawings, woven, frames)}, and fastup's frames a second."""
+    """Scores of all on one clip: {peer: (wrong, drawings, woven, frames, seconds)}."""
     case = replace(telecined.CASES[name], frames=frames)
     clip = telecined.make(case, seed)
     same = None if case.grain else lambda a, b: clip.drawing[a] == clip.drawing[b]
@@ -174,7 +172,7 @@ def lines(sums):
 
 
 def test_film_frames_come_out_as_they_went_in(capsys):
-    sums = table(240, 5)
+    sums = table(160, 5)
     with capsys.disabled():
         print("\nwrong drawings / frames woven from two, percent")
         print("\n".join(lines(sums)))
@@ -212,7 +210,7 @@ def test_a_hundred_frames_a_second(dpx, tmp_path, judged):
     folder, times = dpx(300), []
     for turn in range(4):
         began = time.perf_counter()
-        detelecine(folder, tmp_path / str(turn))
+        telecine.detelecine(folder, tmp_path / str(turn))
         times.append((time.perf_counter() - began) / 300)
         shutil.rmtree(tmp_path / str(turn))
     judged(statistics.median(times[1:]), 0.01, at_least=1, label="detelecine 720x480 DPX, a frame; asked: 10 ms")
@@ -220,7 +218,7 @@ def test_a_hundred_frames_a_second(dpx, tmp_path, judged):
 
 PEAK = """
 import sys
-from fastup.footage.telecine import detelecine
+from fastup.footage import telecine
 detelecine(sys.argv[1], sys.argv[2], force=True)
 print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
 """

@@ -8,7 +8,7 @@ import numpy as np
 
 import fastup
 from fastup import demo
-from fastup.footage import telecine
+from fastup.footage import dehalo, telecine
 from fastup.footage.convert import decode, encode
 from fastup.footage.degrade import degrade, resize
 
@@ -59,7 +59,7 @@ def draw_detelecine():
         for n, frame in enumerate(pulled_down()):
             fastup.write(tape / f"{n:04d}.dpx", frame, header)
         report = telecine.detelecine(tape, film)
-        shutil.copy(film / "telecine" / "cadence.png", HERE)
+        shutil.copy(film / "telecine" / "tape.png", HERE / "cadence.png")
         first = report["phases"].index("0", 20)
         start = next(n for n, (top, _, _) in enumerate(report["woven"]) if top == first)
         five = [fastup.read(path, "float32") for path in fastup.find(tape)[first : first + 5]]
@@ -76,6 +76,23 @@ def _busiest(motion, size):
     total = sums[..., -1, -1] - sums[..., 0, -1] - sums[..., -1, 0] + sums[..., 0, 0]
     y, x = np.unravel_index(total.argmax(), total.shape)
     return np.s_[y : y + size[0], x : x + size[1]]
+
+
+def draw_dehalo():
+    """A drawing as a transfer peaks it, with an echo, and with the kernel that is found in six drawings undone."""
+    clean = [resize(next(demo.clip(seed=seed, shots=1, frames=1)), (480, 720), "area") for seed in range(6)]
+    taps = dehalo.Halo(0.8, 1.6, 0.1, 5.0).taps
+    reach, rng = len(taps) // 2, np.random.default_rng(0)
+    frames = []
+    for frame in clean:
+        padded = np.pad(frame, ((0, 0), (reach, reach), (0, 0)), mode="edge")
+        peaked = sum(tap * padded[:, k : k + 720] for k, tap in enumerate(taps[::-1]))
+        frames.append(np.clip(peaked + 0.004 * rng.standard_normal(peaked.shape), 0, 1).astype(np.float32))
+    found = dehalo.estimate(frames)
+    dehalo.plot(HERE / "kernel.png", found)
+    after = dehalo.dehalo(frames[0], found.taps, protect=2 * found.noise)
+    crop = np.s_[190:310, 250:430]
+    save("dehalo.jpg", beside(*(picture[crop].repeat(3, axis=0).repeat(3, axis=1) for picture in (frames[0], after))))
 
 
 def draw_degrade(frame):
@@ -98,5 +115,6 @@ if __name__ == "__main__":
     HERE.mkdir(exist_ok=True)
     *_, still = demo.clip(seed=0, shots=1, frames=9)
     draw_detelecine()
+    draw_dehalo()
     draw_degrade(still)
     draw_convert(still)

@@ -52,6 +52,10 @@ End = Annotated[str | None, typer.Option(metavar=PLACE, help="The frame after th
 Lines = Annotated[
     int | None, typer.Option(help="Crop to an even number of lines fewer: 480 of 486 are 4 off the top, 2 below.")
 ]
+Interlaced = Annotated[
+    bool | None,
+    typer.Option("--interlaced/--progressive", help="How 4:2:0 chroma lies.  [default: as each frame says]"),
+]
 Levels = Annotated[Range, typer.Option(help="Black and white of video: to 0 and 1023, or kept at 64 and 940.")]
 STRENGTH = "S|LOW:HIGH"
 # Commands that find what an interrupted run of theirs has made.
@@ -226,10 +230,7 @@ def extract(
     every: Annotated[int, typer.Option(help="Take one frame of so many.")] = 1,
     lines: Lines = None,
     range: Levels = "full",
-    interlaced: Annotated[
-        bool | None,
-        typer.Option("--interlaced/--progressive", help="How 4:2:0 chroma lies.  [default: as each frame says]"),
-    ] = None,
+    interlaced: Interlaced = None,
     detelecine: Annotated[
         bool, typer.Option("--detelecine", help="Undo 3:2 pulldown too, as `fastup detelecine` does.")
     ] = False,
@@ -267,7 +268,8 @@ def detelecine(
     end: End = None,
     lines: Lines = None,
     range: Levels = "full",
-    force: Annotated[bool, typer.Option("--force", help="Weave what does not look telecined too.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Write what does not look telecined too.")] = False,
+    interlaced: Interlaced = None,
     review: Annotated[
         bool, typer.Option("--review", help="Write doubtful frames to OUT/telecine as pictures.")
     ] = False,
@@ -281,7 +283,7 @@ def detelecine(
     """
     _detelecine(
         source, destination, as_json, order=order, sync=sync, video=video, start=start, end=end, lines=lines,
-        keep=range == Range.keep, force=force, review=review, overwrite=overwrite,
+        keep=range == Range.keep, force=force, interlaced=interlaced, review=review, overwrite=overwrite,
     )  # fmt: skip
 
 
@@ -571,40 +573,31 @@ def _extract(plan, as_json):
 def _detelecine(source, destination, as_json, **options):
     from fastup.footage.telecine import detelecine
 
+    began = time.perf_counter()
     with _progress("measuring") as advance:
         report = detelecine(source, destination, on_frame=lambda what, *count: advance(*count, what), **options)
     if as_json:
         print(json.dumps({name: value for name, value in report.items() if name not in ("fields", "woven")}, indent=1))
         return
-    doubts, breaks, written, skipped = (report[name] for name in ("doubts", "breaks", "written", "skipped"))
+    _print_table(report["settings"])
+    stretches = [f"{part['kind']} {part['first']} to {part['last']}" for part in report["stretches"]]
+    hardly = "" if options.get("order") or report["order_margin"] >= 20 else " (hardly told: see --order)"
     rows = {
-        "field order": f"{report['order']} first"
-        + (
-            " (given)"
-            if options.get("order")
-            else ""
-            if report["order_margin"] >= 20
-            else " (hardly told: see --order)"
-        ),
-        "cadence": f"{len(breaks)} break{'s' * (len(breaks) != 1)}, {report['orphans']} lone fields kept",
-        "not telecined": ", ".join(
-            f"{part['kind']} from frame {part['first']} to {part['last']}" for part in report["stretches"][:8]
-        )
-        + (f", {len(report['stretches']) - 8} more" if len(report["stretches"]) > 8 else ""),
+        "field order": f"{report['order']} first{hardly}",
+        "breaks": f"{len(report['breaks'])}; film frames of one field that were kept: {report['orphans']}",
         "frames": f"{report['frames']} of video, {report['film_frames']} of film",
-        "doubtful": f"{len(doubts)} film frames"
-        + (
-            f", the first {doubts[0]['film_frame']} (--review shows them)"
-            if doubts and not options.get("review")
-            else ""
-        ),
+        "doubtful": f"{len(report['doubts'])} of film",
         "details": f"{destination / 'telecine'}",
     }
-    _print_table({name: value for name, value in rows.items() if value}, "found")
+    if stretches:
+        rows["not telecined"] = "frames " + ", ".join(stretches[:8]) + ", ..." * (len(stretches) > 8)
+    _print_table(rows, "found")
     for note in report["notes"]:
         out.print(f"note: {note}", style="yellow", markup=False)
+    written, skipped = report["written"], report["skipped"]
+    rate = report["frames"] / (time.perf_counter() - began)
     out.print(
-        f"{written} frame{'s' * (written != 1)} written to {escape(str(destination))}"
+        f"{written} frame{'s' * (written != 1)} written to {escape(str(destination))}, {rate:.3g} frames/s of video"
         + (f", {skipped} were there already (--overwrite makes them again)" if skipped else "")
     )
 

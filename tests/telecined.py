@@ -31,7 +31,7 @@ class Case:
     bits: int = 8
     chroma: str = "420"
     start: int = 0  # film frames cut off the beginning: another first phase
-    codec: str = ""  # mpeg2 or prores: what it goes through in the end
+    codec: str = ""  # mpeg2, prores or h264: what it goes through in the end
 
 
 @dataclass
@@ -86,6 +86,7 @@ CASES = {
     "on threes, grain 2, noise 1": Case(holds=(3,), grain=2, noise=1),
     "on threes, grain in clumps": Case(holds=(3,), grain=2, noise=1, clumps=True),
     "on threes, no grain, noise 2": Case(holds=(3,), noise=2),
+    "on threes, clean": Case(holds=(3,)),
     "on threes, noise 4": Case(holds=(3,), noise=4),
     "on fours, grain 1, noise 2": Case(holds=(4,), grain=1, noise=2),
     "on twos, mouths only": Case(holds=(2,), motion=("mouth",), grain=1, noise=1),
@@ -102,18 +103,22 @@ CASES = {
     ),
     "on threes, MPEG-2": Case(holds=(3,), grain=1, noise=1, codec="mpeg2"),
     "on twos, MPEG-2, bottom field first": Case(holds=(2,), grain=1, noise=1, codec="mpeg2", top_first=False, start=2),
-    "on twos, ProRes": Case(holds=(2,), grain=1, noise=1, bits=10, chroma="422", codec="prores", size=(240, 352)),
+    "on twos, ProRes": Case(holds=(2,), grain=1, noise=1, bits=10, chroma="422", codec="prores"),
+    "on twos, H.264": Case(holds=(2,), grain=1, noise=1, codec="h264"),
 }
 
 
 def recode(frames, case):
-    """Frames through a codec, interlaced: MPEG-2 at quantiser 4, or ProRes HQ."""
+    """Frames through a codec, interlaced: MPEG-2 at quantiser 4, ProRes HQ, or H.264 at a rate factor of 23."""
     import av
 
     name, kind, pixels, options = {
         "mpeg2": ("mpeg2video", "mpeg", "yuv420p", {
             "flags": "+ildct+ilme+qscale", "qmin": "4", "qmax": "4", "global_quality": str(4 * 118), "bf": "2",
             "g": "15", "top": str(int(case.top_first)),
+        }),
+        "h264": ("libx264", "matroska", "yuv420p", {
+            "crf": "23", "flags": "+ildct+ilme", "x264-params": f"tff={int(case.top_first)}",
         }),
         "prores": ("prores_ks", "mov", "yuv422p10le", {"profile": "hq", "flags": "+ildct"}),
     }[case.codec]  # fmt: skip
@@ -157,7 +162,7 @@ def pulldown(count):
     return pairs
 
 
-def score(clip, pairs, visible=None):
+def score(clip, pairs, same=None):
     """How well woven frames tell the film.
 
     Parameters
@@ -170,15 +175,15 @@ def score(clip, pairs, visible=None):
     -------
     wrong, drawings, woven, frames : int
         Drawings that are shown for a wrong time, of how many; frames woven from two film frames, of how many. A film
-        frame of which an edit left one field may be shown or not; both are right. Two film frames that are the same,
-        to the pixel, count as one unless `visible` is False.
+        frame of which an edit left one field may be shown or not; both are right. Two film frames of which
+        ``same(a, b)`` is true count as one.
     """
     pairs = np.asarray(pairs).reshape(-1, 2)
     top, bottom = clip.film[pairs[:, 0], 0], clip.film[pairs[:, 1], 1]
     top, bottom = np.where(pairs[:, 0] < 0, bottom, top), np.where(pairs[:, 1] < 0, top, bottom)
     apart = top != bottom
-    if visible is not None:
-        apart &= ~visible(top, bottom)
+    if same is not None:
+        apart &= ~same(top, bottom)
     fields = [clip.film[:, 0], clip.film[:, 1]]
     both, any_ = np.intersect1d(*fields), np.union1d(*fields)
     count = len(clip.drawing)

@@ -1,6 +1,7 @@
 """Inverse telecine: kernels against their twins, cadences against the truth, and the whole command."""
 
 import json
+import os
 from dataclasses import replace
 from fractions import Fraction
 
@@ -16,7 +17,7 @@ from test_cli import fails
 import fastup
 from fastup import _fields
 from fastup.errors import DataError, OptionError
-from fastup.footage import telecine
+from fastup.footage import extract, telecine
 
 av = pytest.importorskip("av")
 
@@ -125,6 +126,12 @@ def test_track_takes_frames_too_and_rgb():
     np.testing.assert_array_equal(rgb.states, cadence.states)
 
 
+def test_mono_frames_are_luma():
+    clip = telecined.make(Case(frames=60, grain=1, noise=1), 1)
+    cadence = telecine.track(planes[0][..., None] for planes in clip.frames)
+    np.testing.assert_array_equal(cadence.states, tracked(clip).states)
+
+
 def test_sixteen_bits_are_like_eight():
     clip = telecined.make(Case(frames=80, grain=1, noise=1, bits=16, inner=1), 2)
     cadence = tracked(clip, 16)
@@ -160,6 +167,40 @@ def mixed_clip():
     case = Case(frames=64, grain=1, noise=1, size=(96, 160), edits=0)
     film = [planes[0] for planes in telecined.make(case, 1).frames]
     return [*film, *bars(60, interlaced), *bars(60, progressive), *film]
+
+
+@pytest.mark.parametrize("top_first", [True, False])
+def test_the_order_of_h264_is_found(top_first):
+    case = replace(CASES["on twos, H.264"], frames=120, top_first=top_first)
+    clip = telecined.make(case, 1)
+    cadence = tracked(clip)
+    assert cadence.order == ("top" if top_first else "bottom")
+    assert (cadence.kinds == telecine.FILM).mean() > 0.95
+
+
+@pytest.mark.parametrize("claimed", ["top", "bottom"])
+def test_where_there_is_no_film_the_file_tells_the_order(tmp_path, monkeypatch, claimed):
+    write_video(tmp_path / "v.mkv", grey(bars(40, interlaced)))
+
+    def open_source(*arguments, real=extract.open_source, **options):
+        source = real(*arguments, **options)
+        source.field_order = claimed
+        return source
+
+    monkeypatch.setattr(extract, "open_source", open_source)
+    with pytest.raises(DataError, match="interlaced, but not telecined"):
+        telecine.detelecine(tmp_path / "v.mkv", tmp_path / "out", order="top")
+    assert telecine.detelecine(tmp_path / "v.mkv", tmp_path / "out", force=True)["order"] == claimed
+
+
+@pytest.mark.parametrize("name", ["a$5_$6.mkv", "a,.mkv", "a:b.mkv", "http:x.mkv", b"\xff\xfe.mkv"])
+def test_odd_names(video, tmp_path, name):
+    path = tmp_path / os.fsdecode(name)
+    path.write_bytes(video[0].read_bytes())
+    assert telecine.detelecine(path, tmp_path / "out")["written"] > 40
+    assert telecine.detelecine(path, tmp_path / "out")["written"] == 0
+    (report,) = (tmp_path / "out" / "telecine").glob("*.json")
+    assert json.loads(report.read_text())["frames"] == len(video[1].frames)
 
 
 def test_stretches_are_found_where_they_are():
@@ -282,12 +323,18 @@ def test_orphans_keep_the_length_about_right():
 
 def test_clips_that_cannot_be():
     frame = np.zeros((32, 32), np.uint8)
-    with pytest.raises(DataError, match="4 frames, expected five or more"):
+    with pytest.raises(DataError, match="fewer than five frames"):
         telecine.measure([frame] * 4)
-    with pytest.raises(DataError, match=r"frame 3 is 48x32, those before it are 32x32"):
+    with pytest.raises(DataError, match=r"frame 3 is 48x32 of uint8, those before it are 32x32"):
         telecine.measure([frame, frame, frame, np.zeros((32, 48), np.uint8)])
-    with pytest.raises(DataError, match="0x0, expected 16x16 or more"):
+    with pytest.raises(DataError, match="fewer than five"):
         telecine.track([])
+    with pytest.raises(DataError, match="float32, expected codes"):
+        telecine.track([np.zeros((32, 32), np.float32)] * 6)
+    with pytest.raises(DataError, match=r"expected .height, width"):
+        telecine.track([np.zeros((32, 32, 2), np.uint8)] * 6)
+    with pytest.raises(OptionError, match="order is 'upper'"):
+        telecine.track([frame] * 6, order="upper")
     with pytest.raises(DataError, match="expected 16x16 or more"):
         telecine.measure([frame[:8]] * 9)
 
@@ -351,11 +398,11 @@ def test_a_video_becomes_film_frames(video, tmp_path):
     assert header.frame_rate == pytest.approx(24000 / 1001, rel=1e-6)
     assert header.frame_position == 7
     assert report["order"] == "bottom"
-    written = json.loads((tmp_path / "out" / "telecine" / "cadence.json").read_text())
+    written = json.loads((tmp_path / "out" / "telecine" / "tape.json").read_text())
     assert len(written["phases"]) == len(clip.frames)
     assert written["woven"] == report["woven"]
     assert [item["frame"] for item in written["breaks"]] == clip.breaks
-    assert (tmp_path / "out" / "telecine" / "cadence.png").stat().st_size > 10_000
+    assert (tmp_path / "out" / "telecine" / "tape.png").stat().st_size > 10_000
     wrong, _, woven, _ = telecined.score(clip, [item[:2] for item in report["woven"]])
     assert (wrong, woven) == (0, 0)
 
@@ -380,7 +427,7 @@ def test_frames_of_another_plan_are_not_mixed(video, tmp_path):
         telecine.detelecine(path, tmp_path, order="top", force=True)
     report = telecine.detelecine(path, tmp_path, order="top", force=True, overwrite=True)
     assert report["order"] == "top"
-    (tmp_path / "telecine" / "cadence.json").write_text("{")
+    (tmp_path / "telecine" / "tape.json").write_text("{")
     with pytest.raises(DataError, match="woven otherwise"):
         telecine.detelecine(path, tmp_path)
 
@@ -389,9 +436,9 @@ def test_review_shows_the_doubtful_frames(video, tmp_path):
     path, _ = video
     report = telecine.detelecine(path, tmp_path, review=True, order="top", force=True)  # the wrong way there are some
     doubts = [item for item in report["doubts"] if min(item["top"], item["bottom"]) >= 0]
-    pictures = sorted((tmp_path / "telecine").glob("doubt_*.png"))
+    pictures = sorted((tmp_path / "telecine" / "tape").glob("*.png"))
     assert doubts
-    assert [picture.name for picture in pictures] == [f"doubt_{item['film_frame']:07d}.png" for item in doubts]
+    assert [picture.name for picture in pictures] == [f"{item['film_frame']:07d}.png" for item in doubts]
     assert fastup.read(pictures[0]).shape == (96, 3 * 160, 3)
 
 
@@ -457,12 +504,15 @@ def test_a_part_has_numbers_of_its_own(video, tmp_path):
     assert report["frames"] == len(clip.frames) - 40
     names = [frame.name for frame in fastup.find(tmp_path)]
     assert names[:2] == ["tape_0000000.dpx", "tape_0000001.dpx"]
-    assert "tape_0000032.dpx" in names
-    assert {"cadence.json", "cadence_0000040.json"} < {entry.name for entry in (tmp_path / "telecine").iterdir()}
+    assert names[-1] == f"tape_0000040_{report['film_frames'] - 1:07d}.dpx"
+    assert {"tape.json", "tape_0000040.json"} < {entry.name for entry in (tmp_path / "telecine").iterdir()}
     last = fastup.find(tmp_path)[-1]
     assert fastup.read(last).shape == (92, 160, 3)
     assert fastup.read_header(last).height == 92
     assert telecine.detelecine(path, tmp_path, end=40)["written"] == 0
+    with pytest.raises(DataError, match="woven otherwise"):
+        telecine.detelecine(path, tmp_path, start=40)  # without the crop
+    assert fastup.read_header(last).frame_position == 32 + report["film_frames"] - 1
 
 
 def test_a_damaged_video_gives_what_there_is(video, tmp_path):
@@ -493,8 +543,8 @@ def test_the_command_says_what_it_found(run, video, tmp_path):
     assert (code, err) == (0, "")
     words = " ".join(out.split())
     for part in (
-        "field order bottom first", f"cadence {len(clip.breaks)} break", f"frames {len(clip.frames)} of video",
-        "frames written to", "details", "note: no tag of a matrix",
+        "source ffv1, yuv422p10le, 160x96", "field order bottom first", f"breaks {len(clip.breaks)}",
+        f"frames {len(clip.frames)} of video", "frames written to", "details", "note: no tag of a matrix",
     ):  # fmt: skip
         assert part in words
     code, out, _ = run("detelecine", path, tmp_path / "out", "--json")

@@ -239,6 +239,8 @@ class Video(Source):
                 raise DataError(f"{path}: no frame of its {codec} video can be decoded")
             self._layout, self._shape, self._first = _Layout(path, frame.format), _shape(frame), frame.pts
             self.width, self.height, self.bits = frame.width, frame.height, self._layout.bits
+            if len(frame.format.components) > len(self._layout.letters):
+                self.note("alpha is left out")
             # A mean below the rate that is named is of a variable rate, or of fields; without timestamps it is none.
             rate, mean = stream.guessed_rate or None, stream.start_time is not None and stream.average_rate
             self.rate = mean if rate and mean and mean < rate * Fraction(995, 1000) else rate
@@ -312,7 +314,7 @@ class Video(Source):
             self._header = Header.new(
                 self.width, self.height, transfer=self.transfer, colorimetric=self.colorimetric,
                 pixel_aspect=self.pixel_aspect, low_code=low, high_code=high,
-                source_file_name=self.path.name.encode()[:100].decode(errors="ignore"),
+                source_file_name=os.fsencode(self.path.name)[:100].decode(errors="ignore"),
             )  # fmt: skip
         return self._header.replace(
             frame_rate=fps and float(fps), timecode=self._timecode(index, fps), frame_position=index,
@@ -327,7 +329,7 @@ class Video(Source):
         os.stat(self.path)  # a missing file is an OSError here as everywhere
         with _log("WARNING") as said:
             try:
-                container = av.open(os.fspath(self.path))
+                container = av.open(f"file:{self.path}")  # a colon in it is no protocol's
             except av.error.FFmpegError as error:
                 reason = said[-1][2].strip() if said else error.strerror
                 reason += ": a MOV or MP4 that was cut short, or none at all" if reason.startswith("moov atom") else ""
@@ -635,7 +637,7 @@ def run(plan, on_frame=None):
     source, pending, written, skipped, workers = plan.source, deque(), 0, 0, min(os.cpu_count() or 1, 8)
     last = min(plan.last, source.frame_count or plan.last)
     total = len(range(plan.first, last, plan.every)) if last < math.inf else None
-    plan.destination.mkdir(parents=True, exist_ok=True)
+    _refuse_others(plan)
 
     def make(index, planes):
         return cropped(source.rgb(planes), source.header(index), plan.top, plan.lines)
@@ -654,6 +656,8 @@ def run(plan, on_frame=None):
             if plan.made(index):
                 skipped += 1
                 continue
+            if not written:
+                plan.destination.mkdir(parents=True, exist_ok=True)
             pending.append((index, pool.submit(make, index, planes)))
             written += 1
             if len(pending) > workers:
@@ -665,6 +669,16 @@ def run(plan, on_frame=None):
     if not written + skipped:
         raise OptionError(f"start is frame {plan.first}, but {source.path} ends before it")
     return written, skipped
+
+
+def _refuse_others(plan):
+    """Raise DataError if the first frame of a plan is there already, but of another size: made with other options."""
+    path, size = plan.path(plan.first), (plan.lines or plan.source.height, plan.source.width)
+    if plan.made(plan.first) and (there := frames.probe(path)[0][:2]) != size:
+        raise DataError(
+            f"{path}: {there[1]}x{there[0]}, expected {size[1]}x{size[0]}: made with other options; expected another "
+            "folder, or --overwrite"
+        )
 
 
 def rows_off(source, lines):

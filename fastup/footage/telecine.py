@@ -8,7 +8,6 @@ differ from the one two before it, and whether it repeats that one, grain and al
 to these is learned from the clip itself.
 """
 
-import itertools
 import json
 import math
 import os
@@ -39,6 +38,8 @@ _FOLLOWER = np.array([1, 2, 3, 4, 0, 2, LATE_4, 0, 0, PAIR_1, PAIR_0, PAIR_0, VI
 _KIND = np.array([FILM] * 9 + [PROGRESSIVE] * 3 + [INTERLACED], np.int8)
 _ENTRIES = np.array([0, 2, ENTER_1, ENTER_3, ENTER_4, PAIR_0, ENTER_PAIR_1, VIDEO], np.int8)
 _PLACE = np.array([0, 1, 2, 3, 4, 1, 3, 4, 4, 5, 6, 6, 7], np.int8)  # what a state means for those after it
+# What a field costs where it isn't film: less than the repeats that film would want there cost.
+PAIR_COST, VIDEO_COST = 0.06, 0.05
 _SWITCH = 8.0  # what it costs, besides a break, to go over to another kind
 _GOES_ON = np.isin(np.arange(13), [1, 3, 4, LATE_4, PAIR_1])  # of the film frame of the field before
 
@@ -58,7 +59,7 @@ _EVIDENCE = np.dtype(
 
 @dataclass(frozen=True)
 class Fields:
-    """What `measure` found of a clip's fields; a hundred bytes a frame, whatever their size."""
+    """What `measure` found of a clip's fields; sixty bytes a frame, whatever their size."""
 
     evidence: np.ndarray
 
@@ -66,15 +67,15 @@ class Fields:
         return len(self.evidence)
 
 
-def measure(frames, white=255, on_frame=None):
+def measure(frames, white=None, on_frame=None):
     """Measure how the fields of a clip fit together: the one pass over the pictures before `track`.
 
     Parameters
     ----------
-    frames : iterable of ndarray, (H, W) or (H, W, 3), uint8 or uint16
+    frames : iterable of ndarray, (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), uint8 or uint16
         Codes of luma, or of RGB, of which (R + 2 G + B) / 4 is taken; fields interlaced, 16 x 16 pixels or more.
-    white : int
-        The largest code: 255, 1023, ...
+    white : int, optional
+        The largest code; by default 255 of ``uint8``, 1023 of ``uint16``.
     on_frame : callable, optional
         Called with the number of frames measured.
 
@@ -87,37 +88,51 @@ def measure(frames, white=255, on_frame=None):
     DataError
         If there are fewer than five frames, they differ in size, or they are smaller than a block.
     """
-    rows, window = [], []
-    for found in _compared(frames, on_frame):
-        window = [*window[-2:], [part.reshape(len(part), -1) * np.float32(255 / white) for part in found]]
+    rows, window, scale = [], [], None if white is None else np.float32(255 / white)
+    for found, kind in _compared(frames, on_frame):
+        scale = scale or np.float32(1 if kind == np.uint8 else 255 / 1023)
+        window = [*window[-2:], [part.reshape(len(part), -1) * scale for part in found]]
         rows.append(_evidence(window[0], window[max(0, len(window) - 2)], window[-1]))  # of the frame before
     if len(rows) < 4:
-        raise DataError(f"{len(rows) + 1} frames, expected five or more: a cadence is five frames long")
+        raise DataError("fewer than five frames: a cadence is five frames long")
     rows.append(_evidence(window[-2], window[-1], window[-1]))
     return Fields(np.array(rows, _EVIDENCE))
 
 
 def _compared(frames, on_frame):
-    """Each frame but the first, compared with the one before it, on threads, while the next are read."""
-    waiting, size, before = deque(), None, None
+    """Each frame but the first, compared with the one before it, on threads, while the next are read; and its type."""
+    waiting, first, before = deque(), None, None
     with ThreadPoolExecutor(2) as pool:
         for number, frame in enumerate(frames):
-            frame = np.asarray(frame)
-            frame = frame if frame.ndim == 2 else _fields.luma(frame)
-            size = size or frame.shape
+            frame = _luma(frame, number)
+            first = frame if first is None else first
             if min(frame.shape) < _fields.BLOCK:
                 raise DataError(f"frame {number} is {_by(frame.shape)}, expected {_by([_fields.BLOCK] * 2)} or more")
-            if frame.shape != size:
-                raise DataError(f"frame {number} is {_by(frame.shape)}, those before it are {_by(size)}")
+            if (frame.shape, frame.dtype) != (first.shape, first.dtype):
+                raise DataError(
+                    f"frame {number} is {_by(frame.shape)} of {frame.dtype}, those before it are {_by(first.shape)} "
+                    f"of {first.dtype}"
+                )
             if number:
                 waiting.append(pool.submit(_fields.compare, frame, before))
             before = frame
             if len(waiting) > 3:
-                yield waiting.popleft().result()
+                yield waiting.popleft().result(), first.dtype
             if on_frame is not None:
                 on_frame(number + 1)
         for future in waiting:
-            yield future.result()
+            yield future.result(), first.dtype
+
+
+def _luma(frame, number):
+    frame = np.asarray(frame)
+    if frame.dtype not in (np.uint8, np.uint16):
+        raise DataError(f"frame {number} is of {frame.dtype}, expected codes as uint8 or uint16")
+    if frame.ndim == 3 and frame.shape[2] in (1, 3, 4):
+        return frame[..., 0] if frame.shape[2] == 1 else _fields.luma(frame)
+    if frame.ndim != 2:
+        raise DataError(f"frame {number} is {frame.shape}, expected (height, width) or (height, width, 1, 3 or 4)")
+    return frame
 
 
 def _by(shape):
@@ -160,7 +175,7 @@ class Cadence:
     order : {"top", "bottom"}
         Which field of a frame comes first.
     order_margin : float
-        How much more the other order would cost; near 0 nothing told them apart.
+        By how much this order is the better one; near 0 nothing told them apart.
     states : ndarray, (2 n,), int8
         0 and 1: the fields of a film frame of two; 2, 3 and 4: of one of three; 5 and 6: the fields of a frame that was
         progressive; 7: a field with a time of its own.
@@ -206,32 +221,44 @@ class Cadence:
         return phase[first, second]
 
 
-DOUBT = 3.0
+DOUBT = 3.0  # a margin below this is in doubt: about one way in twenty is another
 
 
-def track(fields, order=None):
+def track(fields, order=None, white=None):
     """Find the cadence of a clip.
 
     Parameters
     ----------
     fields : Fields, or iterable of ndarray
-        What `measure` gave; or the frames themselves, 8 bits where they are ``uint8`` and else 10.
+        What `measure` gave; or the frames themselves, for it to measure.
     order : {"top", "bottom"}, optional
         Which field of a frame comes first; found by default.
+    white : int, optional
+        As in `measure`.
 
     Returns
     -------
     Cadence
+
+    Raises
+    ------
+    DataError
+        As `measure` does.
+    OptionError
+        If the order is none.
     """
+    if order not in (None, *ORDERS):
+        raise OptionError(f"order is {order!r}, expected top or bottom")
     if not isinstance(fields, Fields):
-        fields = iter(fields)
-        first = next(fields, np.zeros((0, 0), np.uint8))
-        fields = measure(itertools.chain([first], fields), 255 if first.dtype == np.uint8 else 1023)
+        fields = measure(fields, white)
     orders = ORDERS if order is None else (order,)
     found = [_track(fields.evidence, ORDERS.index(order)) for order in orders]
-    best = min(range(len(found)), key=lambda k: found[k][0])
-    margin = abs(found[0][0] - found[-1][0]) if len(found) > 1 else np.inf
-    total, path, through, combing, without = found[best]
+    # Film in the right order costs much less than no film. Where there is none, fields in the wrong order jerk.
+    film = max(path.gain for path in found) > 0
+    worth = [path.gain if film else -path.total for path in found]
+    best = int(np.argmax(worth))
+    margin = np.ptp(worth) if len(found) > 1 else np.inf
+    path, through, combing = found[best].path, found[best].through, found[best].combing
     follows = _FOLLOWER[path[:-1]] == path[1:]
     places = _PLACE[path]
     for place in range(8):
@@ -240,12 +267,22 @@ def track(fields, order=None):
     return Cadence(
         orders[best], float(margin), places, 1 + np.flatnonzero(~follows), through.min(1),
         np.concatenate([[False], follows & _GOES_ON[path[1:]]]), combing,
-        float(without - total),
+        found[best].gain,
     )  # fmt: skip
 
 
+class _Found(NamedTuple):
+    """The cheapest path for one order of fields: what it costs, and how much more it would without film."""
+
+    total: float
+    gain: float
+    path: np.ndarray
+    through: np.ndarray  # what the cheapest path costs that is in a state at a time, above the total
+    combing: np.ndarray
+
+
 def _track(evidence, order):
-    """Cost, path, costs through every state, combing, and the cost without film, for one order of fields."""
+    """The `_Found` of one order of fields."""
 
     def in_time(values):
         return np.ravel(values[:, [order, 1 - order]]).astype(np.float32)
@@ -267,12 +304,13 @@ def _track(evidence, order):
     # A film frame cannot begin at each of two neighbours, so what shows at both is mostly the larger's.
     begins = combing + np.maximum(onset / floor - 0.6, 0)
     beside = np.maximum(_later(begins, -1), _later(begins, 1))
-    rest = 1 + np.minimum(_quantile(begins, 250, 0.4), 5)  # where none begins, it has the codec's noise
+    # What a codec leaves where nothing begins, or moves; but not what is the same in all fields, as in true 60i.
+    rest = 1 + np.minimum(_quantile(begins, 250, 0.4), np.maximum(5, 0.3 * _quantile(begins, 250, 0.8)))
     begin, begin_pair = (
         np.clip(2 * np.log1p(np.maximum(begins - share * beside, 0) / rest) - 1, 0, 6) for share in (0.3, 0.15)
     )  # in the wrong order, fields with times of their own look like pairs that comb a third as much as others
     still = np.clip(np.log((0.5 * beside + rest) / (begins + rest)), 0, 2)
-    usual = np.minimum(_quantile(motion, 250, 0.1), 8)
+    usual = np.minimum(_quantile(motion, 250, 0.1), np.maximum(8, 0.4 * _quantile(motion, 250, 0.5)))
     moves = np.clip(1.5 * np.log((motion + 0.5) / (usual + 0.5)) - 0.2, 0, 5)
     cut = np.minimum(change, _later(change, 1)) - np.maximum(_later(change, -1), _later(change, 2))
     jump = 7 - 5.5 * np.clip(cut / 0.9, 0, 1)
@@ -285,13 +323,14 @@ def _track(evidence, order):
         cost[:, _GOES_ON] += begin[:, None]
         cost[:, 4] += moves + grain
         cost[:, PAIR_1] = begin_pair
-        cost[:, _KIND == PROGRESSIVE] += 0.06
-        cost[:, VIDEO] += 0.05 + still
+        cost[:, _KIND == PROGRESSIVE] += PAIR_COST
+        cost[:, VIDEO] += VIDEO_COST + still
         path, through, total = _fields.cheapest(cost, jump, _FOLLOWER, _KIND, _ENTRIES, _SWITCH)
         if warmth:
             grain = _grain(level, through, warmth)
     others = _ENTRIES[_KIND[_ENTRIES] != FILM]
-    return total, path, through, combing, _fields.cheapest(cost, jump, _FOLLOWER, _KIND, others, _SWITCH)[2]
+    without = _fields.cheapest(cost, jump, _FOLLOWER, _KIND, others, _SWITCH)[2]
+    return _Found(total, without - total, path, through, combing)
 
 
 def _grain(level, through, warmth):
@@ -370,7 +409,7 @@ def plan(cadence, sync=False, video="keep"):
     starts = np.flatnonzero(~cadence.joins)
     kinds, breaks, woven = cadence.kinds, set(cadence.breaks.tolist()), []
 
-    def weave(first, last, kind):
+    def add(first, last, kind):
         fields = range(first, last)
         by_parity = {(cadence.order == "top") == (field % 2 == 0): field // 2 for field in fields}
         margin = float(cadence.margin[first:last].min())
@@ -385,13 +424,13 @@ def plan(cadence, sync=False, video="keep"):
             ahead = len(woven) - first / 2.5  # in film frames
             if last - first == 1:
                 if ahead <= -0.1:  # without it half a frame would be missing
-                    weave(first, last, "orphan")
+                    add(first, last, "orphan")
                 continue
             if sync and first in breaks and ahead >= 1:
                 continue
             if last - first == 3 and first % 2:
                 first += 1  # the two that came in one frame
-            weave(first, min(last, first + 2), "film")
+            add(first, min(last, first + 2), "film")
             if sync and int(starts[k - 1]) in breaks and ahead <= -1:
                 woven.append(woven[-1])
             continue
@@ -403,11 +442,11 @@ def plan(cadence, sync=False, video="keep"):
             if kind == PROGRESSIVE:
                 pair = field - cadence.joins[field]
                 pair = pair if pair + 1 < last and cadence.joins[pair + 1] else field - field % 2
-                weave(int(pair), int(pair) + 2, "progressive")
+                add(int(pair), int(pair) + 2, "progressive")
             elif video == "bob":
-                weave(field, field + 1, "bob")
+                add(field, field + 1, "bob")
             else:
-                weave(field - field % 2, field - field % 2 + 2, "interlaced")
+                add(field - field % 2, field - field % 2 + 2, "interlaced")
     return woven
 
 
@@ -433,7 +472,7 @@ def weave(frames, cadence, woven=None, white=None):
     woven = plan(cadence) if woven is None else woven
     source, held, got = iter(frames), deque(maxlen=4), 0
 
-    def frame(number):
+    def frame(number):  # up to three frames back
         nonlocal got
         while got <= number and (after := next(source, None)) is not None:
             held.append(after)
@@ -451,7 +490,10 @@ def weave(frames, cadence, woven=None, white=None):
             planes = [
                 _join(*pair) for pair in zip(*(part or (None,) * len(_planes(one)) for part in parts), strict=True)
             ]
-        yield tuple(planes) if isinstance(one, tuple) else planes[0]
+        if isinstance(one, extract.Planes):
+            planes = extract.Planes(planes)
+            planes.interlaced = one.interlaced
+        yield tuple(planes) if type(one) is tuple else planes if isinstance(one, tuple) else planes[0]
 
 
 def _planes(frame):
@@ -521,8 +563,8 @@ def detelecine(
 ):  # fmt: skip
     """Turn a telecined video, or a folder of its frames, into 10-bit DPX of its film frames.
 
-    The clip is read twice: to measure its fields, and to weave. What was found goes to ``out/telecine``:
-    `cadence.json`, with the phase of every frame and every doubt, and `cadence.png`, where matplotlib is installed.
+    The clip is read twice: to measure its fields, and to weave. What was found goes to ``out/telecine``, under the
+    clip's name: as JSON, with the phase of every frame and every doubt, and as a picture where matplotlib is installed.
 
     Parameters
     ----------
@@ -530,10 +572,10 @@ def detelecine(
     order, sync, video
         As in `track` and `plan`.
     force : bool
-        Weave what does not look telecined too.
+        Write what does not look telecined too.
     review : bool
-        Write the doubtful frames to ``out/telecine`` as pictures: in the middle what was woven; beside it, with the
-        bottom field of the frame before, and of the frame after.
+        Write the doubtful frames to a folder beside them, as pictures: in the middle what was woven; beside it, with
+        the bottom field of the frame before, and of the frame after.
     overwrite : bool
         Make frames again that are there already.
     start, end, lines
@@ -546,7 +588,7 @@ def detelecine(
     Returns
     -------
     dict
-        What is in `cadence.json`, and "written" and "skipped".
+        What is in the JSON, and "settings", "notes", "written" and "skipped".
 
     Raises
     ------
@@ -561,32 +603,34 @@ def detelecine(
         raise OptionError(f"order is {order!r}, expected top or bottom")
     with extract.open_source(path, keep=keep, interlaced=interlaced) as source:
         part = extract.prepare(source, out, start=start, end=end, lines=lines)
-        if source.rate and not force and not 29.9 < source.rate < 30.1:
-            raise DataError(
-                f"{path}: {float(source.rate):.6g} frames/s, expected the 29.97 of telecined film; --force takes it so"
-            )
-        clip = _Clip(source, part)
-        told = (lambda done: on_frame("measuring", done, clip.count)) if on_frame else None
+        rate = _film_rate(source, force)
         white = (1 << source.bits) - 1
-        cadence = track(measure((planes[0] for planes in clip), white, told), order)
+        last = min(part.last, source.frame_count or math.inf)
+        count = None if last == math.inf else last - part.first
+        told = (lambda done: on_frame("measuring", done, count)) if on_frame else None
+
+        def clip():
+            return (planes for _, planes in source.frames(part.first, None if part.last == math.inf else part.last))
+
+        fields = measure((planes[0] for planes in clip()), white, told)
+        cadence = track(fields, order)
+        if cadence.gain <= 0 and order is None and source.field_order:  # nothing but the file tells
+            cadence = track(fields, source.field_order)
         woven = plan(cadence, sync, video)
         if not force:
-            _check(path, cadence)
-        report = _report(source, part, cadence, woven)
-        first = (
-            part.first * 4 // 5
-        )  # film frames before the part, so that parts have numbers and timecodes of their own
+            _check(path, cadence, source.field_order)
+        if source.field_order not in (None, cadence.order):
+            source.note(f"the file says {source.field_order} field first, the pictures say {cadence.order}")
         name = path.stem if path.is_file() else path.resolve().name
-        targets = [out / f"{name}_{first + n:07d}.dpx" for n in range(len(woven))]
-        notes, stem = out / "telecine", f"cadence_{part.first:07d}" if part.first else "cadence"
-        _keep(notes / f"{stem}.json", report, overwrite or not any(target.exists() for target in targets))
-        _plot(notes / f"{stem}.png", cadence, path.name)
+        stem = f"{name}_{part.first:07d}" if part.first else name  # parts must not take each other's names
+        targets = [out / f"{stem}_{n:07d}.dpx" for n in range(len(woven))]
+        report = _report(source, part, cadence, woven) | {"lines": lines, "range": "keep" if keep else "full"}
+        _keep(out / "telecine" / f"{stem}.json", report, targets, overwrite)
         todo = [n for n, target in enumerate(targets) if overwrite or not target.exists()]
-        rate = (source.rate or Fraction(30000, 1001)) * Fraction(4, 5)
+        first = part.first * 4 // 5  # film frames before the part, for timecodes
 
-        def make(n, planes):
-            frame, header = source.rgb(planes, clip.interlaced), source.header(first + n, rate)
-            return extract.cropped(frame, header, part.top, lines)
+        def make(planes, n):
+            return extract.cropped(source.rgb(planes), source.header(first + n, rate), part.top, lines)
 
         with _frames.write_stream() as write, ThreadPoolExecutor(2) as pool:
             waiting = deque()
@@ -595,9 +639,9 @@ def detelecine(
                 n, made = waiting.popleft()
                 write(targets[n], *made.result())
 
-            made = weave(clip, cadence, [woven[n] for n in todo], white)
-            for done, (n, planes) in enumerate(zip(todo, made, strict=True), 1):
-                waiting.append((n, pool.submit(make, n, planes)))
+            film = weave(clip(), cadence, [woven[n] for n in todo], white)
+            for done, (n, planes) in enumerate(zip(todo, film, strict=True), 1):
+                waiting.append((n, pool.submit(make, planes, n)))
                 if len(waiting) > 3:
                     settle()
                 if on_frame:
@@ -605,40 +649,39 @@ def detelecine(
             while waiting:
                 settle()
         if review:
-            _review(notes, source, clip, cadence, woven, white)
+            _review(out / "telecine" / stem, make, clip(), cadence, woven, white)
+        plot(out / "telecine" / f"{stem}.png", cadence, path.name)
         if source.damage:
             raise DataError(f"{path}: {source.damage}; the {len(woven)} film frames of what there is are in {out}")
-    return report | {"notes": source.notes, "written": len(todo), "skipped": len(woven) - len(todo)}
+    more = {"settings": source.settings, "notes": source.notes}
+    return report | more | {"written": len(todo), "skipped": len(woven) - len(todo)}
 
 
-class _Clip:
-    """The frames of a part of a source as tuples of planes; knows whether those that it gave are interlaced."""
-
-    def __init__(self, source, part):
-        self._source, self._range = source, (part.first, None if part.last == math.inf else part.last)
-        last = min(part.last, source.frame_count or math.inf)
-        self.count = None if last == math.inf else last - part.first
-        self.interlaced = None
-
-    def __iter__(self):
-        for _, planes in self._source.frames(*self._range):
-            self.interlaced = getattr(planes, "interlaced", None)
-            yield tuple(planes)
+def _film_rate(source, force):
+    """Frames of film a second: 24000/1001, or four fifths of what the source has where that is given, or forced."""
+    rate = source.rate
+    if rate is None:
+        source.note("no frame rate: 29.97 frames/s are assumed, 23.976 of film")
+    elif not force and not 29.5 < rate < 30.1:  # some frames that were dropped make it a little less
+        raise DataError(
+            f"{source.path}: {float(rate):.6g} frames/s, expected the 29.97 of telecined film (fastup detelecine "
+            "--force takes it so)"
+        )
+    return Fraction(24000, 1001) if rate is None or 29.5 < rate < 30 else rate * Fraction(4, 5)
 
 
-def _check(path, cadence):
+def _check(path, cadence, claimed):
+    """Raise DataError unless there is film in the clip."""
     share = np.bincount(cadence.kinds, minlength=3) / len(cadence.kinds)
+    forced = "nothing was written; fastup detelecine --force writes four of five of its frames all the same"
+    if len(cadence) < 20 and cadence.gain < 20:
+        raise DataError(f"{path}: {len(cadence)} frames are too few to tell a cadence by; {forced}")
     if share[FILM] < 0.1:
         what = "progressive" if share[PROGRESSIVE] > share[INTERLACED] else "interlaced, but not telecined"
-        raise DataError(
-            f"{path}: not telecined: {share.max():.0%} of it is {what}; nothing was written (fastup extract takes it "
-            "as it is, --force weaves it)"
-        )
+        other = f"; the file says {claimed} field first: --order" if claimed not in (None, cadence.order) else ""
+        raise DataError(f"{path}: not telecined: {share.max():.0%} of it is {what}{other}; {forced}")
     if cadence.gain < 20:
-        raise DataError(
-            f"{path}: no sign of a cadence: too little moves, and no grain tells repeated fields; nothing was written "
-            "(--force weaves it)"
-        )
+        raise DataError(f"{path}: no sign of a cadence: too little moves, and no grain tells repeated fields; {forced}")
 
 
 def _report(source, part, cadence, woven):
@@ -647,7 +690,7 @@ def _report(source, part, cadence, woven):
     parts = [(int(a), int(b)) for a, b in zip([0, *edges], [*edges, len(kinds)], strict=True)]
     order = ("first", "second")
     return {
-        "source": os.fspath(source.path),
+        "source": os.fsencode(source.path.resolve()).decode(errors="replace"),
         "order": cadence.order,
         "order_margin": round(min(cadence.order_margin, 1e9), 1),
         "first_frame": part.first,  # from which frames are counted here
@@ -669,14 +712,12 @@ def _report(source, part, cadence, woven):
     }
 
 
-def _keep(path, report, new):
-    """Write the report; or hold it against the one of a run that this one carries on."""
-    if not new and path.exists():
-        try:
-            before = json.loads(path.read_text()).get("woven")
-        except ValueError:
-            before = None
-        if before != report["woven"]:
+def _keep(path, report, targets, overwrite):
+    """Write the report; or hold it against the one of the run that this one carries on."""
+    parts = (f"{json.dumps(name)}: {json.dumps(value)}" for name, value in report.items())
+    text = "{\n" + ",\n".join(parts) + "\n}\n"
+    if not overwrite and any(target.exists() for target in targets):
+        if not path.exists() or path.read_text() != text:
             raise DataError(
                 f"{path.parent.parent}: holds frames that were woven otherwise, from another clip or with other "
                 "options; expected another folder, or --overwrite"
@@ -684,11 +725,11 @@ def _keep(path, report, new):
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     with _frames.whole(path) as part:
-        part.write_text(json.dumps(report, indent=None, separators=(",", ":")).replace(',"', ',\n"') + "\n")
+        part.write_text(text)
 
 
-def _plot(path, cadence, title):
-    """Phases, breaks, combing and doubt along the clip."""
+def plot(path, cadence, title):
+    """Write a picture of phases, breaks, combing and doubt along a clip, as a PNG; nothing without matplotlib."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -722,17 +763,18 @@ def _plot(path, cadence, title):
     for part in (phases, combs, doubts):
         for n in cadence.breaks:
             part.axvline(n / 2, color="#ff7f0e", lw=0.6, alpha=0.7)
-    phases.set_title(f"{title}: {cadence.order} field first, {len(cadence.breaks)} breaks (orange)", loc="left")
+    title = f"{os.fsencode(title).decode(errors='replace')}: {cadence.order} field first"
+    phases.set_title(f"{title}, {len(cadence.breaks)} breaks (orange)", loc="left", parse_math=False)
     with _frames.whole(path) as part:
         canvas.print_png(part)
 
 
-def _review(folder, source, clip, cadence, woven, white):
+def _review(folder, make, clip, cadence, woven, white):
     doubtful = [(n, w) for n, w in enumerate(woven) if w.margin < DOUBT and w.top >= 0 and w.bottom >= 0]
     last = len(cadence) - 1
     ways = [w._replace(bottom=min(max(w.bottom + k, 0), last), kind="film") for _, w in doubtful for k in (-1, 0, 1)]
-    pictures = (source.rgb(planes, clip.interlaced) for planes in weave(clip, cadence, ways, white))
+    pictures = weave(clip, cadence, ways, white)
     for n, _ in doubtful:
-        row = np.concatenate([next(pictures) for _ in range(3)], axis=1)
-        header = source.header(n).replace(pixel_aspect=None)
-        _frames.write(folder / f"doubt_{n:07d}.png", row, header)
+        row, (header, *_) = zip(*(make(next(pictures), n) for _ in range(3)), strict=True)
+        folder.mkdir(exist_ok=True)
+        _frames.write(folder / f"{n:07d}.png", np.concatenate(row, axis=1), header.replace(pixel_aspect=None))
