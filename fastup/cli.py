@@ -399,7 +399,7 @@ def dehalo(
         "taps": ",".join(f"{tap:.4f}" for tap in found.taps[middle - reach : middle + reach + 1]),
         "overshoot": f"{found.before:.1%} of a step, {found.after:.1%} after",
         "noise": f"{found.noise:.4f} of white",
-        "picture": str(picture),
+        "picture": str(picture) if picture.exists() else "none: matplotlib is not installed",
     }
     if found.none:
         rows = {"kernel": f"no halo in {whence}: frames stay as they are", "noise": rows["noise"]}
@@ -805,7 +805,7 @@ def _kernel(text):
         numbers = [float(part) for part in text.split(":")]
     except ValueError:
         numbers = []
-    if len(numbers) not in (2, 4) or numbers[0] < 0 or numbers[1] <= 0 or not 0 <= sum(numbers[3:]) <= 16:
+    if len(numbers) not in (2, 4) or not (numbers[0] >= 0 and numbers[1] > 0) or not 0 <= sum(numbers[3:]) <= 16:
         raise OptionError(f"kernel is {text!r}, expected 0.8:1.6, 0.8:1.6:0.1:4, or taps as -0.1,1.2,-0.1")
     return Halo(*numbers)
 

@@ -12,13 +12,13 @@ from test_cli import fails
 import fastup
 from fastup.errors import DataError, OptionError
 from fastup.footage import dehalo
-from fastup.footage.degrade import area
+from fastup.footage.degrade import gaussian, resize
 from fastup.footage.dehalo import REACH, Halo, estimate, from_pairs, overshoot, prepare
 from fastup.header import Header
 
 
-def drawing(seed, size=(120, 240)):
-    """Paints in shapes with ink lines around, antialiased, (H, W, 3)."""
+def drawing(seed, size=(120, 240), filter="area"):
+    """Paints in shapes with ink lines around, made three times as large and then smaller, (H, W, 3)."""
     rng = np.random.default_rng(seed)
     height, width = (3 * n for n in size)
     y, x = np.mgrid[:height, :width].astype(np.float32)
@@ -28,7 +28,7 @@ def drawing(seed, size=(120, 240)):
         distance = (np.hypot((y - centre[0]) / radii[0], (x - centre[1]) / radii[1]) - 1) * radii.min()
         picture[distance < 0] = rng.uniform(0.2, 0.8, 3)
         picture[np.abs(distance) < rng.choice([0, 4])] = 0.15
-    return area(picture, size)
+    return resize(picture, size, filter)
 
 
 def naive_halo(picture, halo):
@@ -80,24 +80,38 @@ def test_overshoot_is_of_a_step():
 
 
 @pytest.mark.parametrize("noise", [0.0, 2 / 255])
-@pytest.mark.parametrize("halo", [Halo(0.8, 1.6), Halo(0.5, 1.2, 0.15, 4.3)])
+@pytest.mark.parametrize("halo", [Halo(0.8, 1.6), Halo(0.3, 1.1), Halo(0.5, 1.2, 0.15, 4.3), Halo(0.0, 1.0, 0.2, 5.0)])
 def test_the_kernel_is_found_and_undone(clean, halo, noise):
     frames = peaked(clean, halo, noise)
     found = estimate(frames)
     assert found.halo.peaking == pytest.approx(halo.peaking, abs=0.12)
-    assert found.halo.width == pytest.approx(halo.width, abs=0.2)
+    assert found.halo.width == pytest.approx(halo.width, abs=0.2) or not halo.peaking
     assert found.halo.echo == pytest.approx(halo.echo, abs=0.03)
     assert found.noise == pytest.approx(noise, abs=0.003)
     assert found.before == pytest.approx(overshoot(halo.taps), abs=0.05)
-    assert found.after < 0.01
+    assert found.after < 0.02
     assert found.edges > 300
     ours = [dehalo.dehalo(frame, found.taps, protect=2 * found.noise) for frame in frames]
     assert psnr(ours, clean) > psnr(frames, clean) + (3 if noise else 8)
 
 
+@pytest.mark.parametrize("noise", [0.0, 2 / 255, 4 / 255])
+@pytest.mark.parametrize("softness", [0.0, 0.6, 1.2])
+def test_clean_frames_have_no_halo(clean, noise, softness):
+    soft = [gaussian(picture, softness) for picture in clean]
+    assert estimate(peaked(soft, Halo(), noise)).none
+
+
 @pytest.mark.parametrize("noise", [0.0, 2 / 255])
-def test_clean_frames_have_no_halo(clean, noise):
-    assert estimate(peaked(clean, Halo(), noise)).none
+def test_what_columns_show_too_is_no_halo(noise):
+    """Lanczos rings by 6 % of a step in both directions: it stays, and what a transfer adds goes."""
+    ringing = [np.clip(drawing(seed, filter="lanczos"), 0, 1) for seed in range(8)]
+    assert estimate(peaked(ringing, Halo(), noise)).none
+    frames = peaked(ringing, Halo(0.6, 1.6), noise)
+    found = estimate(frames)
+    assert found.halo.peaking == pytest.approx(0.6, abs=0.15)
+    assert found.halo.width == pytest.approx(1.6, abs=0.25)
+    assert psnr([dehalo.dehalo(frame, found.taps) for frame in frames], ringing) > psnr(frames, ringing) + 5
 
 
 def test_too_few_edges():
@@ -113,6 +127,8 @@ def test_pairs_give_the_kernel_too(clean):
     large = [np.repeat(np.repeat(picture, 2, 0), 2, 1) for picture in clean]
     assert psnr([dehalo.dehalo(frame, found.taps) for frame in frames], clean) > psnr(frames, clean) + 3
     assert from_pairs(zip(frames, large, strict=True)).before == pytest.approx(found.before, abs=0.2)
+    with pytest.raises(DataError, match=r"twins explain .* same pictures"):
+        from_pairs(zip(frames, clean[::-1], strict=True))
 
 
 @given(
@@ -194,6 +210,31 @@ def test_the_same_command_carries_on_with_its_kernel(folder, tmp_path, monkeypat
     assert [path.read_bytes() for path in frames] == before
 
 
+@pytest.mark.parametrize(
+    ("options", "name"), [({"strength": 0.5}, "strength"), ({"protect": 0}, "protect"), ({"kernel": [1]}, "kernel")]
+)
+def test_frames_of_other_options_do_not_mix(folder, tmp_path, options, name):
+    dehalo.run(prepare(folder, tmp_path / "out"))
+    with pytest.raises(DataError, match=f"another {name}; --overwrite"):
+        prepare(folder, tmp_path / "out", **options)
+    assert len(prepare(folder, tmp_path / "out", overwrite=True, **options).todo) == 8
+
+
+def test_pillars_of_the_twins_are_cut_off(tmp_path):
+    halo = Halo(0.6, 1.4)
+    for name in ("in", "hd"):
+        (tmp_path / name).mkdir()
+    for seed in range(4):
+        large = drawing(seed, (216, 288))
+        wide = np.pad(large, ((0, 0), (48, 48), (0, 0)))  # 16:9 around 4:3
+        fastup.write(tmp_path / "hd" / f"{seed}.dpx", wide, Header.new(384, 216, pixel_aspect=1))
+        small = peaked([resize(large, (108, 144), "area")], halo)[0]
+        fastup.write(tmp_path / "in" / f"{seed}.dpx", small)
+    found = prepare(tmp_path / "in", tmp_path / "out", twins=tmp_path / "hd").estimate
+    assert found.edges == 4
+    assert found.before == pytest.approx(overshoot(halo.taps), abs=0.05)
+
+
 def test_without_a_halo_frames_are_the_same(tmp_path, clean):
     (tmp_path / "in").mkdir()
     for n, frame in enumerate(clean):
@@ -206,7 +247,8 @@ def test_without_a_halo_frames_are_the_same(tmp_path, clean):
 @pytest.mark.parametrize(
     ("options", "words"),
     [({"strength": 1.5}, "strength is 1.5"), ({"protect": -1}, "protect is -1"), ({"kernel": [1, 1]}, "2 taps"),
-     ({"kernel": [1, 0, -1]}, "with a sum"), ({"kernel": [1], "twins": "x"}, "kernel is given, and pairs too")],
+     ({"kernel": [1, 0, -1]}, "with a sum"), ({"kernel": [0, float("nan"), 0]}, "kernel"),
+     ({"kernel": [1], "twins": "x"}, "kernel is given, and pairs too")],
 )  # fmt: skip
 def test_options_that_cannot_be(folder, tmp_path, options, words):
     with pytest.raises(OptionError, match=words):
@@ -240,3 +282,6 @@ def test_the_command_fails_in_one_line(run, folder, tmp_path):
     fails(run("dehalo", tmp_path / "none", tmp_path / "out"), 1, "none")
     fastup.write(tmp_path / "grey.dpx", np.zeros((32, 32, 1), np.uint16))
     fails(run("dehalo", tmp_path / "grey.dpx", tmp_path / "out"), 1, "grey.dpx", "expected R, G and B")
+    fastup.write(tmp_path / "light.exr", np.full((32, 32, 3), 4, np.float32))
+    fails(run("dehalo", tmp_path / "light.exr", tmp_path / "out"), 1, "light.exr", "in codes")
+    fails(run("dehalo", folder, tmp_path / "out", "--kernel", "nan:1.6"), 2, "kernel")

@@ -14,23 +14,28 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from fastup import frames
 from fastup.codes import CHROMA
 from fastup.errors import DataError, OptionError
-from fastup.footage.degrade import resize
+from fastup.footage import degrade
 from fastup.footage.folders import on_threads, targets_of
 
 REACH = 24  # taps on each side of a kernel
 SAMPLES = 40  # frames that a kernel is estimated from
-LEAST = 0.05  # overshoot of a step of 1, beyond that of columns, below which there is no halo
-LEAST_WIDTH = 0.8
+LEAST = 0.04  # what an edge overshoots by, of a step of 1 and beyond what columns have; or an echo; less is no halo
 _LIMIT = 1.25  # what the inverse may amplify a frequency by
 
 _RADIUS = 9  # pixels on each side of an edge that belong to its profile
 _PLACES = np.arange(2 * _RADIUS + 2) - (_RADIUS + 0.5)
 _SHIFTS = np.arange(-16, 17) / 16  # where in its pixel an edge may lie
 _PROFILES = 4000
+_PAIR_REACH = 12  # taps on each side of a kernel from pairs
+_ALIKE = 0.9  # share of a frame's contrast along the lines that its twin must explain
+_BLOCK = 100  # profiles multiplied at once: with more BLAS takes threads, for which a busy machine makes it wait
+_BETTER = 0.99  # what more parameters must lower a cost by
+_SOFT = (0.3,), (0.8,)  # starts of a step that is soft and has no halo
 
 
 @dataclass(frozen=True)
@@ -110,32 +115,42 @@ def estimate(pictures):
 
     Parameters
     ----------
-    pictures : sequence of ndarray, (H, W, C), float32
-        Normalised. Drawings with edges; some tens of frames are plenty.
+    pictures : iterable of ndarray, (H, W, C), float32
+        Normalised. Drawings with edges; some tens of frames are plenty. They are looked at one by one.
 
     Returns
     -------
     Estimate
-        The identity where there is no halo: where a step overshoots by less than `LEAST`.
+        The identity where there is no halo: where neither overshoot nor echo reaches `LEAST`.
 
     Raises
     ------
     DataError
         If there are fewer than 50 edges that stand alone.
     """
-    noise = float(np.median([_noise(picture) for picture in pictures]))
-    across, down = _gather(pictures, noise), _gather([picture.swapaxes(0, 1) for picture in pictures], noise)
+    none, noises = np.zeros((0, len(_PLACES)), np.float32), []
+    across, down = none, none
+    for picture in pictures:
+        noises.append(_noise(picture))
+        across = _highest(across, _gather(picture, noises[-1]))
+        down = _highest(down, _gather(picture.swapaxes(0, 1), noises[-1]))
     if len(across) < 50:
-        raise DataError(f"{len(across)} edges that stand alone in {len(pictures)} frames, expected 50 or more")
+        raise DataError(f"{len(across)} edges that stand alone in {len(noises)} frames, expected 50 or more")
+    noise = float(np.median(noises))
     starts = (0.1, 1.2, 0.3), (0.6, 1.2, 0.3), (0.6, 2.0, 0.5), (1.2, 1.6, 0.5)
-    plain, plain_cost = _fit(across, noise, starts)
+    own = Halo()  # what the picture has of its own, as the columns show it, where they do
+    if len(down) >= 50:
+        ringing, cost = _fit(down, noise, own, starts[:2])
+        if cost < _BETTER * _fit(down, noise, own, _SOFT)[1]:
+            own = Halo(*map(float, ringing[:2]))
+    plain, plain_cost = _fit(across, noise, own, starts)
     late = [(*plain, echo, delay) for echo, delay in ((0.1, 3.5), (0.1, 5.5), (-0.1, 3.5), (-0.1, 5.5))]
-    echoed, cost = _fit(across, noise, late)
-    best = echoed if cost < 0.99 * plain_cost and abs(echoed[3]) > 0.02 else plain
-    own = overshoot(Halo(*_fit(down, noise, starts[:2])[0][:2]).taps) if len(down) >= 50 else 0.0
+    echoed, cost = _fit(across, noise, own, late)
+    best = echoed if cost < _BETTER * plain_cost and abs(echoed[3]) > 0.02 else plain
     halo = Halo(*(float(best[k]) for k in range(len(best)) if k != 2))
+    excess = _beyond(halo, best[2], own) - _beyond(Halo(), best[2], own)
     before = overshoot(halo.taps)
-    if before < own + LEAST:
+    if excess < LEAST and abs(halo.echo) < LEAST:
         halo = Halo()
     after = overshoot(np.convolve(halo.taps, inverse(halo.taps)))
     return Estimate(halo.taps, halo, len(across), noise, before, before if halo == Halo() else after)
@@ -152,20 +167,38 @@ def from_pairs(pairs):
     Returns
     -------
     Estimate
-        Least squares over all lines, regularised a little; of one pixel's shift it makes a kernel that shifts.
+        Of 12 taps on each side, by least squares over all lines, but for what is clipped, regularised a little. Of a
+        shift of one pixel it makes a kernel that shifts.
+
+    Raises
+    ------
+    DataError
+        If the twins, through whatever kernel, explain less than 90 % of the frames' contrast along the lines.
     """
-    cross = power = 0.0
-    count, noise = 0, []
+    count, noise, contrast = 0, [], 0.0
+    power, cross = np.zeros((2 * _PAIR_REACH + 1,) * 2), np.zeros(2 * _PAIR_REACH + 1)
     for picture, twin in pairs:
-        twin = twin if twin.shape == picture.shape else resize(twin, picture.shape[:2])
-        margin = np.hanning(picture.shape[1])[:, np.newaxis]  # so that the ends of lines don't meet
-        x, y = (np.fft.rfft((part - part.mean(axis=1, keepdims=True)) * margin, axis=1) for part in (twin, picture))
-        cross, power = cross + (y * x.conj()).sum((0, 2)), power + (np.abs(x) ** 2).sum((0, 2))
+        if twin.shape != picture.shape:
+            twin = degrade.resize(twin, picture.shape[:2], "area")  # which adds no ringing
         count, noise = count + 1, [*noise, _noise(picture)]
-    response = (cross + 1e-3 * power.mean()) / (power + 1e-3 * power.mean())  # to 1, where the twins have nothing
-    taps = np.roll(np.fft.irfft(response), REACH)[: 2 * REACH + 1]
-    taps *= np.hanning(2 * REACH + 3)[1:-1] ** 0.25
-    taps /= taps.sum()
+        for plane, clean in zip(np.moveaxis(picture, 2, 0), np.moveaxis(twin, 2, 0), strict=True):
+            level = clean.mean(1, keepdims=True)
+            around = sliding_window_view(clean - level, len(cross), axis=1)[..., ::-1]
+            plane = plane[:, _PAIR_REACH : plane.shape[1] - _PAIR_REACH]
+            whole = (plane > 0) & (plane < 1)  # what is clipped tells nothing of how far it went
+            x, y = around[whole], (plane - level)[whole]
+            power, cross, contrast = power + x.T @ x, cross + x.T @ y, contrast + float(y @ y)
+    ridge = 1e-4 * np.trace(power) / len(cross) + 1e-9  # to the identity, where the twins have nothing
+    power[np.diag_indices_from(power)] += ridge
+    cross[_PAIR_REACH] += ridge
+    taps = np.linalg.solve(power, cross)
+    explained = 1 - (contrast - 2 * taps @ cross + taps @ power @ taps) / max(contrast, 1e-9)
+    if explained < _ALIKE:
+        raise DataError(
+            f"the twins explain {explained:.0%} of the frames' contrast, expected {_ALIKE:.0%} or more: the same "
+            "pictures, cut the same"
+        )
+    taps = np.pad(taps / taps.sum(), REACH - _PAIR_REACH)
     before = overshoot(taps)
     return Estimate(taps, None, count, float(np.median(noise)), before, overshoot(np.convolve(taps, inverse(taps))))
 
@@ -179,28 +212,32 @@ def _noise(picture):
     return float(np.quantile(np.sqrt((blocks**2).mean((1, 3))), 0.25)) if blocks.size else 0.0
 
 
-def _gather(pictures, noise):
-    """Profiles across edges that stand alone, (n, 2 * _RADIUS + 2): the highest, whichever way they go."""
-    least, found = max(0.08, 8 * noise), []
-    for picture in pictures:
-        lines = np.moveaxis(picture, 2, 0)
-        if min(lines.shape[1:]) < 4 * _RADIUS:
-            continue
-        tilt = np.full_like(lines, 9)
-        tilt[:, 1:-1] = np.abs(lines[:, 2:] - lines[:, :-2])  # an edge that leans is longer along the line
-        lines, tilt = lines.reshape(-1, lines.shape[2]), tilt.reshape(-1, lines.shape[2])
-        rise = np.abs(np.diff(lines, axis=1))
-        peak = (rise > least) & (rise >= _largest(rise, _RADIUS)) & (np.maximum(tilt[:, 1:], tilt[:, :-1]) < 0.5 * rise)
-        peak[:, :_RADIUS] = peak[:, -_RADIUS:] = False
-        rows, columns = np.nonzero(peak)
-        profile = lines[rows[:, np.newaxis], columns[:, np.newaxis] + np.arange(-_RADIUS, _RADIUS + 2)]
-        slope = np.diff(profile, axis=1)
-        slope /= slope[:, _RADIUS : _RADIUS + 1]
-        away = np.abs(np.arange(-_RADIUS, _RADIUS + 1)) > 2
-        alone = (slope > -0.35).all(1) & (slope[:, away] < 0.35).all(1)
-        unclipped = (profile.min(1) > 0) & (profile.max(1) < 1)
-        found.append(profile[alone & unclipped])
-    profiles = np.concatenate([np.zeros((0, len(_PLACES)), np.float32), *found])
+def _gather(picture, noise):
+    """Profiles across edges that stand alone, (n, 2 * _RADIUS + 2)."""
+    lines = np.moveaxis(picture, 2, 0)
+    if min(lines.shape[1:]) < 4 * _RADIUS:
+        return np.zeros((0, len(_PLACES)), np.float32)
+    above, below = lines[:, :-2], lines[:, 2:]
+    tilt = np.abs(below - above).reshape(-1, lines.shape[2])  # an edge that leans is longer along the line
+    clipped = (lines <= 0) | (lines >= 1)
+    clipped = (clipped[:, :-2] | clipped[:, 1:-1] | clipped[:, 2:]).reshape(tilt.shape)
+    lines = ((above + lines[:, 1:-1] + below) / 3).reshape(tilt.shape)  # less noise, which would pass for overshoot
+    rise = np.abs(np.diff(lines, axis=1))
+    peak = (rise > max(0.08, 8 * noise)) & (rise >= _largest(rise, _RADIUS))
+    peak &= np.maximum(tilt[:, 1:], tilt[:, :-1]) < 0.5 * rise
+    peak[:, :_RADIUS] = peak[:, -_RADIUS:] = False
+    rows, columns = np.nonzero(peak)
+    where = rows[:, np.newaxis], columns[:, np.newaxis] + np.arange(-_RADIUS, _RADIUS + 2)
+    slope = np.diff(lines[where], axis=1)
+    slope /= slope[:, _RADIUS : _RADIUS + 1]
+    away = np.abs(np.arange(-_RADIUS, _RADIUS + 1)) > 2
+    alone = (slope > -0.35).all(1) & (slope[:, away] < 0.35).all(1)
+    return lines[where][alone & ~clipped[where].any(1)]
+
+
+def _highest(*profiles):
+    """The highest of all profiles, whichever way they go: in those noise and texture count least."""
+    profiles = np.concatenate(profiles)
     return profiles[np.argsort(-profiles.var(1), kind="stable")[:_PROFILES]]
 
 
@@ -211,39 +248,52 @@ def _largest(values, reach):
     return np.maximum.reduce([padded[:, k : k + count] for k in range(2 * reach + 1)])
 
 
-def _fit(profiles, noise, starts):
-    """The best (peaking, width, softness[, echo, delay]) from several starts, and what it costs."""
+def _fit(profiles, noise, own, starts):
+    """The best ([peaking, width,] softness[, echo, delay]) from several starts, and what it costs."""
     centred = profiles - profiles.mean(1, keepdims=True)
     energy = (centred**2).sum(1)
-    unit, floor = centred / np.sqrt(energy)[:, np.newaxis], noise**2 * (len(_PLACES) - 3) / energy
+    unit = np.zeros((-(-len(profiles) // _BLOCK), _BLOCK, len(_PLACES)), np.float32)
+    unit.reshape(-1, len(_PLACES))[: len(profiles)] = centred / np.sqrt(energy)[:, np.newaxis]
+    floor = noise**2 / 3 * (len(_PLACES) - 3) / energy  # what noise is of a mean of three lines
     scale = 0.0003 + 0.1 * floor
 
     def cost(p):
-        peaking, width, softness, echo, delay = (*p, 0, 0)[:5]
-        if not (0 <= peaking <= 4 and LEAST_WIDTH <= width <= 4 and abs(softness) < 3 and abs(echo) < 0.5):
+        peaking, width, softness, echo, delay = (0, 1, *p, 0, 0) if len(p) == 1 else (*p, 0, 0)[:5]
+        if not (0 <= peaking <= 4 and 0.5 <= width <= 4 and abs(softness) < 3 and abs(echo) < 0.5):
             return 9.0
         if len(p) > 3 and not 3 <= delay <= 8:  # nearer ones are peaking
             return 9.0
-        steps = _step(Halo(peaking, width, echo, delay), softness)
+        steps = _step(Halo(peaking, width, echo, delay), softness, own)
         steps -= steps.mean(1, keepdims=True)
         steps /= np.linalg.norm(steps, axis=1, keepdims=True)
-        rest = np.maximum(1 - ((unit @ steps.T.astype(np.float32)) ** 2).max(1) - floor, 0)
+        shares = ((unit @ steps.T.astype(np.float32)) ** 2).max(2).ravel()[: len(profiles)]
+        rest = np.maximum(1 - shares - floor, 0)
         return float((rest / (rest + scale)).mean())  # a profile that is no step at all counts no more than 1
 
-    sizes = (0.3, 0.4, 0.2) if len(starts[0]) == 3 else (0.1, 0.2, 0.1, 0.05, 1.0)
+    sizes = {1: (0.2,), 3: (0.3, 0.4, 0.2), 5: (0.1, 0.2, 0.1, 0.05, 1.0)}[len(starts[0])]
     return min((_descend(cost, start, sizes) for start in starts), key=lambda found: found[1])
 
 
-def _step(halo, softness):
-    """A soft step through a halo, at `_PLACES` for all `_SHIFTS`; pixels are means."""
+def _beyond(halo, softness, own):
+    """How far the picture of a step of 1 goes beyond its ends."""
+    steps = _step(halo, softness, own)
+    return float(max(steps.max() - 1, -steps.min(), 0))
+
+
+def _step(halo, softness, own):
+    """A soft step through the picture's own overshoot and a halo, at `_PLACES` for all `_SHIFTS`; pixels are means."""
     places = _PLACES - _SHIFTS[:, np.newaxis]
 
-    def blurred(places, blur):
-        sigma = max(math.hypot(softness, blur), 0.02)
+    def blurred(places, blur, own_blur):
+        sigma = max(math.hypot(softness, blur, own_blur), 0.02)
         return sigma * (_ramp((places + 0.5) / sigma) - _ramp((places - 0.5) / sigma))
 
+    def ringing(places, blur):
+        sharp = (1 + own.peaking) * blurred(places, blur, 0)
+        return sharp - own.peaking * blurred(places, blur, own.width) if own.peaking else sharp
+
     def peaked(places):
-        return (1 + halo.peaking) * blurred(places, 0) - halo.peaking * blurred(places, halo.width)
+        return (1 + halo.peaking) * ringing(places, 0) - halo.peaking * ringing(places, halo.width)
 
     steps = peaked(places)
     return (steps + halo.echo * peaked(places - halo.delay)) / (1 + halo.echo) if halo.echo else steps
@@ -366,7 +416,8 @@ def prepare(source, destination, *, twins=None, kernel=None, strength=1.0, prote
     source, destination : path-like
         Frames keep their names, as DPX; those that are there are left, unless `overwrite`.
     twins : path-like, optional
-        A folder of HD frames of the same stems, of some of them at least, to find the kernel by.
+        A folder of HD frames of the same stems, of some of them at least, to find the kernel by. Pillars are cut off
+        them as `degrade.prepare` finds them.
     kernel : Halo or sequence of float, optional
         The kernel itself: as a halo, or its taps, of an odd number.
     strength : float
@@ -386,7 +437,8 @@ def prepare(source, destination, *, twins=None, kernel=None, strength=1.0, prote
     Raises
     ------
     DataError
-        If frames cannot be used, or there are too few edges.
+        If frames cannot be used; if there are too few edges, or twins of other pictures; if frames that are in
+        `destination` already were made with other options.
     OptionError
         If an option has a value that cannot be used.
     """
@@ -400,29 +452,33 @@ def prepare(source, destination, *, twins=None, kernel=None, strength=1.0, prote
     paths = list(targets)
     for path in paths:
         header = frames.read_header(path)
-        if header.channels == 1 or header.descriptor in CHROMA:
-            raise DataError(f"{path}: {header.flavour}, expected R, G and B")
+        if header.channels == 1 or header.descriptor in CHROMA or header.white is None:
+            raise DataError(f"{path}: {header.flavour}, expected R, G and B in codes")
     todo = [path for path, target in targets.items() if overwrite or not target.exists()]
-    asked = {"source": str(Path(source).resolve()), "pairs": twins and str(Path(twins).resolve())}
     if kernel is not None:
-        taps = kernel.taps if isinstance(kernel, Halo) else np.asarray(kernel, float)
-        if len(taps) % 2 == 0 or len(taps) > 2 * REACH + 1 or abs(taps.sum()) < 1e-6:
+        taps = np.asarray(kernel.taps if isinstance(kernel, Halo) else kernel, float)
+        if len(taps) % 2 == 0 or len(taps) > 2 * REACH + 1 or not abs(taps.sum()) > 1e-6 or not np.isfinite(taps).all():
             raise OptionError(f"kernel has {len(taps)} taps, expected an odd number up to {2 * REACH + 1}, with a sum")
         taps = np.pad(taps / taps.sum(), REACH - len(taps) // 2)
-        read = _spread(paths, 4)
-        noise = float(np.median([_noise(frames.read(path, "float32")) for path in read]))
+    asked = {
+        "source": str(Path(source).resolve()), "pairs": twins and str(Path(twins).resolve()),
+        "kernel": None if kernel is None else [round(float(tap), 9) for tap in taps],
+        "strength": strength, "protect": protect,
+    }  # fmt: skip
+    found, told = _kept(Path(destination), asked, len(todo) < len(paths)), on_frame or (lambda *_: None)
+    if found is None and kernel is not None:
+        noise = float(np.median([_noise(picture) for picture in _read(_spread(paths, 4), told)]))
         after = overshoot(np.convolve(taps, inverse(taps, strength)))
         found = Estimate(taps, kernel if isinstance(kernel, Halo) else None, 0, noise, overshoot(taps), after)
-    elif (found := _kept(Path(destination), asked) if len(todo) < len(paths) else None) is None:
-        told = on_frame or (lambda *_: None)
-        if twins is not None:
-            beside = {path.stem: path for path in frames.find(twins)}
-            both = [path for path in paths if path.stem in beside]
-            if not both:
-                raise DataError(f"{twins}: no frame here has the name of one in {source}")
-            found = from_pairs(_read(_spread(both, SAMPLES), told, beside))
-        else:
-            found = estimate(list(_read(_spread(paths, SAMPLES), told)))
+    elif found is None and twins is not None:
+        beside = {path.stem: path for path in frames.find(twins)}
+        both = [path for path in paths if path.stem in beside]
+        if not both:
+            raise DataError(f"{twins}: no frame here has the name of one in {source}")
+        size = frames.probe(both[0])[0][:2]
+        found = from_pairs(_read(_spread(both, SAMPLES), told, beside, degrade.prepare(twins, destination, size)))
+    elif found is None:
+        found = estimate(_read(_spread(paths, SAMPLES), told))
     _keep(Path(destination), asked, found)
     return Plan(targets, todo, found, strength, protect)
 
@@ -449,10 +505,15 @@ def run(plan, on_frame=None):
 
 
 def plot(path, found, strength=1.0):
-    """Write a picture of a kernel, of what a step becomes through it, and of both kernels' responses, as a PNG."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    """Write a picture of a kernel, of what a step becomes through it, and of both kernels' responses, as a PNG.
 
+    Nothing is written where matplotlib is not installed.
+    """
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError:
+        return
     sheet = Figure(figsize=(14, 4), dpi=100, layout="constrained")
     canvas = FigureCanvasAgg(sheet)
     kernel, step, response = sheet.subplots(1, 3)
@@ -484,8 +545,8 @@ def _spread(paths, count):
     return [paths[int(k * step)] for k in range(min(count, len(paths)))]
 
 
-def _read(paths, told, twins=None):
-    """Frames, or pairs of them, one after the other."""
+def _read(paths, told, twins=None, plan=None):
+    """Frames, or pairs of them, one after the other; of twins the picture that a plan to degrade them has."""
     size = None
     for done, path in enumerate(paths, 1):
         picture = frames.read(path, "float32")[..., :3]
@@ -494,20 +555,28 @@ def _read(paths, told, twins=None):
             raise DataError(
                 f"{path}: {picture.shape[1]}x{picture.shape[0]}, expected {size[1]}x{size[0]} as the others"
             )
-        yield picture if twins is None else (picture, frames.read(twins[path.stem], "float32")[..., :3])
+        if twins is None:
+            yield picture
+        else:
+            window = (plan.trim[2], plan.trim[0], *plan.picture)
+            yield picture, frames.read(twins[path.stem], "float32", window=window)
         told(done, len(paths))
 
 
-def _kept(destination, asked):
-    """The kernel that an earlier run found for the same frames; None if there is none."""
+def _kept(destination, asked, frames_there):
+    """The kernel that an earlier run took with the same options, where its frames are there; None if there is none."""
     try:
         told = json.loads((destination / "dehalo" / "kernel.json").read_text())
-    except (OSError, ValueError):
+        halo = told["halo"] and Halo(**told["halo"])
+        kept = Estimate(np.array(told["taps"]), halo, told["edges"], told["noise"], told["before"], told["after"])
+    except (OSError, ValueError, KeyError, TypeError):
         return None
-    if {name: told.get(name) for name in asked} != asked:
+    if not frames_there:
         return None
-    halo = told["halo"] and Halo(**told["halo"])
-    return Estimate(np.array(told["taps"]), halo, told["edges"], told["noise"], told["before"], told["after"])
+    for name, value in asked.items():
+        if told.get(name) != value:
+            raise DataError(f"{destination}: frames here were made with another {name}; --overwrite makes them again")
+    return kept
 
 
 def _keep(destination, asked, found):
