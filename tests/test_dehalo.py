@@ -109,9 +109,22 @@ def test_what_columns_show_too_is_no_halo(noise):
     assert estimate(peaked(ringing, Halo(), noise)).none
     frames = peaked(ringing, Halo(0.6, 1.6), noise)
     found = estimate(frames)
-    assert found.halo.peaking == pytest.approx(0.6, abs=0.15)
-    assert found.halo.width == pytest.approx(1.6, abs=0.25)
+    assert found.before == pytest.approx(overshoot(Halo(0.6, 1.6).taps), abs=0.05)
     assert psnr([dehalo.dehalo(frame, found.taps) for frame in frames], ringing) > psnr(frames, ringing) + 5
+
+
+def test_soft_chroma_does_not_hide_the_halo(clean):
+    luma = [picture @ np.float32([0.299, 0.587, 0.114]) for picture in clean]
+    soft = [y[..., None] + gaussian(picture - y[..., None], 1.4) for picture, y in zip(clean, luma, strict=True)]
+    assert estimate(peaked(soft, Halo(), 0.004)).none
+    halo = Halo(0.6, 1.5)
+    frames = [
+        np.clip(picture + naive_halo(y[..., None], halo) - y[..., None], 0, 1).astype(np.float32)
+        for picture, y in zip(soft, luma, strict=True)
+    ]
+    found = estimate(frames)
+    assert found.halo.peaking == pytest.approx(halo.peaking, abs=0.12)
+    assert found.halo.width == pytest.approx(halo.width, abs=0.2)
 
 
 def test_too_few_edges():
@@ -123,10 +136,18 @@ def test_pairs_give_the_kernel_too(clean):
     halo = Halo(0.5, 1.4, 0.1, 4.0)
     frames = peaked(clean, halo, 0.004)
     found = from_pairs(zip(frames, clean, strict=True))
-    np.testing.assert_allclose(found.taps, halo.taps, atol=0.03)
+    np.testing.assert_allclose(found.taps, halo.taps, atol=0.01)
+    dark = [np.maximum(picture - 0.15, 0) for picture in clean]  # so that undershoot is clipped
+    frames_of_dark = peaked(dark, halo, 0.004)
+    assert min(frame.min() for frame in frames_of_dark) == 0
+    np.testing.assert_allclose(from_pairs(zip(frames_of_dark, dark, strict=True)).taps, halo.taps, atol=0.02)
     large = [np.repeat(np.repeat(picture, 2, 0), 2, 1) for picture in clean]
     assert psnr([dehalo.dehalo(frame, found.taps) for frame in frames], clean) > psnr(frames, clean) + 3
     assert from_pairs(zip(frames, large, strict=True)).before == pytest.approx(found.before, abs=0.2)
+    for size in ((40, 60), (40, 20)):
+        flat = np.full((*size, 3), 0.5, np.float32)
+        with pytest.raises(DataError, match="nothing but flats in 1 frames"):
+            from_pairs([(flat, flat)])
     with pytest.raises(DataError, match=r"twins explain .* same pictures"):
         from_pairs(zip(frames, clean[::-1], strict=True))
 

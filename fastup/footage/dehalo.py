@@ -22,6 +22,7 @@ from fastup.errors import DataError, OptionError
 from fastup.footage import degrade
 from fastup.footage.folders import on_threads, targets_of
 
+_LUMA = np.float32([0.299, 0.587, 0.114])  # ITU-R BT.601; tape has less of a band for chroma
 REACH = 24  # taps on each side of a kernel
 SAMPLES = 40  # frames that a kernel is estimated from
 LEAST = 0.04  # what an edge overshoots by, of a step of 1 and beyond what columns have; or an echo; less is no halo
@@ -131,21 +132,22 @@ def estimate(pictures):
     none, noises = np.zeros((0, len(_PLACES)), np.float32), []
     across, down = none, none
     for picture in pictures:
-        noises.append(_noise(picture))
-        across = _highest(across, _gather(picture, noises[-1]))
-        down = _highest(down, _gather(picture.swapaxes(0, 1), noises[-1]))
+        luma, clipped = picture @ _LUMA, ((picture <= 0) | (picture >= 1)).any(2)
+        noises.append((_noise(picture), _noise(luma[..., np.newaxis])))
+        across = _highest(across, _gather(luma, clipped, noises[-1][1]))
+        down = _highest(down, _gather(luma.T, clipped.T, noises[-1][1]))
     if len(across) < 50:
         raise DataError(f"{len(across)} edges that stand alone in {len(noises)} frames, expected 50 or more")
-    noise = float(np.median(noises))
+    noise, luma_noise = (float(part) for part in np.median(noises, axis=0))
     starts = (0.1, 1.2, 0.3), (0.6, 1.2, 0.3), (0.6, 2.0, 0.5), (1.2, 1.6, 0.5)
     own = Halo()  # what the picture has of its own, as the columns show it, where they do
     if len(down) >= 50:
-        ringing, cost = _fit(down, noise, own, starts[:2])
-        if cost < _BETTER * _fit(down, noise, own, _SOFT)[1]:
+        ringing, cost = _fit(down, luma_noise, own, starts[:2])
+        if cost < _BETTER * _fit(down, luma_noise, own, _SOFT)[1]:
             own = Halo(*map(float, ringing[:2]))
-    plain, plain_cost = _fit(across, noise, own, starts)
-    late = [(*plain, echo, delay) for echo, delay in ((0.1, 3.5), (0.1, 5.5), (-0.1, 3.5), (-0.1, 5.5))]
-    echoed, cost = _fit(across, noise, own, late)
+    plain, plain_cost = _fit(across, luma_noise, own, starts)
+    late = [(*start, echo, delay) for start in (plain, starts[1]) for echo in (0.1, -0.1) for delay in (3.5, 5.5)]
+    echoed, cost = _fit(across, luma_noise, own, late)
     best = echoed if cost < _BETTER * plain_cost and abs(echoed[3]) > 0.02 else plain
     halo = Halo(*(float(best[k]) for k in range(len(best)) if k != 2))
     excess = _beyond(halo, best[2], own) - _beyond(Halo(), best[2], own)
@@ -173,7 +175,8 @@ def from_pairs(pairs):
     Raises
     ------
     DataError
-        If the twins, through whatever kernel, explain less than 90 % of the frames' contrast along the lines.
+        If the twins, through whatever kernel, explain less than 90 % of the frames' contrast along the lines; if there
+        is none.
     """
     count, noise, contrast = 0, [], 0.0
     power, cross = np.zeros((2 * _PAIR_REACH + 1,) * 2), np.zeros(2 * _PAIR_REACH + 1)
@@ -181,6 +184,8 @@ def from_pairs(pairs):
         if twin.shape != picture.shape:
             twin = degrade.resize(twin, picture.shape[:2], "area")  # which adds no ringing
         count, noise = count + 1, [*noise, _noise(picture)]
+        if picture.shape[1] <= 2 * _PAIR_REACH:
+            continue
         for plane, clean in zip(np.moveaxis(picture, 2, 0), np.moveaxis(twin, 2, 0), strict=True):
             level = clean.mean(1, keepdims=True)
             around = sliding_window_view(clean - level, len(cross), axis=1)[..., ::-1]
@@ -188,11 +193,13 @@ def from_pairs(pairs):
             whole = (plane > 0) & (plane < 1)  # what is clipped tells nothing of how far it went
             x, y = around[whole], (plane - level)[whole]
             power, cross, contrast = power + x.T @ x, cross + x.T @ y, contrast + float(y @ y)
-    ridge = 1e-4 * np.trace(power) / len(cross) + 1e-9  # to the identity, where the twins have nothing
+    if not contrast:
+        raise DataError(f"nothing but flats in {count} frames, or fewer columns than {len(cross)}: no kernel shows")
+    ridge = 1e-4 * np.trace(power) / len(cross)  # to the identity, where the twins have nothing
     power[np.diag_indices_from(power)] += ridge
     cross[_PAIR_REACH] += ridge
     taps = np.linalg.solve(power, cross)
-    explained = 1 - (contrast - 2 * taps @ cross + taps @ power @ taps) / max(contrast, 1e-9)
+    explained = 1 - (contrast - 2 * taps @ cross + taps @ power @ taps) / contrast
     if explained < _ALIKE:
         raise DataError(
             f"the twins explain {explained:.0%} of the frames' contrast, expected {_ALIKE:.0%} or more: the same "
@@ -212,16 +219,14 @@ def _noise(picture):
     return float(np.quantile(np.sqrt((blocks**2).mean((1, 3))), 0.25)) if blocks.size else 0.0
 
 
-def _gather(picture, noise):
-    """Profiles across edges that stand alone, (n, 2 * _RADIUS + 2)."""
-    lines = np.moveaxis(picture, 2, 0)
-    if min(lines.shape[1:]) < 4 * _RADIUS:
+def _gather(luma, clipped, noise):
+    """Profiles across edges that stand alone, (n, 2 * _RADIUS + 2), free of what is clipped."""
+    if min(luma.shape) < 4 * _RADIUS:
         return np.zeros((0, len(_PLACES)), np.float32)
-    above, below = lines[:, :-2], lines[:, 2:]
-    tilt = np.abs(below - above).reshape(-1, lines.shape[2])  # an edge that leans is longer along the line
-    clipped = (lines <= 0) | (lines >= 1)
-    clipped = (clipped[:, :-2] | clipped[:, 1:-1] | clipped[:, 2:]).reshape(tilt.shape)
-    lines = ((above + lines[:, 1:-1] + below) / 3).reshape(tilt.shape)  # less noise, which would pass for overshoot
+    above, below = luma[:-2], luma[2:]
+    tilt = np.abs(below - above)  # an edge that leans is longer along the line
+    clipped = clipped[:-2] | clipped[1:-1] | clipped[2:]
+    lines = (above + luma[1:-1] + below) / 3  # less noise, which would pass for overshoot
     rise = np.abs(np.diff(lines, axis=1))
     peak = (rise > max(0.08, 8 * noise)) & (rise >= _largest(rise, _RADIUS))
     peak &= np.maximum(tilt[:, 1:], tilt[:, :-1]) < 0.5 * rise
