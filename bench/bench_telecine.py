@@ -171,6 +171,7 @@ def lines(sums):
         yield f"{f'{name} ({drawings:.0f}, {count:.0f})':58}" + "".join(f"{cell:>18}" for cell in cells)
 
 
+@pytest.mark.timeout(600)
 def test_film_frames_come_out_as_they_went_in(capsys):
     sums = table(160, 5)
     with capsys.disabled():
@@ -218,7 +219,7 @@ def test_a_hundred_frames_a_second(dpx, tmp_path, judged):
 
 PEAK = """
 import sys
-from fastup.footage import telecine
+from fastup.footage.telecine import detelecine
 detelecine(sys.argv[1], sys.argv[2], force=True)
 print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
 """
