@@ -156,9 +156,9 @@ def _evidence(last, this, next_):
 
 
 def _quiet(blocks):
-    """The quartile of blocks that are not quite without change, as the black beside a picture is."""
-    blocks = blocks[blocks > 0]
-    return np.quantile(blocks, 0.25) if len(blocks) else 0.0
+    """The quartile of blocks, without those with no change at all, as beside a picture; 0 where that is most of it."""
+    some = blocks[blocks > 0]
+    return np.quantile(some, 0.25) if 8 * len(some) > len(blocks) else 0.0
 
 
 def _most(blocks):
@@ -253,11 +253,15 @@ def track(fields, order=None, white=None):
         fields = measure(fields, white)
     orders = ORDERS if order is None else (order,)
     found = [_track(fields.evidence, ORDERS.index(order)) for order in orders]
-    # Film in the right order costs much less than no film. Where there is none, fields in the wrong order jerk.
-    film = max(path.gain for path in found) > 0
-    worth = [path.gain if film else -path.total for path in found]
-    best = int(np.argmax(worth))
-    margin = np.ptp(worth) if len(found) > 1 else np.inf
+    # Film comes before no film, whose fields cost little in either order; then what costs less.
+    film = [one.gain > 0 for one in found]
+    best = min(range(len(found)), key=lambda k: (not film[k], found[k].total))
+    if len(found) == 1:
+        margin = np.inf
+    elif all(film) or not any(film):
+        margin = abs(found[0].total - found[1].total)
+    else:
+        margin = found[best].gain
     path, through, combing = found[best].path, found[best].through, found[best].combing
     follows = _FOLLOWER[path[:-1]] == path[1:]
     places = _PLACE[path]
