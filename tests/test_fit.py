@@ -317,7 +317,7 @@ def _command(*arguments):
 
 
 def test_control_c_and_the_same_command_again(data):
-    command = _command("train", data, "--model", "espcn", "--epochs", 8, "--learning-rate", 2e-4)
+    command = _command("train", data, "--model", "espcn", "--epochs", 4, "--learning-rate", 2e-4)
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         for line in process.stdout:
@@ -333,16 +333,16 @@ def test_control_c_and_the_same_command_again(data):
     folder = data / "models" / "espcn"
     state = _check_whole(folder)
     ended = state["epoch"]
-    assert 1 <= ended < 8  # more than 1 where this process got the line late
+    assert ended in (1, 2)  # 2 where this process got the line late
     done = subprocess.run(command, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr
-    assert f"8 in all, {ended} done (best {state['best_psnr']:.2f} dB in epoch {state['best_epoch']})" in done.stdout
+    assert f"4 in all, {ended} done (best {state['best_psnr']:.2f} dB in epoch {state['best_epoch']})" in done.stdout
     epochs = [int(line.split()[1]) for line in done.stdout.splitlines() if line.startswith("epoch ")]
-    assert epochs == list(range(ended + 1, 9))
+    assert epochs == list(range(ended + 1, 5))
     after = _check_whole(folder)
     assert after["history"][:ended] == state["history"]
     assert after["best_psnr"] >= state["best_psnr"]
-    _rates_follow_the_cosine(after, 2e-4, 8)
+    _rates_follow_the_cosine(after, 2e-4, 4)
 
 
 KILL = """

@@ -156,9 +156,9 @@ def _evidence(last, this, next_):
 
 
 def _quiet(blocks):
-    """The quartile of blocks, without those with no change at all, as beside a picture; 0 where that is most of it."""
+    """The quartile of blocks, without those that have no change at all, as the black beside a picture."""
     some = blocks[blocks > 0]
-    return np.quantile(some, 0.25) if 8 * len(some) > len(blocks) else 0.0
+    return np.quantile(some, 0.25) if len(some) else 0.0
 
 
 def _most(blocks):
