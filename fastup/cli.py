@@ -83,9 +83,9 @@ def main():
         carries_on = "; the same command carries on" if CARRY_ON & set(sys.argv[1:2]) else ""
         code = _complain(f"stopped{carries_on}", 1)
     except ModuleNotFoundError as error:
-        if error.name not in ("keras", "tensorflow", "skimage", "matplotlib", "jax", "torch", "av"):
+        if error.name not in ("keras", "tensorflow", "skimage", "matplotlib", "jax", "torch", "av", "scipy"):
             raise
-        extra = "video" if error.name == "av" else "train"
+        extra = "video" if error.name in ("av", "scipy") else "train"
         code = _complain(f"{error.name} is not installed; this command needs: pip install 'fastup[{extra}]'", 1)
     sys.exit(code)
 

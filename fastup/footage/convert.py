@@ -192,9 +192,7 @@ def run(plan, on_frame=None):
         frame = frames.read(path, "float32" if recipe.white is None else "uint16")
         frames.write(target, _converted(frame, recipe), recipe.header)
 
-    if plan.todo:
-        plan.targets[plan.todo[0]].parent.mkdir(parents=True, exist_ok=True)
-    on_threads(convert, plan.todo, on_frame)
+    on_threads(convert, plan, on_frame)
 
 
 def _targets(source, destination, format):

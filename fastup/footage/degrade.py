@@ -387,9 +387,7 @@ def run(plan, on_frame=None):
         twin = degrade(frame, plan.size, filter=plan.filter, **strengths, seed=_seed(plan.seed, path.stem, 1))
         frames.write(plan.targets[path], twin, _twin_header(header, plan))
 
-    if plan.todo:
-        plan.targets[plan.todo[0]].parent.mkdir(parents=True, exist_ok=True)
-    on_threads(make, plan.todo, on_frame)
+    on_threads(make, plan, on_frame)
 
 
 def draw(tape, seed, stem):

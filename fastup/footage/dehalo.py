@@ -116,7 +116,7 @@ def estimate(pictures):
 
     Parameters
     ----------
-    pictures : iterable of ndarray, (H, W, C), float32
+    pictures : iterable of ndarray, (H, W, 3), float32
         Normalised. Drawings with edges; some tens of frames are plenty. They are looked at one by one.
 
     Returns
@@ -255,6 +255,8 @@ def _largest(values, reach):
 
 def _fit(profiles, noise, own, starts):
     """The best ([peaking, width,] softness[, echo, delay]) from several starts, and what it costs."""
+    from scipy.optimize import minimize
+
     centred = profiles - profiles.mean(1, keepdims=True)
     energy = (centred**2).sum(1)
     unit = np.zeros((-(-len(profiles) // _BLOCK), _BLOCK, len(_PLACES)), np.float32)
@@ -275,8 +277,13 @@ def _fit(profiles, noise, own, starts):
         rest = np.maximum(1 - shares - floor, 0)
         return float((rest / (rest + scale)).mean())  # a profile that is no step at all counts no more than 1
 
-    sizes = {1: (0.2,), 3: (0.3, 0.4, 0.2), 5: (0.1, 0.2, 0.1, 0.05, 1.0)}[len(starts[0])]
-    return min((_descend(cost, start, sizes) for start in starts), key=lambda found: found[1])
+    sizes = np.diag({1: (0.2,), 3: (0.3, 0.4, 0.2), 5: (0.1, 0.2, 0.1, 0.05, 1.0)}[len(starts[0])])
+    options = {"maxiter": 200, "fatol": 1e-5, "xatol": 0.01}
+    found = (
+        minimize(cost, start, method="Nelder-Mead", options={**options, "initial_simplex": [start, *(start + sizes)]})
+        for start in np.array(starts)
+    )
+    return min(((one.x, one.fun) for one in found), key=lambda one: one[1])
 
 
 def _beyond(halo, softness, own):
@@ -315,35 +322,6 @@ def _ramp_table():
     places = np.linspace(-8, 8, 4097)
     below = np.array([0.5 * math.erfc(-u / math.sqrt(2)) for u in places])
     return places, places * below + np.exp(-0.5 * places**2) / math.sqrt(2 * math.pi)
-
-
-def _descend(function, start, sizes):
-    """Nelder and Mead's simplex, from a start and its steps; the best place and its value."""
-    corners = np.array([start, *(np.array(start) + step for step in np.diag(sizes))], float)
-    values = np.array([function(corner) for corner in corners])
-    for _ in range(200):
-        order = values.argsort()
-        corners, values = corners[order], values[order]
-        if values[-1] - values[0] < 1e-5 and np.ptp(corners, axis=0).max() < 0.01:
-            break
-        centre = corners[:-1].mean(0)
-
-        def at(far, corners=corners, centre=centre):
-            place = centre + far * (corners[-1] - centre)
-            return function(place), place
-
-        tried = at(-1)
-        if tried[0] < values[0]:
-            tried = min(tried, at(-2), key=lambda found: found[0])
-        elif tried[0] >= values[-2]:
-            tried = min(at(0.5), at(-0.5), key=lambda found: found[0])
-            if tried[0] >= values[-1]:
-                corners[1:] = (corners[1:] + corners[0]) / 2
-                values[1:] = [function(corner) for corner in corners[1:]]
-                continue
-        values[-1], corners[-1] = tried
-    best = values.argmin()
-    return corners[best], float(values[best])
 
 
 # -- from a kernel to frames ------------------------------------------------------------------------------------------
@@ -506,7 +484,7 @@ def run(plan, on_frame=None):
             frame = np.concatenate([colours, picture[..., 3:]], axis=2)
         frames.write(plan.targets[path], frame, header)
 
-    on_threads(make, plan.todo, on_frame)
+    on_threads(make, plan, on_frame)
 
 
 def plot(path, found, strength=1.0):

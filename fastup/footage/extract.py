@@ -141,7 +141,7 @@ class Source:
     def __exit__(self, *_):
         self.close()
 
-    def rgb(self, planes, interlaced=None, out=None):
+    def rgb(self, planes, out=None):
         """10-bit R, G, B of a frame.
 
         Y, Cb, Cr are converted as `fastup._ycbcr.rgb` does it. Codes of R, G, B are scaled from white to white and
@@ -149,9 +149,7 @@ class Source:
 
         Parameters
         ----------
-        planes : Planes, or the like
-        interlaced : bool, optional
-            As `planes` says, if not given.
+        planes : Planes
         out : ndarray, (H, W, 3), uint16, optional
 
         Returns
@@ -163,8 +161,7 @@ class Source:
         if len(planes) == 3:
             return _ycbcr.rgb(
                 planes, self.bits, matrix=self.matrix, siting=self.siting,
-                interlaced=getattr(planes, "interlaced", False) if interlaced is None else interlaced,
-                full=self.full, keep=self.keep, out=out,
+                interlaced=planes.interlaced, full=self.full, keep=self.keep, out=out,
             )  # fmt: skip
         (plane,) = planes
         if out is None:

@@ -43,17 +43,20 @@ def refuse_itself(targets):
             raise DataError(f"{target}: this is an input frame; expected another place for the output")
 
 
-def on_threads(work, items, on_frame=None):
-    """Call ``work(item)`` for each item, on as many threads as there are cores; the first error ends it.
+def on_threads(work, plan, on_frame=None):
+    """Call ``work(path)`` for each of a plan's `todo`, on as many threads as there are cores; the first error ends it.
 
-    `on_frame` is called with (done, to do) after each. What is under way when it ends is finished first.
+    The folder that they go to by its `targets` is made first. `on_frame` is called with (done, to do) after each. What
+    is under way when it ends is finished first.
     """
+    for path in plan.todo[:1]:
+        plan.targets[path].parent.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        futures = [pool.submit(work, item) for item in items]
+        futures = [pool.submit(work, path) for path in plan.todo]
         try:
             for done, future in enumerate(as_completed(futures), 1):
                 future.result()
                 if on_frame is not None:
-                    on_frame(done, len(items))
+                    on_frame(done, len(plan.todo))
         finally:
             pool.shutdown(wait=False, cancel_futures=True)

@@ -746,8 +746,8 @@ def plot(path, cadence, title):
     frame = np.arange(count)
     phases.scatter(frame, np.where(cadence.phases < 0, np.nan, cadence.phases), s=2, color="#1f77b4", rasterized=True)
     for kind, colour in ((PROGRESSIVE, "#2ca02c"), (INTERLACED, "#d62728")):
-        rows = cadence.kinds[::2] == kind
-        phases.scatter(frame[rows], np.full(rows.sum(), -1), s=6, marker="s", color=colour, label=KINDS[kind])
+        if (rows := cadence.kinds[::2] == kind).any():
+            phases.scatter(frame[rows], np.full(rows.sum(), -1), s=6, marker="s", color=colour, label=KINDS[kind])
     phases.set(ylabel="phase of the frame", yticks=range(-1, 5), yticklabels=["none", *range(5)])
     if phases.get_legend_handles_labels()[1]:
         phases.legend(loc="upper right")
@@ -768,7 +768,7 @@ def plot(path, cadence, title):
         for n in cadence.breaks:
             part.axvline(n / 2, color="#ff7f0e", lw=0.6, alpha=0.7)
     title = f"{os.fsencode(title).decode(errors='replace')}: {cadence.order} field first"
-    phases.set_title(f"{title}, {len(cadence.breaks)} breaks (orange)", loc="left", parse_math=False)
+    phases.set_title(f"{title}; breaks (orange): {len(cadence.breaks)}", loc="left", parse_math=False)
     with _frames.whole(path) as part:
         canvas.print_png(part)
 
