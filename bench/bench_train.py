@@ -1,6 +1,10 @@
-"""One training step on real data against the same step on one cached batch; and what making batches costs by itself."""
+"""A training step on real data against the same step on one cached batch; the index; and what memory a run takes."""
 
+import os
 import shutil
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -14,103 +18,127 @@ import keras  # noqa: E402
 
 from fastup.train.batches import TileBatches  # noqa: E402
 from fastup.train.models import MODELS, Network  # noqa: E402
-from fastup.train.pairs import Geometry, find_pairs, tile_index  # noqa: E402
+from fastup.train.pairs import Geometry, detail_scores, find_pairs, tile_index  # noqa: E402
 
-PAIRS, BATCH, STEPS = 16, 16, 16
+FRAMES, MANY, BATCH, STEPS, EPOCHS = 20, 2000, 16, 50, 3
+SIZES = {"Alpha": (480, 720), "Beta": (1080, 1440)}
+
+
+def write_frames(folder, picture, sizes, count):
+    """One picture that moves down."""
+    for side, size in sizes.items():
+        (folder / side).mkdir(parents=True)
+        first = picture(size)
+        for number in range(count):
+            fastup.write(folder / side / f"{number}.dpx", np.roll(first, number * size[0] // count, axis=0))
+
+
+def link_frames(folder, source, count):
+    """The frames of `source` under many names."""
+    for side in sorted(source.iterdir()):
+        (folder / side.name).mkdir(parents=True)
+        paths = sorted(side.iterdir())
+        for number in range(count):
+            (folder / side.name / f"{number}.dpx").hardlink_to(paths[number % len(paths)])
 
 
 @pytest.fixture(scope="module")
-def pairs(tmp_path_factory, picture):
-    """720x480 to 1440x1080, one picture that moves down."""
+def folder(tmp_path_factory, picture):
+    """Two sets of data of the same frames: few, and many."""
     folder = tmp_path_factory.mktemp("train")
-    for side, size in (("Alpha", (480, 720)), ("Beta", (1080, 1440))):
-        (folder / side).mkdir()
-        first = picture(size)
-        for number in range(PAIRS):
-            fastup.write(folder / side / f"{number}.dpx", np.roll(first, number * size[0] // PAIRS, axis=0))
-    yield find_pairs(folder)
+    write_frames(folder / "few" / "train", picture, SIZES, FRAMES)
+    link_frames(folder / "few" / "validation", folder / "few" / "train", 1)
+    link_frames(folder / "many" / "train", folder / "few" / "train", MANY)
+    link_frames(folder / "many" / "validation", folder / "few" / "train", 1)
+    yield folder
     shutil.rmtree(folder)  # pytest would keep it for three runs
 
 
-@pytest.fixture(scope="module")
-def geometry(pairs):
-    return Geometry.of(pairs.input_size, pairs.target_size, (0, 0, 0, 0))
-
-
-@pytest.fixture
-def batches(pairs, geometry):
-    """As `fastup train` makes them by default, of as many tiles as STEPS steps take."""
-    grids = geometry.grids(geometry.tile(), geometry.border(), jitter=True)
-    index = tile_index(pairs, geometry, grids[1], quality=1.0)
-    index = np.random.default_rng(0).permutation(index)[: STEPS * BATCH]
-    return TileBatches(pairs, geometry, grids, index, fill="edge", batch=BATCH, seed=0, shuffle=True, skip=0)
-
-
 class Cached(keras.utils.PyDataset):
-    """One batch, STEPS times, on the same way into the model: what starting that costs is on both sides."""
+    """One batch, over and over."""
 
-    def __init__(self, batch):
-        super().__init__(workers=2, use_multiprocessing=False, max_queue_size=8)
-        self.batch = batch
+    def __init__(self, batch, steps):
+        super().__init__(workers=1)
+        self.batch, self.steps = batch, steps
 
     def __len__(self):
-        return STEPS
+        return self.steps
 
     def __getitem__(self, number):
         return self.batch
 
 
-def test_step_against_a_cached_batch(batches, geometry, against):
-    border = geometry.border()
-    network = Network(
-        {
-            "model": "compact",
-            "scale": [list(factor.as_integer_ratio()) for factor in geometry.scale],
-            "border": [border, border],
-        }
-    )
-    network.compile(keras.optimizers.Adam(1e-4), MODELS["compact"].loss)
+class Ends(keras.callbacks.Callback):
+    """What a run does with its data at the end of an epoch."""
+
+    def __init__(self, batches):
+        super().__init__()
+        self.batches = batches
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.batches.begin(epoch)
+
+
+def test_step_against_a_cached_batch(folder, against):
+    """Of the fastest model, the ends of epochs included."""
+    pairs = find_pairs(folder / "few" / "train")
+    geometry = Geometry.of(pairs.input_size, pairs.target_size, (0, 0, 0, 0))
+    tile, border = geometry.tile(), geometry.border()
+    grids = geometry.grids(tile, border, jitter=True)
+    index = tile_index(pairs, geometry, grids[1], quality=1.0)[:, : STEPS * BATCH // FRAMES]
+    batches = TileBatches(pairs, geometry, grids, index, batch=BATCH, threads=2)
     assert len(batches) == STEPS
-    cached = Cached(batches[0])
+    settings = {
+        "model": "espcn",
+        "scale": [list(factor.as_integer_ratio()) for factor in geometry.scale],
+        "border": [border, border],
+        "input_white": 1023,
+        "target_white": 1023,
+    }
+    network = Network(settings)
+    network.compile(keras.optimizers.Adam(1e-4), MODELS["espcn"].loss)
+    cached = Cached(batches[0], STEPS)
     against(
-        lambda: network.fit(batches, shuffle=False, verbose=0),
-        lambda: network.fit(cached, shuffle=False, verbose=0),
+        lambda: network.fit(batches, epochs=EPOCHS, shuffle=False, verbose=0, callbacks=[Ends(batches)]),
+        lambda: network.fit(cached, epochs=EPOCHS, shuffle=False, verbose=0, callbacks=[Ends(batches)]),
         rounds=9,
-        items=STEPS,
-        at_most=1.15,
-        label=f"step of compact, {BATCH} tiles: on one cached batch",
+        items=STEPS * EPOCHS,
+        at_most=1.02,
+        label=f"step of espcn, {BATCH} tiles: on one cached batch",
     )
 
 
-def openimageio_batch(batches, number, read):
-    """The same batch from whole frames, each of which is decoded once."""
-    chosen = batches.index[batches.order(0)[number * BATCH : (number + 1) * BATCH]]
-    sides = []
-    for paths, grid in zip((batches.pairs.inputs, batches.pairs.targets), batches.grids, strict=True):
-        frames = {frame: read(paths[frame], "float") for frame in np.unique(chosen[:, 0])}
-        tiles = []
-        for frame, tile in chosen:
-            rows, columns = (
-                np.clip(np.arange(origin - border, origin + size + border), 0, picture - 1)  # the nearest pixel
-                for origin, size, border, picture in zip(
-                    grid.origins[tile], grid.tile, grid.border, grid.shape, strict=True
-                )
-            )
-            tiles.append(frames[frame][np.ix_(rows, columns)])
-        sides.append(np.stack(tiles))
-    return sides
+def test_index_of_many_frames(tmp_path, picture, judged):
+    """A pass over 1920x1080 frames, with the grid's half tiles."""
+    write_frames(tmp_path / "few", picture, {"Beta": (1080, 1920), "Alpha": (540, 960)}, FRAMES)
+    link_frames(tmp_path / "many", tmp_path / "few", MANY)
+    pairs = find_pairs(tmp_path / "many")
+    geometry = Geometry.of(pairs.input_size, pairs.target_size, (0, 0, 0, 0))
+    _, grid = geometry.grids(60, 2, jitter=True)
+    began = time.perf_counter()
+    scores = detail_scores(pairs, geometry, grid, tmp_path / "cache")
+    took = time.perf_counter() - began
+    assert scores.shape == (MANY, len(grid))
+    began = time.perf_counter()
+    np.testing.assert_array_equal(detail_scores(pairs, geometry, grid, tmp_path / "cache"), scores)
+    again = time.perf_counter() - began
+    shutil.rmtree(tmp_path)
+    judged(took / MANY, 1 / 100, at_least=1, label=f"index of {MANY} frames 1920x1080, a frame: 100 a second")
+    judged(again / MANY, took / MANY, at_least=20, label="the same from the disk: made anew")
 
 
-def test_batches_against_openimageio(batches, openimageio_read, against):
-    """One thread on either side."""
-    for ours, theirs in zip(batches[0], openimageio_batch(batches, 0, openimageio_read), strict=True):
-        assert ours.shape == theirs.shape
-        assert np.abs(ours - theirs).max() < 2e-5
-    against(
-        lambda: batches[0],
-        lambda: openimageio_batch(batches, 0, openimageio_read),
-        rounds=11,
-        items=BATCH,
-        at_least=20,
-        label="batches, a pair of tiles: OpenImageIO, whole frames",
-    )
+def peak_memory(data):
+    """Bytes that a short run takes at most."""
+    command = [sys.executable, "-c", "from fastup.cli import main; main()", "train", str(data), "--model", "espcn"]
+    run = subprocess.Popen([*command, "--quality", "0.5", "--minutes", "0.2"], stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(run.pid, 0)
+    assert status == 0
+    return usage.ru_maxrss * 1024
+
+
+@pytest.mark.skipif(not hasattr(os, "wait4"), reason="POSIX")
+@pytest.mark.timeout(400)
+def test_memory_of_many_frames(folder, judged):
+    few, many = (peak_memory(folder / name) for name in ("few", "many"))
+    # In the table as if they were times: a byte is a nanosecond, a gigabyte a second.
+    judged(many / 1e9, few / 1e9, at_most=1.05, label=f"peak memory of {MANY} frames (1 s is 1 GB): of {FRAMES}")

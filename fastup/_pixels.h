@@ -512,6 +512,25 @@ static inline void dpx_decode(const dpx_layout *l, const uint8_t *src, const dpx
     }
 }
 
+/* A window of the picture, which must lie inside it, out of a file in memory; rows of dst are dst_row_bytes apart. */
+static inline void dpx_decode_window(const uint8_t *file, const dpx_layout *l, uint64_t y, uint64_t x, uint64_t height,
+                                     uint64_t width, dpx_type type, void *dst, int64_t dst_row_bytes) {
+    const size_t pixel_bytes = l->channels * dpx_type_bytes(type);
+    uint8_t *to = (uint8_t *)dst;
+    uint64_t row;
+    if (l->bottom_up) {
+        y = l->height - y - height;
+        to += (int64_t)(height - 1) * dst_row_bytes;
+        dst_row_bytes = -dst_row_bytes;
+    }
+    if (l->mirrored) x = l->width - x - width;
+    for (row = y; row < y + height; row++, to += dst_row_bytes) {
+        const dpx_span span = dpx_span_of(l, row, x, width);
+        dpx_decode(l, file + span.start, &span, x, width, type, 0, to);
+        if (l->mirrored) dpx_mirror(to, width, pixel_bytes);
+    }
+}
+
 /* Whether samples need little or nothing done to them where they lie, so that they are read to where they are wanted.
  */
 static inline int dpx_direct(const dpx_layout *l, dpx_type type) {

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import signal
 import sys
 import time
 from dataclasses import asdict, replace
@@ -19,9 +20,20 @@ from rich.markup import escape
 from rich.table import Table
 
 import fastup
-from fastup.errors import FastupError, OptionError
+from fastup.errors import DataError, FastupError, OptionError
 from fastup.train import start
-from fastup.train.config import ARCHITECTURES, Config
+from fastup.train.config import (
+    ABSENT,
+    ARCHITECTURES,
+    OPTIONS,
+    PRECISIONS,
+    SCHEDULES,
+    Config,
+    as_toml,
+    parse_trim,
+    read_toml,
+    resolve,
+)
 
 app = typer.Typer(
     name="fastup",
@@ -38,6 +50,8 @@ err = Console(stderr=True, highlight=False)
 
 DEFAULTS = Config()
 Model = StrEnum("Model", {name: name for name in ARCHITECTURES})
+Schedule = StrEnum("Schedule", {name: name for name in SCHEDULES})
+Precision = StrEnum("Precision", {name: name for name in PRECISIONS})
 ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="A .keras file that `fastup train` wrote.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 Filter = StrEnum("Filter", {name: name for name in ("lanczos", "area", "bicubic")})
@@ -58,12 +72,14 @@ Interlaced = Annotated[
 ]
 Levels = Annotated[Range, typer.Option(help="Black and white of video: to 0 and 1023, or kept at 64 and 940.")]
 STRENGTH = "S|LOW:HIGH"
+MOST_LISTED = 50  # pairs that are off, in a table
 # Commands that find what an interrupted run of theirs has made.
-CARRY_ON = {"train", "upscale", "extract", "detelecine", "degrade", "convert"}
+CARRY_ON = {"train", "rank", "upscale", "extract", "detelecine", "degrade", "convert"}
 
 
 def main():
     """Run the command line and exit: 0 if all went well, 1 if not, 2 if it was asked for wrongly."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends a command as Ctrl-C does
     try:
         code = app(standalone_mode=False) or 0
         if code == 130:  # how Typer says that Ctrl-C was pressed
@@ -140,26 +156,154 @@ def info(
             out.print(f"odd: {text}", style="yellow", markup=False)
 
 
+def _setting(option, text, **more):
+    """An option of `train` that is a setting: None where it isn't given, its default in its help alone."""
+    value = getattr(DEFAULTS, OPTIONS[option])
+    if value is None:
+        default = ABSENT[OPTIONS[option]]
+    elif isinstance(value, bool):
+        default = option if value else f"no-{option}"
+    else:
+        default = _shown(value)
+    return typer.Option(help=f"{text}  [default: {default}]", **more)
+
+
+def _shown(value):
+    """A setting as people read it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (tuple, list)):
+        return ",".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
 @app.command()
 def train(
     data: Annotated[
         Path, typer.Argument(metavar="DATA", help="Holds train/ and validation/, each with Alpha/ (input) and Beta/.")
     ],
-    model: Annotated[Model, typer.Option(help="The network; `fastup models` describes them.")] = DEFAULTS.model,
+    model: Annotated[Model | None, _setting("model", "The network; `fastup models` describes them.")] = None,
     name: Annotated[
         str | None, typer.Option(help="The run's folder in DATA/models.  [default: the model's name]")
     ] = None,
-    epochs: Annotated[int, typer.Option(help="Passes over the tiles, in all, over several runs.")] = DEFAULTS.epochs,
+    config: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Settings from TOML, such as `tile = 72`; what is given here beats them."),
+    ] = None,
+    print_config: Annotated[
+        bool, typer.Option("--print-config", help="Print the settings as TOML for --config, and end.")
+    ] = False,
+    epochs: Annotated[int | None, _setting("epochs", "Passes over the tiles, in all, over several runs.")] = None,
     more_epochs: Annotated[
         int | None, typer.Option(help="Passes beyond those done, instead of --epochs.", min=1)
     ] = None,
-    minutes: Annotated[float | None, typer.Option(help="End this run after so many minutes.")] = None,
+    minutes: Annotated[float | None, _setting("minutes", "End this run after so many minutes.")] = None,
+    patience: Annotated[
+        int | None, _setting("patience", "End after so many epochs that gained nothing in validation.")
+    ] = None,
+    tile: Annotated[int | None, _setting("tile", "Tile, in target pixels.")] = None,
+    border: Annotated[int | None, _setting("border", "Context around a tile, in target pixels.")] = None,
+    trim: Annotated[
+        str | None,
+        _setting("trim", "Pixels to trim from target frames: left, right, top, bottom.", metavar="L,R,T,B"),
+    ] = None,
+    input_trim: Annotated[str | None, _setting("input-trim", "The same for input frames.", metavar="L,R,T,B")] = None,
+    black_level: Annotated[
+        str | None,
+        _setting("black-level", "What lies outside the picture: a code, or its nearest pixel.", metavar="CODE|edge"),
+    ] = None,
+    quality: Annotated[
+        float | None, _setting("quality", "Share of each frame's tiles to train on, the most detailed.")
+    ] = None,
+    jitter: Annotated[bool | None, _setting("jitter", "Also train on tiles that are half a tile off.")] = None,
+    skip: Annotated[int | None, _setting("skip", "Tiles left out after each one used, 0 to 3.")] = None,
+    shuffle: Annotated[bool | None, _setting("shuffle", "Take the tiles in a random order.")] = None,
+    augment: Annotated[
+        bool | None, _setting("augment", "Flip tiles at random, and turn them where both scales are equal.")
+    ] = None,
+    residual: Annotated[bool | None, _setting("residual", "Learn the difference to bicubic.")] = None,
+    learning_rate: Annotated[float | None, _setting("learning-rate", "At the start.")] = None,
+    schedule: Annotated[
+        Schedule | None, _setting("schedule", "How the learning rate falls to 0 over the run, if it does.")
+    ] = None,
+    ema: Annotated[
+        float | None, _setting("ema", "Momentum of averaged weights, such as 0.999; best.keras then has those.")
+    ] = None,
+    batch: Annotated[
+        str | None, _setting("batch", "Tiles in a step; auto: as many as the device has room for.", metavar="N|auto")
+    ] = None,
+    precision: Annotated[
+        Precision | None, _setting("precision", "What layers compute in; their weights stay float32.")
+    ] = None,
+    seed: Annotated[int | None, _setting("seed", "Of the first weights and the order of tiles.")] = None,
+    threads: Annotated[int | None, _setting("threads", "That read tiles.")] = None,
+    checkpoint_minutes: Annotated[
+        float | None, _setting("checkpoint-minutes", "Save after so many minutes within an epoch, too.")
+    ] = None,
+    tensorboard: Annotated[
+        bool | None, _setting("tensorboard", "Log for TensorBoard too, in the run's folder.")
+    ] = None,
+):
+    """Train a model on pairs of frames, or carry on. It goes to DATA/models.
+
+    A setting that isn't given comes from the --config file, else from the model, else it is the default.
+    """
+    given = {
+        "model": model, "epochs": epochs, "minutes": minutes, "patience": patience, "tile": tile, "border": border,
+        "trim": _trim("trim", trim), "input_trim": _trim("input-trim", input_trim),
+        "black_level": _whole_or_word(black_level), "quality": quality, "jitter": jitter, "skip": skip,
+        "shuffle": shuffle, "augment": augment, "residual": residual, "learning_rate": learning_rate,
+        "schedule": schedule, "ema": ema, "batch": _whole_or_word(batch), "precision": precision, "seed": seed,
+        "threads": threads, "checkpoint_minutes": checkpoint_minutes, "tensorboard": tensorboard,
+    }  # fmt: skip
+    layers = [("command line", {field: value for field, value in given.items() if value is not None})]
+    if config is not None:
+        layers.append((config.name, read_toml(config)))
+    settings, sources = _resolve(layers)
+    if print_config:
+        print(as_toml(settings, sources), end="")
+    else:
+        _train(data, settings, sources, name, more_epochs)
+
+
+@app.command()
+def pairs(
+    data: Annotated[
+        Path, typer.Argument(metavar="DATA", help="Holds train/, and validation/ and evaluation/ if there are any.")
+    ],
+    trim: Annotated[
+        str, typer.Option(metavar="L,R,T,B", help="Pixels to trim from target frames: left, right, top, bottom.")
+    ] = "0,0,0,0",
+    input_trim: Annotated[
+        str | None,
+        typer.Option(
+            metavar="L,R,T,B", help="The same for input frames.  [default: --trim if both are one size, else nothing]"
+        ),
+    ] = None,
+    clear_cache: Annotated[
+        bool, typer.Option("--clear-cache", help="Remove DATA/cache, which fastup can make again, and end.")
+    ] = False,
+    as_json: Json = False,
+):
+    """Check that frames pair up and that pairs fit. Exit code 1 if any is off.
+
+    A pair is off where the input lies more than a quarter of an input pixel off its target, or a channel's gain is more
+    than 1 % off, or its offset more than 0.01 of white.
+    """
+    if clear_cache:
+        if not data.is_dir():
+            raise DataError(f"{data}: no such folder, expected the one that holds train/")
+        _clear_cache(data / "cache")
+        return
+    _pairs(data, _trim("trim", trim), _trim("input-trim", input_trim), as_json)
+
+
+@app.command()
+def rank(
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="Holds train/, with Alpha/ (input) and Beta/.")],
+    quality: Annotated[float, typer.Option(help="Share of each frame's tiles to keep, the most detailed.")] = 0.5,
     tile: Annotated[
         int | None, typer.Option(help="Tile, in target pixels.  [default: the smallest that fits of 60 or more]")
-    ] = None,
-    border: Annotated[
-        int | None,
-        typer.Option(help="Context around a tile, in target pixels.  [default: the smallest that fits of 2 or more]"),
     ] = None,
     trim: Annotated[
         str, typer.Option(metavar="L,R,T,B", help="Pixels to trim from target frames: left, right, top, bottom.")
@@ -170,30 +314,23 @@ def train(
             metavar="L,R,T,B", help="The same for input frames.  [default: --trim if both are one size, else nothing]"
         ),
     ] = None,
-    black_level: Annotated[
-        str, typer.Option(metavar="CODE|edge", help="What lies outside the picture: a code, or its nearest pixel.")
-    ] = DEFAULTS.black_level,
-    quality: Annotated[
-        float, typer.Option(help="Share of each frame's tiles to train on, the most detailed.")
-    ] = DEFAULTS.quality,
-    jitter: Annotated[bool, typer.Option(help="Also train on tiles that are half a tile off.")] = DEFAULTS.jitter,
-    skip: Annotated[int, typer.Option(help="Tiles left out after each one used, 0 to 3.")] = DEFAULTS.skip,
-    shuffle: Annotated[bool, typer.Option(help="Take the tiles in a random order.")] = DEFAULTS.shuffle,
-    residual: Annotated[bool, typer.Option(help="Learn the difference to bicubic.")] = DEFAULTS.residual,
-    learning_rate: Annotated[
-        float | None, typer.Option(help="At the start; it falls to 0 by a cosine.  [default: the model's]")
+    jitter: Annotated[bool, typer.Option(help="Also rank tiles that are half a tile off.")] = DEFAULTS.jitter,
+    output: Annotated[
+        Path | None, typer.Option(metavar="PNG", help="Where the picture goes.  [default: DATA/cache/rank.png]")
     ] = None,
-    batch: Annotated[int, typer.Option(help="Tiles in a step.")] = DEFAULTS.batch,
-    seed: Annotated[int, typer.Option(help="Of the first weights and the order of tiles.")] = DEFAULTS.seed,
 ):
-    """Train a model on pairs of frames, or carry on. It goes to DATA/models."""
+    """Show which tiles a --quality keeps: a histogram and a contact sheet of the kept and the dropped, as one PNG.
+
+    Detail is the sum of absolute differences to the right and the lower neighbour, so that lines count in every
+    direction.
+    """
     config = Config(
-        model=model.value, tile=tile, border=border, trim=_trim("trim", trim),
-        input_trim=_trim("input-trim", input_trim), black_level=_black_level(black_level), quality=quality,
-        jitter=jitter, skip=skip, shuffle=shuffle, residual=residual, epochs=epochs, minutes=minutes,
-        learning_rate=learning_rate, batch=batch, seed=seed,
-    )  # fmt: skip
-    _train(data, config, name, more_epochs)
+        quality=quality, tile=tile, trim=_trim("trim", trim), input_trim=_trim("input-trim", input_trim), jitter=jitter
+    )
+    output = output or data / "cache" / "rank.png"
+    if output.suffix.lower() != ".png":
+        raise OptionError(f"output is {output}, expected a name that ends in .png")
+    _rank(data, config, output)
 
 
 @app.command()
@@ -337,7 +474,7 @@ def degrade(
     )
     _print_table(
         {
-            "trim": f"{_numbers(plan.trim)} (left, right, top, bottom): {plan.why_trim}",
+            "trim": f"{_shown(plan.trim)} (left, right, top, bottom): {plan.why_trim}",
             "size": f"{plan.picture[1]}x{plan.picture[0]} to {width}x{height}",
             "filter": plan.filter,
             "pixel aspect": f"{aspect.numerator}:{aspect.denominator}, so that the picture is "
@@ -487,10 +624,11 @@ def demo(
 
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise OptionError(f"{folder}: not empty, expected a new folder for the demo")
+    # Half the tiles of drawn animation are plain paint: a minute is better spent on the others, in small steps.
+    config, sources = _resolve([("demo", {"quality": 0.5, "batch": 8, "epochs": 1000, "minutes": minutes})])
     with _progress("drawing pairs") as advance:
         clip.write_data(folder, progress=advance)
-    # Half the tiles of drawn animation are plain paint: a minute is better spent on the others, in small steps.
-    _train(folder, Config(quality=0.5, batch=8, epochs=1000, minutes=minutes), None, None)
+    _train(folder, config, sources, None, None)
     best = folder / "models" / DEFAULTS.model / "best.keras"
     scores = _evaluate(best, folder)
     _print_scores(scores)
@@ -504,18 +642,188 @@ def demo(
 # -- what several commands do ----------------------------------------------------------------------------------------
 
 
-def _train(data, config, name, more_epochs):
+def _resolve(layers):
+    """Settings by `resolve`, the models' own among them."""
+    resolve(layers)  # so that mistakes are told at once: Keras takes seconds to load
+    start()
+    from fastup.train.models import MODELS
+
+    return resolve(layers, {name: architecture.defaults for name, architecture in MODELS.items()})
+
+
+def _train(data, config, sources, name, more_epochs):
     start()
     from fastup.train import fit
 
     run = fit.prepare(data, config, name, more_epochs)
-    _print_settings(run)
+    follow = [field for field in ("tile", "border", "input_trim") if getattr(config, field) is None]
+    sources = sources | dict.fromkeys(follow, "frames")
+    if config.batch == "auto":
+        sources["batch"] = "auto"
+    if more_epochs is not None:
+        sources["epochs"] = "command line"
+    _print_settings(run, sources)
     with _training_line() as (on_step, on_epoch, on_index):
         fit.fit(run, on_step, on_epoch, on_index)
     state = run.state
     out.print(
         f"best: epoch {state['best_epoch']}, {state['best_psnr']:.2f} dB: {escape(str(run.folder / 'best.keras'))}"
     )
+
+
+def _pairs(data, trim, input_trim, as_json):
+    """Check the sets of DATA and print what is off."""
+    from itertools import count
+
+    from fastup.frames import is_dpx
+    from fastup.train.alignment import alike, fits, median
+    from fastup.train.pairs import Geometry, find_sets
+
+    folders = [data / name for name in ("train", "validation", "evaluation")]
+    sets = find_sets([folder for folder in folders if folder.exists() or folder.name == "train"])
+    geometries = [Geometry.of(each.input_size, each.target_size, trim, input_trim) for each in sets]
+    done, total = count(1), sum(map(len, sets))
+    with _progress("fitting pairs") as advance:
+
+        def on_frame(*_):
+            advance(next(done), total)
+
+        told = [(each, g, fits(each, g, on_frame)) for each, g in zip(sets, geometries, strict=True)]
+    off = sum(bool(fit.off) for *_, found in told for fit in found)
+    if as_json:
+        rows = []
+        for each, geometry, found in told:
+            (h, w), (height, width) = geometry.input_picture, geometry.target_picture
+            rows.append(
+                {
+                    "set": each.folder.name,
+                    "pairs": len(each),
+                    "input": [w, h],
+                    "target": [width, height],
+                    "scale": [str(scale) for scale in geometry.scale],
+                    "to_transcode": sum(not is_dpx(path) for path in each.inputs + each.targets),
+                    "median": asdict(median(found)),
+                    "off_alike": alike(found),
+                    "fits": [asdict(fit) | {"judged": fit.judged, "off": fit.off} for fit in found],
+                }
+            )
+        print(json.dumps(rows, indent=1))
+    else:
+        for each, geometry, found in told:
+            _print_fits(each, geometry, found)
+    if off:
+        raise typer.Exit(1)
+
+
+def _print_fits(pairs, geometry, found):
+    from collections import Counter
+
+    from fastup.frames import is_dpx
+    from fastup.train.alignment import alike, median
+
+    (h, w), (height, width) = geometry.input_picture, geometry.target_picture
+    other = Counter(path.suffix.lower() for path in pairs.inputs + pairs.targets if not is_dpx(path))
+    off = sorted((fit for fit in found if fit.off), key=lambda fit: -fit.badness)
+    silent = [fit.frame for fit in found if not fit.judged]
+    middle = median(found)
+    rows = {
+        "pairs": f"{len(found)}, {len(off)} off",
+        "pictures": f"{w}x{h} to {width}x{height}, scale {' x '.join(map(str, geometry.scale))} (vertical, horizontal)",
+        "to transcode": ", ".join(f"{count} {suffix}" for suffix, count in other.items()) or "nothing: all are DPX",
+        "median": "no pair says anything"
+        if middle.shift is None
+        else f"shift {_signed(middle.shift, 2)} input pixels (down, right); gain {_plain(middle.gain, 3)}; "
+        f"offset {_signed(middle.offset, 3)} (R, G, B)",
+    }
+    if silent:
+        names = ", ".join(silent[:5]) + (", ..." if len(silent) > 5 else "")
+        rows["not judged"] = f"{len(silent)}, too flat to tell: {names}"
+    _print_table(rows, escape(str(pairs.folder)))
+    if off:
+        table = Table(box=box.SIMPLE_HEAD)
+        table.add_column("frame", overflow="fold")
+        for column in ("down, right", "gain R, G, B", "offset R, G, B", "likeness"):
+            table.add_column(column, justify="right", no_wrap=True)
+        table.add_column("off")
+        for fit in off[:MOST_LISTED]:
+            table.add_row(
+                escape(fit.frame), _signed(fit.shift, 2), _plain(fit.gain, 3), _signed(fit.offset, 3),
+                f"{fit.likeness:.2f}", ", ".join(fit.off),
+            )  # fmt: skip
+        out.print(table)
+        if len(off) > MOST_LISTED:
+            out.print(f"and {len(off) - MOST_LISTED} more, less far off")
+    common = alike(found)
+    if common:
+        why = ["a missing or wrong trim"] if "shift" in common else []
+        why += ["a difference of transfer"] if set(common) - {"shift"} else []
+        text = f"most pairs are off alike ({', '.join(common)}): {' and '.join(why)}, rather than bad pairs"
+        out.print(text, style="yellow", markup=False)
+
+
+def _signed(values, digits):
+    return ", ".join("-" if v is None else f"{round(v, digits) + 0:+.{digits}f}" for v in values or (None,))  # no -0
+
+
+def _plain(values, digits):
+    return ", ".join("-" if v is None else f"{v:.{digits}f}" for v in values)
+
+
+def _clear_cache(cache):
+    """Remove the cache: a folder and what is in it; of a link, the link alone."""
+    import shutil
+
+    if cache.is_symlink():
+        kept = os.readlink(cache)
+        cache.unlink()
+        out.print(f"{escape(str(cache))} was a link and is removed; what it pointed to stays: {escape(kept)}")
+        return
+    if not cache.exists():
+        out.print(f"{escape(str(cache))}: nothing there")
+        return
+    if not cache.is_dir():
+        raise DataError(f"{cache}: a file, expected the folder that fastup made")
+    size = sum(os.lstat(os.path.join(top, name)).st_size for top, _, names in os.walk(cache) for name in names)
+    shutil.rmtree(cache)
+    out.print(f"{escape(str(cache))} is removed: {size:,} bytes")
+
+
+def _rank(data, config, output):
+    from fastup.train.pairs import Geometry, find_sets, transcode
+    from fastup.train.ranking import picture, ranking
+
+    (found,) = find_sets([data / "train"])
+    geometry = Geometry.of(found.input_size, found.target_size, config.trim, config.input_trim)
+    tile = geometry.tile(config.tile)
+    _, grid = geometry.grids(tile, 0, config.jitter)
+    with _progress("transcoding") as advance:
+        found = transcode(found, data / "cache" / "train", advance)
+    with _progress("ranking tiles") as advance:
+        ranked = ranking(found, geometry, grid, config.quality, data / "cache", advance)
+    picture(output, ranked)
+    count, tiles, line = len(ranked.scores), len(ranked.tiles), ranked.thresholds
+    digits, unit = (",.0f", "in codes") if found.target_white else (".4g", "1 is white")
+    _print_table(
+        {
+            "frames": f"{count}",
+            "tiles": f"{tiles:,} a frame, of {tile} target pixels, {'with' if config.jitter else 'without'} jitter",
+            "kept": f"{ranked.kept:,} a frame, {ranked.kept * count:,} in all: quality {config.quality:g}",
+            "the line": f"{line.min():{digits}}"
+            + (f" to {line.max():{digits}}, by frame" if line.min() < line.max() else ""),
+            "picture": str(output),
+        },
+        "ranking",
+    )
+    shares = {"least": 0, "5 %": 0.05, "25 %": 0.25, "median": 0.5, "75 %": 0.75, "95 %": 0.95, "most": 1}
+    caption = f"detail: the sum of absolute differences to the right and the lower neighbour, {unit}"
+    table = Table(box=box.SIMPLE_HEAD, caption=caption, caption_justify="left")
+    table.add_column("tiles")
+    for name in shares:
+        table.add_column(name, justify="right", no_wrap=True)
+    for name, scores in zip(("kept", "dropped"), np.split(ranked.ranked, [ranked.kept], axis=1), strict=True):
+        if scores.size:
+            table.add_row(name, *(f"{score:{digits}}" for score in np.quantile(scores, list(shares.values()))))
+    out.print(table)
 
 
 def _evaluate(model, data):
@@ -641,41 +949,53 @@ def _comparison(folder, model, score):
     return path
 
 
-def _print_settings(run):
-    """What is in force, the given, the default and what follows from the frames."""
-    config, geometry = run.config, run.geometry
+def _print_settings(run, sources):
+    """What is in force and where it came from, and what follows from the frames; not what is off by default."""
+    config, geometry, state = run.config, run.geometry, run.state
     (h, w), (height, width) = geometry.input_picture, geometry.target_picture
     tile_h, tile_w = geometry.to_input(config.tile)
     border_h, border_w = geometry.to_input(config.border)
-    state = run.state
+    more = {
+        "model": f", {run.network.count_params():,} parameters",
+        "epochs": f" in all, {state['epoch']} done"
+        + (f" and {state['step']:,} steps of the next" if state["step"] else "")
+        + (f" (best {state['best_psnr']:.2f} dB in epoch {state['best_epoch']})" if state["epoch"] else ""),
+        "tile": f" target pixels, {tile_w}x{tile_h} input pixels",
+        "border": f" target pixels, {border_w}x{border_h} input pixels",
+        "trim": " (left, right, top, bottom)",
+        "input_trim": " (left, right, top, bottom)",
+    }
     rows = {
         "data": f"{len(run.pairs)} pairs to train on, {len(run.validation)} to validate",
         "pictures": f"{w}x{h} to {width}x{height}, scale {' x '.join(map(str, geometry.scale))} (vertical, horizontal)",
-        "trim, input-trim": f"{_numbers(config.trim)}; {_numbers(config.input_trim)} (left, right, top, bottom)",
-        "model": f"{config.model}, {run.network.count_params():,} parameters, "
-        + ("residual over bicubic" if config.residual else "not residual"),
         "shapes": _shapes(run),
-        "tile": f"{config.tile} target pixels, {tile_w}x{tile_h} input pixels",
-        "border": f"{config.border} target pixels, {border_w}x{border_h} input pixels",
-        "black-level": str(config.black_level),
-        "quality, jitter": f"{config.quality:g}, {_yes(config.jitter)}",
-        "skip, shuffle": f"{config.skip}, {_yes(config.shuffle)}",
         "tiles": f"{run.tiles:,}; an epoch is {run.steps:,} steps of {min(config.batch, run.tiles)}",
-        "epochs": f"{run.epochs} in all, {state['epoch']} done"
-        + (f" (best {state['best_psnr']:.2f} dB in epoch {state['best_epoch']})" if state["epoch"] else ""),
-        "minutes": "no limit" if config.minutes is None else f"{config.minutes:g}",
-        "learning-rate": f"{config.learning_rate:g}, falling to 0 by a cosine",
-        "batch, seed": f"{config.batch}, {config.seed}",
-        "output": str(run.folder),
+        "memory": _memory(run),
     }
-    _print_table(rows)
+    for option, field in OPTIONS.items():
+        value = run.epochs if field == "epochs" else getattr(config, field)
+        if value is not None and (value is not False or sources[field] != "default"):
+            rows[option] = _shown(value) + more.get(field, ""), sources[field]
+    _print_table({**rows, "output": str(run.folder)})
+
+
+def _memory(run):
+    """What a step takes, and whether there is room."""
+    from fastup.train.memory import ROOM
+
+    free, text = run.free, f"about {run.memory / 2**30:.2g} GiB a step"
+    if free is None:
+        return text
+    text += f", {free / 2**30:.3g} GiB free"
+    return text + (" - may not fit: a smaller --batch, or --batch auto" if run.memory > ROOM * free else "")
 
 
 def _print_table(rows, title="settings"):
     table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 2))
     table.add_column(style="dim")
     for name, value in rows.items():
-        table.add_row(name, escape(value))
+        value, *source = (value,) if isinstance(value, str) else value
+        table.add_row(name, escape(value), *(f"[dim]{escape(text)}" for text in source))
     out.print(table)
 
 
@@ -698,14 +1018,14 @@ def _print_scores(scores):
 
 def _shapes(run):
     """Width over height of the pictures, as the headers have it: where they differ, pillars may need a trim."""
-    from fastup.header import Header
+    from fastup.frames import read_header
 
     shapes = []
     for path, (height, width) in (
         (run.pairs.inputs[0], run.geometry.input_picture),
         (run.pairs.targets[0], run.geometry.target_picture),
     ):
-        aspect = Header.read(path).pixel_aspect
+        aspect = read_header(path).pixel_aspect
         shapes.append(float(aspect * width / height) if aspect else None)
     text = " to ".join(f"{shape:.3f}:1" if shape else "unknown" for shape in shapes)
     if None not in shapes and abs(shapes[0] / shapes[1] - 1) > 0.03:
@@ -733,8 +1053,8 @@ def _training_line():
     with Progress(*columns, **_live()) as bar:
         task = bar.add_task("starting", total=None, text="")
 
-        def on_index(done, total):
-            bar.update(task, description="ranking tiles", completed=done, total=total, text=f"{done}/{total} frames")
+        def on_index(done, total, what):
+            bar.update(task, description=what, completed=done, total=total, text=f"{done}/{total} frames")
 
         def on_step(step):
             bar.update(
@@ -763,18 +1083,13 @@ def _live():
 
 
 def _complain(message, code):
-    err.print(f"fastup: {escape(' '.join(str(message).split()))}", soft_wrap=True)
+    text = "\n  ".join(" ".join(line.split()) for line in str(message).split("\n  "))  # a list keeps its lines
+    err.print(f"fastup: {escape(text)}", soft_wrap=True)
     return code
 
 
 def _trim(name, text):
-    if text is None:
-        return None
-    try:
-        left, right, top, bottom = (int(part) for part in text.split(","))
-    except ValueError:
-        raise OptionError(f"{name} is {text!r}, expected four numbers: left,right,top,bottom") from None
-    return left, right, top, bottom
+    return None if text is None else parse_trim(name, text)
 
 
 def _size(text):
@@ -810,20 +1125,12 @@ def _kernel(text):
     return Halo(*numbers)
 
 
-def _black_level(text):
-    if text == "edge":
+def _whole_or_word(text):
+    """A whole number, if it is one; which words will do is the settings' to say."""
+    try:
+        return int(text)
+    except (TypeError, ValueError):
         return text
-    if not text.isdecimal():
-        raise OptionError(f"black-level is {text!r}, expected a code or 'edge'")
-    return int(text)
-
-
-def _numbers(values):
-    return ",".join(map(str, values))
-
-
-def _yes(value):
-    return "yes" if value else "no"
 
 
 def _clock(seconds):

@@ -1,8 +1,6 @@
 """Batches hold the very pixels of whole frames, in an order that depends on seed and epoch alone."""
 
 import itertools
-import threading
-import time
 from collections import Counter
 
 import keras
@@ -11,12 +9,9 @@ import numpy as np
 import pytest
 
 import fastup
-from fastup import frames
-from fastup.errors import DpxError
-from fastup.train import batches as module
+from fastup.errors import DpxError, OptionError
 from fastup.train.batches import TileBatches
-from fastup.train.fit import fill_of
-from fastup.train.pairs import Geometry, Pairs, find_pairs, tile_index
+from fastup.train.pairs import Geometry, find_pairs, tile_index
 
 # (input frame, target frame, trim, input trim, tile, border): pictures are 24 x 30 to 54 x 60, or 50 x 62 of one size.
 CASES = {
@@ -52,9 +47,15 @@ def _epoch(batches):
     return [batches[number] for number in range(len(batches))]
 
 
+def _chosen(batches, number, epoch=0):
+    """Frame and tile of every tile in a batch."""
+    positions = batches.order(epoch)[number * batches.batch :][: batches.batch]
+    return [(p // batches.index.shape[1], batches.index.flat[p]) for p in map(int, positions)]
+
+
 def _positions(batches):
     """What an epoch uses of the index, in order, as its batches take it."""
-    return batches._order[: len(batches) * batches.batch]
+    return batches.order(batches._first // len(batches))[: len(batches) * batches.batch]
 
 
 @pytest.fixture
@@ -67,7 +68,7 @@ def noise(tmp_path):
 # -- pixels ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("fill", ["edge", 0.0, 0.0625])
+@pytest.mark.parametrize("fill", ["edge", 0, 64])
 @pytest.mark.parametrize("jitter", [True, False])
 @pytest.mark.parametrize("case", CASES)
 def test_batches_are_tiles_cut_from_whole_frames(tmp_path, case, jitter, fill):
@@ -78,9 +79,9 @@ def test_batches_are_tiles_cut_from_whole_frames(tmp_path, case, jitter, fill):
     seen = 0
     for number in range(len(batches)):
         inputs, targets = batches[number]
-        assert inputs.dtype == targets.dtype == np.float32
+        assert inputs.dtype == targets.dtype == np.uint16
         assert inputs.flags.c_contiguous
-        chosen = batches.index[batches.order(0)[number * batches.batch :][: batches.batch]]
+        chosen = _chosen(batches, number)
         for (frame, tile_number), ours, target in zip(chosen, inputs, targets, strict=True):
             for path, side, cut_off, result in (
                 (pairs.inputs[frame], 0, geometry.input_trim, ours),
@@ -88,7 +89,7 @@ def test_batches_are_tiles_cut_from_whole_frames(tmp_path, case, jitter, fill):
             ):
                 grid = batches.grids[side]
                 left, right, top, bottom = cut_off
-                whole = fastup.read(path, "float32")
+                whole = fastup.read(path)
                 whole = whole[top : whole.shape[0] - bottom, left : whole.shape[1] - right]
                 np.testing.assert_array_equal(result, fastup.cut(whole, grid, fill, index=[tile_number])[0])
                 # And by the twin, so that grid and kernel need not be believed.
@@ -117,9 +118,9 @@ def test_input_and_target_show_the_same_place(tmp_path):
     worst = 0
     for inputs, targets in _epoch(batches):
         for ours, target in zip(inputs, targets, strict=True):
-            enlarged = naive.bicubic(ours, *geometry.scale)[18:-18, 18:-18]
+            enlarged = naive.bicubic(ours / 1023, *geometry.scale)[18:-18, 18:-18]
             assert enlarged.shape == target.shape
-            worst = max(worst, np.abs(enlarged - target)[9:-9, 9:-9].max())
+            worst = max(worst, np.abs(enlarged - target / 1023)[9:-9, 9:-9].max())
     # Half a target pixel to the side would be 1.4 codes across and 1.9 down; rounding is half a code on either side.
     assert worst * 1023 < 1.3
 
@@ -128,21 +129,16 @@ def test_jitter_adds_its_tiles_and_no_others(noise):
     pairs, geometry = noise
     with_jitter, without = (_batches(pairs, geometry, 36, 18, jitter) for jitter in (True, False))
     plain = 2 * 2  # 90 x 80 in tiles of 36: two rows and two columns lie inside
-    assert len(without.index) == 3 * plain
-    assert len(with_jitter.index) == 3 * (plain + 2 * 2 - 1 - 1)  # half-tile columns at 18 and 54: one is inside...
-    assert with_jitter.index[:, 1].max() >= with_jitter.grids[1].rows * with_jitter.grids[1].columns
-
-
-def test_black_level_is_in_codes_of_the_input():
-    assert fill_of({"black_level": 64, "input_white": 1023}) == 64 / 1023
-    assert fill_of({"black_level": "edge", "input_white": 1023}) == "edge"
+    assert without.index.shape == (3, plain)
+    assert with_jitter.index.size == 3 * (plain + 2 * 2 - 1 - 1)  # half-tile columns at 18 and 54: one is inside...
+    assert with_jitter.index.max() >= with_jitter.grids[1].rows * with_jitter.grids[1].columns
 
 
 def test_every_batch_is_memory_of_its_own(noise):
     batches = _batches(*noise, 36, 18)
     arrays = [array for batch in (batches[0], batches[0], batches[1]) for array in batch]
     for i, one in enumerate(arrays):
-        assert one.flags.owndata
+        assert one.flags.writeable
         assert not any(np.shares_memory(one, other) for other in arrays[:i])
     before = arrays[0].copy()
     arrays[2][:] = 0
@@ -153,16 +149,12 @@ def test_every_batch_is_memory_of_its_own(noise):
 # -- order -----------------------------------------------------------------------------------------------------------
 
 
-def _index(count):
-    return np.stack([np.zeros(count, np.int64), np.arange(count)], axis=-1)
-
-
 @pytest.fixture
-def listed():
-    """TileBatches over an index of some length; its pixels are not there to be read."""
-    pairs = Pairs(None, (None,), (None,), (480, 720), (1080, 1440), 1023, 1023)
+def listed(tmp_path):
+    """TileBatches over an index of some length."""
+    pairs = _pairs(tmp_path, (24, 30), (54, 60), count=1)
     geometry = Geometry.of(pairs.input_size, pairs.target_size, (0, 0, 0, 0))
-    return lambda count, **options: _batches(pairs, geometry, 72, 18, index=_index(count), **options)
+    return lambda count, **options: _batches(pairs, geometry, 36, 18, index=np.zeros((1, count), np.int32), **options)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 15, 16, 17, 33])
@@ -221,22 +213,100 @@ def test_skip_leaves_out_and_rotates(listed, skip):
 def test_order_is_by_seed_and_epoch(listed):
     orders = {(seed, epoch): tuple(listed(40, seed=seed).order(epoch)) for seed in range(3) for epoch in range(3)}
     assert len(set(orders.values())) == 9
-    again = listed(40, seed=2, epoch=1)
-    assert tuple(again._order) == orders[2, 1]
-    again.begin(2)
-    assert tuple(again._order) == orders[2, 2]
     np.testing.assert_array_equal(listed(40, shuffle=False).order(5), np.arange(40))
 
 
 def test_resuming_gives_the_same_batches(noise):
-    running = _batches(*noise, 36, 18, seed=3, skip=1)
+    options = {"seed": 3, "skip": 1, "batch": 3, "augment": True}
+    running = _batches(*noise, 36, 18, **options)
+    steps = len(running)
+    assert steps > 1
+    straight = []
     for epoch in range(3):
-        resumed = _batches(*noise, 36, 18, seed=3, skip=1, epoch=epoch)
-        assert len(running) == len(resumed)
-        for ours, theirs in zip(_epoch(running), _epoch(resumed), strict=True):
-            np.testing.assert_array_equal(ours[0], theirs[0])
-            np.testing.assert_array_equal(ours[1], theirs[1])
-        running.begin(epoch + 1)
+        running.begin(epoch)
+        straight += _epoch(running)
+    for place in range(3 * steps):
+        resumed = _batches(*noise, 36, 18, threads=3, **options)
+        resumed.begin(*divmod(place, steps))
+        # Beyond the end of an epoch lies the next one.
+        _same([resumed[number] for number in range(3 * steps - place)], straight[place:])
+
+
+def _same(ours, theirs):
+    assert len(ours) == len(theirs)
+    for one, other in zip(ours, theirs, strict=True):
+        for a, b in zip(one, other, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5, 16])
+def test_threads_do_not_change_the_batches(noise, threads):
+    alone = _epoch(_batches(*noise, 36, 18, threads=1, seed=5))
+    for _ in range(10):
+        _same(_epoch(_batches(*noise, 36, 18, threads=threads, seed=5)), alone)
+
+
+def test_any_batch_may_be_asked_for(noise):
+    batches = _batches(*noise, 36, 18, batch=3)
+    straight = _epoch(batches)
+    for number in (0, 0, 1, len(batches) - 1, 2, 3, 0, 1, 2):
+        _same([batches[number]], [straight[number]])
+
+
+@pytest.mark.parametrize("parts", [1, 2, 3, 6])
+def test_shares_of_a_batch_make_the_batch(noise, parts):
+    options = {"batch": 6, "seed": 1, "augment": True}
+    whole = _batches(*noise, 36, 18, **options)
+    shares = [_batches(*noise, 36, 18, shard=(part, parts), **options) for part in range(parts)]
+    assert {len(share) for share in shares} == {len(whole)}
+    for number in range(len(whole)):
+        for side in (0, 1):
+            parted = [share[number][side] for share in shares]
+            assert {len(part) for part in parted} == {6 // parts}
+            np.testing.assert_array_equal(np.concatenate(parted), whole[number][side])
+
+
+@pytest.mark.parametrize("shard", [(2, 2), (-1, 2), (0, 4), (0, 0)])
+def test_shares_that_cannot_be(noise, shard):
+    with pytest.raises(OptionError, match="shard is"):
+        _batches(*noise, 36, 18, batch=6, shard=shard)
+
+
+# -- flips and turns -------------------------------------------------------------------------------------------------
+
+
+def _ways(tile):
+    """The eight ways to turn a square tile, by the number that the loader gives them."""
+    for turn in range(8):
+        turned = tile.swapaxes(0, 1) if turn & 4 else tile
+        turned = turned[::-1] if turn & 2 else turned
+        yield turned[:, ::-1] if turn & 1 else turned
+
+
+@pytest.mark.parametrize("sizes", [((48, 60), (96, 120)), ((40, 40), (90, 80))])
+def test_augmented_tiles_are_turned_alike(tmp_path, sizes):
+    pairs = _pairs(tmp_path, *sizes)
+    geometry = Geometry.of(*sizes, (0, 0, 0, 0))
+    same = geometry.scale[0] == geometry.scale[1]
+    tile, border = geometry.tile(24 if same else 36), geometry.border()
+    plain = _batches(pairs, geometry, tile, border, seed=2)
+    turned = _batches(pairs, geometry, tile, border, seed=2, augment=True)
+    seen = Counter()
+    for epoch in range(6):
+        plain.begin(epoch)
+        turned.begin(epoch)
+        for batch, other in zip(_epoch(plain), _epoch(turned), strict=True):
+            for a, b, c, d in zip(*batch, *other, strict=True):
+                square = a.shape[0] == a.shape[1]
+                ways = [
+                    turn
+                    for turn in range(8 if square else 4)
+                    if np.array_equal(list(_ways(a))[turn], c) and np.array_equal(list(_ways(b))[turn], d)
+                ]
+                assert len(ways) == 1
+                seen.update(ways)
+    assert set(seen) == set(range(8 if same else 4))
+    assert min(seen.values()) > sum(seen.values()) / len(seen) / 3
 
 
 # -- under Keras, on its threads -------------------------------------------------------------------------------------
@@ -268,26 +338,24 @@ def _record(batches, epochs, initial=0):
     return model.seen
 
 
-def test_threads_do_not_change_the_order(noise, monkeypatch):
+def test_keras_takes_the_batches_in_order(noise):
     expected = []
+    running = _batches(*noise, 36, 18, seed=5)
     for epoch in range(3):
-        expected += _epoch(_batches(*noise, 36, 18, seed=5, epoch=epoch))
-    read, rng, threads = frames.read, np.random.default_rng(), set()
-
-    def slow(*args, **options):
-        threads.add(threading.get_ident())
-        time.sleep(rng.choice([0, 0, 0.01]))
-        return read(*args, **options)
-
-    monkeypatch.setattr(module.frames, "read", slow)
+        running.begin(epoch)
+        expected += _epoch(running)
     for first in (0, 1):
-        seen = _record(_batches(*noise, 36, 18, seed=5, epoch=first), 3, first)
-        wanted = expected[len(expected) // 3 * first :]
-        assert len(seen) == len(wanted)
-        for number, (ours, theirs) in enumerate(zip(seen, wanted, strict=True)):
-            np.testing.assert_array_equal(ours[0], theirs[0], err_msg=f"batch {number}")
-            np.testing.assert_array_equal(ours[1], theirs[1], err_msg=f"batch {number}")
-    assert len(threads) > 1
+        seen = _record(_batches(*noise, 36, 18, seed=5), 3, first)
+        _same(seen, expected[len(expected) // 3 * first :])
+
+
+def test_a_tf_dataset_has_the_batches_epoch_after_epoch(noise):
+    batches, twin = _batches(*noise, 36, 18, seed=5), _batches(*noise, 36, 18, seed=5)
+    dataset = batches.as_tf_dataset()
+    assert [spec.dtype.name for spec in dataset.element_spec] == ["uint16", "uint16"]
+    for epoch in (0, 1):
+        twin.begin(epoch)
+        _same([tuple(side.numpy() for side in batch) for batch in dataset], _epoch(twin))
 
 
 def test_an_error_in_a_thread_names_the_file(noise):

@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+import tomllib
 from fractions import Fraction
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 import fastup
 from fastup import cli
 from fastup.header import Header
+from fastup.train.config import ABSENT, OPTIONS, Config
 
 
 @pytest.fixture
@@ -24,12 +26,12 @@ def frame(tmp_path):
     return path
 
 
-def fails(result, code, *words):
-    """One line on stderr, nothing on stdout, that exit code."""
+def fails(result, code, *words, lines=1):
+    """So many lines on stderr, nothing on stdout, that exit code."""
     found, out, err = result
     assert found == code, err
     assert out == ""
-    assert len(err.splitlines()) == 1, err
+    assert len(err.splitlines()) == lines, err
     assert err.startswith("fastup: ")
     assert "Traceback" not in err
     for word in words:
@@ -187,13 +189,159 @@ def test_one_bad_file_prints_none(run, frame, tmp_path):
         (["--minutes", "0"], ["minutes is 0", "more than 0"]),
         (["--learning-rate", "0"], ["learning-rate is 0"]),
         (["--batch", "0"], ["batch is 0"]),
+        (["--batch", "many"], ["batch is 'many'", "'auto' or a whole number"]),
+        (["--patience", "0"], ["patience is 0", "1 or more"]),
+        (["--schedule", "step"], ["--schedule", "step", "cosine"]),
+        (["--ema", "1"], ["ema is 1.0", "less than 1"]),
+        (["--precision", "float64"], ["--precision", "float64", "bfloat16"]),
+        (["--threads", "0"], ["threads is 0", "1 or more"]),
+        (["--checkpoint-minutes", "0"], ["checkpoint-minutes is 0", "more than 0"]),
+        (["--print-config", "--tile", "0"], ["tile is 0"]),
         (["--seed=-1"], ["seed is -1"]),
         (["--no-such-option"], ["no-such-option"]),
     ],
 )
-def test_usage_errors_end_with_2_and_one_line(run, tmp_path, arguments, words):
+def test_usage_errors_end_with_2_and_one_line(run, tmp_path, monkeypatch, arguments, words):
+    monkeypatch.setattr(cli, "start", lambda: pytest.fail("Keras is loaded before options are checked"))
     fails(run("train", tmp_path, *arguments), 2, *words)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "words"),
+    [
+        ("quality = 2", 2, ["quality is 2", "at most 1"]),
+        ("quality =", 2, ["not TOML", "line 1"]),
+        ("learning_rate = 0.1", 2, ["learning_rate", "did you mean 'learning-rate'"]),
+        (None, 1, ["No such file"]),
+    ],
+)
+def test_errors_in_a_config_file_are_one_line(run, tmp_path, monkeypatch, content, code, words):
+    monkeypatch.setattr(cli, "start", lambda: pytest.fail("Keras is loaded before options are checked"))
+    path = tmp_path / "run.toml"
+    if content is not None:
+        path.write_text(content + "\n")
+    # What is wrong in it is told even where the command line would beat it.
+    fails(run("train", tmp_path, "--config", path, "--quality", "0.5"), code, path, *words)
+
+
+# Every setting as it may be given, and as a file has it; none is a default.
+SETTINGS = {
+    "--model": ("vdsr", "vdsr"),
+    "--epochs": ("3", 3),
+    "--minutes": ("1.5", 1.5),
+    "--patience": ("2", 2),
+    "--tile": ("72", 72),
+    "--border": ("18", 18),
+    "--trim": ("240,240,1,0", [240, 240, 1, 0]),
+    "--input-trim": ("0,0,3,3", [0, 0, 3, 3]),
+    "--black-level": ("64", 64),
+    "--quality": ("0.25", 0.25),
+    "--no-jitter": (None, False),
+    "--skip": ("1", 1),
+    "--no-shuffle": (None, False),
+    "--augment": (None, True),
+    "--no-residual": (None, False),
+    "--learning-rate": ("1e-5", 1e-5),
+    "--schedule": ("linear", "linear"),
+    "--ema": ("0.99", 0.99),
+    "--batch": ("auto", "auto"),
+    "--precision": ("bfloat16", "bfloat16"),
+    "--seed": ("7", 7),
+    "--threads": ("3", 3),
+    "--checkpoint-minutes": ("0.5", 0.5),
+    "--tensorboard": (None, True),
+}
+
+
+def test_every_setting_goes_to_the_file_and_back(run, tmp_path):
+    nowhere, path = tmp_path / "nowhere", tmp_path / "run.toml"
+    arguments = [text for option, (value, _) in SETTINGS.items() for text in (option, value) if text is not None]
+    code, text, err = run("train", nowhere, *arguments, "--print-config")
+    assert (code, err) == (0, "")
+    assert tomllib.loads(text) == {
+        option.removeprefix("--").removeprefix("no-"): value for option, (_, value) in SETTINGS.items()
+    }
+    assert list(tomllib.loads(text)) == list(OPTIONS)
+    assert text.count(" # command line\n") == len(SETTINGS)
+    path.write_text(text)
+    code, again, err = run("train", nowhere, "--config", path, "--print-config")
+    assert (code, err) == (0, "")
+    assert again == text.replace(" # command line", " # run.toml")
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_settings_come_from_the_strongest_place(run, tmp_path):
+    path = tmp_path / "run.toml"
+    path.write_text("model = 'vdsr'\ntile = 72\njitter = false\n")
+    code, text, _ = run("train", tmp_path, "--config", path, "--tile", "60", "--jitter", "--print-config")
+    assert code == 0
+    lines = [line.split(" # ") for line in text.splitlines() if line[0] != "#"]
+    places = {line.split(" = ")[0]: (line.split(" = ")[1].strip(), place) for line, place in lines}
+    assert places["model"] == ('"vdsr"', "run.toml")
+    assert places["learning-rate"] == ("0.0001", "model")
+    assert places["tile"] == ("60", "command line")
+    assert places["jitter"] == ("true", "command line")
+    assert places["batch"] == ("16", "default")
+    assert "# border =                      # default: the smallest that fits of 2 or more\n" in text
+    code, text, _ = run("train", tmp_path, "--config", path, "--model", "espcn", "--print-config")
+    assert tomllib.loads(text)["learning-rate"] == 0.001
+
+
+def test_help_shows_every_default(run):
+    code, out, _ = run("train", "--help")
+    assert code == 0
+    words = re.sub(r"\s", "", out)
+    for option, name in OPTIONS.items():
+        default = getattr(Config(), name)
+        if default is None:
+            default = ABSENT[name]
+        elif isinstance(default, bool):
+            default = option if default else f"no-{option}"
+        elif isinstance(default, tuple):
+            default = "0,0,0,0"
+        elif isinstance(default, float):
+            default = str(int(default))
+        _, _, after = words.partition(f"--{option}")
+        assert re.match(r"[^\[\]]*\[default:" + re.escape(re.sub(r"\s", "", str(default))) + r"\]", after), option
+
+
+def table(out):
+    """The settings that `fastup train` prints, by name: value and place."""
+    title, *lines = out.partition("\nepoch ")[0].splitlines()
+    assert title.strip() == "settings"
+    rows = [re.split(r" {2,}", line.strip()) for line in lines]
+    return {name: tuple(cells) for name, *cells in rows}
+
+
+def test_the_table_says_where_settings_came_from(run, data, tmp_path):
+    path = tmp_path / "[run].toml"
+    path.write_text("model = 'espcn'\nquality = 0.1\nepochs = 5\nseed = 3\n")
+    given = ["--epochs", "1", "--no-residual", "--batch", "4", "--no-augment"]
+    code, out, err = run("train", data, "--config", path, *given)
+    assert (code, err) == (0, "")
+    rows = table(out)
+    assert {name: cells[1] for name, cells in rows.items() if len(cells) == 2} == {
+        "model": "[run].toml", "epochs": "command line", "tile": "frames", "border": "frames", "trim": "default",
+        "input-trim": "frames", "black-level": "default", "quality": "[run].toml", "jitter": "default",
+        "skip": "default", "shuffle": "default", "augment": "command line", "residual": "command line",
+        "learning-rate": "model", "schedule": "default", "batch": "command line", "precision": "default",
+        "seed": "[run].toml", "checkpoint-minutes": "default",
+    }  # fmt: skip
+    facts = {name for name, cells in rows.items() if len(cells) == 1}
+    assert facts >= {"data", "pictures", "shapes", "tiles", "output"}
+    assert rows["model"][0].startswith("espcn, ")
+    assert rows["epochs"][0] == "1 in all, 0 done"
+    assert rows["tile"][0] == "72 target pixels, 36x32 input pixels"
+    assert (rows["quality"][0], rows["residual"][0], rows["learning-rate"][0]) == ("0.1", "no", "0.001")
+    # It goes on with the batch that it has.
+    arguments = "--no-residual", "--more-epochs", "1", "--batch", "auto"
+    code, out, err = run("train", data, "--config", path, *arguments)
+    assert (code, err) == (0, "")
+    rows = table(out)
+    assert rows["batch"] == ("4", "auto")
+    assert (rows["epochs"][0][:17], rows["epochs"][1]) == ("2 in all, 1 done ", "command line")
+    assert "augment" not in rows
 
 
 @pytest.mark.parametrize("arguments", [["train"], ["upscale", "m.keras"], ["evaluate"], ["sharpen"], ["info"]])
@@ -241,6 +389,7 @@ def test_the_whole_road(run, tmp_path, monkeypatch):
     code, out, err = run("demo", folder, "--minutes", "0.1")
     assert code == 0, err
     assert err == ""
+    assert re.search(r"^ *quality +0\.5 +demo *$", out, re.MULTILINE)
     assert re.fullmatch(r"gain over bicubic on unseen frames: [+-]\d+\.\d\d dB", out.splitlines()[-1])
     assert str(folder / "comparison.png") in out
     assert (folder / "comparison.png").read_bytes()[:4] == b"\x89PNG"
@@ -301,8 +450,11 @@ def test_a_frame_that_cannot_be_written_is_one_line(run, monkeypatch, tmp_path):
 
 
 def test_training_on_nothing(run, tmp_path):
-    fails(run("train", tmp_path / "nowhere"), 1, "nowhere")
-    (tmp_path / "train" / "Alpha").mkdir(parents=True)
-    fails(run("train", tmp_path), 1, "Alpha", "no frames")
-    (tmp_path / "train" / "Alpha").rmdir()
-    fails(run("train", tmp_path), 1, tmp_path / "train", "no folder Alpha")
+    folders = tmp_path / "train", tmp_path / "validation"
+    fails(run("train", tmp_path), 1, "2 problems", *folders, lines=3)
+    for folder in folders:
+        for side in ("Alpha", "Beta"):
+            (folder / side).mkdir(parents=True)
+    fails(run("train", tmp_path), 1, "4 problems", "no frames", *(folder / "Alpha" for folder in folders), lines=5)
+    (folders[0] / "Alpha").rmdir()
+    fails(run("train", tmp_path), 1, "4 problems", folders[0], "no folder Alpha", lines=5)

@@ -1,17 +1,33 @@
-"""Every option is checked, and the error names it, what was found and what was expected."""
+"""Every option is checked, and the error names it, what was found and what was expected; where settings come from."""
 
 import subprocess
 import sys
-from dataclasses import FrozenInstanceError, asdict
+import tomllib
+from dataclasses import FrozenInstanceError, asdict, fields
+from itertools import combinations
 from math import inf, nan
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fastup.errors import OptionError
-from fastup.train.config import ARCHITECTURES, Config
+from fastup.train.config import (
+    ABSENT,
+    ARCHITECTURES,
+    OPTIONS,
+    SCHEDULES,
+    Config,
+    as_toml,
+    read_toml,
+    resolve,
+)
 
 BAD = {
     "model": [("unet", "one of srcnn, vdsr, espcn, compact"), (None, "one of"), (["compact"], "one of")],
+    "epochs": [(0, "1 or more"), (-3, "1 or more"), (2.5, "whole"), (inf, "whole"), (None, "1 or more")],
+    "minutes": [(0, "more than 0"), (-1, "0"), (nan, "0"), (inf, "0"), ("1", "0"), (10**400, "0"), (True, "0")],
+    "patience": [(0, "1 or more"), (1.5, "whole"), ("1", "whole"), (True, "whole")],
     "tile": [(0, "1 or more"), (-72, "1 or more"), (72.5, "whole"), ("72", "whole"), (True, "whole"), (nan, "whole")],
     "border": [(-1, "0 or more"), (1.5, "whole"), ("2", "whole"), (inf, "whole")],
     "trim": [
@@ -19,6 +35,7 @@ BAD = {
         ((-1, 0, 0, 0), "left, right, top, bottom"),
         ((0, 0, 0.5, 0), "left, right, top, bottom"),
         ((0, 0, 0, nan), "left, right, top, bottom"),
+        ((0, 0, 0, True), "left, right, top, bottom"),
         ("0,0,0,0", "left, right, top, bottom"),
         (240, "left, right, top, bottom"),
         (None, "left, right, top, bottom"),
@@ -29,15 +46,29 @@ BAD = {
     "jitter": [(1, "True or False"), ("no", "True or False"), (None, "True or False")],
     "skip": [(-1, "0 to 3"), (4, "0 to 3"), (1.5, "whole"), (None, "0 to 3")],
     "shuffle": [(0, "True or False"), ("yes", "True or False")],
+    "augment": [(1, "True or False"), ("flips", "True or False"), (None, "True or False")],
     "residual": [(0, "True or False"), ("no", "True or False")],
-    "epochs": [(0, "1 or more"), (-3, "1 or more"), (2.5, "whole"), (inf, "whole"), (None, "1 or more")],
-    "minutes": [(0, "more than 0"), (-1, "more than 0"), (nan, "more than 0"), (inf, "more than 0"), ("1", "0")],
     "learning_rate": [(0, "more than 0"), (-1e-3, "more than 0"), (1.5, "at most 1"), (nan, "0"), ("1e-3", "0")],
-    "batch": [(0, "1 or more"), (2.5, "whole"), (None, "1 or more"), (True, "whole")],
+    "schedule": [("step", "one of cosine, linear, constant"), (None, "one of"), (1, "one of")],
+    "ema": [(0, "more than 0"), (1, "less than 1"), (1.0, "less than 1"), (nan, "less than 1"), ("0.9", "less than 1")],
+    "batch": [
+        (0, "'auto' or a whole number, 1 or more"),
+        (2.5, "whole"),
+        (None, "auto"),
+        (True, "whole"),
+        ("a", "auto"),
+    ],
+    "precision": [("float64", "one of float32, bfloat16, float16"), (16, "one of"), (None, "one of")],
     "seed": [(-1, "0 to 4294967295"), (2**32, "0 to 4294967295"), (0.5, "whole"), (None, "0 to")],
+    "threads": [(0, "1 or more"), (1.5, "whole"), ("2", "whole")],
+    "checkpoint_minutes": [(0, "more than 0"), (-1, "more than 0"), (inf, "more than 0"), (None, "0"), (False, "0")],
+    "tensorboard": [(1, "True or False"), ("logs", "True or False"), (None, "True or False")],
 }
 GOOD = {
     "model": list(ARCHITECTURES),
+    "epochs": [1, 10**6],
+    "minutes": [None, 0.01, 600],
+    "patience": [None, 1, 50],
     "tile": [None, 1, 10**6],
     "border": [None, 0, 18],
     "trim": [(240, 240, 0, 0), [1, 2, 3, 4]],
@@ -47,17 +78,57 @@ GOOD = {
     "jitter": [False],
     "skip": [0, 3],
     "shuffle": [False],
+    "augment": [True],
     "residual": [False],
-    "epochs": [1, 10**6],
-    "minutes": [None, 0.01, 600],
     "learning_rate": [None, 1e-9, 1],
-    "batch": [1, 4096],
+    "schedule": ["cosine", "linear", "constant"],
+    "ema": [None, 0.5, 0.999],
+    "batch": [1, 4096, "auto"],
+    "precision": ["float32", "bfloat16", "float16"],
     "seed": [0, 2**32 - 1],
+    "threads": [None, 1, 64],
+    "checkpoint_minutes": [0.01, 10, 1e9],
+    "tensorboard": [True],
 }
 
 
+def _parts(high):
+    return st.floats(0, high, exclude_min=True, allow_subnormal=False) | st.integers(1, int(high))
+
+
+_trims = st.tuples(*[st.integers(0, 10**6)] * 4)
+ANY = {
+    "model": st.sampled_from(ARCHITECTURES),
+    "epochs": st.integers(1),
+    "minutes": _parts(1e300),
+    "patience": st.integers(1),
+    "tile": st.integers(1),
+    "border": st.integers(0),
+    "trim": _trims,
+    "input_trim": _trims,
+    "black_level": st.just("edge") | st.integers(0, 65535),
+    "quality": _parts(1),
+    "jitter": st.booleans(),
+    "skip": st.integers(0, 3),
+    "shuffle": st.booleans(),
+    "augment": st.booleans(),
+    "residual": st.booleans(),
+    "learning_rate": _parts(1),
+    "schedule": st.sampled_from(SCHEDULES),
+    "ema": st.floats(0, 1, exclude_min=True, exclude_max=True),
+    "batch": st.just("auto") | st.integers(1),
+    "precision": st.sampled_from(["float32", "bfloat16", "float16"]),
+    "seed": st.integers(0, 2**32 - 1),
+    "threads": st.integers(1),
+    "checkpoint_minutes": _parts(1e300),
+    "tensorboard": st.booleans(),
+}
+SOME = st.fixed_dictionaries({}, optional=ANY)
+OF_A_MODEL = st.fixed_dictionaries({}, optional={name: values for name, values in ANY.items() if name != "model"})
+
+
 def test_every_option_is_tried_here():
-    assert list(BAD) == list(GOOD) == list(asdict(Config()))
+    assert list(BAD) == list(GOOD) == list(ANY) == list(asdict(Config())) == list(OPTIONS.values())
 
 
 @pytest.mark.parametrize(("name", "value", "expected"), [(n, v, e) for n, bad in BAD.items() for v, e in bad], ids=repr)
@@ -74,10 +145,21 @@ def test_good_values(name, value):
     assert getattr(Config(**{name: value}), name) == value
 
 
-def test_the_architectures_are_the_models():
+def test_what_may_be_absent_says_what_that_means():
+    assert list(ABSENT) == [field.name for field in fields(Config) if field.default is None]
+
+
+def test_names_are_those_of_training():
+    from fastup.train import fit
     from fastup.train.models import MODELS
 
     assert tuple(MODELS) == ARCHITECTURES
+    assert tuple(fit.SCHEDULES) == SCHEDULES
+    for architecture in MODELS.values():
+        assert architecture.defaults.keys() <= ANY.keys() - {"model"}
+        assert Config(**architecture.defaults).learning_rate == architecture.learning_rate
+        with pytest.raises(TypeError):
+            architecture.defaults["jitter"] = False
 
 
 def test_a_config_is_fixed():
@@ -85,6 +167,182 @@ def test_a_config_is_fixed():
         Config().tile = 3
 
 
-def test_options_cost_no_keras():
-    script = "import sys, fastup.train.config; assert not {'keras', 'tensorflow', 'numba'} & set(sys.modules)"
+def test_options_cost_no_keras(tmp_path):
+    path = tmp_path / "run.toml"
+    path.write_text("tile = 72")
+    script = f"""
+import sys
+from fastup.train.config import as_toml, read_toml, resolve
+as_toml(*resolve([("f", read_toml({str(path)!r}))]))
+assert not {{"keras", "tensorflow", "numba"}} & set(sys.modules)
+"""
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+
+
+# -- where settings come from ------------------------------------------------------------------------------------------
+
+PLACES = "command line", "run.toml", "model"
+
+
+@pytest.mark.parametrize("places", [c for n in range(4) for c in combinations(PLACES, n)], ids=", ".join)
+@pytest.mark.parametrize("name", [name for name in GOOD if name != "model"])
+def test_the_stronger_place_wins(name, places):
+    # A value of its own for each place, as far as there are so many.
+    values = dict(zip(PLACES, (GOOD[name] * 3)[-3:], strict=True))
+    command, file, model = ({name: values[place]} if place in places else {} for place in PLACES)
+    config, sources = resolve([("command line", command), ("run.toml", file)], {"compact": model, "vdsr": {name: None}})
+    strongest = places[0] if places else "default"
+    assert getattr(config, name) == (values[strongest] if places else getattr(Config(), name))
+    assert sources == {field: strongest if field == name else "default" for field in asdict(config)}
+
+
+@pytest.mark.parametrize(
+    ("command", "file", "model", "place"),
+    [
+        ({}, {}, "compact", "default"),
+        ({}, {"model": "vdsr"}, "vdsr", "run.toml"),
+        ({"model": "srcnn"}, {}, "srcnn", "command line"),
+        ({"model": "srcnn"}, {"model": "vdsr"}, "srcnn", "command line"),
+    ],
+)
+def test_the_model_that_is_chosen_sets_its_own(command, file, model, place):
+    models = {name: {"batch": 1 + ARCHITECTURES.index(name)} for name in ARCHITECTURES}
+    config, sources = resolve([("command line", command), ("run.toml", file)], models)
+    assert (config.model, config.batch) == (model, 1 + ARCHITECTURES.index(model))
+    assert (sources["model"], sources["batch"]) == (place, "model")
+
+
+@given(command=SOME, file=SOME, models=st.fixed_dictionaries(dict.fromkeys(ARCHITECTURES, OF_A_MODEL)))
+def test_any_settings_from_anywhere(command, file, models):
+    config, sources = resolve([("command line", command), ("run.toml", file)], models)
+    model = command.get("model", file.get("model", "compact"))
+    for name, value in asdict(config).items():
+        if name in command:
+            assert (value, sources[name]) == (command[name], "command line")
+        elif name in file:
+            assert (value, sources[name]) == (file[name], "run.toml")
+        elif name in models[model]:
+            assert (value, sources[name]) == (models[model][name], "model")
+        else:
+            assert (value, sources[name]) == (getattr(Config(), name), "default")
+
+
+@pytest.mark.parametrize("model", ["unet", None, ["compact"]])
+def test_no_such_model(model):
+    with pytest.raises(OptionError, match=r"model is .*, expected one of srcnn"):
+        resolve([("command line", {"model": model})], {"compact": {}})
+
+
+# -- files -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    return tmp_path_factory.mktemp("settings") / "run.toml"
+
+
+@given(values=SOME, place=st.text(st.characters(exclude_categories=())))
+def test_what_is_written_is_what_is_read(file, values, place):
+    config = Config(**values)
+    text = as_toml(config, dict.fromkeys(asdict(config), "default") | dict.fromkeys(values, place))
+    file.write_text(text, "utf-8")
+    again, sources = resolve([("run.toml", read_toml(file))])
+    assert again == config
+    assert {type(value) for value in asdict(again).values()} <= {str, int, float, bool, tuple, type(None)}
+    absent = {name for name, value in asdict(config).items() if value is None}
+    assert {name for name, source in sources.items() if source == "default"} == absent
+    lines = text.splitlines()
+    assert len(lines) == 1 + len(OPTIONS)
+    for line, (option, name) in zip(lines[1:], OPTIONS.items(), strict=True):
+        assert line.removeprefix("# " if name in absent else "").startswith(f"{option} =")
+        assert not place.isprintable() or f" # {place if name in values else 'default'}" in line
+        assert name not in absent or line.endswith(f": {ABSENT[name]}")
+
+
+def test_a_file_is_read(file):
+    file.write_bytes(
+        b"\xef\xbb\xbf# as some editors write it\r\ntrim = '240, 240,0,0'\r\ninput-trim = [0, 0, 3, 3]\r\nema = 0.9\r\n"
+    )
+    assert read_toml(file) == {"trim": (240, 240, 0, 0), "input_trim": (0, 0, 3, 3), "ema": 0.9}
+    file.write_bytes(b"")
+    assert read_toml(file) == {}
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"quality =", ["not TOML", "at end of document"]),
+        (b"tile = 72\nquality = half\n", ["not TOML", "line 2"]),
+        (b"tile = 72\n\ntile = 60\n", ["not TOML", "line 3"]),
+        (b"--tile 72", ["not TOML", "line 1"]),
+        (b"tile = 72\0", ["not TOML", "line 1"]),
+        (b"tile = " + b"[" * 100_000, ["not TOML"]),
+        (b"tile = " + b"9" * 5000, ["not TOML", "digits"]),
+        (b"tile = 72\n# d\xe9tail", ["not UTF-8", "0xe9", "line 2"]),
+        ("tile = 72".encode("utf-16"), ["not UTF-8", "0xff", "line 1"]),
+        (b"qualty = 1", ["no option is named 'qualty'", "did you mean 'quality'"]),
+        (b"frobnicate = 1", ["no option is named 'frobnicate'", "--print-config"]),
+        (b"more-epochs = 1", ["no option is named 'more-epochs'"]),
+        (b"'tile\\n' = 1\n\"a\\nb\" = 1", ["no option is named"]),
+        (b"[train]\ntile = 72", ["no option is named 'train'"]),
+        (b"[tile]\nsize = 72", ["tile is {'size': 72}, expected a whole number"]),
+        (b"[[model]]", ["model is [{}], expected one of"]),
+        (b"model = ['compact']", ["model is ['compact'], expected one of"]),
+        (b"model = 'unet'", ["model is 'unet', expected one of srcnn"]),
+        (b"tile = 72.0", ["tile is 72.0, expected a whole number"]),
+        (b"tile = 1979-05-27", ["tile is datetime.date(1979, 5, 27), expected"]),
+        (b"quality = 'all'", ["quality is 'all', expected a number"]),
+        (b"quality = true", ["quality is True, expected a number"]),
+        (b"jitter = 1", ["jitter is 1, expected True or False"]),
+        (b"minutes = inf", ["minutes is inf, expected"]),
+        (b"minutes = 1" + b"0" * 400, ["minutes is 1000", "expected"]),
+        (b"learning-rate = nan", ["learning-rate is nan, expected"]),
+        (b"black-level = {}", ["black-level is {}, expected 'edge' or"]),
+        (b"trim = [1, 2, 3]", ["trim is (1, 2, 3), expected four"]),
+        (b"trim = [1, 2, 3, true]", ["trim is (1, 2, 3, True), expected four"]),
+        (b"trim = [[1], 2, 3, 4]", ["trim is ([1], 2, 3, 4), expected four"]),
+        (b"trim = '1,2,3'", ["trim is '1,2,3', expected four numbers"]),
+        (b"input-trim = 3", ["input-trim is 3, expected four"]),
+    ],
+    ids=lambda value: repr(value[:24]),
+)
+def test_what_is_wrong_with_a_file(file, content, words):
+    file.write_bytes(content)
+    with pytest.raises(OptionError) as caught:
+        read_toml(file)
+    assert str(caught.value).startswith(f"{file}: ")
+    for word in words:
+        assert word in str(caught.value)
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_a_slip_of_the_key_is_understood(file, option):
+    for key in {option.replace("-", "_"), option[:-1], option + "s"} - {option}:
+        file.write_text(f"{key} = 1")
+        with pytest.raises(OptionError, match=f"no option is named '{key}'; did you mean '{option}'"):
+            read_toml(file)
+
+
+@given(
+    content=st.binary()
+    | st.text().map(str.encode)
+    | st.builds(
+        "{} = {}".format, st.sampled_from(list(OPTIONS)), st.from_regex(r"[-+0-9a-z.\"'\[\]{}, ]*", fullmatch=True)
+    ).map(str.encode)
+)
+def test_any_file_is_settings_or_an_error_of_its_own(file, content):
+    file.write_bytes(content)
+    try:
+        values = read_toml(file)
+    except OptionError:
+        return
+    assert resolve([("f", values)])[0] == Config(**values)
+    found = tomllib.loads(content.decode("utf-8-sig"))
+    assert {OPTIONS[option] for option in found} == values.keys()
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"none\.toml"):
+        read_toml(tmp_path / "none.toml")
+    with pytest.raises(IsADirectoryError, match=tmp_path.name):
+        read_toml(tmp_path)

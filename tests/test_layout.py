@@ -21,8 +21,8 @@ FLOORS = [
     ["footage", "footage.folders", "footage.extract", "footage.telecine", "footage.degrade", "footage.convert",
      "footage.dehalo"],
     ["_cartoon", "demo"],
-    ["train", "train.config", "train.pairs", "train.batches", "train.layers", "train.models", "train.metrics",
-     "train.upscale", "train.evaluate", "train.fit"],
+    ["train", "train.config", "train.pairs", "train.alignment", "train.ranking", "train.batches", "train.layers",
+     "train.models", "train.memory", "train.metrics", "train.upscale", "train.evaluate", "train.fit"],
     ["cli"],
 ]  # fmt: skip
 ORDER = {module: (floor, place) for floor, modules in enumerate(FLOORS) for place, module in enumerate(modules)}
@@ -66,7 +66,7 @@ def test_the_demo_and_training_know_nothing_of_each_other():
     assert not any(name.startswith("train") for name in imports(SOURCES["demo"]))
 
 
-def test_only_training_imports_keras_and_nothing_imports_tensorflow():
+def test_only_training_imports_keras_and_one_place_imports_tensorflow():
     for module, path in SOURCES.items():
         roots = set()
         for node in ast.walk(ast.parse(path.read_text())):
@@ -74,7 +74,8 @@ def test_only_training_imports_keras_and_nothing_imports_tensorflow():
                 roots |= {alias.name.split(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom):
                 roots.add(node.module.split(".")[0])
-        assert not roots & {"tensorflow", "jax", "torch"}, module
+        allowed = {"tensorflow"} if module == "train.batches" else set()  # for tf.data, inside a function
+        assert not roots & {"tensorflow", "jax", "torch"} - allowed, module
         assert "keras" not in roots or module.startswith("train"), module
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import naive
 import numpy as np
 import pytest
+from fastup._loader import TileLoader
 
 import fastup
 from fastup import _dpx
@@ -472,3 +473,301 @@ def test_the_threads_of_mixed_formats_end(tmp_path):
     next(frames)
     frames.close()
     assert threading.active_count() == before
+
+
+# -- batches of tiles ------------------------------------------------------------------------------------------------
+
+SIZE, PICTURE, TILE = (30, 37), (3, 5, 24, 29), (8, 8)  # the picture is what a trim leaves: top, left, rows, columns
+DEPTHS = [(1, 0), (8, 1), (10, 0), (10, 1), (10, 2), (12, 0), (12, 1), (12, 2), (16, 1), (32, 1)]  # bits, packing
+
+
+def tile_files(folder, count, bits=10, packing=1, order="big", orientation=0, padded=True, seed=0):
+    """Frames of noise, and what is in them, upright."""
+    random, paths, frames = np.random.default_rng(seed), [], []
+    for number in range(count):
+        if bits == 32:
+            stored = random.normal(0.5, 1, (*SIZE, 3)).astype(np.float32)
+        else:
+            stored = random.integers(0, 1 << bits, (*SIZE, 3), np.uint16)
+        flavour = {"bits": bits, "packing": packing}
+        header = naive.dpx_header(SIZE[1], SIZE[0], order, orientation=orientation, **flavour)
+        paths.append(folder / f"{seed}-{number}.dpx")
+        paths[-1].write_bytes(header + naive.dpx_pixels(stored, order, padded=padded, **flavour))
+        frames.append(stored[:: -1 if orientation & 2 else 1, :: -1 if orientation & 1 else 1])
+    return paths, frames
+
+
+def side(paths, white=1023, fill=None, picture=PICTURE, tile=TILE):
+    return list(paths), SIZE, white, picture, tile, fill
+
+
+def expected(frame, y, x, turn=0, fill=None, picture=PICTURE, tile=TILE):
+    top, left, rows, columns = picture
+    part = frame[top : top + rows, left : left + columns]
+    around = ((40, 40), (40, 40), (0, 0))
+    part = np.pad(part, around, **({"mode": "edge"} if fill is None else {"constant_values": fill}))
+    part = part[y + 40 : y + 40 + tile[0], x + 40 : x + 40 + tile[1]]
+    part = part.swapaxes(0, 1) if turn & 4 else part
+    part = part[::-1] if turn & 2 else part
+    return part[:, ::-1] if turn & 1 else part
+
+
+def some_tiles(count, frames, seed=0, picture=PICTURE, tile=TILE):
+    """Tiles of both sides, anywhere that has a pixel of the picture, turned in any way."""
+    random = np.random.default_rng(seed)
+    low, high = np.array([1 - tile[0], 1 - tile[1]] * 2), np.array([picture[2], picture[3]] * 2)
+    return np.column_stack(
+        [random.integers(0, frames, count), random.integers(low, high, (count, 4)), random.integers(0, 8, count)]
+    ).astype(np.int32)
+
+
+def check_tiles(loader, rows, frames, fills=(None, None)):
+    loader.submit(rows)
+    *sides, problem = loader.take()
+    assert problem is None
+    for number, (pixels, fill) in enumerate(zip(sides, fills, strict=True)):
+        assert pixels.shape == (len(rows), *TILE, 3)
+        assert pixels.dtype == frames[number][0].dtype
+        for got, (frame, *corners, turn) in zip(pixels, rows, strict=True):
+            y, x = corners[2 * number : 2 * number + 2]
+            np.testing.assert_array_equal(got, expected(frames[number][frame], y, x, turn, fill))
+
+
+@pytest.mark.parametrize("order", ["big", "little"])
+@pytest.mark.parametrize(("bits", "packing"), DEPTHS)
+def test_tiles_of_every_flavour(tmp_path, bits, packing, order):
+    """Of mapped files, and of more than are mapped; upright and turned; one side padded row by row, the other not."""
+    sides, frames = [], []
+    for number, orientation in enumerate((0, 3)):
+        white = None if bits == 32 else (1 << bits) - 1
+        padded = number == 0 or bits == 32
+        paths, pictures = tile_files(tmp_path, 45, bits, packing, order, orientation, padded, seed=number)
+        frames.append(pictures)
+        sides.append(side(paths, white))
+    loader = TileLoader(sides, 2, 4)
+    check_tiles(loader, some_tiles(400, 45), frames)
+    check_tiles(loader, some_tiles(400, 45, seed=1), frames)
+
+
+@pytest.mark.parametrize("orientation", range(4))
+def test_tiles_of_every_orientation(tmp_path, orientation):
+    paths, frames = tile_files(tmp_path, 3, orientation=orientation)
+    check_tiles(TileLoader([side(paths), side(paths)], 1, 1), some_tiles(300, 3), [frames, frames])
+
+
+@pytest.mark.parametrize("level", [0, 64, 1023])
+def test_what_lies_beyond_the_picture(tmp_path, level):
+    paths, frames = tile_files(tmp_path, 3)
+    fill = np.full(3, level, np.uint16).tobytes()
+    loader = TileLoader([side(paths, fill=fill), side(paths)], 2, 4)
+    check_tiles(loader, some_tiles(300, 3), [frames, frames], (level, None))
+
+
+def test_batches_come_in_the_order_of_asking(tmp_path):
+    paths, frames = tile_files(tmp_path, 5)
+    loader = TileLoader([side(paths), side(paths)], 4, 8)
+    asked = [some_tiles(1 + seed % 7, 5, seed) for seed in range(50)]
+    for rows in asked:
+        loader.submit(rows)
+    for rows in asked:
+        inputs, targets, problem = loader.take()
+        assert problem is None
+        assert len(inputs) == len(targets) == len(rows)
+        frame, y, x, *_, turn = rows[0]
+        np.testing.assert_array_equal(inputs[0], expected(frames[frame], y, x, turn))
+    with pytest.raises(IndexError):
+        loader.take()
+    for rows in asked:
+        loader.submit(rows)
+    loader.clear()
+    check_tiles(loader, asked[3], [frames, frames])
+    loader.close()
+    with pytest.raises(IndexError):
+        loader.take()
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        (3, 0, 0, 0, 0, 0), (-1, 0, 0, 0, 0, 0), (0, -8, 0, 0, 0, 0), (0, 24, 0, 0, 0, 0), (0, 0, 29, 0, 0, 0),
+        (0, 0, 0, 0, -8, 0), (0, 0, 0, 24, 0, 0), (0, 0, 0, 0, 0, 8), (0, 0, 0, 0, 0, -1),
+    ],
+)  # fmt: skip
+def test_tiles_that_cannot_be(tmp_path, row):
+    paths, _ = tile_files(tmp_path, 3)
+    loader = TileLoader([side(paths), side(paths)], 1, 1)
+    with pytest.raises(ValueError, match="tile"):
+        loader.submit(np.array([row]))
+    with pytest.raises(ValueError, match="tiles are rows of 6"):
+        loader.submit(np.zeros((0, 6), np.int32))
+    oblong = TileLoader([side(paths, tile=(8, 9)), side(paths, tile=(8, 9))], 1, 1)
+    oblong.submit(np.array([(0, 0, 0, 0, 0, 3)]))
+    with pytest.raises(ValueError, match="cannot be turned"):
+        oblong.submit(np.array([(0, 0, 0, 0, 0, 4)]))
+
+
+def test_sides_that_cannot_be(tmp_path):
+    paths, _ = tile_files(tmp_path, 3)
+    good = side(paths)
+    bad = [
+        side(paths, picture=(7, 5, 24, 29)), side(paths, picture=(3, 9, 24, 29)), side(paths, picture=(-1, 5, 24, 29)),
+        side(paths, picture=(3, 5, 0, 29)), side(paths, tile=(0, 8)), side(paths, fill=b"\0" * 5), side(paths[:2]),
+    ]  # fmt: skip
+    for one in bad:
+        with pytest.raises(ValueError, match="side"):
+            TileLoader([good, one], 1, 1)
+    for threads, files in ((0, 1), (2, 1)):
+        with pytest.raises(ValueError, match="threads"):
+            TileLoader([good, good], threads, files)
+
+
+def problem_of(loader, frame):
+    """What is wrong with a frame: None, or the exception."""
+    loader.submit(np.array([(frame, 2, 2, 15, 20, 0)], np.int32))
+    number, found, problem = loader.take()
+    if problem is None:
+        return None
+    assert (number, found) == (1, frame)
+    return _dpx.error("f.dpx", *problem)
+
+
+def spoil_tile_file(path, how):
+    data = path.read_bytes()
+    if how == "vanished":
+        path.unlink()
+    elif how == "empty":
+        path.write_bytes(b"")
+    elif how == "cut by a byte":
+        os.truncate(path, len(data) - 1)
+    elif how == "cut in half":
+        os.truncate(path, len(data) // 2)
+    elif how == "no dpx":
+        path.write_bytes(b"P6 3 3" + data[6:])
+    elif how == "other bits":
+        path.write_bytes(naive.dpx_header(SIZE[1], SIZE[0], bits=12) + bytes(SIZE[0] * SIZE[1] * 6))
+    elif how == "other size":
+        path.write_bytes(naive.dpx_header(SIZE[1] + 1, SIZE[0]) + bytes(SIZE[0] * (SIZE[1] + 1) * 4))
+    elif how == "a folder":
+        path.unlink()
+        path.mkdir()
+
+
+@pytest.mark.parametrize(
+    ("how", "kind", "words"),
+    [
+        ("vanished", FileNotFoundError, "No such file"),
+        ("empty", DpxError, "header is cut short: the file has 0 bytes"),
+        ("cut by a byte", DpxError, "image data is cut short"),
+        ("cut in half", DpxError, "image data is cut short"),
+        ("no dpx", DpxError, "not a DPX"),
+        ("other bits", DpxError, "bit depth.* is 12, expected what it was when the pairs were checked"),
+        ("other size", DpxError, "pixels per line.* is 38, expected what it was"),
+        ("a folder", IsADirectoryError, "directory"),
+    ],
+)
+def test_a_file_that_goes_bad_before_it_is_opened(tmp_path, how, kind, words):
+    paths, _ = tile_files(tmp_path, 3)
+    inputs, _ = tile_files(tmp_path, 3, seed=1)
+    spoil_tile_file(paths[1], how)
+    loader = TileLoader([side(inputs), side(paths)], 1, 1)
+    for _ in range(2):
+        with pytest.raises(kind, match=words):
+            raise problem_of(loader, 1)
+    assert problem_of(loader, 0) is problem_of(loader, 2) is None
+
+
+@pytest.mark.parametrize(
+    ("how", "mapped"),
+    [("cut by a byte", True), ("cut in half", True), ("empty", True), ("cut in half", False), ("empty", False)],
+)
+def test_a_file_that_shrinks_after_it_is_opened(tmp_path, how, mapped):
+    paths, _ = tile_files(tmp_path, 40)
+    inputs, _ = tile_files(tmp_path, 40, seed=1)
+    loader = TileLoader([side(inputs), side(paths)], 1, 2)
+    last = 0 if mapped else 39  # the first 64 files are
+    for frame in range(40):
+        assert problem_of(loader, frame) is None
+    spoil_tile_file(paths[last], how)
+    error = problem_of(loader, last)
+    assert isinstance(error, DpxError)
+    assert "image data is cut short" in str(error)
+    assert problem_of(loader, 1) is None
+
+
+SHRINKING = """
+import os, sys, threading
+import numpy as np
+from fastup._loader import TileLoader
+
+path, size = sys.argv[1], (1000, 700)
+whole = open(path, "rb").read()
+side = [path], size, 1023, (0, 0, *size), (64, 64), None
+loader = TileLoader([side, side], 2, 2)
+random = np.random.default_rng(0)
+seen = set()
+def shrink():
+    for _ in range(400):
+        os.truncate(path, int(random.integers(0, len(whole))))
+        with open(path, "r+b") as file:
+            file.write(whole)
+work = threading.Thread(target=shrink)
+work.start()
+while work.is_alive():
+    corners = random.integers(0, (936, 636, 936, 636), (8, 4))
+    loader.submit(np.column_stack([np.zeros(8, int), corners, np.zeros(8, int)]))
+    *_, problem = loader.take()
+    seen.add(problem and problem[1])
+assert seen == {None, "image data"}, seen
+loader.submit(np.array([(0, 5, 6, 7, 8, 0)]))
+inputs, targets, problem = loader.take()
+assert problem is None and (inputs == 512).all()
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="files there aren't mapped")
+def test_a_file_that_shrinks_under_the_reader_is_no_crash(tmp_path):
+    """Beyond the end of a mapped file lies SIGBUS; a picture of one code tells whether zeros were taken for pixels."""
+    codes = np.full((1000, 700, 3), 512, np.uint16)
+    path = tmp_path / "f.dpx"
+    path.write_bytes(naive.dpx_header(700, 1000) + naive.dpx_pixels(codes))
+    done = in_another_process(SHRINKING, path)
+    assert done.wait(60) == 0, done.stderr.read()
+
+
+@on_linux
+def test_the_loader_leaves_nothing_behind(tmp_path):
+    paths, frames = tile_files(tmp_path, 50)
+    gc.collect()
+    threads, files = running(), len(list(DESCRIPTORS.iterdir()))
+    maps = Path("/proc/self/maps").read_text().count(str(tmp_path))
+    for _ in range(3):
+        loader = TileLoader([side(paths), side(paths)], 3, 9)
+        check_tiles(loader, some_tiles(400, 50), [frames, frames])
+        assert Path("/proc/self/maps").read_text().count(str(tmp_path)) == maps + 64
+        assert len(list(DESCRIPTORS.iterdir())) <= files + 64 + 9
+        loader.submit(some_tiles(5, 50))
+        del loader
+    gc.collect()
+    assert settles(running, threads)
+    assert len(list(DESCRIPTORS.iterdir())) == files
+    assert Path("/proc/self/maps").read_text().count(str(tmp_path)) == maps
+
+
+def test_the_interpreter_goes_on_while_tiles_are_read(tmp_path):
+    paths, frames = tile_files(tmp_path, 3)
+    loaders = [TileLoader([side(paths), side(paths)], 2, 2) for _ in range(4)]
+    errors = []
+
+    def consume(loader, seed):
+        try:
+            for number in range(20):
+                check_tiles(loader, some_tiles(30, 3, seed + number), [frames, frames])
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=consume, args=(loader, 100 * i)) for i, loader in enumerate(loaders)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert not errors

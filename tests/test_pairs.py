@@ -1,6 +1,9 @@
-"""Pairs: what is refused, the geometry between two sizes, and which tiles are trained on."""
+"""Pairs: what is refused, the geometry between two sizes, frames made DPX, and which tiles are trained on."""
 
+import errno
+import os
 import shutil
+import weakref
 from fractions import Fraction
 from math import gcd, lcm
 from pathlib import Path
@@ -15,7 +18,17 @@ from OpenImageIO import ImageBuf
 import fastup
 from fastup.errors import DataError, DpxError, FastupError, OptionError
 from fastup.train import pairs as module
-from fastup.train.pairs import Geometry, Pairs, crop, find_pairs, picture_of, tile_index
+from fastup.train.pairs import (
+    Geometry,
+    Pairs,
+    crop,
+    detail_scores,
+    find_pairs,
+    find_sets,
+    picture_of,
+    tile_index,
+    transcode,
+)
 
 NONE = (0, 0, 0, 0)
 PILLARS = (240, 240, 0, 0)
@@ -104,10 +117,6 @@ def _odd_one_out(folder):
     _write(folder / "Beta" / "extra.dpx", (18, 12))
 
 
-def _many_odd(folder):
-    (folder / "Alpha" / "f9.dpx").rename(folder / "Alpha" / "g9.dpx")
-
-
 def _two_sizes(folder):
     _write(folder / "Alpha" / "f10.dpx", (8, 7))
 
@@ -145,36 +154,137 @@ def _four_channels(folder):
 
 
 @pytest.mark.parametrize(
-    ("harm", "kind", "words"),
+    ("harm", "words"),
     [
-        (_no_data, DataError, ["Alpha", "Beta"]),
-        (_no_beta, DataError, ["Beta", "expected"]),
-        (_beta_is_a_file, DataError, ["Beta", "expected"]),
-        (_empty, DataError, ["Alpha", "no frames", ".dpx"]),
-        (_no_partner, DataError, ["Alpha/f10.dpx", "no partner in Beta"]),
-        (_odd_one_out, DataError, ["Beta/extra.dpx", "no partner in Alpha"]),
-        (_many_odd, DataError, ["Alpha/g9.dpx", "1 other"]),
-        (_two_sizes, DataError, ["Alpha/f10.dpx", "7x8", "6x8"]),
-        (_two_target_sizes, DataError, ["Beta/f11.dpx", "12x20", "12x18"]),
-        (_two_whites, DataError, ["Beta/f11.png", "255", "1023"]),
-        (_same_stem, DataError, ["f9.dpx", "f9.png", "stem"]),
-        (_png_named_dpx, DpxError, ["Alpha/f10.dpx", "PNG"]),
-        (_truncated, DpxError, ["Beta/f11.dpx", "cut short", "bytes"]),
-        (_empty_file, DpxError, ["Alpha/f9.dpx"]),
-        (_four_channels, DataError, ["Beta", "4 channels", "expected 3"]),
+        (_no_data, ["Alpha", "Beta"]),
+        (_no_beta, ["Beta", "expected"]),
+        (_beta_is_a_file, ["Beta", "expected"]),
+        (_empty, ["Alpha", "no frames", ".dpx"]),
+        (_no_partner, ["Alpha/f10.dpx", "no partner in Beta"]),
+        (_odd_one_out, ["Beta/extra.dpx", "no partner in Alpha"]),
+        (_two_sizes, ["Alpha/f10.dpx", "7x8", "6x8"]),
+        (_two_target_sizes, ["Beta/f11.dpx", "12x20", "12x18"]),
+        (_two_whites, ["Beta/f11.png", "255", "1023"]),
+        (_same_stem, ["f9.dpx", "f9.png", "stem"]),
+        (_png_named_dpx, ["Alpha/f10.dpx", "PNG"]),
+        (_truncated, ["Beta/f11.dpx", "cut short", "bytes"]),
+        (_empty_file, ["Alpha/f9.dpx"]),
+        (_four_channels, ["Beta", "4 channels", "expected 3"]),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
-def test_bad_folders(folder, harm, kind, words):
+def test_bad_folders(folder, harm, words):
     harm(folder)
-    with pytest.raises(FastupError) as caught:
+    with pytest.raises(DataError) as caught:
         find_pairs(folder)
     message = str(caught.value)
-    assert isinstance(caught.value, kind), repr(caught.value)
     assert str(folder) in message
     assert "\n" not in message
     for word in words:
         assert word in message, message
+
+
+def _problems(*folders):
+    with pytest.raises(DataError) as caught:
+        find_sets(folders)
+    return str(caught.value)
+
+
+def test_every_problem_at_once_by_pair(folder):
+    for number, name in enumerate(("f12", "f13", "f14")):
+        _write(folder / "Alpha" / f"{name}.dpx", (8, 6), number)
+        _write(folder / "Beta" / f"{name}.dpx", (18, 12), number)
+    alpha, beta = folder / "Alpha", folder / "Beta"
+    _same_stem(folder)
+    (beta / "f10.dpx").unlink()
+    _two_target_sizes(folder)
+    (alpha / "f11.dpx").write_bytes(b"")
+    fastup.write(beta / "f12.dpx", fastup.read(beta / "f12.dpx"), fastup.Header.new(12, 18, descriptor="CBYCR"))
+    png = _png(beta / "f14.png", (18, 12))
+    (beta / "f14.dpx").unlink()
+    first, *lines = _problems(folder).split("\n  ")
+    assert first == f"6 problems in {folder}:"
+    expected = [
+        f"{alpha}/f9.png: another frame has the same stem, f9.dpx; pairs go by stem",
+        f"{alpha}/f10.dpx: no partner in Beta",
+        f"{alpha}/f11.dpx: ",
+        f"{beta}/f11.dpx: 12x20, 3 channels, white 1023, expected 12x18, 3 channels, white 1023 like the most of its",
+        f"{beta}/f12.dpx: holds Y, Cb and Cr, expected RGB: fastup converts no colours",
+        f"{png}: 12x18, 3 channels, white 255, expected 12x18, 3 channels, white 1023 like the most of its",
+    ]
+    assert len(lines) == len(expected)
+    for line, start in zip(lines, expected, strict=True):
+        assert line.startswith(start)
+        assert "\n" not in line
+
+
+def test_several_sets_at_once(folder, tmp_path_factory):
+    other = tmp_path_factory.mktemp("other")
+    shutil.copytree(folder, other, dirs_exist_ok=True)
+    sets = find_sets([folder, other])
+    assert [each.folder for each in sets] == [folder, other]
+    assert sets == [find_pairs(folder), find_pairs(other)]
+    _no_partner(folder)
+    assert _problems(folder, other) == f"{folder}/Alpha/f10.dpx: no partner in Beta"
+    _truncated(other)
+    first, *lines = _problems(folder, other, folder / "none").split("\n  ")
+    assert first == f"3 problems in {folder}, {other}, {folder}/none:"
+    for line, path in zip(lines, (f"{folder}/Alpha/f10", f"{other}/Beta/f11", f"{folder}/none: no such"), strict=True):
+        assert line.startswith(path)
+    shutil.rmtree(other / "Alpha")  # what is wrong with Beta is told all the same
+    assert _problems(other).startswith(f"2 problems in {other}:\n  {other}: no folder Alpha here, expected")
+    assert f"\n  {other}/Beta/f11.dpx: " in _problems(other)
+
+
+def test_what_all_frames_have_in_common_is_one_problem(folder):
+    for path in (folder / "Beta").iterdir():
+        path.write_bytes(b"no frame")
+    message = _problems(folder)
+    assert message.startswith(f"{folder}/Beta: all 3 frames: ")
+    assert "\n" not in message
+    for path in (folder / "Beta").iterdir():
+        path.rename(path.with_name(f"x{path.name}"))
+    first, *lines = _problems(folder).split("\n  ")
+    assert first == f"3 problems in {folder}:"
+    assert lines[0] == f"{folder}/Alpha: all 3 frames: no partner in Beta"
+    assert lines[1].startswith(f"{folder}/Beta: all 3 frames: not a DPX")
+    assert lines[2:] == [f"{folder}/Beta: all 3 frames: no partner in Alpha"]
+
+
+def test_at_most_40_problems_are_listed(folder):
+    for number in range(100, 143):
+        _write(folder / "Beta" / f"f{number}.dpx", (18, 12))
+    first, *lines, last = _problems(folder).split("\n  ")
+    assert first == f"43 problems in {folder}:"
+    assert lines == [f"{folder}/Beta/f{number}.dpx: no partner in Alpha" for number in range(100, 140)]
+    assert last == "and 3 more"
+
+
+def test_a_frame_that_the_system_refuses_is_listed(folder, monkeypatch):
+    really = fastup.frames.probe
+
+    def probe(path):
+        if path.name == "f10.dpx":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return really(path)
+
+    monkeypatch.setattr(module.frames, "probe", probe)
+    _, *lines = _problems(folder).split("\n  ")
+    assert lines == [f"{folder}/{side}/f10.dpx: Permission denied" for side in ("Alpha", "Beta")]
+
+
+def test_the_command_line_keeps_the_lines(folder, run):
+    (folder / "train").mkdir()
+    for side in ("Alpha", "Beta"):
+        (folder / side).rename(folder / "train" / side)
+    train = folder / "train"
+    (train / "Alpha" / "f9.dpx").rename(train / "Alpha" / "g  [9].dpx")
+    code, out, err = run("pairs", folder)
+    assert (code, out) == (1, "")
+    assert err == (
+        f"fastup: 2 problems in {train}:\n  {train}/Alpha/g [9].dpx: no partner in Beta\n"
+        f"  {train}/Beta/f9.dpx: no partner in Alpha\n"
+    )
 
 
 # -- geometry --------------------------------------------------------------------------------------------------------
@@ -393,16 +503,17 @@ def test_quality_keeps_the_most_detailed(noisy, quality, jitter):
     geometry = Geometry.of(noisy.input_size, noisy.target_size, TRIM)
     _, grid = geometry.grids(12, 2, jitter)
     heard = []
-    index = tile_index(noisy, geometry, grid, quality, lambda *progress: heard.append(progress))
+    index = tile_index(noisy, geometry, grid, quality, on_frame=lambda *progress: heard.append(progress))
     assert heard == [(1, 4), (2, 4), (3, 4), (4, 4)]
     origins = naive.tile_origins(62, 74, 12, 12, jitter)
     inside = [n for n, (y, x) in enumerate(origins) if y + 12 <= 62 and x + 12 <= 74]
     expected = []
-    for number, path in enumerate(noisy.targets):
+    for path in noisy.targets:
         picture = fastup.read(path)[2:, 10:84]
         score = naive.tile_detail(picture, [origins[n] for n in inside], 12, 12)
         keep = naive.tile_rank(score, int(np.ceil(quality * len(inside))))
-        expected += [(number, inside[k]) for k in sorted(keep)]
+        expected.append([inside[k] for k in sorted(keep)])
+    assert index.dtype == np.int32
     np.testing.assert_array_equal(index, expected)
 
 
@@ -415,11 +526,10 @@ def test_all_tiles_without_reading_a_pixel(jitter):
     index = tile_index(pairs, geometry, grid, 1.0)
     # 1080 / 144 is 7.5: of the eighth row, no plain tile lies inside the picture; the half-tile ones of the seventh do.
     count = 7 * 10 + (7 * 9 if jitter else 0)
-    assert index.shape == (3 * count, 2)
-    assert index.dtype.kind == "i"
-    np.testing.assert_array_equal(index[:, 0], np.repeat([0, 1, 2], count))
-    for number in range(3):
-        tiles = index[index[:, 0] == number, 1]
+    assert index.shape == (3, count)
+    assert index.dtype == np.int32
+    assert not index.flags.writeable
+    for tiles in index:
         assert list(tiles) == sorted(set(tiles))
         corners = grid.origins[tiles]
         assert (corners >= 0).all()
@@ -450,3 +560,557 @@ def test_a_scale_too_odd_names_the_nearest_that_is_simple():
 def test_a_small_picture_has_a_small_default_tile():
     assert Geometry.of((24, 40), (54, 80), (0, 0, 0, 0)).tile() == 36
     assert Geometry.of((50, 50), (50, 50), (0, 0, 0, 0)).tile() == 50
+
+
+# -- the scores on disk ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def set_of_six(tmp_path):
+    """Six pairs, changed at will: folder and scores of them as `score` gives them, and the frames read for that."""
+    for number in range(6):
+        for side in ("Alpha", "Beta"):
+            _write(tmp_path / "set" / side / f"{number}.dpx", (50, 70), number)
+    return tmp_path / "set"
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """Names of the frames that are read, sorted, since the last look."""
+    names, really = [], fastup.frames.read
+
+    def read(path, *arguments):
+        names.append(path.name)
+        return really(path, *arguments)
+
+    def look():
+        seen = sorted(names)
+        names.clear()
+        return seen
+
+    monkeypatch.setattr(module.frames, "read", read)
+    return look
+
+
+def _plan(pairs, tile=12, jitter=True, trim=(3, 2, 1, 0)):
+    geometry = Geometry.of(pairs.input_size, pairs.target_size, trim)
+    return pairs, geometry, geometry.grids(tile, 2, jitter)[1]
+
+
+def _score(folder, cache, **plan):
+    return detail_scores(*_plan(find_pairs(folder), **plan), cache)
+
+
+def _index_file(cache):
+    (path,) = cache.iterdir()
+    return path
+
+
+NAMES = [f"{number}.dpx" for number in range(6)]
+
+
+@pytest.mark.parametrize("jitter", [True, False])
+def test_scores_are_those_of_the_twin(noisy, tmp_path, jitter):
+    pairs, geometry, grid = _plan(noisy, 12, jitter, TRIM)
+    heard = []
+    scores = detail_scores(pairs, geometry, grid, tmp_path / "a" / "b", lambda *progress: heard.append(progress))
+    assert heard == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    expected = [
+        naive.tile_detail(fastup.read(path)[2:, 10:84], naive.tile_origins(62, 74, 12, 12, jitter), 12, 12)
+        for path in pairs.targets
+    ]
+    assert scores.dtype == np.float32
+    np.testing.assert_array_equal(scores, expected)
+    again = detail_scores(pairs, geometry, grid, tmp_path / "a" / "b", lambda *progress: heard.append(progress))
+    np.testing.assert_array_equal(again, expected)
+    assert len(heard) == 4
+    np.testing.assert_array_equal(detail_scores(pairs, geometry, grid), expected)
+    for quality in (0.1, 0.5):
+        index = tile_index(pairs, geometry, grid, quality, tmp_path / "a" / "b")
+        np.testing.assert_array_equal(index, tile_index(pairs, geometry, grid, quality))
+    assert len(list((tmp_path / "a" / "b").iterdir())) == 1
+
+
+def test_all_tiles_leave_nothing_on_disk(set_of_six, tmp_path, reads):
+    tile_index(*_plan(find_pairs(set_of_six)), 1.0, tmp_path / "cache")
+    tile_index(*_plan(find_pairs(set_of_six)), 0.5)
+    assert not (tmp_path / "cache").exists()
+    assert reads() == NAMES
+
+
+def test_nothing_changed_nothing_is_read_or_written(set_of_six, tmp_path, reads):
+    cache = tmp_path / "cache"
+    first = _score(set_of_six, cache)
+    assert reads() == NAMES
+    before = os.stat(_index_file(cache))
+    np.testing.assert_array_equal(_score(set_of_six, cache), first)
+    assert reads() == []
+    after = os.stat(_index_file(cache))
+    assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+
+
+def test_a_changed_frame_is_scored_alone(set_of_six, tmp_path, reads):
+    cache = tmp_path / "cache"
+    first = _score(set_of_six, cache)
+    reads()
+    path = set_of_six / "Beta" / "3.dpx"
+    time = os.stat(path).st_mtime_ns
+    _write(path, (50, 70), 33)
+    os.utime(path, ns=(time, time - 1))  # older, as of a backup
+    second = _score(set_of_six, cache)
+    assert reads() == ["3.dpx"]
+    np.testing.assert_array_equal(np.flatnonzero((first != second).any(axis=1)), [3])
+    np.testing.assert_array_equal(second, _score(set_of_six, None))
+    reads()
+    np.testing.assert_array_equal(_score(set_of_six, cache), second)
+    assert reads() == []
+
+
+def test_a_frame_of_another_length_is_scored_alone(set_of_six, tmp_path, reads):
+    cache = tmp_path / "cache"
+    _score(set_of_six, cache)
+    reads()
+    path = set_of_six / "Beta" / "3.dpx"
+    time = os.stat(path).st_mtime_ns
+    with open(path, "ab") as file:
+        file.write(b"x")
+    os.utime(path, ns=(time, time))
+    _score(set_of_six, cache)
+    assert reads() == ["3.dpx"]
+
+
+def test_frames_that_come_and_go(set_of_six, tmp_path, reads):
+    cache = tmp_path / "cache"
+    first = _score(set_of_six, cache)
+    size = os.stat(_index_file(cache)).st_size
+    reads()
+    for side in ("Alpha", "Beta"):
+        (set_of_six / side / "0.dpx").unlink()
+        (set_of_six / side / "4.dpx").unlink()
+    np.testing.assert_array_equal(_score(set_of_six, cache), first[[1, 2, 3, 5]])
+    assert reads() == []
+    assert os.stat(_index_file(cache)).st_size == size // 6 * 4
+    for side in ("Alpha", "Beta"):
+        _write(set_of_six / side / "4.dpx", (50, 70), 4)
+    np.testing.assert_array_equal(_score(set_of_six, cache), first[1:])
+    assert reads() == ["4.dpx"]
+
+
+def test_each_grid_trim_and_set_has_a_file(set_of_six, tmp_path, reads):
+    cache, other = tmp_path / "cache", tmp_path / "other"
+    shutil.copytree(set_of_six, other)  # the same names, sizes and times
+    _write(other / "Beta" / "2.dpx", (50, 70), 99)
+    time = os.stat(set_of_six / "Beta" / "2.dpx").st_mtime_ns
+    os.utime(other / "Beta" / "2.dpx", ns=(time, time))
+    plans = [{}, {"tile": 10}, {"jitter": False}, {"trim": (3, 2, 0, 1)}]
+    for _ in range(2):
+        for plan in plans:
+            for folder in (set_of_six, other):
+                np.testing.assert_array_equal(_score(folder, cache, **plan), _score(folder, None, **plan))
+    assert len(list(cache.iterdir())) == 8
+    reads()
+    for plan in plans:
+        _score(set_of_six, cache, **plan)
+    assert reads() == []
+
+
+@pytest.fixture(scope="module")
+def scored(noisy, tmp_path_factory):
+    """A plan, a cache folder, and the scores and the file that belong into it."""
+    cache = tmp_path_factory.mktemp("scored")
+    plan = _plan(noisy, 12, True, TRIM)
+    scores = detail_scores(*plan, cache)
+    return plan, cache, scores, _index_file(cache).read_bytes()
+
+
+def _rebuilt(scored, damaged):
+    plan, cache, scores, whole = scored
+    _index_file(cache).write_bytes(damaged)
+    np.testing.assert_array_equal(detail_scores(*plan, cache), scores)
+    assert _index_file(cache).read_bytes() == whole
+
+
+@given(st.data())
+def test_a_flipped_byte_is_never_trusted(scored, data):
+    damaged = bytearray(scored[-1])
+    for at in data.draw(st.lists(st.integers(0, len(damaged) - 1), min_size=1, max_size=3, unique=True)):
+        damaged[at] ^= data.draw(st.integers(1, 255))
+    _rebuilt(scored, damaged)
+
+
+@given(st.data())
+def test_a_file_cut_short_or_shifted_is_never_trusted(scored, data):
+    whole = scored[-1]
+    start, end = sorted(data.draw(st.tuples(*[st.integers(0, len(whole))] * 2)))
+    filling = data.draw(st.binary(max_size=40) | st.just(whole))
+    damaged = whole[:start] + filling + whole[end:]
+    _rebuilt(scored, damaged)
+    _rebuilt(scored, whole[:start])
+
+
+def test_what_is_no_index_is_never_trusted(scored, tmp_path):
+    plan, _, scores, whole = scored
+    np.savez(tmp_path / "x.npz", scores=np.full_like(scores, np.nan), keys=np.arange(4))
+    row = len(whole) // 4
+    nan = np.frombuffer(whole, np.uint8).reshape(4, row).copy()
+    nan[:, 16:-16] = np.full(nan[:, 16:-16].shape[1] // 4, np.nan, "<f4").view(np.uint8)
+    for damaged in (
+        b"", b"x", bytes(len(whole)), (tmp_path / "x.npz").read_bytes(), scores.tobytes(), nan.tobytes(), whole * 2,
+    ):  # fmt: skip
+        _rebuilt(scored, damaged)
+    swapped = np.frombuffer(whole, np.uint8).reshape(4, row).copy()
+    swapped[0, 16:], swapped[1, 16:] = swapped[1, 16:].copy(), swapped[0, 16:].copy()  # each under the other's key
+    _rebuilt(scored, swapped.tobytes())
+    detail_scores(*_plan(plan[0], 12, True, (11, 15, 2, 0)), tmp_path / "other")  # of the same shape
+    _rebuilt(scored, _index_file(tmp_path / "other").read_bytes())
+
+
+def test_one_damaged_row_is_one_frame_read(set_of_six, tmp_path, reads):
+    cache = tmp_path / "cache"
+    scores = _score(set_of_six, cache)
+    reads()
+    damaged = bytearray(_index_file(cache).read_bytes())
+    damaged[len(damaged) * 5 // 12] ^= 1
+    _index_file(cache).write_bytes(damaged)
+    np.testing.assert_array_equal(_score(set_of_six, cache), scores)
+    assert reads() == ["2.dpx"]
+
+
+def test_ctrl_c_keeps_what_was_scored(set_of_six, tmp_path, reads, monkeypatch):
+    cache = tmp_path / "cache"
+    monkeypatch.setattr(module.os, "cpu_count", lambda: 1)
+
+    def stop(done, total):
+        assert total == 6
+        if done == 2:
+            raise KeyboardInterrupt
+
+    plan = _plan(find_pairs(set_of_six))
+    with pytest.raises(KeyboardInterrupt):
+        detail_scores(*plan, cache, stop)
+    first = reads()
+    assert first[:2] == NAMES[:2]
+    assert len(first) < 6
+    heard = []
+    scores = detail_scores(*plan, cache, lambda *progress: heard.append(progress))
+    assert sorted(first + reads()) == NAMES  # each was read once
+    assert heard == [(n + 1, 6 - len(first)) for n in range(6 - len(first))]
+    np.testing.assert_array_equal(scores, detail_scores(*plan))
+
+
+def test_an_unreadable_frame_keeps_what_was_scored(set_of_six, tmp_path, reads):
+    cache, path = tmp_path / "cache", set_of_six / "Beta" / "5.dpx"
+    plan, whole = _plan(find_pairs(set_of_six)), path.read_bytes()
+    path.write_bytes(whole[:-1])
+    with pytest.raises(DpxError, match=r"Beta/5\.dpx.*cut short"):
+        detail_scores(*plan, cache)
+    assert reads() == NAMES
+    path.unlink()
+    with pytest.raises(FileNotFoundError) as caught:
+        detail_scores(*plan, cache)
+    assert caught.value.filename == str(path)
+    path.write_bytes(whole)
+    detail_scores(*plan, cache)
+    assert reads() == ["5.dpx"]
+
+
+def test_a_frame_that_changes_while_it_is_read_is_scored_again(set_of_six, tmp_path, monkeypatch):
+    cache, really = tmp_path / "cache", fastup.frames.read
+    plan = _plan(find_pairs(set_of_six))
+
+    def read(path, *arguments):
+        frame = really(path, *arguments)
+        if path.name == "1.dpx":
+            _write(path, (50, 70), 77)
+            os.utime(path, (1, 1))
+        return frame
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module.frames, "read", read)
+        before = detail_scores(*plan, cache)
+    after = detail_scores(*plan, cache)
+    np.testing.assert_array_equal(np.flatnonzero((before != after).any(axis=1)), [1])
+    np.testing.assert_array_equal(after, detail_scores(*plan))
+
+
+def test_a_frame_that_has_become_another_size(set_of_six, tmp_path):
+    plan = _plan(find_pairs(set_of_six))
+    _write(set_of_six / "Beta" / "4.dpx", (50, 72))
+    with pytest.raises(DataError, match=r"Beta/4\.dpx: has become 72x50, expected 70x50"):
+        detail_scores(*plan, tmp_path / "cache")
+
+
+def test_a_cache_that_cannot_be_written(set_of_six, tmp_path, reads):
+    (tmp_path / "cache").write_text("in the way")
+    with pytest.raises(OSError, match="cache"):
+        _score(set_of_six, tmp_path / "cache")
+    assert reads() == []  # before the long work
+    (tmp_path / "cache").unlink()
+    _score(set_of_six, tmp_path / "cache")
+    name = _index_file(tmp_path / "cache")
+    name.unlink()
+    name.mkdir()
+    with pytest.raises(OSError, match=name.name):
+        _score(set_of_six, tmp_path / "cache")
+
+
+def test_few_frames_are_in_memory(set_of_six, monkeypatch):
+    for number in range(6, 40):
+        for side in ("Alpha", "Beta"):
+            os.link(set_of_six / side / "0.dpx", set_of_six / side / f"{number}.dpx")
+    monkeypatch.setattr(module.os, "cpu_count", lambda: 3)
+    alive, most, really = set(), [], fastup.frames.read
+
+    def read(path, *arguments):
+        frame = really(path, *arguments)
+        alive.add(path)
+        most.append(len(alive))
+        weakref.finalize(frame, alive.remove, path)
+        return frame
+
+    monkeypatch.setattr(module.frames, "read", read)
+    _score(set_of_six, None)
+    assert len(most) == 40
+    assert max(most) <= 4
+
+
+# -- frames made DPX -------------------------------------------------------------------------------------------------
+
+
+def _other(path, size, kind, seed=0):
+    """A frame of noise in another format; of floats, some below 0 and above 1, minus nothing and an infinity too."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    if kind in ("uint8", "uint16"):
+        frame = rng.integers(0, np.iinfo(kind).max + 1, (*size, 3), kind)
+    else:
+        frame = rng.normal(0.5, 1, (*size, 3)).astype(np.float32)
+        frame[0, 0] = -0.0, np.inf, 1e-30
+    assert ImageBuf(frame).write(str(path), kind)
+    return path
+
+
+def _set_of(folder, suffix, kind, count=3):
+    for number in range(count):
+        _other(folder / "Alpha" / f"f{number}{suffix}", (8, 6), kind, number)
+        _other(folder / "Beta" / f"f{number}{suffix}", (18, 12), kind, 10 + number)
+    return find_pairs(folder)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "kind", "bits"),
+    [(".png", "uint8", 8), (".bmp", "uint8", 8), (".png", "uint16", 16), (".tif", "uint16", 16), (".exr", "float", 32),
+     (".exr", "half", 32), (".tif", "float", 32)],
+)  # fmt: skip
+def test_transcoding_loses_nothing(tmp_path, suffix, kind, bits):
+    pairs = _set_of(tmp_path / "set", suffix, kind)
+    heard = []
+    ours = transcode(pairs, tmp_path / "cache", lambda *progress: heard.append(progress))
+    assert heard == [(n + 1, 6) for n in range(6)]
+    for paths, ours_paths, side in ((pairs.inputs, ours.inputs, "Alpha"), (pairs.targets, ours.targets, "Beta")):
+        assert ours_paths == tuple(tmp_path / "cache" / side / f"f{n}.dpx" for n in range(3))
+        for path, copy in zip(paths, ours_paths, strict=True):
+            dtype = "uint16" if bits < 32 else "float32"
+            assert fastup.read(copy, dtype).tobytes() == fastup.read(path, dtype).tobytes()
+            assert fastup.frames.probe(copy) == fastup.frames.probe(path)
+            header = fastup.read_header(copy)
+            assert (header.bits, header.white) == (bits, {8: 255, 16: 65535}.get(bits))
+            assert os.stat(copy).st_mtime_ns == os.stat(path).st_mtime_ns
+    again = find_pairs(tmp_path / "cache")
+    for name in ("input_size", "target_size", "input_white", "target_white", "inputs", "targets"):
+        assert getattr(ours, name) == getattr(again, name)
+    assert ours.folder == pairs.folder
+    assert sorted(os.listdir(tmp_path / "cache")) == ["Alpha", "Beta"]
+
+
+def test_the_pixel_aspect_is_kept(folder, tmp_path_factory):
+    path = folder / "Alpha" / "f9.dpx"
+    for path in (folder / "Alpha").iterdir():
+        fastup.write(
+            path.with_suffix(".png"), fastup.read(path), fastup.Header.new(6, 8, pixel_aspect=Fraction(10, 11))
+        )
+        path.unlink()
+    ours = transcode(find_pairs(folder), tmp_path_factory.mktemp("cache"))
+    assert fastup.read_header(ours.inputs[0]).pixel_aspect == Fraction(10, 11)
+    assert ours.input_white == 65535
+
+
+def test_dpx_stay_where_they_are(folder, tmp_path):
+    pairs = find_pairs(folder)
+    assert transcode(pairs, tmp_path / "cache") is pairs
+    for path in (folder / "Alpha").iterdir():
+        _png(path.with_suffix(".png"), (8, 6))
+        path.unlink()
+    pairs = find_pairs(folder)
+    ours = transcode(pairs, tmp_path / "cache")
+    assert ours.targets == pairs.targets
+    assert os.listdir(tmp_path / "cache") == ["Alpha"]
+
+
+def test_what_is_fresh_is_not_written_again(tmp_path, reads):
+    pairs, cache = _set_of(tmp_path / "set", ".png", "uint8"), tmp_path / "cache"
+    ours = transcode(pairs, cache)
+    assert len(reads()) == 6
+    before = {path: os.stat(path).st_ino for path in ours.inputs + ours.targets}
+    assert transcode(pairs, cache, lambda done, total: pytest.fail("nothing is to be done")) == ours
+    assert reads() == []
+    assert before == {path: os.stat(path).st_ino for path in ours.inputs + ours.targets}
+
+
+def _changed(original, copy):
+    time = os.stat(original).st_mtime_ns
+    _other(original, (18, 12), "uint8", 99)
+    os.utime(original, ns=(time, time - 5 * 10**9))  # older, as of a backup
+
+
+def _gone(original, copy):
+    copy.unlink()
+
+
+def _cut(original, copy):
+    time = os.stat(copy).st_mtime_ns
+    copy.write_bytes(copy.read_bytes()[:-1])
+    os.utime(copy, ns=(time, time))
+
+
+def _resized(original, copy):
+    time = os.stat(copy).st_mtime_ns
+    fastup.write(copy, np.zeros((18, 13, 3), np.uint16), fastup.Header.new(13, 18, bits=8))
+    os.utime(copy, ns=(time, time))
+
+
+def _rewhitened(original, copy):
+    time = os.stat(copy).st_mtime_ns
+    fastup.write(copy, fastup.read(copy))
+    os.utime(copy, ns=(time, time))
+
+
+def _touched(original, copy):
+    os.utime(copy)
+
+
+@pytest.mark.parametrize("harm", [_changed, _gone, _cut, _resized, _rewhitened, _touched])
+def test_what_is_not_fresh_is_written_again(tmp_path, reads, harm):
+    pairs, cache = _set_of(tmp_path / "set", ".png", "uint8"), tmp_path / "cache"
+    ours = transcode(pairs, cache)
+    reads()
+    harm(pairs.targets[1], ours.targets[1])
+    heard = []
+    assert transcode(pairs, cache, lambda *progress: heard.append(progress)) == ours
+    assert heard == [(1, 1)]
+    assert reads() == ["f1.png"]
+    np.testing.assert_array_equal(fastup.read(ours.targets[1]), fastup.read(pairs.targets[1]))
+    assert transcode(pairs, cache, lambda *progress: pytest.fail("nothing is to be done")) == ours
+
+
+@pytest.mark.parametrize("moment", ["utime", "replace", "fsync"])
+def test_transcoding_carries_on_after_a_stop(tmp_path, monkeypatch, moment):
+    """Whatever the moment, what is there is whole, and what was not finished is written again."""
+    pairs, cache = _set_of(tmp_path / "set", ".png", "uint8"), tmp_path / "cache"
+    calls, really = [], getattr(os, moment)
+
+    def stop(*arguments, **more):
+        calls.append(arguments)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return really(*arguments, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "cpu_count", lambda: 1)
+        patch.setattr(os, moment, stop)
+        with pytest.raises(KeyboardInterrupt):
+            transcode(pairs, cache)
+    heard = []
+    ours = transcode(pairs, cache, lambda *progress: heard.append(progress))
+    assert 1 <= len(heard) <= 4
+    for path, copy in zip(pairs.inputs + pairs.targets, ours.inputs + ours.targets, strict=True):
+        np.testing.assert_array_equal(fastup.read(copy), fastup.read(path))
+    assert not [name for _, _, names in os.walk(cache) for name in names if name.startswith(".")]
+
+
+def test_an_original_that_changes_while_it_is_read_is_read_again(tmp_path, monkeypatch):
+    pairs, cache, really = _set_of(tmp_path / "set", ".png", "uint8"), tmp_path / "cache", fastup.frames.read
+
+    def read(path, *arguments):
+        frame = really(path, *arguments)
+        if path == pairs.inputs[1]:
+            _other(path, (8, 6), "uint8", 77)
+            os.utime(path, (1, 1))
+        return frame
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module.frames, "read", read)
+        ours = transcode(pairs, cache)
+    assert (fastup.read(ours.inputs[1]) != fastup.read(pairs.inputs[1])).any()
+    transcode(pairs, cache)
+    np.testing.assert_array_equal(fastup.read(ours.inputs[1]), fastup.read(pairs.inputs[1]))
+
+
+def test_what_cannot_be_transcoded(tmp_path):
+    pairs, cache = _set_of(tmp_path / "set", ".exr", "float"), tmp_path / "cache"
+    frame = np.zeros((18, 12, 3), np.float32)
+    frame[4, 5, 1] = np.nan
+    assert ImageBuf(frame).write(str(pairs.targets[2]))
+    with pytest.raises(DataError, match=r"set/Beta/f2\.exr: holds NaN"):
+        transcode(pairs, cache)
+    assert not (cache / "Beta" / "f2.dpx").exists()
+    data = pairs.targets[2].read_bytes()
+    pairs.targets[2].write_bytes(data[: len(data) // 2])
+    with pytest.raises(FastupError, match=r"set/Beta/f2\.exr: cannot be read"):
+        transcode(pairs, cache)
+    pairs.targets[2].unlink()
+    with pytest.raises(FileNotFoundError, match=r"set/Beta/f2\.exr"):
+        transcode(pairs, cache)
+    _other(pairs.targets[2], (18, 12), "float")
+    heard = []
+    transcode(pairs, cache, lambda *progress: heard.append(progress))
+    assert heard == [(1, 1)]  # the others were kept
+
+
+def test_a_transcoding_cache_that_cannot_be_written(tmp_path):
+    pairs = _set_of(tmp_path / "set", ".png", "uint8")
+    (tmp_path / "cache").write_text("in the way")
+    with pytest.raises(OSError, match="cache"):
+        transcode(pairs, tmp_path / "cache")
+    assert (tmp_path / "cache").read_text() == "in the way"
+
+
+def test_a_full_disk_names_the_file_and_leaves_nothing_half(tmp_path):
+    resource = pytest.importorskip("resource")
+    pairs, cache = _set_of(tmp_path / "set", ".png", "uint8", count=1), tmp_path / "cache"
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2300, hard))  # a file of Alpha has 2,192 bytes, one of Beta 2,696
+    try:
+        with pytest.raises(OSError, match=r"cache/Beta/f0\.dpx") as caught:
+            transcode(pairs, cache)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert caught.value.errno == errno.EFBIG
+    assert os.listdir(cache / "Alpha") == ["f0.dpx"]
+    assert os.listdir(cache / "Beta") == []
+    heard = []
+    transcode(pairs, cache, lambda *progress: heard.append(progress))
+    assert heard == [(1, 1)]
+
+
+@pytest.mark.parametrize("made_dpx", [True, False])
+def test_targets_of_floats_are_ranked(tmp_path, made_dpx):
+    for number in range(3):
+        frame = np.random.default_rng(number).random((24, 36, 3), np.float32)
+        for side in ("Alpha", "Beta"):
+            (tmp_path / "set" / side).mkdir(parents=True, exist_ok=True)
+            assert ImageBuf(frame).write(str(tmp_path / "set" / side / f"{number}.exr"))
+    pairs = find_pairs(tmp_path / "set")
+    pairs = transcode(pairs, tmp_path / "cache" / "train") if made_dpx else pairs
+    plan = _plan(pairs, 12, True, NONE)
+    scores = detail_scores(*plan, tmp_path / "cache")
+    origins = naive.tile_origins(24, 36, 12, 12, True)
+    for score, path in zip(scores, pairs.targets, strict=True):
+        np.testing.assert_allclose(score, naive.tile_detail(fastup.read(path, "float32"), origins, 12, 12), rtol=1e-6)
+    np.testing.assert_array_equal(detail_scores(*plan, tmp_path / "cache"), scores)
+    frame[3, 3] = np.inf
+    frame[3, 4] = np.inf
+    assert ImageBuf(frame).write(str(tmp_path / "set" / "Beta" / "2.exr"))
+    pairs = transcode(pairs if not made_dpx else find_pairs(tmp_path / "set"), tmp_path / "cache" / "train")
+    with pytest.raises(DataError, match=r"Beta/2\..*: holds NaN or infinite pixels"):
+        tile_index(*_plan(pairs, 12, True, NONE), 0.5, tmp_path / "cache")

@@ -1,15 +1,26 @@
 """The tile index to batches: a Keras dataset that reads the pixels of its tiles alone."""
 
+import os
+import threading
 import time
 
 import keras
 import numpy as np
 
-from fastup import frames
+from fastup import _dpx
+from fastup._loader import TileLoader
+from fastup.errors import OptionError
+
+AHEAD = 8  # batches that are ready or under way before they are asked for
+OPEN_FILES = 64  # kept open by the loader, beside those that it maps (as many again)
 
 
 class TileBatches(keras.utils.PyDataset):
-    """Batches of input tiles with their border, and target tiles without, float32 normalised.
+    """Batches of input tiles with their border, and target tiles without: codes as the files have them.
+
+    A batch is ``uint16`` (n, height, width, 3) for either side, and ``float32`` where the files hold floats; each is
+    memory of its own. Epochs follow one another without a pause: the first batches of the next are read while the last
+    ones of this are used.
 
     The order of an epoch depends on the seed and the epoch's number alone, not on threads, so that a run that resumes
     goes on as if it had never stopped. A last batch that is not full is left out: the tiles in it differ by epoch.
@@ -17,78 +28,138 @@ class TileBatches(keras.utils.PyDataset):
     Parameters
     ----------
     pairs, geometry : Pairs, Geometry
+        Of DPX files alone.
     grids : (TileGrid, TileGrid)
         Of the input and the target picture.
-    index : ndarray, shape (n, 2)
-        Frame and tile numbers.
-    fill : "edge" or float
-        What lies outside the picture: its nearest pixel, or this value, normalised.
-    batch, seed, shuffle, skip
+    index : ndarray, shape (frames, k)
+        The tiles of each frame to train on, as `tile_index` gives them.
+    fill : "edge" or int
+        What lies outside the picture: its nearest pixel, or this code.
+    batch, seed, shuffle, skip, augment
         See `Config`.
-    epoch : int
-        The epoch to begin with.
+    shard : (int, int)
+        (i, n): of every batch that a single worker would see, the i-th of n equal parts.
+    threads : int, optional
+        That read; as many as cores, but at most 4, if absent.
     """
 
-    def __init__(self, pairs, geometry, grids, index, *, fill, batch, seed, shuffle, skip, epoch=0):
-        super().__init__(workers=2, use_multiprocessing=False, max_queue_size=8)
-        self.pairs, self.geometry, self.grids, self.index = pairs, geometry, grids, index
-        self.fill, self.seed, self.shuffle, self.skip = fill, seed, shuffle, skip
-        self.batch = min(batch, len(range(0, len(index), skip + 1)))
+    def __init__(
+        self, pairs, geometry, grids, index, *, fill="edge", batch=16, seed=0, shuffle=True, skip=0, augment=False,
+        shard=(0, 1), threads=None,
+    ):  # fmt: skip
+        super().__init__(workers=1)  # the threads are the loader's own
+        self.pairs, self.grids, self.index = pairs, grids, index
+        self.seed, self.shuffle, self.skip = seed, shuffle, skip
+        self.batch = min(batch, len(range(0, index.size, skip + 1)))
+        self.turns = turns_of(geometry) if augment else 1
+        part, parts = shard
+        if not 0 <= part < parts or self.batch % parts:
+            raise OptionError(f"shard is {shard}, expected (i, n), i of 0 to n - 1, and a batch, {batch}, of n parts")
+        size = self.batch // parts
+        self.shard = slice(part * size, (part + 1) * size)
         self.ready = {}  # when each batch of the epoch was there, for the share of time spent waiting
         self.error = None  # what went wrong in a thread: backends wrap it beyond recognition
-        self.begin(epoch)
+        trims, whites = (geometry.input_trim, geometry.trim), (pairs.input_white, pairs.target_white)
+        sizes, paths = (pairs.input_size, pairs.target_size), (pairs.inputs, pairs.targets)
+        level = None if fill == "edge" else np.full(3, fill, np.uint16 if pairs.input_white else np.float32).tobytes()
+        sides = [
+            (list(files), size, white, (trim[2], trim[0], *grid.shape), _size(grid), around)
+            for files, size, white, trim, grid, around in zip(
+                paths, sizes, whites, trims, grids, (level, None), strict=True
+            )
+        ]
+        self._corners = np.column_stack([grid.origins - grid.border for grid in grids]).astype(np.int32)
+        self._loader = TileLoader(sides, threads or min(os.cpu_count() or 1, 4), OPEN_FILES)
+        self._lock = threading.Lock()
+        self._order = None, None
+        self._next = self._submitted = -1  # batches are numbered over all epochs
+        self.begin(0)
 
     def order(self, epoch):
-        """Positions in the index that the epoch uses, in order."""
+        """Positions in the index that the epoch uses, in order, uint32."""
+        count = self.index.size
         if self.shuffle:
-            order = np.random.default_rng([self.seed, epoch]).permutation(len(self.index))
+            order = np.arange(count, dtype=np.uint32)
+            np.random.default_rng([self.seed, epoch]).shuffle(order)
             return order[:: self.skip + 1]
-        first = epoch % min(self.skip + 1, len(self.index))  # every tile has its turn
-        return np.arange(len(self.index))[first :: self.skip + 1]
+        first = epoch % min(self.skip + 1, count)  # every tile has its turn
+        return np.arange(first, count, self.skip + 1, dtype=np.uint32)
 
     def __len__(self):
-        return steps_of(len(self.index), self.batch, self.skip)
+        return steps_of(self.index.size, self.batch, self.skip)
 
     def __getitem__(self, number):
-        chosen = self.index[self._order[number * self.batch : (number + 1) * self.batch]]
-        inputs, targets = (self._empty(grid, len(chosen)) for grid in self.grids)
-        try:
-            for row, (frame, tile) in enumerate(chosen):
-                self._tile(self.pairs.inputs[frame], self.grids[0], tile, self.geometry.input_trim, inputs[row])
-                self._tile(self.pairs.targets[frame], self.grids[1], tile, self.geometry.trim, targets[row])
-        except Exception as error:
-            self.error = error
-            raise
+        with self._lock:
+            place = self._first + number
+            if place != self._next:  # not the one after the last: Keras looks at some before it begins
+                self._loader.clear()
+                self._next = self._submitted = place
+            while self._submitted < place + AHEAD:
+                self._loader.submit(self._tiles(self._submitted))
+                self._submitted += 1
+            inputs, targets, problem = self._loader.take()
+            self._next += 1
+            if problem is not None:
+                path = (self.pairs.inputs, self.pairs.targets)[inputs][targets]
+                self.error = _dpx.error(path, *problem)
+                raise self.error
         self.ready[number] = time.perf_counter()
         return inputs, targets
 
-    def begin(self, epoch):
-        """Take the order of that epoch; to be called before it, while no thread is reading.
+    def begin(self, epoch, step=0):
+        """Go to a step of an epoch, which is batch 0 from then on; to be called while no thread asks for batches.
 
         Keras' own hooks won't do: it calls on_epoch_end before the first epoch too, and on_epoch_begin with its threads
         already under way.
         """
-        self._order = self.order(epoch)
+        self._first = epoch * len(self) + step
         self.ready.clear()
 
-    @staticmethod
-    def _empty(grid, count):
-        return np.empty((count, *(t + 2 * b for t, b in zip(grid.tile, grid.border, strict=True)), 3), np.float32)
+    def close(self):
+        """End the threads."""
+        self._loader.close()
 
-    def _tile(self, path, grid, tile, trim, out):
-        """Read one tile of a frame into `out`; what lies outside the picture is filled in."""
-        top, left = (int(o) - b for o, b in zip(grid.origins[tile], grid.border, strict=True))
-        y0, x0 = max(top, 0), max(left, 0)
-        y1, x1 = (min(o + n, size) for o, n, size in zip((top, left), out.shape[:2], grid.shape, strict=True))
-        inner = out[y0 - top : y1 - top, x0 - left : x1 - left]
-        frames.read(path, "float32", (y0 + trim[2], x0 + trim[0], y1 - y0, x1 - x0), out=inner)
-        if inner.shape == out.shape:
-            return
-        around = ((y0 - top, top + out.shape[0] - y1), (x0 - left, left + out.shape[1] - x1), (0, 0))
-        edge = {"mode": "edge"} if self.fill == "edge" else {"constant_values": self.fill}
-        out[...] = np.pad(inner, around, **edge)
+    def as_tf_dataset(self):
+        """A `tf.data.Dataset` of the epochs: each pass over it is the next one, from where `begin` put it."""
+        import tensorflow as tf
+
+        def epoch():
+            yield from (self[number] for number in range(len(self)))
+            self._first += len(self)
+
+        sides = zip(self.grids, (self.pairs.input_white, self.pairs.target_white), strict=True)
+        signature = tuple(
+            tf.TensorSpec((self.shard.stop - self.shard.start, *_size(grid), 3), "uint16" if white else "float32")
+            for grid, white in sides
+        )
+        return tf.data.Dataset.from_generator(epoch, output_signature=signature)
+
+    def _tiles(self, place):
+        """The tiles of a batch as the loader takes them: frame, corners in both pictures, turn."""
+        epoch, step = divmod(place, len(self))
+        if self._order[0] != epoch:
+            self._order = epoch, self.order(epoch)
+        chosen = self._order[1][step * self.batch : (step + 1) * self.batch]
+        rows = np.zeros((len(chosen), 6), np.int32)
+        frames, columns = np.divmod(chosen, self.index.shape[1])
+        rows[:, 0] = frames
+        rows[:, 1:5] = self._corners[self.index[frames, columns]]
+        if self.turns > 1:
+            rows[:, 5] = np.random.default_rng([self.seed, epoch, step]).integers(self.turns, size=len(chosen))
+        return rows[self.shard]
+
+
+def turns_of(geometry):
+    """Ways to turn a tile: 8 where both scales are equal, else 4, as rows cannot become columns."""
+    vertical, horizontal = geometry.scale
+    return 8 if vertical == horizontal else 4
 
 
 def steps_of(tiles, batch, skip):
     """Full batches of an epoch; one that is not full, if there are no more tiles."""
     return len(range(0, tiles - skip, skip + 1)) // batch or 1
+
+
+def _size(grid):
+    """Rows and columns of a tile with its border."""
+    return tuple(t + 2 * b for t, b in zip(grid.tile, grid.border, strict=True))

@@ -27,15 +27,20 @@ class Architecture:
         The sizes that settings may change, with their defaults.
     loss : str
         As `keras.Model.compile` takes it.
-    learning_rate : float
-        To start from, for Adam.
+    defaults : mapping
+        What it wants by default of the fields of `fastup.train.config.Config`; ``learning_rate`` at least.
     """
 
     summary: str
     build: Callable[..., Any]
     loss: str
-    learning_rate: float
+    defaults: Mapping[str, Any]
     size: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def learning_rate(self):
+        """To start from, for Adam."""
+        return self.defaults["learning_rate"]
 
 
 def _convolve(x, features, kernel_size, activation=None, kernel_initializer="he_normal"):
@@ -79,14 +84,14 @@ MODELS = MappingProxyType(
             " (Dong et al. 2014, Learning a deep convolutional network for image super-resolution).",
             _srcnn,
             loss="mean_squared_error",
-            learning_rate=1e-3,
+            defaults=MappingProxyType({"learning_rate": 1e-3}),
         ),
         "vdsr": Architecture(
             "Twenty 3x3 convolutions over the bicubic enlargement"
             " (Kim et al. 2016, Accurate image super-resolution using very deep convolutional networks).",
             _vdsr,
             loss="mean_squared_error",
-            learning_rate=1e-4,
+            defaults=MappingProxyType({"learning_rate": 1e-4}),
             size=MappingProxyType({"features": 64, "depth": 20}),
         ),
         "espcn": Architecture(
@@ -95,7 +100,7 @@ MODELS = MappingProxyType(
             " convolutional neural network).",
             _espcn,
             loss="mean_squared_error",
-            learning_rate=1e-3,
+            defaults=MappingProxyType({"learning_rate": 1e-3}),
         ),
         "compact": Architecture(
             "SRVGGNet: a plain stack of 3x3 convolutions with PReLU on the input and a sub-pixel convolution"
@@ -103,7 +108,7 @@ MODELS = MappingProxyType(
             _compact,
             # Published with an absolute error; on drawn frames a squared one gained 0.8 dB more from the same steps.
             loss="mean_squared_error",
-            learning_rate=1e-3,
+            defaults=MappingProxyType({"learning_rate": 1e-3}),
             size=MappingProxyType({"features": 24, "depth": 8}),
         ),
     }
@@ -114,9 +119,10 @@ MODELS = MappingProxyType(
 class Network(keras.Model):
     """A super-resolution network: a native input tile in, the target tile out.
 
-    It takes normalised RGB, float32 (batch, h, w, 3), any number of whole cells with `border` of context around them,
-    and gives (batch, H, W, 3), the target without the border; nothing is clipped. All convolutions pad with zeros. A
-    residual network adds what it learned to the bicubic enlargement and starts as exactly that.
+    It takes RGB (batch, h, w, 3), any number of whole cells with `border` of context around them, as normalised float32
+    or as integer codes of ``input_white``, and gives (batch, H, W, 3), the target without the border, normalised;
+    nothing is clipped. The loss takes targets alike. Codes become floats on the device. All convolutions pad with
+    zeros. A residual network adds what it learned to the bicubic enlargement and starts as exactly that.
 
     Everything that describes it is one dictionary, `settings`, which travels inside the ``.keras`` file. What shapes
     the layers is read once, here; other keys are kept untouched, and may be added and changed before the next save.
@@ -204,12 +210,27 @@ class Network(keras.Model):
         bicubic = [_bicubic_reach(factor, 0) if self.settings["residual"] else 0 for factor in self.scale]
         return tuple(max(reach + sum(subpixel), radius) for radius in bicubic)
 
+    def call(self, inputs, training=None, mask=None):
+        return super().call(_normalised(inputs, self.settings.get("input_white")), training, mask)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        return super().compute_loss(
+            x, _normalised(y, self.settings.get("target_white")), y_pred, sample_weight, training
+        )
+
     def get_config(self):
         return {"settings": json.loads(json.dumps(self.settings))}
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
         return cls(config["settings"])
+
+
+def _normalised(pixels, white):
+    """Floats as they are; codes over white, as float32."""
+    if keras.backend.is_float_dtype(keras.backend.standardize_dtype(pixels.dtype)):
+        return pixels
+    return keras.ops.cast(pixels, "float32") / white
 
 
 def _bicubic_reach(scale, reach):

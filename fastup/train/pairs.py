@@ -1,7 +1,10 @@
 """Alpha and Beta folders to checked pairs, the geometry between them, and the index of tiles to train on."""
 
-from collections import Counter
-from dataclasses import dataclass
+import hashlib
+import os
+from collections import Counter, defaultdict
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import lcm
 from pathlib import Path
@@ -9,13 +12,16 @@ from pathlib import Path
 import numpy as np
 
 from fastup import frames
-from fastup._tiles import TileGrid, detail, rank
+from fastup._tiles import TileGrid, detail, kept, rank
 from fastup.codes import CHROMA
-from fastup.errors import DataError, OptionError
+from fastup.errors import DataError, FastupError, OptionError
 from fastup.header import Header
 
 SMALLEST_DEFAULT_TILE = 60  # target pixels
 SMALLEST_DEFAULT_BORDER = 2  # target pixels
+SIDES = ("Alpha", "Beta")
+MOST_PROBLEMS = 40  # lines of a message
+INDEX_VERSION = 1  # of the file that keeps detail scores, and of what they measure
 
 
 @dataclass(frozen=True)
@@ -40,52 +46,94 @@ def find_pairs(folder):
     Raises
     ------
     DataError
-        If a folder is missing or empty, a frame has no partner or two, or sizes differ within a folder.
-    DpxError, OSError
-        If a frame cannot be read.
+        If a folder is missing or empty, a frame has no partner or two, cannot be read or is not RGB, or if sizes,
+        channels or whites differ within a folder. Tells of all that is wrong, pair by pair; of 40 things at most.
     """
-    folder = Path(folder)
+    return find_sets([folder])[0]
+
+
+def find_sets(folders):
+    """`find_pairs` of several folders: a list of `Pairs`, or one DataError that tells what is wrong in all of them."""
+    folders = [Path(folder) for folder in folders]
+    checked = [_check(folder) for folder in folders]
+    problems = [each for _, each in checked]
+    lines = [" ".join(line.split()) for each in problems for line in each]
+    if len(lines) == 1:
+        raise DataError(lines[0])
+    if lines:
+        where = ", ".join(str(folder) for folder, each in zip(folders, problems, strict=True) if each)
+        more = [f"and {len(lines) - MOST_PROBLEMS} more"] if len(lines) > MOST_PROBLEMS else []
+        raise DataError("\n  ".join([f"{len(lines)} problems in {where}:", *lines[:MOST_PROBLEMS], *more]))
+    return [pairs for pairs, _ in checked]
+
+
+def _check(folder):
+    """The pairs of a folder, or None; and what is wrong with it, a list of lines."""
+    expected = "Alpha (input frames) and Beta (target frames)"
     if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder, expected one with Alpha (input frames) and Beta (target frames)")
-    sides = []
-    for side in ("Alpha", "Beta"):
-        if not (folder / side).is_dir():
-            raise DataError(f"{folder}: no folder {side} here, expected Alpha (input frames) and Beta (target frames)")
-        sides.append(_by_stem(frames.find(folder / side)))
-    inputs, targets = sides
-    odd = [f"{path} has no partner in Beta" for stem, path in inputs.items() if stem not in targets]
-    odd += [f"{path} has no partner in Alpha" for stem, path in targets.items() if stem not in inputs]
-    if odd:
-        raise DataError(odd[0] + (f", nor have {len(odd) - 1} other frames one" if len(odd) > 1 else ""))
-    input_size, input_white = _one_size(inputs.values())
-    target_size, target_white = _one_size(targets[stem] for stem in inputs)
-    return Pairs(
+        return None, [f"{folder}: no such folder, expected one with {expected}"]
+    problems, sides = [], {}
+    for side in SIDES:
+        try:
+            if not (folder / side).is_dir():
+                raise DataError(f"{folder}: no folder {side} here, expected {expected}")
+            sides[side] = frames.find(folder / side)
+        except (FastupError, OSError) as error:
+            problems.append(_reason(folder / side, error))
+    faults, by_stem, common = defaultdict(list), {}, {}  # by path, and the others by side
+    for side, paths in sides.items():
+        by_stem[side], common[side] = _look(paths, faults)
+    if len(sides) == 2:
+        for one, other in (SIDES, SIDES[::-1]):
+            for stem, path in by_stem[one].items():
+                if stem not in by_stem[other]:
+                    faults[path].append(f"{path}: no partner in {other}")
+    for side, paths in sides.items():  # what all frames of a side have in common is one problem
+        told = {tuple(line.removeprefix(str(path)) for line in faults.get(path, ())) for path in paths}
+        if len(paths) > 1 and len(told) == 1 and told != {()}:
+            problems += [f"{folder / side}: all {len(paths)} frames{text}" for text in told.pop()]
+            for path in paths:
+                del faults[path]
+    places = {stem: n for n, stem in enumerate(dict.fromkeys(stem for stems in by_stem.values() for stem in stems))}
+    problems += [line for path in sorted(faults, key=lambda path: places[path.stem]) for line in faults[path]]
+    if problems:
+        return None, problems
+    inputs, targets = by_stem.values()
+    (input_shape, input_white), (target_shape, target_white) = common.values()
+    pairs = Pairs(
         folder, tuple(inputs.values()), tuple(targets[stem] for stem in inputs),
-        input_size, target_size, input_white, target_white,
+        input_shape[:2], target_shape[:2], input_white, target_white,
     )  # fmt: skip
+    return pairs, problems
 
 
-def _by_stem(paths):
-    stems = {}
+def _look(paths, faults):
+    """The frames of a side by stem, and the probe that most of them share; adds to `faults` what is wrong with each."""
+    stems, probes = {}, {}
     for path in paths:
-        if path.stem in stems:
-            raise DataError(f"{path}: another frame has the same stem, {stems[path.stem].name}; pairs go by stem")
-        stems[path.stem] = path
-    return stems
+        first = stems.setdefault(path.stem, path)
+        if first != path:
+            faults[path].append(f"{path}: another frame has the same stem, {first.name}; pairs go by stem")
+            continue
+        try:
+            probes[path] = frames.probe(path)
+            refuse_chroma(path)
+        except (FastupError, OSError) as error:
+            faults[path].append(_reason(path, error))
+    if not probes:
+        return stems, None
+    (common, _), *_ = Counter(probes.values()).most_common()
+    for path, probe in probes.items():
+        if probe != common:
+            faults[path].append(f"{path}: {_words(probe)}, expected {_words(common)} like the most of its folder")
+        elif probe[0][2] != 3:
+            faults[path].append(f"{path}: {probe[0][2]} channels, expected 3")
+    return stems, common
 
 
-def _one_size(paths):
-    probes = {path: frames.probe(path) for path in paths}
-    (common, _), *others = Counter(probes.values()).most_common()
-    (height, width, channels), white = common
-    if others:
-        path = next(path for path, probe in probes.items() if probe != common)
-        raise DataError(f"{path}: {_words(probes[path])}, expected {_words(common)} like the most of its folder")
-    if channels != 3:
-        raise DataError(f"{next(iter(probes))}: {channels} channels, expected 3")
-    for path in probes:
-        refuse_chroma(path)
-    return (height, width), white
+def _reason(path, error):
+    """What went wrong with a file or folder, as one line that begins with its name."""
+    return f"{path}: {error.strerror or error}" if isinstance(error, OSError) else str(error)
 
 
 def refuse_chroma(path):
@@ -215,24 +263,178 @@ def crop(frame, trim):
     return frame[top : frame.shape[0] - bottom, left : frame.shape[1] - right]
 
 
-def tile_index(pairs, geometry, grid, quality, on_frame=None):
-    """The tiles to train on: an int32 array (n, 2) of frame number and tile number, in file and raster order.
+def transcode(pairs, cache, on_frame=None):
+    """Give the frames that aren't DPX as DPX, which training reads its tiles from: written once, without loss.
 
-    Tiles that reach beyond the picture are left out. Of the others, each target frame gives the share `quality` that
-    has the most detail.
+    A code stays the code that `frames.read` gives, 8 and 16 bits stay so, and floats become 32-bit floats. Frames go
+    to cache/Alpha/STEM.dpx and cache/Beta/STEM.dpx, each whole, and get the time of their original: by that, and by
+    size and white, those that are there already are known to be good.
+
+    Parameters
+    ----------
+    pairs : Pairs
+    cache : path-like
+        Made if there is something to write.
+    on_frame : callable, optional
+        Called with (frames done, frames to do).
+
+    Returns
+    -------
+    Pairs
+        With the paths of those frames replaced; `pairs` itself where all are DPX.
+
+    Raises
+    ------
+    DataError
+        If a frame holds NaN.
+    FastupError, OSError
+        If a frame cannot be read, or its DPX not be written. What was written by then is kept.
+    """
+    sides = zip(SIDES, (pairs.inputs, pairs.targets), strict=True)
+    copies = {path: Path(cache) / side / f"{path.stem}.dpx" for side, paths in sides for path in paths}
+    copies = {path: copy for path, copy in copies.items() if not frames.is_dpx(path)}
+    if not copies:
+        return pairs
+    probes = dict.fromkeys(pairs.inputs, ((*pairs.input_size, 3), pairs.input_white))
+    probes |= dict.fromkeys(pairs.targets, ((*pairs.target_size, 3), pairs.target_white))
+
+    def is_fresh(path):
+        try:
+            return (
+                copies[path].stat().st_mtime_ns == path.stat().st_mtime_ns
+                and frames.probe(copies[path]) == probes[path]
+            )
+        except (FastupError, OSError):
+            return False
+
+    def write(path):
+        before = path.stat()  # if the frame changes while it is read, its copy is older and is made again
+        white = probes[path][1]
+        frame = frames.read(path, "uint16" if white else "float32")
+        if white is None and np.isnan(frame).any():
+            raise DataError(f"{path}: holds NaN")
+        frames.write(copies[path], frame, frames.read_header(path))
+        os.utime(copies[path], ns=(before.st_atime_ns, before.st_mtime_ns))  # without which it is not fresh
+
+    todo = [path for path in copies if not is_fresh(path)]
+    for folder in {copies[path].parent for path in todo}:
+        folder.mkdir(parents=True, exist_ok=True)
+    _on_threads(write, todo, on_frame)
+    inputs, targets = (tuple(copies.get(path, path) for path in paths) for paths in (pairs.inputs, pairs.targets))
+    return replace(pairs, inputs=inputs, targets=targets)
+
+
+def detail_scores(pairs, geometry, grid, cache=None, on_frame=None):
+    """The detail of every tile of every target's picture: see `fastup.detail`.
+
+    Scores are kept in a file in `cache`, each frame's under its path, size and time, the grid and the trim, so that
+    only frames that are new or have changed are read. A row that is damaged is as good as none. An error or Ctrl-C
+    leaves what was scored by then for the next time.
+
+    Parameters
+    ----------
+    pairs : Pairs
+    geometry : Geometry
+    grid : TileGrid
+        Of the target picture.
+    cache : path-like, optional
+        A folder, made if it is missing. Without one nothing is kept.
+    on_frame : callable, optional
+        Called with (frames done, frames to do).
+
+    Returns
+    -------
+    (frames, tiles) float32 array
+        In code values; of frames that hold floats, in their own units.
+
+    Raises
+    ------
+    DataError
+        If a frame has changed its size, or holds pixels that are no numbers.
+    DpxError, FastupError, OSError
+        If a frame cannot be read, or the file not be written.
+    """
+    # The file is rows of key, scores and a digest of both, and nothing else.
+    rows = np.zeros(len(pairs), [("key", "V16"), ("scores", "<f4", (len(grid),)), ("digest", "V16")])
+    done = np.zeros(len(pairs), bool)
+    what = INDEX_VERSION, grid.shape, grid.tile, grid.jitter, geometry.trim
+    path, old = None, b""
+    if cache is not None:
+        name = _digest(repr((os.path.abspath(pairs.folder), what)).encode()).hex()
+        path = Path(cache) / f"detail-{name}.bin"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        old = path.read_bytes() if path.exists() else b""
+    stored = _stored_rows(old, rows.itemsize)
+    dtype = "uint16" if pairs.target_white else "float32"
+
+    def key_of(target):
+        stat = target.stat()
+        return _digest(repr((os.path.abspath(target), stat.st_size, stat.st_mtime_ns, what)).encode())
+
+    def score(number):
+        target = pairs.targets[number]
+        key = key_of(target)  # of the time before reading: a frame that changes meanwhile is scored again
+        frame = frames.read(target, dtype)
+        if frame.shape != (*pairs.target_size, 3):
+            raise DataError(f"{target}: has become {_size(frame.shape)}, expected {_size(pairs.target_size)}")
+        scores = detail(crop(frame, geometry.trim), grid)
+        if np.isnan(scores).any():
+            raise DataError(f"{target}: holds NaN or infinite pixels, so that its tiles cannot be ranked")
+        rows[number] = key, scores, _digest(key + scores.astype("<f4").tobytes())
+        done[number] = True
+
+    for number, target in enumerate(pairs.targets):
+        row = stored.get(key_of(target))
+        if row is not None:
+            rows[number], done[number] = np.frombuffer(row, rows.dtype)[0], True
+    todo = np.flatnonzero(~done)
+    try:
+        _on_threads(score, todo, on_frame)
+    finally:
+        if path is not None and (done[todo].any() or done.sum() * rows.itemsize != len(old)):
+            with frames.whole(path) as part:
+                part.write_bytes(rows[done].view(np.uint8))
+    return rows["scores"]
+
+
+def tile_index(pairs, geometry, grid, quality, cache=None, on_frame=None):
+    """The tiles to train on: (frames, k) int32, for each frame the numbers of its tiles in the grid, ascending.
+
+    Tiles that reach beyond the picture are left out. Of the others, each frame gives the share `quality` that has the
+    most detail in the target, by `detail_scores`. Where that is all of them, no frame is read, and the array is
+    read-only.
     """
     inside = np.flatnonzero(grid.inside).astype(np.int32)
     if quality == 1:
-        numbers = np.arange(len(pairs), dtype=np.int32)
-        return np.stack([np.repeat(numbers, len(inside)), np.tile(inside, len(pairs))], axis=-1)
-    chosen = []
-    for number, (_, frame) in enumerate(frames.stream(pairs.targets)):
-        score = detail(crop(frame, geometry.trim), grid)[inside]
-        best = inside[np.sort(rank(score, quality))]
-        chosen.append(np.stack([np.full_like(best, number), best], axis=-1))
-        if on_frame is not None:
-            on_frame(number + 1, len(pairs))
-    return np.concatenate(chosen)
+        return np.broadcast_to(inside, (len(pairs), len(inside)))
+    index = np.empty((len(pairs), kept(quality, len(inside))), np.int32)
+    for row, scores in zip(index, detail_scores(pairs, geometry, grid, cache, on_frame), strict=True):
+        row[:] = inside[np.sort(rank(scores[inside], quality))]
+    return index
+
+
+def _stored_rows(data, size):
+    """The rows of an index file by their keys; those that are damaged are left out."""
+    data = memoryview(data)
+    rows = (data[at : at + size] for at in range(0, len(data) - size + 1, size))
+    return {bytes(row[:16]): row for row in rows if _digest(row[:-16]) == row[-16:]}
+
+
+def _digest(data):
+    return hashlib.blake2b(data, digest_size=16).digest()
+
+
+def _on_threads(work, items, on_frame):
+    """Call ``work(item)`` for each; the first error ends it, after those that are under way."""
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
+        futures = [pool.submit(work, item) for item in items]
+        try:
+            for done, future in enumerate(as_completed(futures), 1):
+                future.result()
+                if on_frame is not None:
+                    on_frame(done, len(items))
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _size(size):

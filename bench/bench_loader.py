@@ -1,0 +1,149 @@
+"""Batches of random tiles against the ways that other tools make them: 64x64 target tiles, 32x32 inputs, two threads.
+
+BasicSR's way: for each tile, decode a frame and its partner from 16-bit PNG and take one random crop. The ancestor's
+way: decode a pair of frames, cut all of its tiles, and send them through a shuffle buffer. Both are written as well as
+they can be: decoding on two threads, no Python for each pixel, codes left as they are, batches into fresh memory.
+"""
+
+import itertools
+import shutil
+import statistics
+import time
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+import fastup
+from fastup.train import start
+
+start()
+
+from fastup.train.batches import TileBatches  # noqa: E402
+from fastup.train.pairs import Geometry, find_pairs  # noqa: E402
+
+SIZES, TILE, BATCH, THREADS = ((540, 720), (1080, 1440)), 64, 16, 2
+FRAMES, MANY = 20, 2000
+BUFFER = 4096  # tiles, of which the next is drawn
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, picture):
+    """FRAMES pairs, one picture that moves down; the same as PNG; and under MANY names, as hard links."""
+    folder = tmp_path_factory.mktemp("loader")
+    for side, size in zip(("Alpha", "Beta"), SIZES, strict=True):
+        for name in ("few", "many", "png"):
+            (folder / name / side).mkdir(parents=True)
+        first = picture(size)
+        for number in range(FRAMES):
+            frame = np.roll(first, number * size[0] // FRAMES, axis=0)
+            fastup.write(folder / "few" / side / f"{number}.dpx", frame)
+            fastup.write(folder / "png" / side / f"{number}.png", frame, fastup.Header.new(size[1], size[0]))
+        for number in range(MANY):
+            (folder / "many" / side / f"{number}.dpx").hardlink_to(folder / "few" / side / f"{number % FRAMES}.dpx")
+    yield folder
+    shutil.rmtree(folder)  # pytest would keep it for three runs
+
+
+@pytest.fixture(scope="module")
+def geometry():
+    return Geometry.of(*SIZES, (0, 0, 0, 0))
+
+
+def batches_of(folder, geometry):
+    pairs = find_pairs(folder)
+    grids = geometry.grids(TILE, 0, jitter=True)
+    inside = np.flatnonzero(grids[1].inside).astype(np.int32)
+    index = np.broadcast_to(inside, (len(pairs), len(inside)))
+    batches = TileBatches(pairs, geometry, grids, index, batch=BATCH, threads=THREADS)
+    return (batches[number] for number in itertools.count())  # epoch after epoch
+
+
+def basicsr(folder, pool):
+    """Endless batches: every tile from a pair of frames of its own, decoded for it."""
+    paths = [sorted((folder / side).iterdir()) for side in ("Alpha", "Beta")]
+    random = np.random.default_rng(0)
+
+    def pair(frame, y, x):
+        small, large = (fastup.read(side[frame]) for side in paths)
+        return small[y : y + 32, x : x + 32], large[2 * y : 2 * y + TILE, 2 * x : 2 * x + TILE]
+
+    def wanted():
+        (height, width), _ = SIZES
+        return random.integers(FRAMES), random.integers(height - 31), random.integers(width - 31)
+
+    ahead = deque(pool.submit(pair, *wanted()) for _ in range(2 * THREADS))
+    while True:
+        rows = []
+        for _ in range(BATCH):
+            rows.append(ahead.popleft().result())
+            ahead.append(pool.submit(pair, *wanted()))
+        yield tuple(map(np.stack, zip(*rows, strict=True)))
+
+
+def ancestor(folder, geometry, read, pool):
+    """Endless batches: frames in a random order, each once, all tiles of each, through a buffer."""
+    paths = [sorted((folder / side).iterdir()) for side in ("Alpha", "Beta")]
+    grids = geometry.grids(TILE, 0, jitter=True)
+    inside = np.flatnonzero(grids[1].inside)
+    random = np.random.default_rng(0)
+
+    def tiles(frame):
+        return [fastup.cut(read(side[frame]), grid, index=inside) for side, grid in zip(paths, grids, strict=True)]
+
+    order = itertools.chain.from_iterable(random.permutation(FRAMES) for _ in itertools.count())
+    ahead = deque(pool.submit(tiles, next(order)) for _ in range(THREADS))
+    buffers = [np.empty((BUFFER, *grid.tile, 3), np.uint16) for grid in grids]
+    filled, fresh, used = 0, None, 0
+    while True:
+        # As many new tiles as a batch took out go into their places.
+        places = random.choice(BUFFER, BATCH, replace=False) if filled == BUFFER else range(filled, filled + BATCH)
+        if filled == BUFFER:
+            yield tuple(buffer[places] for buffer in buffers)
+        for place in places:
+            if fresh is None or used == len(fresh[0]):
+                fresh, used = ahead.popleft().result(), 0
+                ahead.append(pool.submit(tiles, next(order)))
+            for buffer, new in zip(buffers, fresh, strict=True):
+                buffer[place] = new[used]
+            used += 1
+        filled = min(filled + BATCH, BUFFER)
+
+
+@pytest.fixture
+def pool():
+    with ThreadPoolExecutor(THREADS) as pool:
+        yield pool
+
+
+def by_turns(rounds, *sides):
+    """Median seconds a pair of each side, which take turns. A side is its endless batches and how many make a turn."""
+    times = [[] for _ in sides]
+    for turn in range(rounds + 1):
+        for (batches, count), taken in zip(sides, times, strict=True):
+            began = time.perf_counter()
+            deque(itertools.islice(batches, count), maxlen=0)
+            if turn:  # the first one is for warming up
+                taken.append((time.perf_counter() - began) / count / BATCH)
+    return [statistics.median(taken) for taken in times]
+
+
+@pytest.mark.parametrize(("name", "frames"), [("few", FRAMES), ("many", MANY)])
+def test_pairs_a_second(folder, geometry, judged, name, frames):
+    (ours,) = by_turns(9, (batches_of(folder / name, geometry), 1000))
+    judged(ours, 1 / 60_000, at_least=1, label=f"loader, a pair of {frames} frames: 60,000 a second")
+
+
+def test_against_basicsr(folder, geometry, judged, pool):
+    sides = (batches_of(folder / "few", geometry), 400), (basicsr(folder / "png", pool), 1)
+    judged(*by_turns(5, *sides), at_least=50, label="loader, a pair: BasicSR's way")
+
+
+@pytest.mark.parametrize("decoder", ["OpenImageIO", "fastup"])
+def test_against_the_ancestor(folder, geometry, judged, pool, openimageio_read, decoder):
+    """With a decoder that others have; and, without a floor, with ours, which is what makes that way fast."""
+    read = fastup.read if decoder == "fastup" else lambda path: openimageio_read(path, "uint16")
+    sides = (batches_of(folder / "few", geometry), 400), (ancestor(folder / "few", geometry, read, pool), 200)
+    floor = {} if decoder == "fastup" else {"at_least": 5}
+    judged(*by_turns(9, *sides), label=f"loader, a pair: the ancestor's way, by {decoder}", **floor)

@@ -1,0 +1,311 @@
+"""Whether pairs fit: how far the input lies off its target, and its gain and offset in each channel."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import repeat
+from math import hypot, inf
+
+import numpy as np
+
+from fastup import frames
+from fastup.errors import DataError
+from fastup.footage.degrade import resize
+from fastup.train.pairs import crop
+
+CHANNELS = ("red", "green", "blue")
+SHIFT, GAIN, OFFSET = 0.25, 0.01, 0.01  # a pair is off by more: input pixels, a share, a share of white
+LIKENESS = 0.3  # pictures of one drawing are more alike, 0.7 and more behind the worst tape; others 0.25 at the most
+
+_LUMA = np.float32([0.299, 0.587, 0.114])  # ITU-R BT.601
+_DRAWN = 6, 0.01  # where there are edges, one gradient in 200 is so many times the median, and so much of white
+_FALL = 0.02  # the share of its peak that a correlation falls beside it: 0.08 and more, but 0.01 of edges all one way
+_BLOCK = 4  # input pixels a side over which gain and offset see the mean
+_REACH = 1, 2  # blocks above and below, left and right of one that must be free of edges as well: halos lie along lines
+_FLAT = 0.08, 0.2  # the flatter half of the blocks is free of edges; those that span less always are, more never
+_SURE, _UNLIKE = 0.0025, 0.03  # the standard error of a gain up to which it is told; residuals that no noise explains
+_FEWEST, _SPREAD = 20, 0.02  # blocks that a gain is fitted to, and the deviation of the levels that it stands on
+_CODE = 5e-4  # half a code of 10 bits: no error is taken for smaller
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How an input picture lies on its target: input = gain * target + offset, normalised, at the input's size.
+
+    None stands for what the frames don't tell: all of it where both are flat (black, one colour), or all edges run
+    one way (a flat between pillars); the gain and offset of a channel in which too few areas away from edges differ in
+    level; shift, gain and offset of another picture.
+    """
+
+    frame: str
+    """The stem of the pair."""
+    likeness: float | None = None
+    """How alike the edges are once shifted: 1 is the same, 0 another picture."""
+    shift: tuple[float, float] | None = None
+    """(vertical, horizontal) in input pixels: how far the input lies down and right of its target."""
+    gain: tuple[float | None, float | None, float | None] = (None, None, None)
+    """Of red, green and blue."""
+    offset: tuple[float | None, float | None, float | None] = (None, None, None)
+    """Of red, green and blue, 1 is white."""
+
+    @property
+    def judged(self):
+        """Whether the frames say anything."""
+        return self.likeness is not None
+
+    @property
+    def off(self):
+        """What is off, a tuple of words, empty where the pair fits or says nothing: "another picture", or "shift" by
+        more than `SHIFT` along the diagonal, "red gain" by more than `GAIN`, "blue offset" by more than `OFFSET`."""
+        if not self.judged:
+            return ()
+        if self.likeness < LIKENESS:
+            return ("another picture",)
+        found = ["shift"] if hypot(*self.shift) > SHIFT else []
+        for name, gain, offset in zip(CHANNELS, self.gain, self.offset, strict=True):
+            if gain is not None and abs(gain - 1) > GAIN:
+                found.append(f"{name} gain")
+            if offset is not None and abs(offset) > OFFSET:
+                found.append(f"{name} offset")
+        return tuple(found)
+
+    @property
+    def badness(self):
+        """How far off the pair is, in units of what is allowed: above 1 is off."""
+        if not self.judged:
+            return 0.0
+        if self.likeness < LIKENESS:
+            return inf
+        parts = [hypot(*self.shift) / SHIFT]
+        parts += [abs(gain - 1) / GAIN for gain in self.gain if gain is not None]
+        return max(parts + [abs(offset) / OFFSET for offset in self.offset if offset is not None])
+
+
+def fits(pairs, geometry, on_frame=None):
+    """Measure how each pair fits.
+
+    The target picture is resized to the input's by Lanczos. The shift is where the cross-correlation of the gradients
+    of luma is largest (Argyriou & Vlachos 2003, "Estimation of sub-pixel motion using gradient cross-correlation"),
+    under a Hann window, so that borders don't count. It is evaluated between the pixels by the cross-spectrum's Fourier
+    sum (Guizar-Sicairos et al. 2008, "Efficient subpixel image registration algorithms"). Phase correlation proper,
+    which gives every frequency the same weight, had errors up to four times as large: it listens to those that hold
+    noise alone. Gain and offset come from means of 4 x 4 pixels away from edges, by least squares that forget outliers
+    (Tukey's biweight).
+
+    Parameters
+    ----------
+    pairs : Pairs
+    geometry : Geometry
+    on_frame : callable, optional
+        Called with (pairs done, pairs in all) after each.
+
+    Returns
+    -------
+    list of Fit, one for each pair, in order
+
+    Raises
+    ------
+    DataError
+        If a frame holds NaN or infinity.
+    DpxError, FastupError, OSError
+        If a frame cannot be read.
+    """
+    found = []
+    with ThreadPoolExecutor(2) as pool:
+        for one in pool.map(_fit_files, pairs.inputs, pairs.targets, repeat(geometry)):
+            found.append(one)
+            if on_frame is not None:
+                on_frame(len(found), len(pairs))
+    return found
+
+
+def fit(picture, target, frame=""):
+    """Measure how an input picture fits its target, as `fits` does.
+
+    Parameters
+    ----------
+    picture : ndarray, (h, w, 3), floating
+        Normalised.
+    target : ndarray, (H, W, 3), floating
+        Normalised; no smaller than `picture`.
+    frame : str
+        What the pair is called.
+
+    Returns
+    -------
+    Fit
+    """
+    target = resize(target, picture.shape[:2])
+    one, other = _gradient(picture @ _LUMA), _gradient(target @ _LUMA)
+    shift, likeness, fall = _register(one, other)
+    if fall < _FALL * likeness:
+        return Fit(frame)
+    if likeness < LIKENESS:
+        return Fit(frame, likeness) if _drawn(one) or _drawn(other) else Fit(frame)
+    return Fit(frame, likeness, shift, *_levels(*_overlap(picture, target, shift)))
+
+
+def median(fits, frame="median"):
+    """The median of what was measured, as a Fit; of pairs of one picture alone."""
+    same = [fit for fit in fits if fit.judged and fit.likeness >= LIKENESS]
+    if not same:
+        return Fit(frame)
+
+    def middle(values):
+        values = [value for value in values if value is not None]
+        return float(np.median(values)) if values else None
+
+    shift = tuple(middle(fit.shift[axis] for fit in same) for axis in range(2))
+    gain = tuple(middle(fit.gain[k] for fit in same) for k in range(3))
+    offset = tuple(middle(fit.offset[k] for fit in same) for k in range(3))
+    return Fit(frame, middle(fit.likeness for fit in same), shift, gain, offset)
+
+
+def alike(fits):
+    """What most pairs have off in the same way, in the words of `Fit.off`: as much as their median, within the limit.
+
+    That is a trim, or a transfer, which differs between the folders, rather than bad pairs.
+    """
+    whole = median(fits)
+    judged = [fit for fit in fits if fit.judged]
+
+    def near(fit, name):
+        if name not in fit.off:
+            return False
+        if name == "shift":
+            return hypot(*np.subtract(fit.shift, whole.shift)) <= SHIFT
+        channel, what = name.split()
+        k = CHANNELS.index(channel)
+        return abs(getattr(fit, what)[k] - getattr(whole, what)[k]) <= (GAIN if what == "gain" else OFFSET)
+
+    return tuple(name for name in whole.off if 2 * sum(near(fit, name) for fit in judged) > len(judged))
+
+
+def _fit_files(source, target, geometry):
+    pictures = []
+    for path, trim in ((source, geometry.input_trim), (target, geometry.trim)):
+        picture = crop(frames.read(path, "float32"), trim)
+        if not np.isfinite(picture).all():
+            raise DataError(f"{path}: holds NaN or infinity, expected finite numbers")
+        pictures.append(picture)
+    return fit(*pictures, source.stem)
+
+
+# -- shift -----------------------------------------------------------------------------------------------------------
+
+
+def _gradient(luma):
+    """Central differences, horizontal + 1j * vertical; 0 at the border."""
+    gradient = np.zeros(luma.shape, np.complex64)
+    gradient.real[:, 1:-1] = luma[:, 2:] - luma[:, :-2]
+    gradient.imag[1:-1] = luma[2:] - luma[:-2]
+    return gradient
+
+
+def _drawn(gradient):
+    """Whether there are edges that stand out of the rest."""
+    size = np.sort(np.abs(gradient), axis=None)
+    strong, usual = size[-1 - size.size // 200], size[size.size // 2]
+    return bool(strong > max(_DRAWN[0] * usual, _DRAWN[1]))
+
+
+def _register(one, other):
+    """How far `one` lies down and right of `other`, how alike they are then, and how much less a pixel beside that."""
+    window = _hann(one.shape)
+    one, other = np.fft.fft2(one * window), np.fft.fft2(other * window)
+    energy = float(np.linalg.norm(one)) * float(np.linalg.norm(other))
+    if not energy:
+        return (0.0, 0.0), 0.0, 0.0
+    cross = one * other.conj() / np.float32(energy)
+    peak = np.unravel_index(np.argmax(np.fft.ifft2(cross).real), cross.shape)
+    shift = [(int(p) + n // 2) % n - n // 2 for p, n in zip(peak, cross.shape, strict=True)]
+    for step in (1 / 4, 1 / 16, 1 / 64, 1 / 256):  # nine by nine places, closer each time
+        height = _correlation(cross, shift, step * np.arange(-4, 5))
+        peak = np.unravel_index(np.argmax(height), height.shape)
+        shift = [float(s + step * (p - 4)) for s, p in zip(shift, peak, strict=True)]
+    beside = _correlation(cross, shift, np.arange(-1, 2)).ravel()
+    likeness = float(beside[4])
+    return tuple(shift), likeness, likeness - float(np.delete(beside, 4).max())
+
+
+def _correlation(cross, shift, places):
+    """The correlation at places around a shift, from the cross-spectrum: (vertical, horizontal)."""
+    down, right = (
+        np.exp(2j * np.pi * np.outer(s + places, np.fft.fftfreq(n))).astype(np.complex64)
+        for s, n in zip(shift, cross.shape, strict=True)
+    )
+    return (down @ cross @ right.T).real
+
+
+@lru_cache(4)
+def _hann(shape):
+    return np.outer(*(np.sin(np.pi * (np.arange(n) + 0.5) / n) ** 2 for n in shape)).astype(np.float32)
+
+
+def _overlap(picture, target, shift):
+    """What both show, moved by whole pixels: enough away from edges."""
+    parts = [], []
+    for s, n in zip((round(s) for s in shift), target.shape, strict=False):
+        parts[0].append(slice(max(s, 0), n + min(s, 0)))
+        parts[1].append(slice(max(-s, 0), n + min(-s, 0)))
+    return picture[tuple(parts[0])], target[tuple(parts[1])]
+
+
+# -- gain and offset -------------------------------------------------------------------------------------------------
+
+
+def _levels(picture, target):
+    """Gain and offset of each channel."""
+    if min(n // _BLOCK - 2 * reach for n, reach in zip(picture.shape, _REACH, strict=False)) < 1:
+        return (None,) * 3, (None,) * 3
+    span = (_around(_blocks(target, np.max), np.max) - _around(_blocks(target, np.min), np.min)).max(-1)
+    flat = span <= np.clip(np.median(span), *_FLAT)
+    mean = _blocks(picture, np.mean)
+    noise = np.sqrt(np.median(_blocks(picture * picture, np.mean) - mean * mean).clip(0))
+    inner = tuple(slice(reach, -reach) for reach in _REACH)
+    picture, target = mean[inner], _blocks(target, np.mean)[inner]
+    margin = max(4 * noise, 0.004)  # where noise is clipped at black or white, means are not what they were
+    low, high = np.minimum(picture, target), np.maximum(picture, target)
+    use = flat[..., None] & (low > margin) & (high < 1 - margin)
+    lines = [_line(target[..., k][use[..., k]], picture[..., k][use[..., k]]) for k in range(3)]
+    return tuple(zip(*lines, strict=True))
+
+
+def _blocks(picture, what):
+    """`what` of each block, (rows, columns, 3); pixels that fill no block are left out."""
+    rows, columns = (n // _BLOCK for n in picture.shape[:2])
+    part = picture[: rows * _BLOCK, : columns * _BLOCK].reshape(rows, _BLOCK, columns * _BLOCK, 3)
+    return what(what(part, 1).reshape(rows, columns, _BLOCK, 3), 2)  # down first, which is many columns at a time
+
+
+def _around(values, what):
+    """`what` of each block and those within reach; a block that lacks some of them gives none."""
+    for axis, reach in enumerate(_REACH):
+        values = what(np.lib.stride_tricks.sliding_window_view(values, 2 * reach + 1, axis), -1)
+    return values
+
+
+def _line(x, y):
+    """Gain and offset of y = gain * x + offset, or None twice where they are not sure.
+
+    Where y is another colour (red and blue changed places), they are told as they are: off.
+    """
+    if len(x) < _FEWEST:
+        return None, None
+    x, y = x.astype(float), y.astype(float)
+    weight = np.ones(len(x))
+    for turn in range(30):
+        total = weight.sum()
+        x_mean, y_mean = weight @ x / total, weight @ y / total
+        spread = weight @ (x - x_mean) ** 2
+        if not spread:
+            return None, None
+        gain = weight @ ((x - x_mean) * (y - y_mean)) / spread
+        offset = y_mean - gain * x_mean
+        error = np.abs(y - gain * x - offset)
+        noise = max(1.4826 * np.median(error), _CODE)
+        biweight = np.maximum(1 - (error / (4.685 * noise)) ** 2, 0) ** 2
+        weight = 1 / np.maximum(error, _CODE) if turn < 10 else biweight  # first the least absolute deviations
+    if spread < total * _SPREAD**2 or _SURE * np.sqrt(spread) < noise < _UNLIKE:
+        return None, None
+    return float(gain), float(offset)

@@ -1,0 +1,96 @@
+"""What a training step takes of the device's memory, and the largest batch that it has room for."""
+
+import subprocess
+from math import prod
+
+import keras
+import numpy as np
+
+ROOM = 0.8  # share of what is free that a batch may take: the estimate is one
+
+
+def of_step(network, batch, tile):
+    """About how many bytes a step takes on the device.
+
+    Every layer's output is kept for the way back, where it gets a gradient of its own size; and the weights have their
+    gradients and the two moments of Adam beside them. What libraries use inside a convolution is not known.
+
+    Parameters
+    ----------
+    network : Network
+    batch : int
+        Tiles.
+    tile : int
+        Target pixels, wide and high, without the border.
+    """
+    shape = tuple(int((tile + 2 * b) / s) for b, s in zip(network.border, network.scale, strict=True))
+    every = keras.Model(network.inputs, [layer.output for layer in network.layers])
+    outputs = sum(
+        prod(output) * _bytes(layer)
+        for layer, output in zip(network.layers, every.compute_output_shape((batch, *shape, 3)), strict=True)
+    )
+    return 2 * outputs + 4 * sum(prod(weight.shape) * 4 for weight in network.weights)
+
+
+def free():
+    """Bytes free on the device: of the smallest NVIDIA card if the backend computes on one, else of the machine.
+
+    None if the system doesn't say.
+    """
+    try:
+        if _on_gpu():
+            command = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+            told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout
+            # The backend may hold all of it already, for this very purpose; so all counts as free.
+            return min(int(line) for line in told.split()) << 20
+        with open("/proc/meminfo") as file:
+            sizes = dict(line.split(":") for line in file)
+        return int(sizes["MemAvailable"].split()[0]) << 10
+    except (OSError, subprocess.SubprocessError, ValueError, KeyError):
+        return None
+
+
+def largest_batch(network, tile, tiles):
+    """The largest power of two that fits: by the estimate, and then by a step on zeros.
+
+    Parameters
+    ----------
+    network : Network
+        Compiled; its weights are left as they are.
+    tile : int
+        As in `of_step`.
+    tiles : int
+        No batch is larger than that.
+    """
+    room = ROOM * (free() or 0)
+    batch = 1
+    while 2 * batch <= tiles and of_step(network, 2 * batch, tile) <= room:
+        batch *= 2
+    while batch > 1 and not _fits(network, batch, tile):
+        batch //= 2
+    return batch
+
+
+def _fits(network, batch, tile):
+    """Whether a step on zeros runs on the device, on a twin of the network."""
+    twin = type(network)(network.settings)
+    twin.compile(type(network.optimizer).from_config(network.optimizer.get_config()), network.loss)
+    sides = [(tile + 2 * b, s) for b, s in zip(network.border, network.scale, strict=True)]
+    inputs = np.zeros((batch, *(int(size / scale) for size, scale in sides), 3), np.float32)
+    try:
+        twin.train_on_batch(inputs, np.zeros((batch, tile, tile, 3), np.float32))
+    except Exception as error:  # every backend has one of its own
+        if any(words in str(error).lower() for words in ("out of memory", "resource_exhausted", "oom")):
+            return False
+        raise
+    return True
+
+
+def _bytes(layer):
+    return 2 if layer.compute_dtype.endswith("16") else 4
+
+
+def _on_gpu():
+    if keras.backend.backend() == "torch":
+        return "cuda" in str(keras.ops.zeros(1).device)
+    return keras.distribution.list_devices()[0].startswith("gpu")
