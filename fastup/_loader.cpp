@@ -111,17 +111,19 @@ struct Frame {
     Memory pixels;
 };
 
-// Opens a frame and learns its layout; on failure `why` says why.
-bool open_frame(const File &file, dpx_layout *layout, dpx_problem *why) {
+// The layout of an open frame, and the size of its file that the layout was held against; -1, with the reason, if it
+// cannot be read.
+std::int64_t open_frame(const File &file, dpx_layout *layout, dpx_problem *why) {
     std::uint8_t head[DPX_FULL_HEADER];
     std::int64_t size = -1, got = -1;
     if (file.fd() >= 0) size = file.size();
     if (size >= 0) got = file_read_at(file.fd(), head, sizeof head, 0);
     if (got < 0) {
         dpx_fail_io(why);
-        return false;
+        return -1;
     }
-    return dpx_parse(head, static_cast<std::size_t>(got), static_cast<std::uint64_t>(size), 0, layout, why) == DPX_OK;
+    if (dpx_parse(head, static_cast<std::size_t>(got), static_cast<std::uint64_t>(size), 0, layout, why)) return -1;
+    return size;
 }
 
 // As _dpx.error expects it.
@@ -129,17 +131,59 @@ py::tuple told(const dpx_problem &why) {
     return py::make_tuple(static_cast<int>(why.status), why.field, why.at, why.expected, why.found, why.needed);
 }
 
-// An array that owns memory of ours.
-py::array array_of(Memory memory, dpx_type type, std::vector<py::ssize_t> shape) {
-    std::uint8_t *pixels = memory.release();
-    py::capsule owner(pixels, [](void *p) { std::free(p); });
+// Memory that was let go, for the next that wants as much: to give it back to the system and ask for more costs several
+// times what filling it does, and holds up other threads.
+class Spare {
+public:
+    explicit Spare(std::size_t most) : most_(most) {}
+
+    Memory take(std::size_t bytes) {
+        {
+            std::lock_guard<std::mutex> lock(mutex_);
+            const auto same =
+                std::find_if(spare_.begin(), spare_.end(), [=](auto &each) { return each.first == bytes; });
+            if (same != spare_.end()) {
+                Memory memory = std::move(same->second);
+                spare_.erase(same);
+                return memory;
+            }
+        }
+        return Memory(allocate(bytes));
+    }
+
+    void give(Memory memory, std::size_t bytes) {
+        std::lock_guard<std::mutex> lock(mutex_);
+        if (spare_.size() < most_) spare_.emplace_back(bytes, std::move(memory));
+    }
+
+private:
+    const std::size_t most_;
+    std::vector<std::pair<std::size_t, Memory>> spare_;
+    std::mutex mutex_;
+};
+
+// Memory on loan to an array: it comes back when nobody sees the array any more.
+struct Loan {
+    Memory memory;
+    std::size_t bytes;
+    std::shared_ptr<Spare> spare;
+};
+
+py::array array_of(Memory memory, dpx_type type, std::vector<py::ssize_t> shape, std::shared_ptr<Spare> spare) {
+    std::size_t bytes = dpx_type_bytes(type);
+    for (const py::ssize_t size : shape) bytes *= static_cast<std::size_t>(size);
+    const std::uint8_t *pixels = memory.get();
+    py::capsule owner(new Loan{std::move(memory), bytes, std::move(spare)}, [](void *p) {
+        std::unique_ptr<Loan> loan(static_cast<Loan *>(p));
+        loan->spare->give(std::move(loan->memory), loan->bytes);
+    });
     return py::array(py::dtype(std::string(1, "Hfe"[type])), std::move(shape), pixels, owner);
 }
 
 void read_frame(const std::filesystem::path &path, dpx_type type, Frame &frame) {
     dpx_problem &why = frame.problem;
     File file(path);
-    if (!open_frame(file, &frame.layout, &why)) return;
+    if (open_frame(file, &frame.layout, &why) < 0) return;
     const dpx_layout &l = frame.layout;
     const std::uint64_t row = l.width * l.channels * dpx_type_bytes(type);
     if (l.height <= PTRDIFF_MAX / row) frame.pixels.reset(allocate(row * l.height)); // a sparse file may be any size
@@ -182,7 +226,9 @@ public:
         const dpx_layout &l = frame.layout;
         const std::vector<py::ssize_t> shape{static_cast<py::ssize_t>(l.height), static_cast<py::ssize_t>(l.width),
                                              static_cast<py::ssize_t>(l.channels)};
-        return py::make_tuple(array_of(std::move(frame.pixels), type_, shape), py::none());
+        std::uint8_t *pixels = frame.pixels.release();
+        py::capsule owner(pixels, [](void *p) { std::free(p); });
+        return py::make_tuple(py::array(py::dtype(std::string(1, "Hfe"[type_])), shape, pixels, owner), py::none());
     }
 
     // Ends the threads, each after the frame it is at; called again, it does nothing.
@@ -291,12 +337,8 @@ bool open_of(const Side &side, std::size_t frame, Open *open, dpx_problem *why) 
     static const char *before = "what it was when the pairs were checked";
     const dpx_layout &l = open->layout;
     open->file = std::make_unique<File>(side.paths[frame]);
-    if (!open_frame(*open->file, &open->layout, why)) return false;
-    const std::int64_t size = open->file->size();
-    if (size < 0) {
-        dpx_fail_io(why);
-        return false;
-    }
+    const std::int64_t size = open_frame(*open->file, &open->layout, why);
+    if (size < 0) return false;
     open->size = static_cast<std::uint64_t>(size);
     if (l.width != side.width) return dpx_fail(why, DPX_INVALID, "pixels per line", 772, l.width, before) == DPX_OK;
     if (l.height != side.height) return dpx_fail(why, DPX_INVALID, "lines per image", 776, l.height, before) == DPX_OK;
@@ -492,7 +534,7 @@ public:
             batch->tiles.push_back(tile);
         }
         for (std::size_t side = 0; side < 2; side++) {
-            batch->pixels[side].reset(allocate(batch->tiles.size() * sides_[side].tile_bytes()));
+            batch->pixels[side] = spare_->take(batch->tiles.size() * sides_[side].tile_bytes());
             if (!batch->pixels[side]) throw std::bad_alloc();
         }
         {
@@ -521,7 +563,8 @@ public:
             const Side &s = sides_[side];
             arrays[side] = array_of(std::move(batch->pixels[side]), s.type,
                                     {static_cast<py::ssize_t>(batch->tiles.size()), s.tile_rows, s.tile_columns,
-                                     static_cast<py::ssize_t>(Side::channels)});
+                                     static_cast<py::ssize_t>(Side::channels)},
+                                    spare_);
         }
         return py::make_tuple(arrays[0], arrays[1], py::none());
     }
@@ -628,6 +671,7 @@ private:
 
     const std::vector<Side> sides_;
     MappedFiles mapped_;
+    const std::shared_ptr<Spare> spare_ = std::make_shared<Spare>(32);
     std::deque<std::shared_ptr<Batch>> batches_; // submitted and not taken, in order
     std::size_t begun_ = 0;                      // how many of those, from the front, have no tile left to begin
     bool closed_ = false;
