@@ -57,7 +57,7 @@ class TileBatches(keras.utils.PyDataset):
             raise OptionError(f"shard is {shard}, expected (i, n), i of 0 to n - 1, and a batch, {batch}, of n parts")
         size = self.batch // parts
         self.shard = slice(part * size, (part + 1) * size)
-        self.ready = {}  # when each batch of the epoch was there, for the share of time spent waiting
+        self.times = {}  # when each batch of the epoch was asked for, and when it was there
         self.error = None  # what went wrong in a thread: backends wrap it beyond recognition
         trims, whites = (geometry.input_trim, geometry.trim), (pairs.input_white, pairs.target_white)
         sizes, paths = (pairs.input_size, pairs.target_size), (pairs.inputs, pairs.targets)
@@ -89,6 +89,7 @@ class TileBatches(keras.utils.PyDataset):
         return steps_of(self.index.size, self.batch, self.skip)
 
     def __getitem__(self, number):
+        asked = time.perf_counter()
         with self._lock:
             place = self._first + number
             if place != self._next:  # not the one after the last: Keras looks at some before it begins
@@ -103,7 +104,7 @@ class TileBatches(keras.utils.PyDataset):
                 path = (self.pairs.inputs, self.pairs.targets)[inputs][targets]
                 self.error = _dpx.error(path, *problem)
                 raise self.error
-        self.ready[number] = time.perf_counter()
+        self.times[number] = asked, time.perf_counter()
         return inputs, targets
 
     def begin(self, epoch, step=0):
@@ -113,7 +114,7 @@ class TileBatches(keras.utils.PyDataset):
         already under way.
         """
         self._first = epoch * len(self) + step
-        self.ready.clear()
+        self.times.clear()
 
     def close(self):
         """End the threads."""

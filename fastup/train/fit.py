@@ -286,8 +286,10 @@ class _Watch(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         now = time.perf_counter()
-        # The step could begin when the one before had ended; the time from then until its data was there is lost.
-        self.waited += min(max(self.batches.ready[batch] - self.step_ended, 0), now - self.step_ended)
+        # The step could begin when the one before had ended; the time from then until its data was there is lost. The
+        # first one asks later, as it is compiled before.
+        asked, ready = self.batches.times[batch]
+        self.waited += min(max(ready - max(asked, self.step_ended), 0), now - self.step_ended)
         self.step_ended, self.step = now, self.step + 1
         self.losses.append(logs["loss"])  # not looked at yet: that would wait for the device
         if self._out_of_time() or (self.before and self.step == self.steps):
