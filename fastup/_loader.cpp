@@ -352,7 +352,7 @@ bool open_of(const Side &side, std::size_t frame, Open *open, dpx_problem *why) 
 #if !defined(_WIN32)
 // A mapped file that shrinks, or a disk that fails, shows as SIGBUS in the thread that looks. It comes back to where
 // the thread said; any other goes where it went before.
-thread_local sigjmp_buf *guarded = nullptr;
+thread_local sigjmp_buf *volatile guarded = nullptr; // the handler looks at it
 struct sigaction sigbus_before;
 
 void on_sigbus(int) {
@@ -607,7 +607,7 @@ private:
     // The first batch, if it is done.
     std::shared_ptr<Batch> ready() {
         std::lock_guard<std::mutex> lock(mutex_);
-        if (closed_ || batches_.empty()) throw std::out_of_range("no batch was submitted");
+        if (closed_ || batches_.empty()) throw std::runtime_error("no batch was submitted, or the loader is closed");
         if (batches_.front()->done < batches_.front()->tiles.size()) return nullptr;
         std::shared_ptr<Batch> batch = std::move(batches_.front());
         batches_.pop_front();

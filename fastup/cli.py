@@ -71,6 +71,13 @@ Interlaced = Annotated[
     typer.Option("--interlaced/--progressive", help="How 4:2:0 chroma lies.  [default: as each frame says]"),
 ]
 Levels = Annotated[Range, typer.Option(help="Black and white of video: to 0 and 1023, or kept at 64 and 940.")]
+Trim = Annotated[
+    str, typer.Option(metavar="L,R,T,B", help="Pixels to trim from target frames: left, right, top, bottom.")
+]
+InputTrim = Annotated[
+    str | None,
+    typer.Option(metavar="L,R,T,B", help=f"The same for input frames.  [default: {ABSENT['input_trim']}]"),
+]
 STRENGTH = "S|LOW:HIGH"
 MOST_LISTED = 50  # pairs that are off, in a table
 # Commands that find what an interrupted run of theirs has made.
@@ -180,8 +187,9 @@ def _shown(value):
 @app.command()
 def train(
     data: Annotated[
-        Path, typer.Argument(metavar="DATA", help="Holds train/ and validation/, each with Alpha/ (input) and Beta/.")
-    ],
+        Path | None,
+        typer.Argument(metavar="DATA", help="Holds train/ and validation/, each with Alpha/ (input) and Beta/."),
+    ] = None,
     model: Annotated[Model | None, _setting("model", "The network; `fastup models` describes them.")] = None,
     name: Annotated[
         str | None, typer.Option(help="The run's folder in DATA/models.  [default: the model's name]")
@@ -197,7 +205,7 @@ def train(
     more_epochs: Annotated[
         int | None, typer.Option(help="Passes beyond those done, instead of --epochs.", min=1)
     ] = None,
-    minutes: Annotated[float | None, _setting("minutes", "End this run after so many minutes.")] = None,
+    minutes: Annotated[float | None, _setting("minutes", "End this run, and its epoch, after so many minutes.")] = None,
     patience: Annotated[
         int | None, _setting("patience", "End after so many epochs that gained nothing in validation.")
     ] = None,
@@ -262,6 +270,8 @@ def train(
     settings, sources = _resolve(layers)
     if print_config:
         print(as_toml(settings, sources), end="")
+    elif data is None:
+        raise OptionError("DATA is missing, expected the folder that holds train/ and validation/")
     else:
         _train(data, settings, sources, name, more_epochs)
 
@@ -271,15 +281,8 @@ def pairs(
     data: Annotated[
         Path, typer.Argument(metavar="DATA", help="Holds train/, and validation/ and evaluation/ if there are any.")
     ],
-    trim: Annotated[
-        str, typer.Option(metavar="L,R,T,B", help="Pixels to trim from target frames: left, right, top, bottom.")
-    ] = "0,0,0,0",
-    input_trim: Annotated[
-        str | None,
-        typer.Option(
-            metavar="L,R,T,B", help="The same for input frames.  [default: --trim if both are one size, else nothing]"
-        ),
-    ] = None,
+    trim: Trim = "0,0,0,0",
+    input_trim: InputTrim = None,
     clear_cache: Annotated[
         bool, typer.Option("--clear-cache", help="Remove DATA/cache, which fastup can make again, and end.")
     ] = False,
@@ -305,15 +308,8 @@ def rank(
     tile: Annotated[
         int | None, typer.Option(help="Tile, in target pixels.  [default: the smallest that fits of 60 or more]")
     ] = None,
-    trim: Annotated[
-        str, typer.Option(metavar="L,R,T,B", help="Pixels to trim from target frames: left, right, top, bottom.")
-    ] = "0,0,0,0",
-    input_trim: Annotated[
-        str | None,
-        typer.Option(
-            metavar="L,R,T,B", help="The same for input frames.  [default: --trim if both are one size, else nothing]"
-        ),
-    ] = None,
+    trim: Trim = "0,0,0,0",
+    input_trim: InputTrim = None,
     jitter: Annotated[bool, typer.Option(help="Also rank tiles that are half a tile off.")] = DEFAULTS.jitter,
     output: Annotated[
         Path | None, typer.Option(metavar="PNG", help="Where the picture goes.  [default: DATA/cache/rank.png]")

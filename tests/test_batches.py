@@ -176,6 +176,16 @@ def test_lengths(listed, count, shuffle):
                 assert len(order) - len(used) * batches.batch < batches.batch + (skip > 0)
 
 
+@pytest.mark.parametrize("shuffle", [True, False])
+@pytest.mark.parametrize("count", range(1, 14))
+def test_every_batch_is_full(listed, count, shuffle):
+    for skip in range(4):
+        batches = listed(count, batch=16, skip=skip, shuffle=shuffle)
+        for epoch in range(4):
+            batches.begin(epoch)
+            assert {len(inputs) for inputs, _ in _epoch(batches)} == {batches.batch}
+
+
 def test_an_epoch_takes_every_tile_once(listed):
     batches = listed(32, batch=8)
     assert len(batches) == 4
@@ -356,6 +366,10 @@ def test_a_tf_dataset_has_the_batches_epoch_after_epoch(noise):
     for epoch in (0, 1):
         twin.begin(epoch)
         _same([tuple(side.numpy() for side in batch) for batch in dataset], _epoch(twin))
+    batches.begin(0, 2)  # the rest of an epoch, and then whole ones
+    for epoch, first in ((0, 2), (1, 0)):
+        twin.begin(epoch)
+        _same([tuple(side.numpy() for side in batch) for batch in dataset], _epoch(twin)[first:])
 
 
 def test_an_error_in_a_thread_names_the_file(noise):

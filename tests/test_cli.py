@@ -194,7 +194,7 @@ def test_one_bad_file_prints_none(run, frame, tmp_path):
         (["--schedule", "step"], ["--schedule", "step", "cosine"]),
         (["--ema", "1"], ["ema is 1.0", "less than 1"]),
         (["--precision", "float64"], ["--precision", "float64", "bfloat16"]),
-        (["--threads", "0"], ["threads is 0", "1 or more"]),
+        (["--threads", "0"], ["threads is 0", "1 to 64"]),
         (["--checkpoint-minutes", "0"], ["checkpoint-minutes is 0", "more than 0"]),
         (["--print-config", "--tile", "0"], ["tile is 0"]),
         (["--seed=-1"], ["seed is -1"]),
@@ -276,7 +276,8 @@ def test_settings_come_from_the_strongest_place(run, tmp_path):
     path.write_text("model = 'vdsr'\ntile = 72\njitter = false\n")
     code, text, _ = run("train", tmp_path, "--config", path, "--tile", "60", "--jitter", "--print-config")
     assert code == 0
-    lines = [line.split(" # ") for line in text.splitlines() if line[0] != "#"]
+    lines = [line.removeprefix("# ").split(" # ") for line in text.splitlines()[1:]]
+    lines = [line for line in lines if " = " in line[0]]
     places = {line.split(" = ")[0]: (line.split(" = ")[1].strip(), place) for line, place in lines}
     assert places["model"] == ('"vdsr"', "run.toml")
     assert places["learning-rate"] == ("0.0001", "model")
@@ -285,7 +286,11 @@ def test_settings_come_from_the_strongest_place(run, tmp_path):
     assert places["batch"] == ("16", "default")
     assert "# border =                      # default: the smallest that fits of 2 or more\n" in text
     code, text, _ = run("train", tmp_path, "--config", path, "--model", "espcn", "--print-config")
-    assert tomllib.loads(text)["learning-rate"] == 0.001
+    assert re.search("^# learning-rate = 0.001 +# model$", text, re.MULTILINE)
+    assert tomllib.loads(text) == {"model": "espcn", "tile": 72, "jitter": False}  # what somebody chose
+    code, text, _ = run("train", "--print-config")
+    assert (code, tomllib.loads(text)) == (0, {})
+    fails(run("train"), 2, "DATA is missing")
 
 
 def test_help_shows_every_default(run):

@@ -470,14 +470,37 @@ def test_averaged_weights(data):
 def test_a_run_without_gain_ends(data, monkeypatch):
     scores = iter([30.0, 31.0, 30.5, 30.9, 40.0, 40.0, 40.0])
     monkeypatch.setattr(fit._Watch, "_validate", lambda self: (next(scores), 20.0))
-    run = fit.prepare(data, Config(model="espcn", epochs=50, patience=2))
+    config = Config(model="espcn", epochs=50, patience=2)
+    run = fit.prepare(data, config)
     fit.fit(run)
     assert run.state["epoch"] == 4
+    with pytest.raises(OptionError, match=r"no gain since epoch 2 of 4.*patience is 2"):
+        fit.prepare(data, config)
     # Another start goes on counting where this one stopped.
-    scores = iter([30.0, 40.0])
-    run = fit.prepare(data, Config(model="espcn", epochs=50, patience=2))
+    scores = iter([30.0, 30.0, 40.0])
+    run = fit.prepare(data, replace(config, patience=4))
     fit.fit(run)
-    assert run.state["epoch"] == 5
+    assert run.state["epoch"] == 6
+
+
+def test_validation_that_is_not_a_number(copied, monkeypatch):
+    before = _bytes(copied / "models" / "compact")
+    monkeypatch.setattr(fit._Watch, "_validate", lambda self: (np.nan, 20.0))
+    with pytest.raises(DataError, match=r"PSNR is nan after epoch 3.*--learning-rate"):
+        fit.fit(fit.prepare(copied, Config(epochs=3)))
+    assert _bytes(copied / "models" / "compact") == before
+
+
+def test_weights_that_are_not_numbers_are_not_saved(copied):
+    before = _bytes(copied / "models" / "compact")
+
+    def spoil(step):
+        run.network.set_weights([weight * np.nan for weight in run.network.get_weights()])
+
+    run = fit.prepare(copied, Config(epochs=3, checkpoint_minutes=1e-9))
+    with pytest.raises(DataError, match=r"weights are no numbers after step 1 of epoch 3"):
+        fit.fit(run, spoil)
+    assert _bytes(copied / "models" / "compact") == before
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])

@@ -575,14 +575,14 @@ def test_batches_come_in_the_order_of_asking(tmp_path):
         assert len(inputs) == len(targets) == len(rows)
         frame, y, x, *_, turn = rows[0]
         np.testing.assert_array_equal(inputs[0], expected(frames[frame], y, x, turn))
-    with pytest.raises(IndexError):
+    with pytest.raises(RuntimeError, match="no batch was submitted"):
         loader.take()
     for rows in asked:
         loader.submit(rows)
     loader.clear()
     check_tiles(loader, asked[3], [frames, frames])
     loader.close()
-    with pytest.raises(IndexError):
+    with pytest.raises(RuntimeError, match="no batch was submitted"):
         loader.take()
 
 

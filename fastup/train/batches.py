@@ -50,7 +50,7 @@ class TileBatches(keras.utils.PyDataset):
         super().__init__(workers=1)  # the threads are the loader's own
         self.pairs, self.grids, self.index = pairs, grids, index
         self.seed, self.shuffle, self.skip = seed, shuffle, skip
-        self.batch = min(batch, len(range(0, index.size, skip + 1)))
+        self.batch = min(batch, len(range(0, index.size - skip, skip + 1)) or 1)
         self.turns = turns_of(geometry) if augment else 1
         part, parts = shard
         if not 0 <= part < parts or self.batch % parts:
@@ -89,6 +89,8 @@ class TileBatches(keras.utils.PyDataset):
         return steps_of(self.index.size, self.batch, self.skip)
 
     def __getitem__(self, number):
+        if number < 0:
+            raise IndexError(f"batch {number}, expected 0 or more")
         asked = time.perf_counter()
         with self._lock:
             place = self._first + number
@@ -121,12 +123,13 @@ class TileBatches(keras.utils.PyDataset):
         self._loader.close()
 
     def as_tf_dataset(self):
-        """A `tf.data.Dataset` of the epochs: each pass over it is the next one, from where `begin` put it."""
+        """A `tf.data.Dataset` of the epochs: each pass over it is the rest of one, from where `begin` put it."""
         import tensorflow as tf
 
         def epoch():
-            yield from (self[number] for number in range(len(self)))
-            self._first += len(self)
+            rest = len(self) - self._first % len(self)
+            yield from (self[number] for number in range(rest))
+            self._first += rest
 
         sides = zip(self.grids, (self.pairs.input_white, self.pairs.target_white), strict=True)
         signature = tuple(

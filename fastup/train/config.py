@@ -51,9 +51,11 @@ class Config:
         _one_of("model", self.model, ARCHITECTURES)
         _one_of("schedule", self.schedule, SCHEDULES)
         _one_of("precision", self.precision, PRECISIONS)
-        for name, low in (("tile", 1), ("border", 0), ("patience", 1), ("threads", 1)):
+        for name, low in (("tile", 1), ("border", 0), ("patience", 1)):
             if getattr(self, name) is not None:
                 _whole(name, getattr(self, name), low)
+        if self.threads is not None:
+            _whole("threads", self.threads, 1, 64)
         _whole("epochs", self.epochs, 1)
         _whole("skip", self.skip, 0, 3)
         _whole("seed", self.seed, 0, 2**32 - 1)
@@ -86,7 +88,7 @@ ABSENT = {
     "patience": "no limit",
     "tile": "the smallest that fits of 60 or more",
     "border": "the smallest that fits of 2 or more",
-    "input_trim": "trim if both are one size, else nothing",
+    "input_trim": "--trim if both are one size, else nothing",
     "learning_rate": "the model's",
     "ema": "no average",
     "threads": "as many as cores, at most 4",
@@ -171,7 +173,7 @@ def read_toml(path):
 
 
 def as_toml(config, sources):
-    """Settings as `read_toml` takes them, each with its place behind it; what is None is a comment.
+    """Settings as `read_toml` takes them, each with its place behind it; what nobody chose is a comment.
 
     Parameters
     ----------
@@ -185,7 +187,8 @@ def as_toml(config, sources):
     lines = ["# fastup train DATA --config THIS-FILE\n"]
     for option, name in OPTIONS.items():
         value, place = getattr(config, name), sources[name]
-        line = f"# {option} =" if value is None else f"{option} = {_toml(value)}"
+        chosen = "" if place not in ("default", "model") else "# "  # so that another model's own defaults count
+        line = f"# {option} =" if value is None else f"{chosen}{option} = {_toml(value)}"
         meaning = f": {ABSENT[name]}" if value is None else ""
         lines.append(f"{line:<31} # {place if place.isprintable() else ascii(place)}{meaning}\n")
     return "".join(lines)

@@ -104,6 +104,8 @@ def prepare(data, config, name=None, more_epochs=None):
         Holds train/ and validation/, each with Alpha/ and Beta/. The run lives in data/models/NAME, and what is made of
         the frames in data/cache.
     config : Config
+        As `resolve` makes it of several places: but for the learning rate, a model's own defaults are no part of a bare
+        `Config`.
     name : str, optional
         The run's name; the model's if absent.
     more_epochs : int, optional
@@ -125,9 +127,10 @@ def prepare(data, config, name=None, more_epochs=None):
         input_trim=geometry.input_trim,
         learning_rate=config.learning_rate or MODELS[config.model].learning_rate,
     )
-    if config.black_level != "edge" and config.black_level > (pairs.input_white or 1):
+    white = pairs.input_white or 1
+    if config.black_level != "edge" and config.black_level > white:
         raise OptionError(
-            f"black-level is {config.black_level}, expected at most the white of the input frames, {pairs.input_white}"
+            f"black-level is {config.black_level}, expected at most the white of the input frames, {white}"
         )
     folder = data / "models" / name
     with _precision(config.precision):
@@ -153,6 +156,11 @@ def prepare(data, config, name=None, more_epochs=None):
     if done >= epochs:
         raise OptionError(
             f"{folder}: {done} epochs are done, and {epochs} in all were asked for; go on with --more-epochs"
+        )
+    if _out_of_patience(trained, config):
+        raise OptionError(
+            f"{folder}: no gain since epoch {trained['best_epoch']} of {done}, and patience is {config.patience}; go on"
+            " with a larger --patience"
         )
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder):  # better no room to write now than after an epoch
@@ -191,9 +199,6 @@ def fit(run, on_step=None, on_epoch=None, on_index=None):
     run.network.compute_loss(y=np.zeros((1, 1, 1, 3), np.float32), y_pred=np.zeros((1, 1, 1, 3), np.float32))
     watch = _Watch(run, batches, on_step, on_epoch)
     callbacks = [watch]
-    if config.patience is not None:
-        callbacks.append(keras.callbacks.EarlyStopping("val_psnr", patience=config.patience, mode="max"))
-        watch.patient = callbacks[-1]
     if config.tensorboard:
         callbacks.append(keras.callbacks.TensorBoard(run.folder / "tensorboard", write_graph=False))
     with _precision(config.precision), _asked_to_stop(watch):
@@ -203,7 +208,8 @@ def fit(run, on_step=None, on_epoch=None, on_index=None):
         try:
             if run.state["step"]:  # the rest of an epoch is a training of its own to Keras
                 _fit_epochs(run, batches, callbacks, run.state["epoch"] + 1)
-            if run.state["epoch"] < run.epochs and not run.network.stop_training:
+            over = run.network.stop_training or _out_of_patience(run.state, config)
+            if run.state["epoch"] < run.epochs and not over:
                 _fit_epochs(run, batches, callbacks, run.epochs)
         except Exception:
             if batches.error is not None:
@@ -211,6 +217,12 @@ def fit(run, on_step=None, on_epoch=None, on_index=None):
             raise
         finally:
             batches.close()
+
+
+def _out_of_patience(state, config):
+    """Whether so many epochs gained nothing. Keras' own callback forgets them when a run carries on."""
+    since = state["epoch"] - (state["best_epoch"] or state["epoch"])
+    return config.patience is not None and since >= config.patience
 
 
 def _fit_epochs(run, batches, callbacks, last):
@@ -262,7 +274,6 @@ class _Watch(keras.callbacks.Callback):
         self.limit = run.config.minutes * 60 if run.config.minutes else None
         self.schedule = SCHEDULES[run.config.schedule]
         self.asked = False  # to stop
-        self.patient = None  # Keras' early stopping
         self.reported = 0.0
         self.begun = self.saved = time.perf_counter()
         self.on_epoch_begin(run.state["epoch"])
@@ -277,8 +288,6 @@ class _Watch(keras.callbacks.Callback):
         self.batches.begin(epoch, self.before)
         self.epoch_begun = self.step_ended = time.perf_counter()
         self.waited = 0.0
-        if self.patient is not None and state["best_epoch"]:  # Keras' own starts anew with every call of fit
-            self.patient.best, self.patient.wait = state["best_psnr"], epoch - state["best_epoch"]
 
     def on_train_batch_begin(self, batch, logs=None):
         self.rate = self._rate()
@@ -299,16 +308,19 @@ class _Watch(keras.callbacks.Callback):
             where = self._where()
             if self.on_step is not None:
                 self.on_step(where)
+        due = now - self.saved > self.run.config.checkpoint_minutes * 60 and self.step < self.steps
+        if self.asked or due:
+            self.model  # noqa: B018  on JAX, asking for it brings the weights back to it
+            self._checkpoint()
         if self.asked:
-            self._checkpoint()
             raise KeyboardInterrupt
-        if now - self.saved > self.run.config.checkpoint_minutes * 60 and self.step < self.steps:
-            self._checkpoint()
 
     def on_epoch_end(self, epoch, logs=None):
+        self.model  # noqa: B018  as above
         row = self.finish_epoch()
         logs["val_psnr"] = row["psnr"]
-        self.model.stop_training = self._out_of_time()  # validation takes its time, too
+        # Validation takes its time, too.
+        self.model.stop_training = self._out_of_time() or _out_of_patience(self.run.state, self.run.config)
 
     def finish_epoch(self):
         """Validate, and save the epoch. Returns its row of the history."""
@@ -319,6 +331,8 @@ class _Watch(keras.callbacks.Callback):
             self._checkpoint()
             raise KeyboardInterrupt
         ours, bicubic = scores
+        if not np.isfinite(ours):
+            raise self._diverged(f"the validation PSNR is {ours} after epoch {self.epoch + 1}")
         row = {
             "epoch": self.epoch + 1,
             "steps": self.step,
@@ -346,8 +360,9 @@ class _Watch(keras.callbacks.Callback):
     def _checkpoint(self):
         """Save where the epoch is, so that another run goes on from there."""
         state = self.run.state
+        if not all(np.isfinite(weight).all() for weight in self.run.network.get_weights()):
+            raise self._diverged(f"weights are no numbers after step {self.step} of epoch {self.epoch + 1}")
         state.update(loss=self._where().loss, steps=state["steps"] + self.step - state["step"], step=self.step)
-        self.model  # noqa: B018  on JAX, asking for it brings the weights back to it
         _save(self.run, "last")
         self.saved = time.perf_counter()
 
@@ -358,6 +373,7 @@ class _Watch(keras.callbacks.Callback):
         self.weights = network.get_weights()
         if self.run.config.ema is not None:
             network.optimizer.finalize_variable_values(network.trainable_variables)
+            network.set_weights(network.get_weights())  # on JAX a weight and its average would be one array
         try:
             yield
         finally:
@@ -383,10 +399,7 @@ class _Watch(keras.callbacks.Callback):
             if not np.isfinite(last):
                 first = next(i for i, value in enumerate(self.losses) if not np.isfinite(float(value)))
                 step = self.step - len(self.losses) + first + 1
-                raise DataError(
-                    f"{self.run.folder}: the loss is {last} at step {step} of epoch {self.epoch + 1}; what was saved "
-                    "before is still there; try a lower --learning-rate"
-                )
+                raise self._diverged(f"the loss is {last} at step {step} of epoch {self.epoch + 1}")
             self.losses = self.losses[-1:]
             loss = (loss * self.before + last * done) / self.step
         elapsed = max(self.step_ended - self.epoch_begun, 1e-9)
@@ -398,6 +411,11 @@ class _Watch(keras.callbacks.Callback):
             self.epoch + 1, self.step, self.steps, loss, done / elapsed * self.batches.batch,
             min(self.waited / elapsed, 1.0), max(left, 0),
         )  # fmt: skip
+
+    def _diverged(self, what):
+        return DataError(
+            f"{self.run.folder}: {what}; what was saved before is still there; try a lower --learning-rate"
+        )
 
     def _validate(self):
         """Mean PSNR of the model and of bicubic over the whole validation frames, in dB; None if asked to stop."""

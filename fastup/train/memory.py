@@ -6,6 +6,8 @@ from math import prod
 import keras
 import numpy as np
 
+from fastup.errors import OptionError
+
 ROOM = 0.8  # share of what is free that a batch may take: the estimate is one
 
 
@@ -33,7 +35,7 @@ def of_step(network, batch, tile):
 
 
 def free():
-    """Bytes free on the device: of the smallest NVIDIA card if the backend computes on one, else of the machine.
+    """Bytes that the device has for training: all of the smallest NVIDIA card, else what the machine has free.
 
     None if the system doesn't say.
     """
@@ -61,8 +63,21 @@ def largest_batch(network, tile, tiles):
         As in `of_step`.
     tiles : int
         No batch is larger than that.
+
+    Returns
+    -------
+    int
+        1 if not even that fits: then the first step says so.
+
+    Raises
+    ------
+    OptionError
+        If the system doesn't say how much memory there is.
     """
-    room = ROOM * (free() or 0)
+    room = free()
+    if room is None:
+        raise OptionError("batch is 'auto', but the system does not say how much memory is free; give a number")
+    room *= ROOM
     batch = 1
     while 2 * batch <= tiles and of_step(network, 2 * batch, tile) <= room:
         batch *= 2
@@ -80,7 +95,7 @@ def _fits(network, batch, tile):
     try:
         twin.train_on_batch(inputs, np.zeros((batch, tile, tile, 3), np.float32))
     except Exception as error:  # every backend has one of its own
-        if any(words in str(error).lower() for words in ("out of memory", "resource_exhausted", "oom")):
+        if any(words in str(error).lower() for words in ("out of memory", "resource_exhausted", "oom when")):
             return False
         raise
     return True

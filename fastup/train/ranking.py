@@ -170,6 +170,6 @@ def _tiles(axes, ranking, first, end):
         row, column = divmod(cell, _COLUMNS)
         extent = column + 0.04, column + 0.96, row + 0.84, row + 0.04
         axes.imshow(tile, extent=extent, aspect="auto", interpolation="nearest")
-        score = ranking.ranked[frame, place] / scale
+        score = ranking.scores[frame, ranking.order[frame, place]] / scale
         text = f"#{place + 1:,}: " + (f"{score:,.0f}" if score >= 100 else f"{score:.3g}") + suffix
         axes.text(column + 0.5, row + 0.92, text, color=_TEXT, ha="center", va="center", fontsize=10)

@@ -38,7 +38,7 @@ class Upscaler:
     """
 
     def __init__(self, model):
-        self.network = model if isinstance(model, Network) else load(model)
+        self.network = model if isinstance(model, Network) else load(model, compile=False)
 
     @property
     def settings(self):
@@ -124,8 +124,11 @@ def fill_of(settings):
     return black if black == "edge" else black / (settings["input_white"] or 1)
 
 
-def load(path):
-    """The `Network` of a ``.keras`` file. Raises FastupError if it is none, OSError if it is missing."""
+def load(path, compile=True):
+    """The `Network` of a ``.keras`` file, with its optimiser if `compile`.
+
+    Raises FastupError if it is none, OSError if it is missing.
+    """
     path = Path(path)
     os.stat(path)
     if not zipfile.is_zipfile(path):
@@ -134,7 +137,7 @@ def load(path):
         with zipfile.ZipFile(path) as archive:  # Keras itself would not notice all damage to weights
             if damaged := archive.testzip():
                 raise ValueError(f"{damaged} is damaged")
-        network = keras.saving.load_model(path)
+        network = keras.saving.load_model(path, compile=compile)
     except Exception as error:  # damage shows anywhere: zip, zlib, JSON, HDF5, Keras
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise FastupError(f"{path}: not a model that fastup can load: {reason}") from error
