@@ -51,6 +51,7 @@ class Run:
     geometry: Geometry
     network: Network
     epochs: int  # in all
+    free: int | None  # bytes that the device had for training before it; None if that isn't known
 
     @property
     def tiles(self):
@@ -67,11 +68,6 @@ class Run:
     def memory(self):
         """What a step takes, about, in bytes; see `fastup.train.memory`."""
         return memory.of_step(self.network, self.config.batch, self.config.tile)
-
-    @property
-    def free(self):
-        """What the device has free, in bytes; None if that isn't known."""
-        return memory.free()
 
     @property
     def state(self):
@@ -132,7 +128,7 @@ def prepare(data, config, name=None, more_epochs=None):
         raise OptionError(
             f"black-level is {config.black_level}, expected at most the white of the input frames, {white}"
         )
-    folder = data / "models" / name
+    folder, free = data / "models" / name, memory.free()
     with _precision(config.precision):
         if (folder / "last.keras").exists():
             network = load(folder / "last.keras")
@@ -165,7 +161,7 @@ def prepare(data, config, name=None, more_epochs=None):
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder):  # better no room to write now than after an epoch
         pass
-    return Run(folder, data / "cache", config, pairs, validation, geometry, network, epochs)
+    return Run(folder, data / "cache", config, pairs, validation, geometry, network, epochs, free)
 
 
 def fit(run, on_step=None, on_epoch=None, on_index=None):
