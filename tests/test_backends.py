@@ -27,7 +27,7 @@ from fastup.train.upscale import upscale
 data, backend = sys.argv[1:]
 assert keras.backend.backend() == backend
 fit.fit(fit.prepare(data, Config(learning_rate=3e-4), more_epochs=2))
-fit.fit(fit.prepare(data, Config(model="espcn", epochs=1)))
+fit.fit(fit.prepare(data, Config(model="espcn", epochs=1, ema=0.9)))
 model = f"{data}/models/compact/last.keras"
 score = mean(evaluate(model, data))
 counts = upscale(model, f"{data}/evaluation/Alpha", f"{data}/upscaled")

@@ -10,7 +10,7 @@ import pytest
 
 import fastup
 from fastup.errors import DpxError, OptionError
-from fastup.train.batches import TileBatches
+from fastup.train.batches import TIMED, TileBatches
 from fastup.train.pairs import Geometry, find_pairs, tile_index
 
 # (input frame, target frame, trim, input trim, tile, border): pictures are 24 x 30 to 54 x 60, or 50 x 62 of one size.
@@ -261,6 +261,13 @@ def test_any_batch_may_be_asked_for(noise):
     straight = _epoch(batches)
     for number in (0, 0, 1, len(batches) - 1, 2, 3, 0, 1, 2):
         _same([batches[number]], [straight[number]])
+
+
+def test_what_is_kept_does_not_grow(noise):
+    batches = _batches(*noise, 36, 18)
+    for number in range(TIMED + 50):
+        batches[number]
+    assert list(batches.times) == list(range(50, TIMED + 50))
 
 
 @pytest.mark.parametrize("parts", [1, 2, 3, 6])

@@ -11,6 +11,7 @@ from fastup import _dpx
 from fastup._loader import TileLoader
 from fastup.errors import OptionError
 
+TIMED = 1000  # batches of which it is known when they were there: more than any backend takes ahead
 AHEAD = 8  # batches that are ready or under way before they are asked for
 OPEN_FILES = 64  # kept open by the loader, beside those that it maps (as many again)
 
@@ -57,7 +58,7 @@ class TileBatches(keras.utils.PyDataset):
             raise OptionError(f"shard is {shard}, expected (i, n), i of 0 to n - 1, and a batch, {batch}, of n parts")
         size = self.batch // parts
         self.shard = slice(part * size, (part + 1) * size)
-        self.times = {}  # when each batch of the epoch was asked for, and when it was there
+        self.times = {}  # when each of the last batches was asked for, and when it was there
         self.error = None  # what went wrong in a thread: backends wrap it beyond recognition
         trims, whites = (geometry.input_trim, geometry.trim), (pairs.input_white, pairs.target_white)
         sizes, paths = (pairs.input_size, pairs.target_size), (pairs.inputs, pairs.targets)
@@ -107,6 +108,8 @@ class TileBatches(keras.utils.PyDataset):
                 self.error = _dpx.error(path, *problem)
                 raise self.error
         self.times[number] = asked, time.perf_counter()
+        if len(self.times) > TIMED:
+            del self.times[next(iter(self.times))]
         return inputs, targets
 
     def begin(self, epoch, step=0):
