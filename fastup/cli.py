@@ -106,7 +106,7 @@ def main():
         carries_on = "; the same command carries on" if CARRY_ON & set(sys.argv[1:2]) else ""
         code = _complain(f"stopped{carries_on}", 1)
     except ModuleNotFoundError as error:
-        if error.name not in ("keras", "tensorflow", "skimage", "matplotlib", "jax", "torch", "av", "scipy"):
+        if error.name not in ("keras", "tensorflow", "skimage", "matplotlib", "jax", "torch", "av", "scipy", "xxhash"):
             raise
         extra = "video" if error.name in ("av", "scipy") else "train"
         code = _complain(f"{error.name} is not installed; this command needs: pip install 'fastup[{extra}]'", 1)

@@ -21,8 +21,8 @@ FLOORS = [
     ["footage", "footage.folders", "footage.extract", "footage.telecine", "footage.degrade", "footage.convert",
      "footage.dehalo"],
     ["_cartoon", "demo"],
-    ["train", "train.config", "train.pairs", "train.alignment", "train.ranking", "train.batches", "train.layers",
-     "train.models", "train.memory", "train.metrics", "train.upscale", "train.evaluate", "train.fit"],
+    ["train", "train.config", "train.digests", "train.pairs", "train.alignment", "train.ranking", "train.batches",
+     "train.layers", "train.models", "train.memory", "train.metrics", "train.upscale", "train.evaluate", "train.fit"],
     ["cli"],
 ]  # fmt: skip
 ORDER = {module: (floor, place) for floor, modules in enumerate(FLOORS) for place, module in enumerate(modules)}

@@ -1,0 +1,107 @@
+"""What files hold, by digest: a file is read again only where its size, times or inode have changed."""
+
+import contextlib
+import hashlib
+import json
+import os
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import xxhash
+
+from fastup import frames
+
+FILE = "digests.json"  # in a cache
+SETTLED = 2e9  # ns: what changed so lately may change again without a sign, as clocks of file systems tick coarsely
+
+
+class Digests:
+    """Digests of the bytes of files, as hexadecimal text; 128 bits of XXH3, fast rather than safe from forgery.
+
+    They are noted in a file under each file's place relative to that one, so that a folder that is moved as a whole
+    keeps them. What cannot be noted, or is damaged, costs reading anew and nothing else.
+
+    Parameters
+    ----------
+    cache : path-like, optional
+        The folder of the notes. Without one, none outlast this object.
+    """
+
+    def __init__(self, cache=None):
+        self._file = None if cache is None else Path(cache) / FILE
+        self._notes, self._saved, self._lock = {}, b"", threading.Lock()
+        with contextlib.suppress(OSError, ValueError):
+            self._saved = self._file.read_bytes() if self._file else b""
+            digest, _, body = self._saved.partition(b"\n")
+            if xxhash.xxh3_128_hexdigest(body).encode() == digest:
+                self._notes = json.loads(body)
+
+    def known(self, path):
+        """The digest of a file that is noted and looks unchanged, else None. OSError if there is no file."""
+        *state, digest = self._notes.get(self._place(path), (None,))
+        return digest if state == _state(path) else None
+
+    def of(self, path):
+        """The digest of a file, which is read if it is not known. OSError if it cannot be."""
+        digest = self.known(path)
+        if digest is None:
+            state = _state(path)  # of before reading: a file that changes meanwhile is read again
+            with open(path, "rb") as file:
+                digest = hashlib.file_digest(file, xxhash.xxh3_128).hexdigest()
+            if time.time_ns() - max(state[1:3]) >= SETTLED:
+                with self._lock:
+                    self._notes[self._place(path)] = [*state, digest]
+        return digest
+
+    def save(self):
+        """Write the notes, if there is something new."""
+        if self._file is None:
+            return
+        with self._lock:
+            body = json.dumps(self._notes, indent=0, sort_keys=True).encode()
+        data = xxhash.xxh3_128_hexdigest(body).encode() + b"\n" + body
+        if self._notes and data != self._saved:
+            with contextlib.suppress(OSError):
+                self._file.parent.mkdir(parents=True, exist_ok=True)
+                with frames.whole(self._file) as part:
+                    part.write_bytes(data)
+                self._saved = data
+
+    def _place(self, path):
+        return os.path.relpath(path, self._file.parent) if self._file else os.path.abspath(path)
+
+
+def contents(paths, cache=None):
+    """The digest of the bytes of each file, in their order, read on threads where they are not known.
+
+    Parameters
+    ----------
+    paths : iterable of path-like
+    cache : path-like, optional
+        A folder where digests are noted, such as DATA/cache; 2,000 files that have not changed then cost a look at
+        their size, times and inode. It need not be there, nor be writable.
+
+    Returns
+    -------
+    list of str
+        32 hexadecimal digits each.
+
+    Raises
+    ------
+    OSError
+        If a file cannot be read.
+    """
+    digests = Digests(cache)
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
+        try:
+            return list(pool.map(digests.of, paths))
+        finally:
+            pool.shutdown(cancel_futures=True)
+            digests.save()
+
+
+def _state(path):
+    stat = os.stat(path)
+    return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
