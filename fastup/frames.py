@@ -3,17 +3,14 @@
 import contextlib
 import os
 import re
-import shutil
 import threading
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 
-from fastup import _dpx
-from fastup.codes import CHROMA
+from fastup import _dpx, _formats
 from fastup.errors import DataError, FastupError
 from fastup.header import Header
 
@@ -62,7 +59,7 @@ def read(path, dtype="uint16", window=None, out=None, element=0, threads=1):
     dtype = _dtype(dtype)
     if element:
         raise ValueError(f"{os.fspath(path)}: element is {element}, expected 0: only a DPX has several")
-    pixels, white = _read_other(path)
+    pixels, white = _formats.read(path)
     if dtype == np.uint16 and white is None:
         raise ValueError(f"{os.fspath(path)}: holds floats, not codes; read it with dtype='float32'")
     if dtype != np.uint16 and white is not None:
@@ -91,7 +88,7 @@ def read_header(path):
     A file of another format gives a header of the DPX that would hold the same frame: its size, channels, bits and
     pixel aspect, with everything else undefined. Raises DpxError, FastupError and OSError as `read` does.
     """
-    return Header.read(path) if is_dpx(path) else _header_of_other(path)
+    return Header.read(path) if is_dpx(path) else _formats.header_of(path)
 
 
 def write(path, frame, header=None, fsync=True):
@@ -251,9 +248,9 @@ def probe(path):
     """Shape (height, width, channels) and white of a frame, from its header; white is None where it holds floats."""
     if is_dpx(path):
         return _dpx.probe(path)[:2]
-    with _open_other(path) as image:
+    with _formats.opened(path) as image:
         spec = image.spec()
-        return (spec.height, spec.width, spec.nchannels), _WHITES.get(str(spec.format))
+        return (spec.height, spec.width, spec.nchannels), _formats.WHITES.get(str(spec.format))
 
 
 @contextlib.contextmanager
@@ -299,7 +296,7 @@ def _write(path, frame, header, fsync, turn=None):
     if frame.dtype != np.uint16 and frame.dtype.kind != "f":
         raise ValueError(f"{name}: the frame is of {frame.dtype}, expected uint16 code values or normalised floats")
     height, width, channels = frame.shape
-    if channels not in _DESCRIPTORS:
+    if channels not in _formats.DESCRIPTORS:
         raise ValueError(f"{name}: the frame is {frame.shape}, expected 1, 3 or 4 channels")
     if header is not None and header.channels != channels:
         raise ValueError(f"{name}: the frame is {frame.shape}, but the header is of {header.channels} channels")
@@ -307,7 +304,7 @@ def _write(path, frame, header, fsync, turn=None):
         if is_dpx(path):
             with np.errstate(over="ignore"):  # 1e300 is as white as infinity
                 frame = frame.astype(np.uint16 if frame.dtype == np.uint16 else np.float32, "C", copy=False)
-            header = header or Header.new(width, height, descriptor=_DESCRIPTORS[channels])
+            header = header or Header.new(width, height, descriptor=_formats.DESCRIPTORS[channels])
             if (header.height, header.width) != (height, width):
                 header = header.replace(width=width, height=height)
             fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
@@ -318,7 +315,7 @@ def _write(path, frame, header, fsync, turn=None):
             finally:
                 os.close(fd)
         else:
-            _write_other(path, part, frame, header)
+            _formats.write(path, part, frame, header)
             if fsync:
                 with open(part, "r+b") as file:
                     os.fsync(file.fileno())
@@ -363,128 +360,3 @@ def _stream_any(paths, dtype, threads, ahead):
             yield path, future.result()
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-# -- formats other than DPX ------------------------------------------------------------------------------------------
-
-_WHITES = {"uint8": 255, "uint16": 65535}
-_DESCRIPTORS = {1: "LUMA", 3: "RGB", 4: "RGBA"}  # by channels
-_EIGHT_BITS = (".bmp", ".jpeg", ".jpg", ".tga")
-
-
-@contextlib.contextmanager
-def _open_other(path):
-    import OpenImageIO as oiio
-
-    os.stat(path)  # a missing file is an OSError here as everywhere
-    config = oiio.ImageSpec()
-    config.attribute("oiio:UnassociatedAlpha", 1)  # colours are not to be multiplied by alpha
-    image = oiio.ImageInput.open(os.fspath(path), config)
-    if image is None:
-        raise FastupError(f"{os.fspath(path)}: cannot be read: {_one_line(oiio.geterror())}")
-    try:
-        yield image
-    finally:
-        image.close()
-
-
-def _read_other(path):
-    """Pixels, upright, and white."""
-    with _open_other(path) as image:
-        orientation = image.spec().get_int_attribute("Orientation", 1)
-        if not 1 <= orientation <= 4:
-            raise FastupError(f"{os.fspath(path)}: orientation is {orientation}, expected 1 to 4: no columns as rows")
-        white = _WHITES.get(str(image.spec().format))
-        pixels = image.read_image(str(image.spec().format) if white else "float")
-        if pixels is None or image.has_error:  # of a JPEG cut short it gives the rest in grey, and an error
-            raise FastupError(f"{os.fspath(path)}: cannot be read: {_one_line(image.geterror())}")
-    return pixels[:: -1 if orientation in (3, 4) else 1, :: -1 if orientation in (2, 3) else 1], white
-
-
-def _header_of_other(path):
-    with _open_other(path) as image:
-        spec = image.spec()
-        if spec.nchannels not in _DESCRIPTORS:
-            raise FastupError(f"{os.fspath(path)}: {spec.nchannels} channels, expected 1, 3 or 4: no DPX has so many")
-        aspect = spec.getattribute("PixelAspectRatio")
-        return Header.new(
-            spec.width, spec.height, descriptor=_DESCRIPTORS[spec.nchannels],
-            bits={"uint8": 8, "uint16": 16}.get(str(spec.format), 32),
-            pixel_aspect=Fraction(aspect).limit_denominator(1000) if aspect and aspect > 0 else None,
-        )  # fmt: skip
-
-
-def _write_other(path, part, frame, header):
-    import OpenImageIO as oiio
-
-    suffix, name = os.path.splitext(path)[1].lower(), os.fspath(path)
-    height, width, channels = frame.shape
-    if header is not None and header.descriptor in CHROMA:
-        raise FastupError(f"{name}: the header says Y, Cb and Cr, which only a DPX can say; fastup converts no colours")
-    bits = 8 if suffix in _EIGHT_BITS else 32 if suffix == ".exr" else 16
-    if header is not None and suffix in (".png", ".tif", ".tiff"):
-        bits = header.bits if header.bits in (8, 16) or (header.bits == 32 and suffix != ".png") else 16
-    kind = {8: "uint8", 16: "uint16", 32: "float"}[bits]
-    if suffix == ".exr" and frame.dtype == np.float16:
-        kind = "half"
-    white = _WHITES.get(kind)
-    own_white = (header and header.white) or white or 65535  # of the codes in the frame
-    if frame.dtype != np.uint16:
-        if np.isnan(frame).any():
-            raise DataError(f"{name}: the frame holds NaN; nothing was written")
-        if white:
-            frame = np.floor(np.clip(frame, 0, 1).astype(np.float64) * white + 0.5)
-    else:
-        if frame.max() > own_white:
-            raise DataError(f"{name}: the frame holds codes above {own_white}, its white; nothing was written")
-        if white is None:
-            frame = frame / np.float32(own_white)
-        elif white != own_white:
-            frame = (frame.astype(np.uint64) * (2 * white) + own_white) // (2 * own_white)
-    with np.errstate(over="ignore"):
-        frame = np.ascontiguousarray(frame, {"float": np.float32, "half": np.float16}.get(kind, kind))
-
-    spec = oiio.ImageSpec(width, height, channels, kind)
-    spec.attribute("oiio:UnassociatedAlpha", 1)
-    if header is not None and header.pixel_aspect:
-        spec.attribute("PixelAspectRatio", float(header.pixel_aspect))
-        spec.attribute("ResolutionUnit", "none")  # with which some formats keep it as the fraction that it is
-        pair = header.pixel_aspect.denominator, header.pixel_aspect.numerator
-        for attribute, number in zip("YX" if suffix in (".jpg", ".jpeg") else "XY", pair, strict=True):
-            spec.attribute(f"{attribute}Resolution", float(number))
-    image = oiio.ImageOutput.create(os.fspath(part))
-    if image is None:
-        raise FastupError(f"{name}: cannot be written: {_one_line(oiio.geterror())}")
-    if channels == 4 and not image.supports("alpha"):
-        raise FastupError(f"{name}: 4 channels, but this format has no alpha")
-    with _room(name, part) as room:
-        done = image.open(room, spec) and image.write_image(frame)
-        if not (image.close() and done):
-            raise FastupError(f"{name}: cannot be written: {_one_line(image.geterror() or oiio.geterror())}")
-
-
-@contextlib.contextmanager
-def _room(name, part):
-    """Where OpenImageIO may write a file: in memory, where the system has that, from where it is copied to `part`.
-
-    Of a full disk it says nothing in some formats, and in JPEG it ends the process. What it wrote is read again.
-    """
-    memory = os.memfd_create("frame", os.MFD_CLOEXEC) if hasattr(os, "memfd_create") else None
-    room = os.fspath(part) if memory is None else f"/proc/self/fd/{memory}"
-    try:
-        yield room
-        try:
-            _read_other(room)
-        except FastupError as error:
-            reason = str(error).removeprefix(f"{room}: cannot be read: ")
-            raise FastupError(f"{name}: cannot be written: what OpenImageIO wrote is damaged: {reason}") from None
-        if memory is not None:
-            with open(memory, "rb", closefd=False) as source, open(part, "xb") as target:
-                shutil.copyfileobj(source, target, 1 << 20)
-    finally:
-        if memory is not None:
-            os.close(memory)
-
-
-def _one_line(text):
-    return " ".join(text.split())

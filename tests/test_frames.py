@@ -465,7 +465,7 @@ def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch, suffix):
     path.write_bytes(b"older")
     really_open = open
     full = lambda name, mode, **more: really_open(*("/dev/full", "wb") if mode == "xb" else (name, mode), **more)  # noqa: E731
-    monkeypatch.setattr(fastup.frames, "open", full, raising=False)
+    monkeypatch.setattr(fastup._formats, "open", full, raising=False)
     with pytest.raises(OSError, match="No space") as caught:
         fastup.write(path, noise((50, 50, 3), "float32"))
     assert caught.value.filename == str(path)

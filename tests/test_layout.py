@@ -17,7 +17,7 @@ PACKAGE = Path(fastup.__file__).parent
 FLOORS = [
     ["errors"],
     ["codes", "header", "_dpx", "_loader", "_tiles", "_fields", "_ycbcr", "oddities"],
-    ["frames"],
+    ["_formats", "frames"],
     ["footage", "footage.folders", "footage.extract", "footage.telecine", "footage.degrade", "footage.convert",
      "footage.dehalo"],
     ["_cartoon", "demo"],
