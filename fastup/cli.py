@@ -793,7 +793,7 @@ def _rank(data, config, output):
     tile = geometry.tile(config.tile)
     _, grid = geometry.grids(tile, 0, config.jitter)
     with _progress("transcoding") as advance:
-        found = transcode(found, data / "cache" / "train", advance)
+        found = transcode(found, data / "cache", advance)
     with _progress("ranking tiles") as advance:
         ranked = ranking(found, geometry, grid, config.quality, data / "cache", advance)
     picture(output, ranked)

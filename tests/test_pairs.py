@@ -17,6 +17,7 @@ from OpenImageIO import ImageBuf
 
 import fastup
 from fastup.errors import DataError, DpxError, FastupError, OptionError
+from fastup.train import digests
 from fastup.train import pairs as module
 from fastup.train.pairs import (
     Geometry,
@@ -574,6 +575,12 @@ def set_of_six(tmp_path):
     return tmp_path / "set"
 
 
+@pytest.fixture(autouse=True)
+def settled(monkeypatch):
+    """Digests are noted of files that changed just now, too."""
+    monkeypatch.setattr(digests, "SETTLED", 0)
+
+
 @pytest.fixture
 def reads(monkeypatch):
     """Names of the frames that are read, sorted, since the last look."""
@@ -602,7 +609,7 @@ def _score(folder, cache, **plan):
 
 
 def _index_file(cache):
-    (path,) = cache.iterdir()
+    (path,) = cache.glob("detail-*")
     return path
 
 
@@ -628,7 +635,7 @@ def test_scores_are_those_of_the_twin(noisy, tmp_path, jitter):
     for quality in (0.1, 0.5):
         index = tile_index(pairs, geometry, grid, quality, tmp_path / "a" / "b")
         np.testing.assert_array_equal(index, tile_index(pairs, geometry, grid, quality))
-    assert len(list((tmp_path / "a" / "b").iterdir())) == 1
+    assert sorted(p.name[:7] for p in (tmp_path / "a" / "b").iterdir()) == ["detail-", "digests"]
 
 
 def test_all_tiles_leave_nothing_on_disk(set_of_six, tmp_path, reads):
@@ -664,6 +671,20 @@ def test_a_changed_frame_is_scored_alone(set_of_six, tmp_path, reads):
     reads()
     np.testing.assert_array_equal(_score(set_of_six, cache), second)
     assert reads() == []
+
+
+def test_frames_whose_names_are_swapped(set_of_six, tmp_path, reads):
+    """Sizes and times are the same; scores follow what the files hold."""
+    cache, (one, other) = tmp_path / "cache", (set_of_six / "Beta" / f"{n}.dpx" for n in (1, 4))
+    for path in (one, other):
+        os.utime(path, (1, 1))
+    first = _score(set_of_six, cache)
+    reads()
+    one.rename(tmp_path / "x")
+    other.rename(one)
+    (tmp_path / "x").rename(other)
+    np.testing.assert_array_equal(_score(set_of_six, cache), first[[0, 4, 2, 3, 1, 5]])
+    assert reads() == []  # it is known what these files have
 
 
 def test_a_frame_of_another_length_is_scored_alone(set_of_six, tmp_path, reads):
@@ -707,7 +728,7 @@ def test_each_grid_trim_and_set_has_a_file(set_of_six, tmp_path, reads):
         for plan in plans:
             for folder in (set_of_six, other):
                 np.testing.assert_array_equal(_score(folder, cache, **plan), _score(folder, None, **plan))
-    assert len(list(cache.iterdir())) == 8
+    assert len(list(cache.glob("detail-*"))) == 8
     reads()
     for plan in plans:
         _score(set_of_six, cache, **plan)
@@ -908,19 +929,19 @@ def test_transcoding_loses_nothing(tmp_path, suffix, kind, bits):
     ours = transcode(pairs, tmp_path / "cache", lambda *progress: heard.append(progress))
     assert heard == [(n + 1, 6) for n in range(6)]
     for paths, ours_paths, side in ((pairs.inputs, ours.inputs, "Alpha"), (pairs.targets, ours.targets, "Beta")):
-        assert ours_paths == tuple(tmp_path / "cache" / side / f"f{n}.dpx" for n in range(3))
+        assert ours_paths == tuple(tmp_path / "cache" / "set" / side / f"f{n}.dpx" for n in range(3))
         for path, copy in zip(paths, ours_paths, strict=True):
             dtype = "uint16" if bits < 32 else "float32"
             assert fastup.read(copy, dtype).tobytes() == fastup.read(path, dtype).tobytes()
             assert fastup.frames.probe(copy) == fastup.frames.probe(path)
             header = fastup.read_header(copy)
             assert (header.bits, header.white) == (bits, {8: 255, 16: 65535}.get(bits))
-            assert os.stat(copy).st_mtime_ns == os.stat(path).st_mtime_ns
-    again = find_pairs(tmp_path / "cache")
+    again = find_pairs(tmp_path / "cache" / "set")
     for name in ("input_size", "target_size", "input_white", "target_white", "inputs", "targets"):
         assert getattr(ours, name) == getattr(again, name)
     assert ours.folder == pairs.folder
-    assert sorted(os.listdir(tmp_path / "cache")) == ["Alpha", "Beta"]
+    assert sorted(os.listdir(tmp_path / "cache")) == ["digests.json", "set"]
+    assert sorted(os.listdir(tmp_path / "cache" / "set")) == ["Alpha", "Beta"]
 
 
 def test_the_pixel_aspect_is_kept(folder, tmp_path_factory):
@@ -944,7 +965,7 @@ def test_dpx_stay_where_they_are(folder, tmp_path):
     pairs = find_pairs(folder)
     ours = transcode(pairs, tmp_path / "cache")
     assert ours.targets == pairs.targets
-    assert os.listdir(tmp_path / "cache") == ["Alpha"]
+    assert os.listdir(tmp_path / "cache" / pairs.folder.name) == ["Alpha"]
 
 
 def test_what_is_fresh_is_not_written_again(tmp_path, reads):
@@ -958,9 +979,16 @@ def test_what_is_fresh_is_not_written_again(tmp_path, reads):
 
 
 def _changed(original, copy):
-    time = os.stat(original).st_mtime_ns
     _other(original, (18, 12), "uint8", 99)
-    os.utime(original, ns=(time, time - 5 * 10**9))  # older, as of a backup
+
+
+def _swapped(original, copy):
+    """Names swapped, as by a slip in a file manager; the times are whole seconds, as of FAT or an archive."""
+    other = original.with_stem("f2")
+    os.utime(other, (1, 1))
+    os.rename(original, original.with_name("x"))
+    os.rename(other, original)
+    os.rename(original.with_name("x"), other)
 
 
 def _gone(original, copy):
@@ -968,42 +996,58 @@ def _gone(original, copy):
 
 
 def _cut(original, copy):
-    time = os.stat(copy).st_mtime_ns
     copy.write_bytes(copy.read_bytes()[:-1])
-    os.utime(copy, ns=(time, time))
 
 
 def _resized(original, copy):
-    time = os.stat(copy).st_mtime_ns
-    fastup.write(copy, np.zeros((18, 13, 3), np.uint16), fastup.Header.new(13, 18, bits=8))
-    os.utime(copy, ns=(time, time))
+    header = fastup.read_header(copy).replace(width=13, height=18)
+    fastup.write(copy, np.zeros((18, 13, 3), np.uint16), header)
 
 
 def _rewhitened(original, copy):
-    time = os.stat(copy).st_mtime_ns
-    fastup.write(copy, fastup.read(copy))
-    os.utime(copy, ns=(time, time))
+    fastup.write(copy, fastup.read(copy), fastup.read_header(copy).replace(bits=10))
 
 
-def _touched(original, copy):
-    os.utime(copy)
+def _unmarked(original, copy):
+    fastup.write(copy, np.zeros((18, 12, 3), np.uint16), fastup.Header.new(12, 18, bits=8))
 
 
-@pytest.mark.parametrize("harm", [_changed, _gone, _cut, _resized, _rewhitened, _touched])
+@pytest.mark.parametrize("harm", [_changed, _swapped, _gone, _cut, _resized, _rewhitened, _unmarked])
 def test_what_is_not_fresh_is_written_again(tmp_path, reads, harm):
     pairs, cache = _set_of(tmp_path / "set", ".png", "uint8"), tmp_path / "cache"
+    for path in pairs.inputs + pairs.targets:
+        os.utime(path, (1, 1))
     ours = transcode(pairs, cache)
     reads()
     harm(pairs.targets[1], ours.targets[1])
-    heard = []
-    assert transcode(pairs, cache, lambda *progress: heard.append(progress)) == ours
-    assert heard == [(1, 1)]
-    assert reads() == ["f1.png"]
-    np.testing.assert_array_equal(fastup.read(ours.targets[1]), fastup.read(pairs.targets[1]))
+    for path in pairs.inputs + pairs.targets:
+        os.utime(path, (1, 1))
+    transcode(pairs, cache)
+    assert reads() == ["f1.png"] + ["f2.png"] * (harm is _swapped)
+    for path, copy in zip(pairs.inputs + pairs.targets, ours.inputs + ours.targets, strict=True):
+        np.testing.assert_array_equal(fastup.read(copy), fastup.read(path))
     assert transcode(pairs, cache, lambda *progress: pytest.fail("nothing is to be done")) == ours
 
 
-@pytest.mark.parametrize("moment", ["utime", "replace", "fsync"])
+def test_what_looks_changed_and_is_not_is_kept(tmp_path, reads):
+    """The digests say so: of files that were touched, or copied as a whole with their cache."""
+    _set_of(tmp_path / "data" / "set", ".png", "uint8")
+
+    def scores(data):
+        pairs = transcode(find_pairs(data / "set"), data / "cache")
+        geometry = Geometry.of(pairs.input_size, pairs.target_size, NONE)
+        return detail_scores(pairs, geometry, fastup.TileGrid((18, 12), (6, 6)), data / "cache")
+
+    first = scores(tmp_path / "data")
+    assert len(reads()) == 9
+    os.utime(tmp_path / "data" / "set" / "Alpha" / "f0.png")
+    shutil.copytree(tmp_path / "data", tmp_path / "other")
+    for data in (tmp_path / "data", tmp_path / "other"):
+        np.testing.assert_array_equal(scores(data), first)
+    assert reads() == []
+
+
+@pytest.mark.parametrize("moment", ["open", "replace", "fsync"])
 def test_transcoding_carries_on_after_a_stop(tmp_path, monkeypatch, moment):
     """Whatever the moment, what is there is whole, and what was not finished is written again."""
     pairs, cache = _set_of(tmp_path / "set", ".png", "uint8"), tmp_path / "cache"
@@ -1053,7 +1097,7 @@ def test_what_cannot_be_transcoded(tmp_path):
     assert ImageBuf(frame).write(str(pairs.targets[2]))
     with pytest.raises(DataError, match=r"set/Beta/f2\.exr: holds NaN"):
         transcode(pairs, cache)
-    assert not (cache / "Beta" / "f2.dpx").exists()
+    assert not (cache / "set" / "Beta" / "f2.dpx").exists()
     data = pairs.targets[2].read_bytes()
     pairs.targets[2].write_bytes(data[: len(data) // 2])
     with pytest.raises(FastupError, match=r"set/Beta/f2\.exr: cannot be read"):
@@ -1081,13 +1125,13 @@ def test_a_full_disk_names_the_file_and_leaves_nothing_half(tmp_path):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2300, hard))  # a file of Alpha has 2,192 bytes, one of Beta 2,696
     try:
-        with pytest.raises(OSError, match=r"cache/Beta/f0\.dpx") as caught:
+        with pytest.raises(OSError, match=r"cache/set/Beta/f0\.dpx") as caught:
             transcode(pairs, cache)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert caught.value.errno == errno.EFBIG
-    assert os.listdir(cache / "Alpha") == ["f0.dpx"]
-    assert os.listdir(cache / "Beta") == []
+    assert os.listdir(cache / "set" / "Alpha") == ["f0.dpx"]
+    assert os.listdir(cache / "set" / "Beta") == []
     heard = []
     transcode(pairs, cache, lambda *progress: heard.append(progress))
     assert heard == [(1, 1)]
@@ -1101,7 +1145,7 @@ def test_targets_of_floats_are_ranked(tmp_path, made_dpx):
             (tmp_path / "set" / side).mkdir(parents=True, exist_ok=True)
             assert ImageBuf(frame).write(str(tmp_path / "set" / side / f"{number}.exr"))
     pairs = find_pairs(tmp_path / "set")
-    pairs = transcode(pairs, tmp_path / "cache" / "train") if made_dpx else pairs
+    pairs = transcode(pairs, tmp_path / "cache") if made_dpx else pairs
     plan = _plan(pairs, 12, True, NONE)
     scores = detail_scores(*plan, tmp_path / "cache")
     origins = naive.tile_origins(24, 36, 12, 12, True)
@@ -1111,6 +1155,6 @@ def test_targets_of_floats_are_ranked(tmp_path, made_dpx):
     frame[3, 3] = np.inf
     frame[3, 4] = np.inf
     assert ImageBuf(frame).write(str(tmp_path / "set" / "Beta" / "2.exr"))
-    pairs = transcode(pairs if not made_dpx else find_pairs(tmp_path / "set"), tmp_path / "cache" / "train")
+    pairs = transcode(pairs if not made_dpx else find_pairs(tmp_path / "set"), tmp_path / "cache")
     with pytest.raises(DataError, match=r"Beta/2\..*: holds NaN or infinite pixels"):
         tile_index(*_plan(pairs, 12, True, NONE), 0.5, tmp_path / "cache")

@@ -181,7 +181,7 @@ def fit(run, on_step=None, on_epoch=None, on_index=None):
     """
     config = run.config
     report = on_index or (lambda *_: None)
-    pairs = transcode(run.pairs, run.cache / "train", lambda *count: report(*count, "transcoding"))
+    pairs = transcode(run.pairs, run.cache, lambda *count: report(*count, "transcoding"))
     grids = run.geometry.grids(config.tile, config.border, config.jitter)
     index = tile_index(
         pairs, run.geometry, grids[1], config.quality, run.cache, lambda *count: report(*count, "ranking tiles")

@@ -16,11 +16,13 @@ from fastup._tiles import TileGrid, detail, kept, rank
 from fastup.codes import CHROMA
 from fastup.errors import DataError, FastupError, OptionError
 from fastup.header import Header
+from fastup.train.digests import Digests
 
 SMALLEST_DEFAULT_TILE = 60  # target pixels
 SMALLEST_DEFAULT_BORDER = 2  # target pixels
 SIDES = ("Alpha", "Beta")
 MOST_PROBLEMS = 40  # lines of a message
+TRANSCODED = "fastup: frame made DPX, of the file with XXH3 {}"  # in the header of a copy, as its project
 INDEX_VERSION = 1  # of the file that keeps detail scores, and of what they measure
 
 
@@ -267,8 +269,8 @@ def transcode(pairs, cache, on_frame=None):
     """Give the frames that aren't DPX as DPX, which training reads its tiles from: written once, without loss.
 
     A code stays the code that `frames.read` gives, 8 and 16 bits stay so, and floats become 32-bit floats. Frames go
-    to cache/Alpha/STEM.dpx and cache/Beta/STEM.dpx, each whole, and get the time of their original: by that, and by
-    size and white, those that are there already are known to be good.
+    to cache/SET/Alpha/STEM.dpx and cache/SET/Beta/STEM.dpx, each whole, and carry the digest of their original: by
+    that, and by size and white, those that are there already are known to be good.
 
     Parameters
     ----------
@@ -291,35 +293,44 @@ def transcode(pairs, cache, on_frame=None):
         If a frame cannot be read, or its DPX not be written. What was written by then is kept.
     """
     sides = zip(SIDES, (pairs.inputs, pairs.targets), strict=True)
-    copies = {path: Path(cache) / side / f"{path.stem}.dpx" for side, paths in sides for path in paths}
+    folder = Path(cache) / pairs.folder.name
+    copies = {path: folder / side / f"{path.stem}.dpx" for side, paths in sides for path in paths}
     copies = {path: copy for path, copy in copies.items() if not frames.is_dpx(path)}
     if not copies:
         return pairs
     probes = dict.fromkeys(pairs.inputs, ((*pairs.input_size, 3), pairs.input_white))
     probes |= dict.fromkeys(pairs.targets, ((*pairs.target_size, 3), pairs.target_white))
+    digests = Digests(cache)
 
-    def is_fresh(path):
+    def is_fresh(path, digest):
         try:
             return (
-                copies[path].stat().st_mtime_ns == path.stat().st_mtime_ns
+                digest is not None
+                and Header.read(copies[path]).project == TRANSCODED.format(digest)
                 and frames.probe(copies[path]) == probes[path]
             )
         except (FastupError, OSError):
             return False
 
     def write(path):
-        before = path.stat()  # if the frame changes while it is read, its copy is older and is made again
+        digest = digests.of(path)
+        if is_fresh(path, digest):
+            return
         white = probes[path][1]
         frame = frames.read(path, "uint16" if white else "float32")
         if white is None and np.isnan(frame).any():
             raise DataError(f"{path}: holds NaN")
-        frames.write(copies[path], frame, frames.read_header(path))
-        os.utime(copies[path], ns=(before.st_atime_ns, before.st_mtime_ns))  # without which it is not fresh
+        # A copy of a frame that changed while it was read has no mark, and is made again.
+        mark = TRANSCODED.format(digest) if digests.of(path) == digest else None
+        frames.write(copies[path], frame, frames.read_header(path).replace(project=mark))
 
-    todo = [path for path in copies if not is_fresh(path)]
+    todo = [path for path in copies if not is_fresh(path, digests.known(path))]
     for folder in {copies[path].parent for path in todo}:
         folder.mkdir(parents=True, exist_ok=True)
-    _on_threads(write, todo, on_frame)
+    try:
+        _on_threads(write, todo, on_frame)
+    finally:
+        digests.save()
     inputs, targets = (tuple(copies.get(path, path) for path in paths) for paths in (pairs.inputs, pairs.targets))
     return replace(pairs, inputs=inputs, targets=targets)
 
@@ -327,7 +338,7 @@ def transcode(pairs, cache, on_frame=None):
 def detail_scores(pairs, geometry, grid, cache=None, on_frame=None):
     """The detail of every tile of every target's picture: see `fastup.detail`.
 
-    Scores are kept in a file in `cache`, each frame's under its path, size and time, the grid and the trim, so that
+    Scores are kept in a file in `cache`, each frame's under the digest of its file, the grid and the trim, so that
     only frames that are new or have changed are read. A row that is damaged is as good as none. An error or Ctrl-C
     leaves what was scored by then for the next time.
 
@@ -360,38 +371,45 @@ def detail_scores(pairs, geometry, grid, cache=None, on_frame=None):
     what = INDEX_VERSION, grid.shape, grid.tile, grid.jitter, geometry.trim
     path, old = None, b""
     if cache is not None:
-        name = _digest(repr((os.path.abspath(pairs.folder), what)).encode()).hex()
+        name = _digest(repr((pairs.folder.name, what)).encode()).hex()
         path = Path(cache) / f"detail-{name}.bin"
         path.parent.mkdir(parents=True, exist_ok=True)
         old = path.read_bytes() if path.exists() else b""
-    stored = _stored_rows(old, rows.itemsize)
+    stored, digests = _stored_rows(old, rows.itemsize), Digests(cache)
     dtype = "uint16" if pairs.target_white else "float32"
 
-    def key_of(target):
-        stat = target.stat()
-        return _digest(repr((os.path.abspath(target), stat.st_size, stat.st_mtime_ns, what)).encode())
+    def key_of(content):
+        return _digest(repr((content, what)).encode()) if content else bytes(16)  # zeros: of no frame
+
+    def is_stored(number, content):
+        row = stored.get(key_of(content)) if content else None
+        if row is not None:
+            rows[number], done[number] = np.frombuffer(row, rows.dtype)[0], True
+        return row is not None
 
     def score(number):
         target = pairs.targets[number]
-        key = key_of(target)  # of the time before reading: a frame that changes meanwhile is scored again
+        content = digests.of(target) if path else None
+        if is_stored(number, content):
+            return
         frame = frames.read(target, dtype)
         if frame.shape != (*pairs.target_size, 3):
             raise DataError(f"{target}: has become {_size(frame.shape)}, expected {_size(pairs.target_size)}")
         scores = detail(crop(frame, geometry.trim), grid)
         if np.isnan(scores).any():
             raise DataError(f"{target}: holds NaN or infinite pixels, so that its tiles cannot be ranked")
+        if path and digests.of(target) != content:
+            content = None  # it changed while it was read, and is scored again
+        key = key_of(content)
         rows[number] = key, scores, _digest(key + scores.astype("<f4").tobytes())
         done[number] = True
 
-    for number, target in enumerate(pairs.targets):
-        row = stored.get(key_of(target))
-        if row is not None:
-            rows[number], done[number] = np.frombuffer(row, rows.dtype)[0], True
-    todo = np.flatnonzero(~done)
+    todo = [number for number, target in enumerate(pairs.targets) if not is_stored(number, digests.known(target))]
     try:
         _on_threads(score, todo, on_frame)
     finally:
-        if path is not None and (done[todo].any() or done.sum() * rows.itemsize != len(old)):
+        digests.save()
+        if path is not None and rows[done].tobytes() != old:
             with frames.whole(path) as part:
                 part.write_bytes(rows[done].view(np.uint8))
     return rows["scores"]
