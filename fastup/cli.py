@@ -284,7 +284,7 @@ def pairs(
     trim: Trim = "0,0,0,0",
     input_trim: InputTrim = None,
     clear_cache: Annotated[
-        bool, typer.Option("--clear-cache", help="Remove DATA/cache, which fastup can make again, and end.")
+        bool, typer.Option("--clear-cache", help="Remove what fastup made in DATA/cache, and can make again, and end.")
     ] = False,
     as_json: Json = False,
 ):
@@ -766,8 +766,8 @@ def _plain(values, digits):
 
 
 def _clear_cache(cache):
-    """Remove the cache: a folder and what is in it; of a link, the link alone."""
-    import shutil
+    """Remove what fastup made in the cache, and the folder if nothing else is in it; of a link, the link alone."""
+    from fastup.train.pairs import clear_cache
 
     if cache.is_symlink():
         kept = os.readlink(cache)
@@ -779,9 +779,16 @@ def _clear_cache(cache):
         return
     if not cache.is_dir():
         raise DataError(f"{cache}: a file, expected the folder that fastup made")
-    size = sum(os.lstat(os.path.join(top, name)).st_size for top, _, names in os.walk(cache) for name in names)
-    shutil.rmtree(cache)
-    out.print(f"{escape(str(cache))} is removed: {size:,} bytes")
+    size, left = clear_cache(cache)
+    if not left:
+        out.print(f"{escape(str(cache))} is removed: {size:,} bytes")
+        return
+    names = ", ".join(str(path.relative_to(cache)) for path in left[:5]) + (", ..." if len(left) > 5 else "")
+    out.print(
+        f"{cache}: {size:,} bytes are removed; {len(left)} file{'s' * (len(left) != 1)} that fastup did not make "
+        f"stay{'s' * (len(left) == 1)}: {names}",
+        markup=False,
+    )
 
 
 def _rank(data, config, output):

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
@@ -23,6 +24,12 @@ SMALLEST_DEFAULT_BORDER = 2  # target pixels
 SIDES = ("Alpha", "Beta")
 MOST_PROBLEMS = 40  # lines of a message
 TRANSCODED = "fastup: frame made DPX, of the file with XXH3 {}"  # in the header of a copy, as its project
+_MADE_FOLDER = re.compile(r"\.|train(/(Alpha|Beta))?")  # in a cache; and the files, with those that `whole` begins:
+_MADE = re.compile(
+    r"\./(detail-[0-9a-f]{32}\.bin|digests\.json|rank\.png"
+    r"|\.(detail-[0-9a-f]{32}\.\d+-\d+\.bin|digests\.\d+-\d+\.json|rank\.\d+-\d+\.png))"
+    r"|train/(Alpha|Beta)/[^/]*\.dpx"
+)
 INDEX_VERSION = 1  # of the file that keeps detail scores, and of what they measure
 
 
@@ -429,6 +436,34 @@ def tile_index(pairs, geometry, grid, quality, cache=None, on_frame=None):
     for row, scores in zip(index, detail_scores(pairs, geometry, grid, cache, on_frame), strict=True):
         row[:] = inside[np.sort(rank(scores[inside], quality))]
     return index
+
+
+def clear_cache(cache):
+    """Remove what `transcode`, `detail_scores` and `rank` left in a folder, and the folders that are empty then.
+
+    Goes by names, hidden part-files of killed runs among them. Whatever else is there stays, as do links.
+
+    Returns
+    -------
+    size : int
+        Bytes that were removed.
+    left : list of Path
+        What is still there, links and files.
+    """
+    size, left = 0, []
+    for top, folders, names in os.walk(cache, topdown=False):
+        here = os.path.relpath(top, cache).replace(os.sep, "/")
+        for name in names:
+            path = Path(top, name)
+            if _MADE.fullmatch(f"{here}/{name}") and not path.is_symlink():
+                size += path.stat().st_size
+                path.unlink()
+            else:
+                left.append(path)
+        left += [Path(top, name) for name in folders if os.path.islink(os.path.join(top, name))]
+        if _MADE_FOLDER.fullmatch(here) and not os.listdir(top):
+            os.rmdir(top)
+    return size, sorted(left)
 
 
 def _stored_rows(data, size):
