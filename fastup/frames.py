@@ -196,18 +196,31 @@ def write_stream(threads=2, ahead=4, fsync=True):
 def find(folder):
     """The frames in a folder, in frame order: by name, numbers by their value. A file gives itself.
 
+    A hyphen before a number is a minus sign at the start of a name and after a dot, ``f.-0060.dpx``, and a hyphen
+    elsewhere.
+
     Raises
     ------
     DataError
-        If there is no frame. Names the endings that are looked for.
+        If there is no frame, or one is a link to nothing. Names the endings that are looked for.
     OSError
         If the folder is missing or cannot be read.
     """
     folder = Path(folder)
     if folder.is_file():
         return [folder]
+    names = []
     with os.scandir(folder) as entries:
-        names = [e.name for e in entries if e.name.lower().endswith(SUFFIXES) and e.name[0] != "." and e.is_file()]
+        for entry in entries:
+            name = entry.name
+            if name.lower().endswith(SUFFIXES) and name[0] != ".":
+                if entry.is_file():
+                    names.append(name)
+                elif entry.is_symlink() and not os.path.exists(entry.path):
+                    raise DataError(
+                        f"{entry.path}: a link to {os.readlink(entry.path)}, where nothing is, expected a frame; remove "
+                        "the link if it is not wanted"
+                    )
     if not names:
         raise DataError(f"{folder}: no frames here, expected files that end in {', '.join(SUFFIXES)}")
     return [folder / name for name in sorted(names, key=_by_number)]
@@ -328,9 +341,19 @@ def is_dpx(path):
     return os.fspath(path).lower().endswith(".dpx")
 
 
+def parts_of(stem):
+    """A name cut at its numbers, those with their sign, if they have one: text, number, text, number, ..., text."""
+    return _NUMBER.split(stem)
+
+
+_NUMBER = re.compile(r"((?:(?<![^.])-)?\d+)")  # after another sign than a dot, a hyphen parts a name and its number
+
+
 def _by_number(name):
-    parts = re.split(r"(\d+)", os.path.splitext(name)[0])
-    return [(int(part), "") if part.isdecimal() else (-1, part.lower()) for part in parts], name
+    parts = parts_of(os.path.splitext(name)[0])
+    parts[0::2] = map(str.lower, parts[0::2])
+    parts[1::2] = map(int, parts[1::2])
+    return parts, name
 
 
 def _stream_dpx(paths, dtype, threads, ahead):

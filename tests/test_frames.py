@@ -108,6 +108,36 @@ def test_find_orders_numbers_by_value(tmp_path_factory, numbers, digits):
     assert names(folder) == [f"shot3_{number:0{digits}}.dpx" for number in sorted(numbers)]
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
+@given(st.lists(st.integers(-5000, 5000), min_size=1, max_size=12, unique=True), st.integers(0, 6), st.booleans())
+def test_find_knows_negative_numbers(tmp_path_factory, numbers, digits, begins):
+    folder, stem = tmp_path_factory.mktemp("f"), "" if begins else "shot3."
+    touch(folder, *(f"{stem}{number:0{digits}}.dpx" for number in numbers))
+    assert names(folder) == [f"{stem}{number:0{digits}}.dpx" for number in sorted(numbers)]
+
+
+def test_find_takes_other_hyphens_as_hyphens(tmp_path):
+    ordered = ["f-0001.dpx", "f-0002.dpx", "f.-0060.dpx", "f.-0001.dpx", "f.0000.dpx", "f.a-0001.dpx", "f.a-0002.dpx"]
+    touch(tmp_path, *reversed(ordered))
+    assert names(tmp_path) == ordered
+
+
+def test_find_names_a_link_to_nothing(tmp_path):
+    touch(tmp_path, "f1.dpx", "kept")
+    (tmp_path / "f2.dpx").symlink_to("gone.dpx")
+    with pytest.raises(DataError, match=r"f2\.dpx: a link to gone\.dpx, where nothing is"):
+        fastup.find(tmp_path)
+    (tmp_path / "f2.dpx").unlink()
+    (tmp_path / "f2.dpx").symlink_to("f2.dpx")
+    with pytest.raises((DataError, OSError), match=r"f2\.dpx"):
+        fastup.find(tmp_path)
+    (tmp_path / "f2.dpx").unlink()
+    (tmp_path / "f3.dpx").symlink_to("kept")
+    (tmp_path / "notes").symlink_to("gone")  # no frame by its name
+    (tmp_path / "folder.dpx").symlink_to(".", target_is_directory=True)
+    assert names(tmp_path) == ["f1.dpx", "f3.dpx"]
+
+
 # -- other formats ---------------------------------------------------------------------------------------------------
 
 
