@@ -6,9 +6,15 @@ import re
 import threading
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 
 import numpy as np
+
+try:
+    import fcntl
+except ModuleNotFoundError:  # Windows has no such locks
+    fcntl = None
 
 from fastup import _dpx, _formats
 from fastup.errors import DataError, FastupError
@@ -218,8 +224,8 @@ def find(folder):
                     names.append(name)
                 elif entry.is_symlink() and not os.path.exists(entry.path):
                     raise DataError(
-                        f"{entry.path}: a link to {os.readlink(entry.path)}, where nothing is, expected a frame; remove "
-                        "the link if it is not wanted"
+                        f"{entry.path}: a link to {os.readlink(entry.path)}, where nothing is, expected a frame there, "
+                        "or no link here"
                     )
     if not names:
         raise DataError(f"{folder}: no frames here, expected files that end in {', '.join(SUFFIXES)}")
@@ -270,20 +276,76 @@ def probe(path):
 def whole(path):
     """A context that gives the name of a temporary file beside `path`, and renames it to `path` if all goes well.
 
-    The name keeps the suffix of `path` and starts with a dot, so that `find` passes it over.
+    The name keeps the suffix of `path` and starts with a dot, so that `find` passes it over. What killed runs have left
+    beside `path` goes the first time that a process writes there, see `_held`.
     """
     path = Path(path)
-    part = path.with_name(f".{path.stem[:40]}.{os.getpid()}-{threading.get_ident()}{path.suffix}")
+    with _held(path.parent) as mark:
+        part = path.with_name(f".{path.stem[:40]}.fastup-{mark}-{os.getpid()}-{threading.get_ident()}{path.suffix}")
+        try:
+            yield part
+            os.replace(part, path)
+        except BaseException as problem:
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                part.unlink()
+            if isinstance(problem, OSError) and problem.filename in (None, os.fspath(part)):
+                problem.filename = str(path)  # the name that a person knows
+                del problem.filename2
+            raise
+
+
+@contextlib.contextmanager
+def _held(folder):
+    """A context that holds a folder while a part-file is in it; gives the mark that its name is to have.
+
+    Who writes shares a lock on the folder (flock), which ends with its process, however that ends. Who gets it alone
+    knows that nobody writes, and removes the part-files that are there. Locks are sure within one kernel alone, whose
+    boot is the mark, so that containers see each other. Part-files with another mark stay: of other machines, or boots,
+    or where there are no such locks (network file systems, Windows).
+    """
+    fd, mark = None, "0"
     try:
-        yield part
-        os.replace(part, path)
-    except BaseException as problem:
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            part.unlink()
-        if isinstance(problem, OSError) and problem.filename in (None, os.fspath(part)):
-            problem.filename = str(path)  # the name that a person knows
-            del problem.filename2
-        raise
+        if fcntl is not None and _boot():
+            with contextlib.suppress(OSError):
+                fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                where = os.fstat(fd)[1:3]
+                if where not in _SWEPT:
+                    with _SWEEPING:
+                        if where not in _SWEPT:
+                            _sweep(fd)
+                            _SWEPT.add(where)
+                fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                mark = _boot()
+        yield mark
+    finally:
+        if fd is not None:
+            os.close(fd)
+
+
+_SWEPT, _SWEEPING = set(), threading.Lock()
+
+
+@cache
+def _boot():
+    """A mark of the running kernel, and of no other; nothing where it has none."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text()[:8]
+    except OSError:
+        return ""
+
+
+def _sweep(fd):
+    """Remove the part-files in an open folder, if nobody holds it."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # somebody does, or it cannot be known
+        return
+    ours = re.compile(rf"\..{{0,40}}\.fastup-{_boot()}-[0-9]+-[0-9]+(\.[^.]*)?", re.DOTALL)
+    with os.scandir(fd) as entries:
+        left = [e.name for e in entries if ours.fullmatch(e.name) and e.is_file(follow_symlinks=False)]
+    for name in left:
+        with contextlib.suppress(OSError):
+            os.unlink(name, dir_fd=fd)
 
 
 def _dtype(dtype):
