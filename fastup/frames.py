@@ -322,6 +322,7 @@ def _held(folder):
             os.close(fd)
 
 
+PART = r"\.fastup-[0-9a-f]+-[0-9]+-[0-9]+"  # between the stem and the suffix of a part-file: mark, process, thread
 _SWEPT, _SWEEPING = set(), threading.Lock()
 
 
@@ -340,7 +341,7 @@ def _sweep(fd):
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:  # somebody does, or it cannot be known
         return
-    ours = re.compile(rf"\..{{0,40}}\.fastup-{_boot()}-[0-9]+-[0-9]+(\.[^.]*)?", re.DOTALL)
+    ours = re.compile(rf"\..{{0,40}}{PART.replace('[0-9a-f]+', _boot())}(\.[^.]*)?", re.DOTALL)
     with os.scandir(fd) as entries:
         left = [e.name for e in entries if ours.fullmatch(e.name) and e.is_file(follow_symlinks=False)]
     for name in left:

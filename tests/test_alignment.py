@@ -398,7 +398,7 @@ def test_clear_cache_removes_the_cache_alone(run, own, tmp_path):
     elsewhere.write_bytes(b"x" * 1000)
     (own / "cache" / "train" / "Alpha").mkdir(parents=True)
     made = [
-        "rank.png", f"detail-{'0a' * 16}.bin", f".detail-{'0a' * 16}.12-345.bin", "digests.json",
+        "rank.png", f"detail-{'0a' * 16}.bin", f".detail-{'0a' * 16}.fastup-1f-12-345.bin", "digests.json",
         "train/Alpha/f.dpx", "train/Alpha/.f.12-345.dpx", "train/Beta/f.dpx",
     ]  # fmt: skip
     (own / "cache" / "train" / "Beta").mkdir()

@@ -27,7 +27,7 @@ TRANSCODED = "fastup: frame made DPX, of the file with XXH3 {}"  # in the header
 _MADE_FOLDER = re.compile(r"\.|train(/(Alpha|Beta))?")  # in a cache; and the files, with those that `whole` begins:
 _MADE = re.compile(
     r"\./(detail-[0-9a-f]{32}\.bin|digests\.json|rank\.png"
-    r"|\.(detail-[0-9a-f]{32}\.\d+-\d+\.bin|digests\.\d+-\d+\.json|rank\.\d+-\d+\.png))"
+    rf"|\.(detail-[0-9a-f]{{32}}{frames.PART}\.bin|digests{frames.PART}\.json|rank{frames.PART}\.png))"
     r"|train/(Alpha|Beta)/[^/]*\.dpx"
 )
 INDEX_VERSION = 1  # of the file that keeps detail scores, and of what they measure
