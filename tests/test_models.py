@@ -256,6 +256,36 @@ def test_mixed_precision_keeps_the_picture_exact():
     np.testing.assert_allclose(result, _run(_network("compact", border=[9, 2]), pictures), atol=1e-6)
 
 
+@pytest.fixture
+def channels_first():
+    """As "image_data_format" in keras.json, which is for layers that do not say theirs."""
+    previous = keras.config.image_data_format()
+    keras.config.set_image_data_format("channels_first")
+    yield
+    keras.config.set_image_data_format(previous)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_layers_say_their_own_format(model, tmp_path, channels_first):
+    pictures = np.random.default_rng(9).random((2, 24, 9, 3), np.float32)
+    target = np.zeros((2, 18, 14, 3), np.float32)
+
+    def trained():
+        network = _network(model, border=[18, 2])
+        network.compile(keras.optimizers.SGD(1e-3), MODELS[model].loss)
+        losses = [float(network.train_on_batch(pictures, target)) for _ in range(2)]
+        return network, losses
+
+    network, losses = trained()
+    network.save(tmp_path / "x.keras")
+    results = network.predict_on_batch(pictures), _run(keras.saving.load_model(tmp_path / "x.keras"), pictures)
+    keras.config.set_image_data_format("channels_last")
+    expected, expected_losses = trained()
+    np.testing.assert_allclose(losses, expected_losses, rtol=1e-5)
+    for result in (*results, _run(keras.saving.load_model(tmp_path / "x.keras"), pictures)):
+        np.testing.assert_allclose(result, expected.predict_on_batch(pictures), atol=1e-5)
+
+
 def test_records_are_complete():
     for name, architecture in MODELS.items():
         assert name == name.lower()

@@ -45,8 +45,9 @@ class Architecture:
 
 def _convolve(x, features, kernel_size, activation=None, kernel_initializer="he_normal"):
     layer = keras.layers.Conv2D(
-        features, kernel_size, padding="same", activation=activation, kernel_initializer=kernel_initializer
-    )
+        features, kernel_size, padding="same", data_format="channels_last", activation=activation,
+        kernel_initializer=kernel_initializer,
+    )  # fmt: skip
     return layer(x)
 
 
@@ -173,7 +174,8 @@ class Network(keras.Model):
         if settings["residual"]:
             outputs = keras.layers.Add(dtype="float32")([enlarged, outputs])
         if any(border):
-            outputs = keras.layers.Cropping2D([(b, b) for b in border], dtype="float32")(outputs)
+            crop = keras.layers.Cropping2D([(b, b) for b in border], data_format="channels_last", dtype="float32")
+            outputs = crop(outputs)
         super().__init__(inputs, outputs)
         # Not by assignment: Keras would put a wrapper of its own around the dictionary, to find layers in it.
         vars(self)["settings"] = settings
