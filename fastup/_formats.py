@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from fastup.codes import CHROMA
+from fastup.codes import CHROMA, codes_of
 from fastup.errors import DataError, FastupError
 from fastup.header import Header
 
@@ -77,7 +77,7 @@ def write(path, part, frame, header):
         if np.isnan(frame).any():
             raise DataError(f"{name}: the frame holds NaN; nothing was written")
         if white:
-            frame = np.floor(np.clip(frame, 0, 1).astype(np.float64) * white + 0.5)
+            frame = codes_of(frame, white)
     else:
         if frame.max() > own_white:
             raise DataError(f"{name}: the frame holds codes above {own_white}, its white; nothing was written")

@@ -558,18 +558,23 @@ DPX_WIDE static inline uint32_t dpx_seen(const uint16_t *src, size_t count) {
     return seen;
 }
 
-/* Clips to 0..1 and rounds to the nearest code, halves upward. Comparisons are false for a NaN, which ends as 0 here
- * and is counted. */
+/* Clips to 0..1 and rounds to the nearest code, halves upward: exactly so, as a product of 24 and 16 bits fits into a
+ * double, and with the half added it does, but where it is far below the first code. NaN are counted. Floats are
+ * clipped by their bits, which are in the same order from 0 on: comparisons of floats may trap, and keep compilers from
+ * vectorising the loop. */
 DPX_WIDE static inline uint32_t dpx_codes(const float *DPX_RESTRICT src, uint16_t *DPX_RESTRICT dst, size_t count,
-                                          float white) {
+                                          double white) {
     uint32_t nan = 0;
     size_t i;
     for (i = 0; i < count; i++) {
-        float x = src[i];
-        nan += (uint32_t)(x != x);
-        x = x > 0.0f ? x : 0.0f;
-        x = x < 1.0f ? x : 1.0f;
-        dst[i] = (uint16_t)(int32_t)(x * white + 0.5f);
+        int32_t v;
+        float x;
+        memcpy(&v, src + i, 4);
+        nan += (uint32_t)((v & 0x7fffffff) > 0x7f800000);
+        v = v > 0 ? v : 0;
+        v = v < 0x3f800000 ? v : 0x3f800000;
+        memcpy(&x, &v, 4);
+        dst[i] = (uint16_t)(int32_t)(x * white + 0.5);
     }
     return nan;
 }
@@ -689,7 +694,7 @@ static inline dpx_status dpx_encode(const dpx_layout *l, const void *src, int as
     {
         const uint16_t *from = (const uint16_t *)src;
         if (as_float) {
-            if (dpx_codes((const float *)src, codes.codes, count, (float)l->white))
+            if (dpx_codes((const float *)src, codes.codes, count, l->white))
                 return dpx_fail(why, DPX_NAN, "frame", 0, 0, "numbers");
             from = codes.codes;
         } else if (dpx_seen(from, count) > l->white) {

@@ -17,6 +17,7 @@ except ModuleNotFoundError:  # Windows has no such locks
     fcntl = None
 
 from fastup import _dpx, _formats
+from fastup.codes import codes_of
 from fastup.errors import DataError, FastupError
 from fastup.header import Header
 
@@ -378,9 +379,11 @@ def _write(path, frame, header, fsync, turn=None):
         raise ValueError(f"{name}: the frame is {frame.shape}, but the header is of {header.channels} channels")
     with whole(path) as part:
         if is_dpx(path):
+            header = header or Header.new(width, height, descriptor=_formats.DESCRIPTORS[channels])
+            if frame.dtype.itemsize > 4 and header.white and not np.isnan(frame).any():
+                frame = codes_of(frame, header.white)  # of a float32 they might be others
             with np.errstate(over="ignore"):  # 1e300 is as white as infinity
                 frame = frame.astype(np.uint16 if frame.dtype == np.uint16 else np.float32, "C", copy=False)
-            header = header or Header.new(width, height, descriptor=_formats.DESCRIPTORS[channels])
             if (header.height, header.width) != (height, width):
                 header = header.replace(width=width, height=height)
             fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)

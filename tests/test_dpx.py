@@ -2,6 +2,7 @@
 
 import errno
 import json
+import math
 import mmap
 import os
 import signal
@@ -12,6 +13,7 @@ import sys
 import threading
 import time
 import tracemalloc
+from fractions import Fraction
 from pathlib import Path
 
 import naive
@@ -22,6 +24,7 @@ from hypothesis import strategies as st
 
 import fastup
 from fastup import _dpx
+from fastup.codes import codes_of
 from fastup.errors import DpxError, FastupError
 from fastup.header import Header
 
@@ -318,22 +321,66 @@ def test_write_rounds_to_the_nearest_code(tmp_path):
     np.testing.assert_array_equal(write_floats(tmp_path / "f.dpx", above), np.minimum(codes + 1, 1023))
 
 
-def test_write_half_way_values(tmp_path):
-    """Within a rounding error of half-way either code is right; outside it there is one."""
-    half = ((np.arange(1023) + 0.5) / 1023).astype(np.float32)
-    for values in (half, np.nextafter(half, np.float32(0)), np.nextafter(half, np.float32(1))):
-        exact = values.astype(np.float64) * 1023
-        off = np.abs(write_floats(tmp_path / "f.dpx", values) - exact)
-        assert off.max() <= 0.5 + 1023 * 2.0**-24
-    assert write_floats(tmp_path / "f.dpx", np.array([0.5], np.float32)).tolist() == [512]  # 511.5 goes up
+def nearest(value, white):
+    """The code of a number by the rule, in fractions."""
+    return math.floor(min(max(Fraction(float(value)), 0), 1) * white + Fraction(1, 2))
+
+
+def near_half(white, dtype, steps):
+    """Floats around every place where the code changes, and their codes."""
+    middle = ((np.arange(white) + 0.5) / white).astype(dtype)
+    values, expected = [], []
+    for step in range(-steps, steps + 1):
+        near = middle
+        for _ in range(abs(step)):
+            near = np.nextafter(near, dtype(np.sign(step) * 2))
+        ratios = [value.as_integer_ratio() for value in near.tolist()]
+        values.append(near)
+        expected.append([code + (2 * white * n >= (2 * code + 1) * d) for code, (n, d) in enumerate(ratios)])
+    return np.concatenate(values), np.concatenate(expected)
+
+
+@pytest.mark.parametrize("bits", [1, 8, 10, 12, 16])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_write_half_way_values(tmp_path, bits, dtype):
+    """The nearest code of the exact product, halves upward, in C and in Python; 0.5 is half-way at every white."""
+    white = 2**bits - 1
+    values, expected = near_half(white, dtype, 2 if bits < 16 else 1)
+    values, expected = np.append(values, [dtype(0.5)]), np.append(expected, [white // 2 + 1])
+    np.testing.assert_array_equal(codes_of(values, white), expected)
+    header = Header.new(values.size, 1, descriptor="luma", bits=bits)
+    fastup.write(tmp_path / "f.dpx", values.reshape(1, -1, 1), header, fsync=False)
+    np.testing.assert_array_equal(fastup.read(tmp_path / "f.dpx").ravel(), expected)
+
+
+def test_every_small_float_has_its_code(tmp_path):
+    """Around the first codes of 16 bits, where a float has more bits than the sum keeps: every 97th of them."""
+    values = np.arange(0, np.float32(3 / 65535).view(np.uint32), 97, dtype=np.uint32).view(np.float32)
+    expected = np.zeros(values.size, int)
+    for code in range(3):
+        half = Fraction(2 * code + 1, 2 * 65535)
+        first = np.float32(half)
+        expected += values >= (first if Fraction(float(first)) >= half else np.nextafter(first, np.float32(1)))
+    np.testing.assert_array_equal(codes_of(values, 65535), expected)
+    header = Header.new(values.size, 1, descriptor="luma", bits=16)
+    fastup.write(tmp_path / "f.dpx", values.reshape(1, -1, 1), header, fsync=False)
+    np.testing.assert_array_equal(fastup.read(tmp_path / "f.dpx").ravel(), expected)
 
 
 @SHARED
-@given(st.lists(st.floats(width=32, allow_nan=False), min_size=1, max_size=60))
-def test_write_any_number(tmp_path, values):
-    values = np.array(values, np.float32)
-    exact = np.clip(values.astype(np.float64), 0, 1) * 1023
-    assert np.abs(write_floats(tmp_path / "f.dpx", values) - exact).max() <= 0.5 + 1023 * 2.0**-24
+@given(
+    st.lists(st.floats(allow_nan=False) | st.floats(0, 1), min_size=1, max_size=60), st.sampled_from([8, 10, 12, 16])
+)
+def test_write_any_number(tmp_path, values, bits):
+    white = 2**bits - 1
+    header = Header.new(len(values), 1, descriptor="luma", bits=bits)
+    with np.errstate(over="ignore"):
+        kinds = [np.array(values, dtype) for dtype in (np.float16, np.float32, np.float64)]
+    for numbers in kinds:
+        expected = [nearest(min(max(float(x), -1), 2), white) for x in numbers]  # infinity is no fraction
+        assert codes_of(numbers, white).tolist() == expected
+        fastup.write(tmp_path / "f.dpx", numbers.reshape(1, -1, 1), header, fsync=False)
+        assert fastup.read(tmp_path / "f.dpx").ravel().tolist() == expected
 
 
 @pytest.mark.parametrize("place", [0, 1, 2, 50, 47, 16384 * 3, 20000 * 3 - 1])

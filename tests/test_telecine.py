@@ -294,6 +294,8 @@ def test_a_lone_field_gets_its_other_lines_from_its_own():
         made = telecine._join(*((ramp, None) if first == 0 else (None, ramp)))
         np.testing.assert_array_equal(made[4:-4], ramp[4:-4])
         np.testing.assert_array_equal(made[first::2], ramp[first::2])
+    there = np.array([[1], [1], [0], [0]], np.uint16)  # in the middle between them 0.5, which goes up as all codes do
+    np.testing.assert_array_equal(telecine._join(there.repeat(2, 0), None)[3], [1])
 
 
 def many_breaks(seed):

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from fastup import frames
-from fastup.codes import CHROMA, Transfer
+from fastup.codes import CHROMA, Transfer, codes_of
 from fastup.errors import DataError, OptionError
 from fastup.footage.folders import on_threads, refuse_itself, targets_of
 from fastup.header import Header
@@ -339,7 +339,7 @@ def _table(white, new_white, curves):
     values = _through(np.arange(white + 1) / white, curves)
     if new_white is None:
         return values.astype(np.float32)
-    return np.floor(np.clip(values, 0, 1) * new_white + 0.5).astype(np.uint16)
+    return codes_of(values, new_white)
 
 
 def _through(values, curves):

@@ -515,7 +515,7 @@ def _join(top, bottom):
         there = result[1 - first :: 2].astype(np.float32)
         rows = np.arange(len(result[first::2])) + first - 2
         a, b, c, d = (there[np.clip(rows + k, 0, len(there) - 1)] for k in range(4))
-        result[first::2] = np.clip(np.rint((9 * (b + c) - a - d) / 16), there.min(), there.max())
+        result[first::2] = np.clip(np.floor((9 * (b + c) - a - d + 8) / 16), there.min(), there.max())
     return result
 
 

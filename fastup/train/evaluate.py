@@ -8,11 +8,12 @@ import numpy as np
 from keras import ops
 
 from fastup import frames
+from fastup.codes import codes_of
 from fastup.errors import DataError
 from fastup.train.layers import Bicubic
 from fastup.train.metrics import psnr, psnr_y, ssim_y
 from fastup.train.pairs import Geometry, crop, find_pairs
-from fastup.train.upscale import Upscaler, codes_of
+from fastup.train.upscale import Upscaler
 
 CEILING = 100.0  # dB
 

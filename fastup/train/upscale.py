@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from fastup import frames
+from fastup.codes import codes_of
 from fastup.errors import DataError, FastupError, OptionError
 from fastup.footage.folders import targets_of
 from fastup.header import Header
@@ -84,7 +85,7 @@ class Upscaler:
         result = self.network.predict_on_batch(self._padded(picture)[np.newaxis])[0]
         np.clip(result, 0, 1, out=result)
         if codes:
-            return codes_of(result, self.settings["target_white"]).astype(np.uint16)
+            return codes_of(result, self.settings["target_white"])
         return result
 
     def picture(self, frame):
@@ -111,11 +112,6 @@ class Upscaler:
         fill = fill_of(self.settings)
         picture = np.asarray(picture, np.float32)
         return np.pad(picture, around, **({"mode": "edge"} if fill == "edge" else {"constant_values": fill}))
-
-
-def codes_of(picture, white):
-    """The nearest codes of a normalised float32 picture, halves upward, as `frames.write` has them; float32."""
-    return np.floor(np.clip(picture, 0, 1) * np.float32(white) + np.float32(0.5))
 
 
 def fill_of(settings):
