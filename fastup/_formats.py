@@ -3,59 +3,240 @@
 import contextlib
 import os
 import shutil
+from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
 
 from fastup.codes import CHROMA, codes_of
-from fastup.errors import DataError, FastupError
+from fastup.errors import DataError, FastupError, OptionError
 from fastup.header import Header
 
 WHITES = {"uint8": 255, "uint16": 65535}
 DESCRIPTORS = {1: "LUMA", 3: "RGB", 4: "RGBA"}  # by channels
+_NAMES = {"r": "R", "g": "G", "b": "B", "a": "A", "y": "Y", "red": "R", "green": "G", "blue": "B", "alpha": "A"}
+_PHOTOMETRIC = (0, 1, 2, 3, 6)  # of a TIFF: grey, RGB, palette, YCbCr
 _EIGHT_BITS = (".bmp", ".jpeg", ".jpg", ".tga")
 
 
+@dataclass(frozen=True)
+class Picture:
+    """What `read` gives of a file: its first picture, or a layer, in the display window."""
+
+    height: int
+    width: int
+    channels: int
+    white: int | None  # None where it holds floats
+    pixel_aspect: Fraction | None
+    premultiplied: bool | None  # whether colours are multiplied by alpha; None where there is none
+    layer: str | None  # of an EXR
+    without: list  # what else an EXR has, names
+    profile: str | None  # the ICC profile by its description
+    part: int
+    planes: list  # the channels, by their numbers in the file
+    format: str  # what to ask OpenImageIO for
+    corner: tuple  # of the data window in the display window: y, x
+    negative: bool  # white is 0
+    orientation: int
+
+    def header(self):
+        """The header of a DPX that would hold it."""
+        bits = {255: 8, 65535: 16, None: 32}[self.white]
+        return Header.new(
+            self.width, self.height, descriptor=DESCRIPTORS[self.channels], bits=bits, pixel_aspect=self.pixel_aspect
+        )
+
+
 @contextlib.contextmanager
-def opened(path):
+def opened(path, layer=None):
+    """An open image of OpenImageIO's, and the `Picture` in it.
+
+    Raises
+    ------
+    FastupError
+        If OpenImageIO cannot read it, or `read` would give a wrong picture.
+    OptionError
+        If there is no such layer.
+    """
     import OpenImageIO as oiio
 
+    name = os.fspath(path)
     os.stat(path)  # a missing file is an OSError here as everywhere
     config = oiio.ImageSpec()
     config.attribute("oiio:UnassociatedAlpha", 1)  # colours are not to be multiplied by alpha
-    image = oiio.ImageInput.open(os.fspath(path), config)
-    if image is None:
-        raise FastupError(f"{os.fspath(path)}: cannot be read: {_one_line(oiio.geterror())}")
+    with _utf8(name) as known:
+        image = oiio.ImageInput.open(known, config)
+        if image is None:
+            raise FastupError(f"{name}: cannot be read: {_one_line(oiio.geterror()).replace(known, name)}")
+        try:
+            yield image, _look(name, image, layer)
+        finally:
+            image.close()
+
+
+@contextlib.contextmanager
+def _utf8(name):
+    """A name that OpenImageIO takes, for which names are UTF-8."""
     try:
-        yield image
-    finally:
-        image.close()
+        name.encode()
+    except UnicodeEncodeError:
+        fd = os.open(name, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+        try:
+            yield f"/dev/fd/{fd}"
+        finally:
+            os.close(fd)
+    else:
+        yield name
 
 
-def read(path):
+def _look(name, image, layer):
+    spec, kind = image.spec(), image.format_name()
+    exr, part, planes, without = kind == "openexr", 0, list(range(spec.nchannels)), []
+    if exr:
+        layer, part, planes, without = _chosen(name, _layers(image), layer)
+        spec = image.spec(part)
+    elif layer is not None:
+        raise OptionError(f"{name}: layer is {layer!r}, expected none: only an EXR has layers")
+    elif len(planes) > 4:  # a TIFF with masks
+        planes = _planes(dict(zip(spec.channelnames, planes, strict=True))) or planes
+        without = [spec.channelnames[n] for n in range(spec.nchannels) if n not in planes]
+    if spec.deep:
+        raise FastupError(f"{name}: deep pixels, expected flat ones; flatten it first")
+    colours = spec.get_int_attribute("tiff:PhotometricInterpretation", 2)
+    model = spec.get_string_attribute(f"{kind}:ColorSpace")
+    if colours not in _PHOTOMETRIC or model in ("CMYK", "YCCK"):
+        raise FastupError(
+            f"{name}: colours are {model or f'of photometric interpretation {colours}'}, expected grey, RGB or YCbCr; "
+            "convert it to RGB with what knows its ICC profile"
+        )
+    orientation = spec.get_int_attribute("Orientation", 1)
+    if not 1 <= orientation <= 4:
+        raise FastupError(f"{name}: orientation is {orientation}, expected 1 to 4: no columns as rows")
+    premultiplied = None
+    if len(planes) == 4:
+        straight = spec.get_int_attribute("oiio:UnassociatedAlpha", 0) or spec.alpha_channel < 0
+        alpha_type = spec.get_int_attribute("targa:alpha_type", 0)
+        premultiplied = exr or (kind == "tiff" and not straight) or alpha_type == 4
+    profile = None
+    if spec.getattribute("ICCProfile") is not None:
+        profile = spec.get_string_attribute("ICCProfile:profile_description") or "without a description"
+    white = None if exr else WHITES.get(str(spec.format))
+    return Picture(
+        height=spec.full_height if exr else spec.height, width=spec.full_width if exr else spec.width,
+        channels=len(planes), white=white, pixel_aspect=_aspect(spec.getattribute("PixelAspectRatio")),
+        premultiplied=premultiplied, layer=layer, without=without, profile=profile, part=part, planes=planes,
+        format=str(spec.format) if white else "float",
+        corner=(spec.y - spec.full_y, spec.x - spec.full_x) if exr else (0, 0),
+        negative=colours == 0 and str(spec.format) != "uint8", orientation=orientation,
+    )  # fmt: skip
+
+
+def _aspect(value):
+    """A pixel's width over its height, if any pixel is like that: densities are anything in files of no size."""
+    return Fraction(value).limit_denominator(1000) if value and 0.01 <= value <= 100 else None
+
+
+def _layers(image):
+    """The layers of an EXR by name: their part, and their channels' numbers by name. The one without a name is ""."""
+    spec, found = image.spec(), {}
+    for part in range(max(1, spec.get_int_attribute("oiio:subimages", 1))):
+        spec = image.spec(part) if part else spec
+        title = spec.get_string_attribute("oiio:subimagename")
+        for number, channel in enumerate(spec.channelnames):
+            layer, _, channel = channel.rpartition(".")
+            if not layer and part and "" in found:
+                layer = title
+            if layer in found and found[layer][0] != part:  # another view's
+                layer = f"{title}.{layer}" if title != layer else f"{title} ({part + 1})"
+            found.setdefault(layer, (part, {}))[1][_NAMES.get(channel.lower(), channel)] = number
+    return found
+
+
+def _chosen(name, layers, wanted):
+    """A layer's name, part and channels' numbers, and the names of what else there is.
+
+    The wanted one; else the one without a name, or the only one that is a picture.
+    """
+    planes = {layer: _planes(channels) for layer, (_, channels) in layers.items()}
+    pictures = [layer for layer in layers if len(planes[layer]) > 1 or list(layers[layer][1]) == ["Y"]]
+    named = ", ".join(layer for layer in layers if layer)
+    if wanted is not None and wanted not in layers:
+        raise OptionError(
+            f"{name}: layer is {wanted!r}, expected {f'one of {named}' if named else 'none: it has none'}"
+        )
+    if wanted is None:
+        candidates = [""] if "" in pictures else pictures or list(layers)
+        if len(candidates) > 1:
+            choice = ", ".join(filter(None, candidates))
+            raise DataError(f"{name}: several layers, expected one: {choice}; `fastup convert --layer` chooses")
+        (wanted,) = candidates
+    part, channels = layers[wanted]
+    if not planes[wanted]:
+        held = ", ".join(channels) + (f" in layer {wanted}" if wanted else "")
+        chroma = "; luminance and chroma are to be converted first" if {"RY", "BY"} & set(channels) else ""
+        raise DataError(f"{name}: the channels are {held}, expected R, G, B, or R, G, B, A, or one alone{chroma}")
+    others = [channel for channel, number in channels.items() if number not in planes[wanted]]
+    others += [layer or ", ".join(layers[layer][1]) for layer in layers if layer != wanted]
+    return wanted, part, planes[wanted], others
+
+
+def _planes(channels):
+    """The numbers of the channels that are a picture: R, G, B, A, or R, G, B, or the only one."""
+    for names in ("RGBA", "RGB"):
+        if set(names) <= set(channels):
+            return [channels[channel] for channel in names]
+    return list(channels.values()) if len(channels) == 1 else []
+
+
+def read(path, layer=None):
     """Pixels, upright, and white."""
-    with opened(path) as image:
-        orientation = image.spec().get_int_attribute("Orientation", 1)
-        if not 1 <= orientation <= 4:
-            raise FastupError(f"{os.fspath(path)}: orientation is {orientation}, expected 1 to 4: no columns as rows")
-        white = WHITES.get(str(image.spec().format))
-        pixels = image.read_image(str(image.spec().format) if white else "float")
+    with opened(path, layer) as (image, picture):
+        first, last = min(picture.planes), max(picture.planes) + 1
+        pixels = image.read_image(picture.part, 0, first, last, picture.format)
         if pixels is None or image.has_error:  # of a JPEG cut short it gives the rest in grey, and an error
             raise FastupError(f"{os.fspath(path)}: cannot be read: {_one_line(image.geterror())}")
-    return pixels[:: -1 if orientation in (3, 4) else 1, :: -1 if orientation in (2, 3) else 1], white
+    planes = [plane - first for plane in picture.planes]
+    if planes != list(range(last - first)):
+        pixels = pixels[:, :, planes]
+    if picture.negative:
+        pixels = (picture.white or np.float32(1)) - pixels
+    pixels = _placed(path, pixels, picture)
+    flip = picture.orientation
+    return pixels[:: -1 if flip in (3, 4) else 1, :: -1 if flip in (2, 3) else 1], picture.white
 
 
-def header_of(path):
-    with opened(path) as image:
-        spec = image.spec()
-        if spec.nchannels not in DESCRIPTORS:
-            raise FastupError(f"{os.fspath(path)}: {spec.nchannels} channels, expected 1, 3 or 4: no DPX has so many")
-        aspect = spec.getattribute("PixelAspectRatio")
-        return Header.new(
-            spec.width, spec.height, descriptor=DESCRIPTORS[spec.nchannels],
-            bits={"uint8": 8, "uint16": 16}.get(str(spec.format), 32),
-            pixel_aspect=Fraction(aspect).limit_denominator(1000) if aspect and aspect > 0 else None,
-        )  # fmt: skip
+def _placed(path, pixels, picture):
+    """The data window in the display window: black around it, cut where it goes beyond."""
+    (height, width), (y, x) = (picture.height, picture.width), picture.corner
+    if (y, x, *pixels.shape[:2]) == (0, 0, height, width):
+        return pixels
+    try:
+        frame = np.zeros((height, width, picture.channels), pixels.dtype)
+    except (MemoryError, ValueError):
+        raise FastupError(f"{os.fspath(path)}: the display window is {width}x{height}: no memory for it") from None
+    inside = pixels[max(-y, 0) : max(height - y, 0), max(-x, 0) : max(width - x, 0)]
+    frame[max(y, 0) :, max(x, 0) :][: inside.shape[0], : inside.shape[1]] = inside
+    return frame
+
+
+def left_out(path, layer=None):
+    """What of a file is not read, in words."""
+    with opened(path, layer) as (image, picture):
+        words = [f"layer {picture.layer}"] if picture.layer else []
+        if picture.without:
+            words.append(f"without {', '.join(picture.without)}")
+        aspect = image.spec().getattribute("PixelAspectRatio")
+        if aspect and picture.pixel_aspect is None:
+            words.append(f"without the pixel aspect, which is {aspect:g}")
+        if picture.profile:
+            words.append(f"without the ICC profile ({picture.profile})")
+        pages = 1
+        while picture.layer is None and image.seek_subimage(pages, 0):
+            pages += 1
+        image.geterror()  # which would be printed
+        if pages > 1:
+            words.insert(0, f"the first of {pages} pages")
+    return words
 
 
 def write(path, part, frame, header):
@@ -96,7 +277,7 @@ def write(path, part, frame, header):
         pair = header.pixel_aspect.denominator, header.pixel_aspect.numerator
         for attribute, number in zip("YX" if suffix in (".jpg", ".jpeg") else "XY", pair, strict=True):
             spec.attribute(f"{attribute}Resolution", float(number))
-    image = oiio.ImageOutput.create(os.fspath(part))
+    image = oiio.ImageOutput.create(f"frame{suffix}")
     if image is None:
         raise FastupError(f"{name}: cannot be written: {_one_line(oiio.geterror())}")
     if channels == 4 and not image.supports("alpha"):

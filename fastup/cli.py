@@ -131,7 +131,7 @@ def info(
     as_json: Json = False,
 ):
     """Show the header of files, and what is odd in it that other programs may trip over."""
-    from fastup.frames import is_dpx, read_header
+    from fastup.frames import is_dpx, left_out, premultiplied, read_header
     from fastup.oddities import oddities
 
     told = []
@@ -143,6 +143,9 @@ def info(
             kind, *_ = header.flavour.split(",")  # the rest is of a DPX that there isn't
             picture = f"{header.width}x{header.height}, {kind}"
             rows = [("file", f"{size:,} bytes, not a DPX: read through OpenImageIO"), ("picture", picture)]
+            if (multiplied := premultiplied(path)) is not None:
+                rows.append(("alpha", "colours are multiplied by it" if multiplied else "straight"))
+            rows += [("read", words) for words in left_out(path)]
             told.append((path, header, f"{kind}, not a DPX", rows, []))
     if as_json:
         names = "width", "height", "channels", "bits"
@@ -556,16 +559,20 @@ def convert(
     target_curve: Annotated[
         Curve | None, typer.Option("--to", help="Transfer to convert to.  [default: code values stay]")
     ] = None,
+    layer: Annotated[
+        str | None, typer.Option(help="Of EXR: `beauty` of beauty.R, G, B.  [default: the main or only one]")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Make files again that are there already.")] = False,
 ):
     """Convert frames to another format, bits or transfer. Files that are there already are skipped.
 
-    Without --to no code value changes, but for a scale from white to white. Log is Cineon's, with black and white by
+    Without --to no code value changes, but for a scale from white to white, and where colours are multiplied by alpha
+    in one format (EXR; TIFF and TGA that say so) and not in the other. Log is Cineon's, with black and white by
     the header's low and high code, or 95 and 685.
     """
     from fastup.footage.convert import prepare, run
 
-    plan = prepare(source, destination, format, bits, source_curve, target_curve, overwrite)
+    plan = prepare(source, destination, format, bits, source_curve, target_curve, overwrite, layer)
     for words, count in plan.assumed.items():
         out.print(f"{count} frame{'s' * (count != 1)}: {words}", markup=False)
     _work(run, plan, "converting", "converted", destination)

@@ -18,24 +18,28 @@ except ModuleNotFoundError:  # Windows has no such locks
 
 from fastup import _dpx, _formats
 from fastup.codes import codes_of
-from fastup.errors import DataError, FastupError
+from fastup.errors import DataError, FastupError, OptionError
 from fastup.header import Header
 
-SUFFIXES = (".dpx", ".bmp", ".exr", ".jpeg", ".jpg", ".png", ".tga", ".tif", ".tiff")
+WRITTEN = (".dpx", ".bmp", ".exr", ".jpeg", ".jpg", ".png", ".tga", ".tif", ".tiff")
+SUFFIXES = (
+    *WRITTEN, ".cin", ".dib", ".hdr", ".j2c", ".j2k", ".jp2", ".jpe", ".pbm", ".pfm", ".pgm", ".pnm", ".ppm", ".sgi",
+    ".webp",
+)  # fmt: skip
 
 
-def read(path, dtype="uint16", window=None, out=None, element=0, threads=1):
+def read(path, dtype="uint16", window=None, out=None, element=0, threads=1, layer=None):
     """Read a frame, or a window of it.
 
     Parameters
     ----------
     path : path-like
-        A DPX file; or any other that OpenImageIO reads, by its suffix.
+        A file of one of `SUFFIXES`: a DPX, or any other through OpenImageIO, of which the first page is read.
     dtype : {"uint16", "float32", "float16"}
         ``uint16`` gives code values as the file has them: 0..1023 at 10 bits. ``float32`` and ``float16`` give
         code / white, 0..1, as the nearest such float; the numbers themselves from files that hold floats. No colour is
-        converted: CbYCr comes as Y, Cb, Cr, where 4:2:2 gives both pixels of a pair the same chroma; an EXR's colours,
-        which are multiplied by alpha, stay so.
+        converted: CbYCr comes as Y, Cb, Cr, where 4:2:2 gives both pixels of a pair the same chroma; colours that are
+        multiplied by alpha, as an EXR's are, stay so (`premultiplied` tells).
     window : (y, x, height, width), optional
         Read those pixels alone. It must lie inside the picture.
     out : ndarray, optional
@@ -44,29 +48,35 @@ def read(path, dtype="uint16", window=None, out=None, element=0, threads=1):
         Which image element of a DPX, from 0: an eye of a stereo pair, a plane.
     threads : int
         How many share the rows of a large DPX (8 MiB and more, once read).
+    layer : str, optional
+        Of an EXR: the channels ``layer.R``, ``layer.G``, ...; or a part by its name. Without it, R, G, B and A
+        themselves, or those of the only layer that has them.
 
     Returns
     -------
     ndarray, shape (height, width, channels)
-        `out` where it was given. Upright, whichever way the file's rows and columns run.
+        `out` where it was given. Upright, whichever way the file's rows and columns run. Of an EXR the display window,
+        black where there is no data.
 
     Raises
     ------
     DpxError
         If the file is no DPX that can be read. Says which field, what was found and what was expected.
     FastupError
-        If it is of another format, and OpenImageIO cannot read it.
+        If it is of another format, and OpenImageIO cannot read it; or its colours are not grey, RGB or YCbCr.
+    DataError
+        If an EXR has several layers and none was chosen, or has no R, G and B.
     OSError
         If the file is missing or cannot be opened.
     ValueError
-        If dtype, window, out, element or threads don't fit, or the file holds floats and codes are asked for.
+        If dtype, window, out, element, threads or layer don't fit, or the file holds floats and codes are asked for.
     """
-    if is_dpx(path):
+    if _is_dpx(path, layer):
         return _dpx.read(path, dtype, window, out, element, threads)
     dtype = _dtype(dtype)
     if element:
         raise ValueError(f"{os.fspath(path)}: element is {element}, expected 0: only a DPX has several")
-    pixels, white = _formats.read(path)
+    pixels, white = _formats.read(path, layer)
     if dtype == np.uint16 and white is None:
         raise ValueError(f"{os.fspath(path)}: holds floats, not codes; read it with dtype='float32'")
     if dtype != np.uint16 and white is not None:
@@ -89,13 +99,13 @@ def read(path, dtype="uint16", window=None, out=None, element=0, threads=1):
     return out
 
 
-def read_header(path):
+def read_header(path, layer=None):
     """Read the `Header` of a frame, user data included.
 
     A file of another format gives a header of the DPX that would hold the same frame: its size, channels, bits and
-    pixel aspect, with everything else undefined. Raises DpxError, FastupError and OSError as `read` does.
+    pixel aspect, with everything else undefined. `layer` and what is raised are as of `read`.
     """
-    return Header.read(path) if is_dpx(path) else _formats.header_of(path)
+    return Header.read(path) if _is_dpx(path, layer) else _picture(path, layer).header()
 
 
 def write(path, frame, header=None, fsync=True):
@@ -108,7 +118,7 @@ def write(path, frame, header=None, fsync=True):
         the new one is complete.
     frame : ndarray, shape (height, width, channels)
         ``uint16`` code values; or floats, normalised, clipped to 0..1 and rounded to the nearest code. A file of floats
-        takes floats as they are.
+        takes floats as they are. Colours of an EXR are to be multiplied by alpha; those of other formats are not.
     header : Header, optional
         To a DPX it is written as it is, but for the frame's size; it says the flavour and the byte order. Without one,
         the file is big-endian 10-bit RGB (RGBA, luma) by method A, and all that is not known is left undefined.
@@ -264,13 +274,29 @@ def stream(paths, dtype="uint16", threads=2, ahead=4):
     return (_stream_dpx if all(map(is_dpx, paths)) else _stream_any)(paths, dtype, threads, ahead)
 
 
-def probe(path):
+def probe(path, layer=None):
     """Shape (height, width, channels) and white of a frame, from its header; white is None where it holds floats."""
-    if is_dpx(path):
+    if _is_dpx(path, layer):
         return _dpx.probe(path)[:2]
-    with _formats.opened(path) as image:
-        spec = image.spec()
-        return (spec.height, spec.width, spec.nchannels), _formats.WHITES.get(str(spec.format))
+    it = _picture(path, layer)
+    return (it.height, it.width, it.channels), it.white
+
+
+def premultiplied(path, layer=None):
+    """Whether the colours of a frame are multiplied by its alpha, as `read` gives them, by its file.
+
+    True of an EXR, of a TIFF of associated alpha, and of a TGA of attribute type 4; False of others; None where there
+    is no alpha, and of a DPX, which does not say.
+    """
+    return None if _is_dpx(path, layer) else _picture(path, layer).premultiplied
+
+
+def left_out(path, layer=None):
+    """What else a file holds that `read` does not give, in words: elements, pages, layers, channels, an ICC profile."""
+    if _is_dpx(path, layer):
+        count = len(Header.read(path).elements)
+        return [f"the first of {count} elements"] if count > 1 else []
+    return _formats.left_out(path, layer)
 
 
 @contextlib.contextmanager
@@ -365,8 +391,8 @@ def _check_counts(threads, ahead):
 def _write(path, frame, header, fsync, turn=None):
     """As `write`; before the file takes its name, `turn` is called, and may raise."""
     name = os.fspath(path)
-    if not name.lower().endswith(SUFFIXES):
-        raise FastupError(f"{name}: expected a name that ends in one of {', '.join(SUFFIXES)}")
+    if not name.lower().endswith(WRITTEN):
+        raise FastupError(f"{name}: expected a name that ends in one of {', '.join(WRITTEN)}")
     frame = np.asarray(frame)
     if frame.ndim != 3 or 0 in frame.shape:
         raise ValueError(f"{name}: the frame is {frame.shape}, expected (height, width, channels)")
@@ -405,6 +431,22 @@ def _write(path, frame, header, fsync, turn=None):
 def is_dpx(path):
     """Whether a file is a DPX by its name."""
     return os.fspath(path).lower().endswith(".dpx")
+
+
+def _is_dpx(path, layer):
+    """Whether it is read as a DPX; raises what is to be said of names that are of no frame."""
+    name = os.fspath(path)
+    if not name.lower().endswith(SUFFIXES):
+        os.stat(path)  # a missing file is an OSError
+        raise FastupError(f"{name}: expected a name that ends in one of {', '.join(SUFFIXES)}")
+    if layer is not None and is_dpx(path):
+        raise OptionError(f"{name}: layer is {layer!r}, expected none: only an EXR has layers")
+    return is_dpx(path)
+
+
+def _picture(path, layer):
+    with _formats.opened(path, layer) as (_, picture):
+        return picture
 
 
 def parts_of(stem):

@@ -15,7 +15,7 @@ from fastup.footage.folders import on_threads, refuse_itself, targets_of
 from fastup.header import Header
 
 CURVES = ("log", "linear", "srgb", "rec709")
-FORMATS = tuple(suffix[1:] for suffix in frames.SUFFIXES)
+FORMATS = tuple(suffix[1:] for suffix in frames.WRITTEN)
 BITS = {".dpx": (8, 10, 12, 16), ".png": (8, 16), ".tif": (8, 16), ".tiff": (8, 16)}
 
 _BLACK, _WHITE, _DENSITY, _GAMMA = 95, 685, 0.002, 0.6  # of Cineon, in codes of 10 bits; density per code
@@ -107,9 +107,12 @@ class Plan:
     bits: int | None
     source_curve: str | None
     target_curve: str | None
+    layer: str | None
 
 
-def prepare(source, destination, format=None, bits=None, source_curve=None, target_curve=None, overwrite=False):
+def prepare(
+    source, destination, format=None, bits=None, source_curve=None, target_curve=None, overwrite=False, layer=None
+):
     """Plan to convert a frame, or a folder of them. Nothing is written.
 
     Parameters
@@ -129,14 +132,16 @@ def prepare(source, destination, format=None, bits=None, source_curve=None, targ
         Rec.709, SMPTE 274M or Rec.601, which have one characteristic (rec709).
     overwrite : bool
         Make files again that are there already.
+    layer : str, optional
+        Of an EXR, as `frames.read` has it.
 
     Raises
     ------
     OptionError
-        If options don't go together; if the format cannot be told, or a header does not say the curve.
+        If options don't go together; if the format cannot be told, or a header does not say the curve; if there is no
+        such layer.
     DataError
-        If there are no frames; if two would become one file, or one itself; if a curve is asked of Y, Cb and Cr, or of
-        an EXR's colours, which are multiplied by alpha.
+        If there are no frames; if two would become one file, or one itself; if a curve is asked of Y, Cb and Cr.
     OSError, FastupError
         As `frames.read_header` has them.
 
@@ -160,8 +165,9 @@ def prepare(source, destination, format=None, bits=None, source_curve=None, targ
     if source_curve and not target_curve:
         raise OptionError(f"from is {source_curve}, but there is no to, expected one of {', '.join(CURVES)}")
     todo = [path for path in targets if overwrite or not targets[path].exists()]
-    assumed = Counter(_recipe(path, targets[path], bits, source_curve, target_curve).words for path in todo)
-    return Plan(targets, todo, dict(assumed), bits, source_curve, target_curve)
+    plan = Plan(targets, todo, {}, bits, source_curve, target_curve, layer)
+    plan.assumed.update(Counter(_recipe(path, plan).words for path in todo))
+    return plan
 
 
 def run(plan, on_frame=None):
@@ -169,7 +175,9 @@ def run(plan, on_frame=None):
 
     Codes of 16 bits and less go through a table that is computed in double precision; floats are computed in it one by
     one. Integers are rounded to the nearest and clipped; EXR and TIFF of floats hold what lies beyond black and white.
-    Alpha is scaled alone.
+    Alpha is scaled alone. Colours that are multiplied by it are divided where the other format's are not, and stay
+    where it is 0; others are multiplied for EXR; either is rounded once. Curves are of colours that are not multiplied.
+    A DPX does not say which it has: to and from it, they stay.
 
     From DPX to DPX the header stays as it is, byte by byte, but for the bits, with the low and high code; and the
     transfer, where a curve was asked for (of sRGB "unspecified video", as the standard has no code for it), with the
@@ -188,8 +196,8 @@ def run(plan, on_frame=None):
 
     def convert(path):
         target = plan.targets[path]
-        recipe = _recipe(path, target, plan.bits, plan.source_curve, plan.target_curve)
-        frame = frames.read(path, "float32" if recipe.white is None else "uint16")
+        recipe = _recipe(path, plan)
+        frame = frames.read(path, "float32" if recipe.white is None else "uint16", layer=plan.layer)
         frames.write(target, _converted(frame, recipe), recipe.header)
 
     on_threads(convert, plan, on_frame)
@@ -201,7 +209,7 @@ def _targets(source, destination, format):
         if format not in FORMATS:
             raise OptionError(f"format: found {format!r}, expected one of {', '.join(FORMATS)}")
     suffix = destination.suffix.lower()
-    if suffix in frames.SUFFIXES and not destination.is_dir():
+    if suffix in frames.WRITTEN and not destination.is_dir():
         if source.is_dir():
             raise OptionError(f"{destination}: a file, expected a folder, as {source} is one")
         if format is not None and f".{format}" != suffix:
@@ -224,20 +232,24 @@ class _Recipe:
     header: Header  # of what is made
     white: int | None  # of what is read; None where it holds floats
     curves: tuple | None  # from and to, black and white; None where codes stay
+    divide: bool  # colours by alpha, first
+    multiply: bool  # and last
     words: str
 
 
-def _recipe(path, target, bits, source_curve, target_curve):
-    _, white = frames.probe(path)  # which says what is wrong with a header
-    header, suffix = frames.read_header(path), target.suffix.lower()
-    which = ""
+def _recipe(path, plan):
+    _, white = frames.probe(path, plan.layer)  # which says what is wrong with a header
+    header, suffix = frames.read_header(path, plan.layer), plan.targets[path].suffix.lower()
+    which = "".join(f", {words}" for words in frames.left_out(path, plan.layer))
     if len(header.elements) > 1:
-        header, which = header.only(0), f", the first of {len(header.elements)} elements"
-    bits = bits or _bits(header, frames.is_dpx(path), suffix)
-    if target_curve:
-        curves, words = _curves(path, header, source_curve, target_curve)
+        header = header.only(0)
+    bits = plan.bits or _bits(header, frames.is_dpx(path), suffix)
+    divide, multiply, alpha = _alpha(path, header, suffix, plan)
+    if plan.target_curve:
+        curves, words = _curves(path, header, plan.source_curve, plan.target_curve)
+        words += f", {alpha}" if alpha else ""
     else:
-        curves, words = None, "code values as they are"
+        curves, words = None, alpha or "code values as they are"
         if bits != header.bits:
             words += ", white to white" if white is not None else ", 1 to white and what is beyond clipped"
     before, after = (
@@ -245,7 +257,22 @@ def _recipe(path, target, bits, source_curve, target_curve):
         for name, n in ((path.suffix, header.bits), (suffix, bits))
     )
     made = _dpx_header(header, bits, curves) if suffix == ".dpx" else _other_header(header, bits)
-    return _Recipe(made, white, curves, f"{before} to {after}{which}, {words}")
+    return _Recipe(made, white, curves, divide, multiply, f"{before} to {after}{which}, {words}")
+
+
+def _alpha(path, header, suffix, plan):
+    """Whether colours are to be divided by alpha and multiplied by it, and what is to be said of it."""
+    if header.channels != 4:
+        return False, False, ""
+    before = frames.premultiplied(path, plan.layer)
+    after = before if suffix == ".dpx" else suffix == ".exr"
+    if before is None:
+        return False, False, "" if suffix == ".dpx" else "code values as they are, also by alpha"
+    curves = plan.target_curve not in (None, plan.source_curve)
+    divide, multiply = before and (curves or not after), after and (curves or not before)
+    if before == after:
+        return divide, multiply, ""
+    return divide, multiply, f"colours {'multiplied' if after else 'divided'} by alpha"
 
 
 def _bits(header, dpx, suffix):
@@ -283,8 +310,6 @@ def _curves(path, header, source, target):
     """The two curves with black and white of the first, and what is to be said of them."""
     if header.descriptor in CHROMA:
         raise DataError(f"{path}: {header.descriptor.text}, expected RGB: transfer characteristics are of R, G and B")
-    if path.suffix.lower() == ".exr" and header.channels == 4:
-        raise DataError(f"{path}: colours are multiplied by alpha, expected no alpha in an EXR of another transfer")
     said = ""
     if source is None:
         source = _CURVE_OF.get(header.transfer)
@@ -321,10 +346,33 @@ def _converted(frame, recipe):
     header, curves = recipe.header, recipe.curves
     if curves and curves[0] == curves[1]:
         curves = None
+    if recipe.divide or recipe.multiply:
+        return _by_alpha(frame, recipe, curves)
     colours = 3 if curves and frame.shape[2] == 4 else frame.shape[2]  # alpha is none
     parts = [(frame[:, :, :colours], curves), (frame[:, :, colours:], None)]
     done = [_part(part, recipe.white, header.white, how) for part, how in parts if part.shape[2]]
     return done[0] if len(done) == 1 else np.concatenate(done, axis=2)
+
+
+def _by_alpha(frame, recipe, curves):
+    """As `_converted`, where colours are divided by alpha, multiplied by it, or both with curves in between.
+
+    Products of codes are exact in double precision: one division, and the rounding to a code.
+    """
+    white, new_white = recipe.white, recipe.header.white
+    full = white or 1
+    to_codes = bool(white and new_white)  # of floats `write` makes codes
+    scale = new_white if to_codes else 1
+    colours, alpha = frame[:, :, :3].astype(np.float64), frame[:, :, 3:].astype(np.float64)
+    by = np.where(alpha > 0, alpha, full) if recipe.divide else full
+    factor, whole = (alpha, full) if recipe.multiply else (1, 1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        if curves:
+            colours = _through(colours / by, curves) * (scale * factor) / whole
+        else:
+            colours = colours * (scale * factor) / (by * whole)
+        made = np.concatenate([colours, alpha * scale / full], axis=2)
+        return np.floor(np.clip(made, 0, new_white) + 0.5).astype(np.uint16) if to_codes else made
 
 
 def _part(frame, white, new_white, curves):
