@@ -1010,18 +1010,26 @@ def _print_table(rows, title="settings"):
 
 
 def _print_scores(scores):
-    caption = "PSNR: RGB, whole picture, dB. Y PSNR, Y SSIM: luma by the papers' protocol."
+    *each, mean = scores
+    apart = [score for score in each if score.flat]
+    apart = apart if len(apart) < len(each) else []
+    left_out = "; frames of one colour, below, are left out" if apart else ""
+    caption = (
+        "PSNR: RGB, whole picture, dB. Y PSNR, Y SSIM: luma by the papers' protocol.\n"
+        f"Mean: PSNR of the mean squared error{left_out}."
+    )
     table = Table(box=box.SIMPLE_HEAD, caption=caption, caption_justify="left")
     table.add_column("frame", overflow="fold")
     for column in ("PSNR", "bicubic", "gain", "Y PSNR", "bicubic", "Y SSIM", "bicubic"):
         table.add_column(column, justify="right", no_wrap=True)
-    for score in scores:
+    for score in [*(score for score in each if score not in apart), mean, *apart]:
         table.add_row(
             escape(score.frame),
             f"{score.psnr:.2f}", f"{score.psnr_bicubic:.2f}", f"{score.psnr - score.psnr_bicubic:+.2f}",
             f"{score.psnr_y:.2f}", f"{score.psnr_y_bicubic:.2f}",
             f"{score.ssim_y:.4f}", f"{score.ssim_y_bicubic:.4f}",
-            style="bold" if score is scores[-1] else None,
+            style="bold" if score is mean else None,
+            end_section=score is mean,
         )  # fmt: skip
     out.print(table)
 

@@ -299,6 +299,12 @@ def left_out(path, layer=None):
     return _formats.left_out(path, layer)
 
 
+def refuse_nan(path, frame, infinity=True):
+    """Raise DataError, by the name of the file, where a frame of floats that was read holds NaN, or infinity."""
+    if frame.dtype.kind == "f" and not (np.isfinite(frame).all() if infinity else not np.isnan(frame).any()):
+        raise DataError(f"{path}: holds NaN{' or infinity' if infinity else ''}, expected finite numbers")
+
+
 @contextlib.contextmanager
 def whole(path):
     """A context that gives the name of a temporary file beside `path`, and renames it to `path` if all goes well.

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from OpenImageIO import ImageBuf
 from test_cli import fails
 
 import fastup
@@ -302,6 +303,18 @@ def test_other_formats_and_bits_become_ten_bits(tmp_path):
         assert header.pixel_aspect == Fraction(8, 9) * (Fraction(4, 3) if name[0] in "ab" else 1)
         codes = np.clip(resized(pixels / 65535, SD, "lanczos"), 0, 1) * 1023
         assert np.abs(fastup.read(twin) - codes).max() <= (0.8 if name[0] == "b" else 0.501)  # 12 bits were cut
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_the_frame_is_named_that_holds_what_is_no_number(tmp_path, value):
+    (tmp_path / "hd").mkdir()
+    for number in range(2):
+        frame = np.full((48, 64, 3), 0.5, np.float32)
+        frame[3, 4, 1] = value if number else 0.25
+        assert ImageBuf(frame).write(str(tmp_path / "hd" / f"f{number}.exr"), "float")
+    with pytest.raises(DataError, match=r"hd/f1\.exr: holds NaN or infinity, expected finite numbers"):
+        run(prepare(tmp_path / "hd", tmp_path / "sd", (24, 32), (0, 0, 0, 0)))
+    assert not (tmp_path / "sd" / "f1.dpx").exists()
 
 
 def test_trim_as_given_and_filter(hd, tmp_path):

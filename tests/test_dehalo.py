@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from OpenImageIO import ImageBuf
 from test_cli import fails
 
 import fastup
@@ -254,6 +255,17 @@ def test_pillars_of_the_twins_are_cut_off(tmp_path):
     found = prepare(tmp_path / "in", tmp_path / "out", twins=tmp_path / "hd").estimate
     assert found.edges == 4
     assert found.before == pytest.approx(overshoot(halo.taps), abs=0.05)
+
+
+def test_a_twin_that_holds_what_is_no_number_is_named(tmp_path, clean):
+    for name in ("in", "hd"):
+        (tmp_path / name).mkdir()
+    twin = np.full(clean[0].shape, 0.5, np.float32)
+    twin[3, 4] = np.nan
+    fastup.write(tmp_path / "in" / "0.dpx", clean[0])
+    assert ImageBuf(twin).write(str(tmp_path / "hd" / "0.exr"), "float")
+    with pytest.raises(DataError, match=r"hd/0\.exr: holds NaN or infinity"):
+        prepare(tmp_path / "in", tmp_path / "out", twins=tmp_path / "hd")
 
 
 def test_without_a_halo_frames_are_the_same(tmp_path, clean):

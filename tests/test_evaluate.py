@@ -1,16 +1,20 @@
 """Scores are those of the frames that upscale writes, bicubic beside them."""
 
 import dataclasses
+import json
 import shutil
 from math import ceil
+from types import SimpleNamespace
 
 import naive
 import numpy as np
 import pytest
+from OpenImageIO import ImageBuf
 
 import fastup
 from fastup.errors import DataError, FastupError
 from fastup.train import evaluate as module
+from fastup.train import fit
 from fastup.train.evaluate import Score, compare, evaluate, geometry_of, mean
 from fastup.train.pairs import find_pairs
 from fastup.train.upscale import Upscaler, upscale
@@ -84,13 +88,69 @@ def test_a_folder_of_pairs_will_do(model, small):
 
 
 def test_mean():
+    """PSNR is that of the mean squared error, as of one long picture; frames of one colour are left out."""
     rng = np.random.default_rng(0)
-    scores = [Score(name, *rng.random(6)) for name in "abc"]
-    result = mean(scores)
-    assert result.frame == "mean"
-    for field in dataclasses.fields(Score)[1:]:
-        expected = sum(getattr(score, field.name) for score in scores) / 3
-        assert getattr(result, field.name) == pytest.approx(expected)
+    scores = [Score(name, *rng.uniform(20, 50, 4), *rng.random(2)) for name in "abc"]
+    black = Score("black", 62, 100, 60, 100, 0.98, 1, flat=True)
+    for result in (mean(scores), mean([black, *scores, black])):
+        assert (result.frame, result.flat) == ("mean", False)
+        for name in ("psnr", "psnr_bicubic", "psnr_y", "psnr_y_bicubic"):
+            error = sum(10 ** (-getattr(score, name) / 10) for score in scores) / 3
+            assert getattr(result, name) == pytest.approx(-10 * np.log10(error), abs=1e-12)
+        for name in ("ssim_y", "ssim_y_bicubic"):
+            assert getattr(result, name) == pytest.approx(sum(getattr(score, name) for score in scores) / 3)
+    assert dataclasses.replace(mean([black, black]), frame="black", flat=True) == pytest.approx(black)
+    assert mean([dataclasses.replace(scores[0], psnr=100), dataclasses.replace(scores[0], psnr=np.inf)]).psnr == 100
+
+
+def test_a_black_frame_is_told_apart(model, small, tmp_path, run):
+    """Its PSNR is bicubic's infinity against the rounding of a model: it would rule a mean of decibels."""
+    for side, size in (("Alpha", (120, 180)), ("Beta", (270, 360))):
+        shutil.copytree(small / "evaluation" / side, tmp_path / "evaluation" / side)
+        fastup.write(tmp_path / "evaluation" / side / "a.dpx", np.full((*size, 3), (0, 64, 0), np.uint16))
+    black, *others = scores = evaluate(model, tmp_path)
+    assert [score.flat for score in scores] == [True, False, False, False]
+    assert black.psnr_bicubic == 100
+    assert mean(scores) == mean(others) == mean(evaluate(model, small))
+    watch = SimpleNamespace(run=SimpleNamespace(network=model, validation=find_pairs(tmp_path / "evaluation")), asked=0)
+    assert fit._Watch._validate(watch) == pytest.approx([mean(scores).psnr, mean(scores).psnr_bicubic], abs=1e-9)
+    model.save(tmp_path / "m.keras")
+    code, out, _ = run("evaluate", tmp_path / "m.keras", tmp_path)
+    assert code == 0
+    lines = [line.split()[0] for line in out.splitlines() if line.split() and "  " in line.strip()]
+    assert lines[1:] == [*(score.frame for score in others), "mean", "a"]
+    assert "Mean: PSNR of the mean squared error; frames of one colour, below, are left out." in out
+    _, out, _ = run("evaluate", tmp_path / "m.keras", tmp_path, "--json")
+    assert [(row["frame"], row["flat"]) for row in json.loads(out)] == [
+        ("a", True), *((score.frame, False) for score in others), ("mean", False),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("side", ["Alpha", "Beta"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_the_frame_is_named_that_holds_what_is_no_number(model, tmp_path, side, value):
+    for name, size in (("Alpha", (120, 180)), ("Beta", (270, 360))):
+        (tmp_path / name).mkdir()
+        frame = np.full((*size, 3), 0.5, np.float32)
+        frame[7, 9, 2] = value if name == side else 0.25
+        assert ImageBuf(frame).write(str(tmp_path / name / "f.exr"), "float")
+    with pytest.raises(DataError, match=rf"^{tmp_path}/{side}/f\.exr: holds NaN or infinity"):
+        evaluate(model, tmp_path)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_targets_of_other_bits_are_compared_with_what_is_written(model, small, tmp_path, bits):
+    """What is judged is a frame of 10 bits, as upscale writes it, whatever the targets were."""
+    path = fastup.find(small / "evaluation" / "Alpha")[0]
+    (tmp_path / "Alpha").mkdir()
+    shutil.copy(path, tmp_path / "Alpha")
+    target = fastup.read(small / "evaluation" / "Beta" / path.name, "float32")
+    (tmp_path / "Beta").mkdir()
+    fastup.write(tmp_path / "Beta" / path.name, target, fastup.Header.new(360, 270, bits=bits))
+    pairs, upscaler = find_pairs(tmp_path), Upscaler(model)
+    ((_, ours, _, _),) = compare(upscaler, pairs, geometry_of(upscaler, pairs))
+    upscale(model, path, tmp_path / "out")
+    np.testing.assert_array_equal(ours, fastup.read(tmp_path / "out" / path.name, "float32"))
 
 
 def test_trims_are_the_models(model, small, tmp_path):

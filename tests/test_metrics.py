@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastup.train.metrics import psnr, psnr_y, ssim_y
+from fastup.train.metrics import mean_psnr, psnr, psnr_y, ssim_y
 
 
 def _pair(shape, seed=0, noise=0.05):
@@ -36,6 +36,15 @@ def test_equal_pictures():
     assert psnr(a, a) == psnr_y(a, a, 2) == math.inf
     assert ssim_y(a, a, 2) == 1
     assert all(type(value) is float for value in (psnr(a, a), psnr(a, a + 1), psnr_y(a, a + 1, 0), ssim_y(a, a, 0)))
+
+
+@given(st.lists(st.just(0.0) | st.floats(1e-100, 1), min_size=1, max_size=6))
+def test_mean_psnr_is_that_of_the_pictures_as_one(errors):
+    a = np.zeros((len(errors), 2, 3, 3))
+    b = a + np.array(errors)[:, None, None, None]
+    single = [psnr(*pair) for pair in zip(a, b, strict=True)]
+    assert mean_psnr(single) == pytest.approx(psnr(a, b), rel=1e-12)
+    assert type(mean_psnr(single)) is float
 
 
 def test_psnr_y_known_value():

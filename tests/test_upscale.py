@@ -192,6 +192,33 @@ def test_a_trim_that_leaves_nothing():
         _upscaler(input_trim=[4, 4, 0, 0])(np.zeros((8, 8, 3), np.float32))
 
 
+def test_codes_of_another_white_are_refused(upscaler):
+    frame = np.full((16, 10, 3), 1024, np.uint16)
+    with pytest.raises(ValueError, match=r"holds code 1024, expected at most 1023.*read .* as float32"):
+        upscaler(frame)
+
+
+@pytest.mark.parametrize(
+    ("whites", "words"),
+    [((1023, None), "the targets that"), ((None, 1023), "the inputs that"), ((None, None), "inputs")],
+)
+def test_codes_and_a_model_of_floats(whites, words):
+    """There is no white to go by."""
+    upscaler = _upscaler(input_white=whites[0], target_white=whites[1])
+    assert upscaler.white == whites[1]
+    with pytest.raises(ValueError, match=f"{words}.* were floats, which have no white: read frames as float32"):
+        upscaler(_frame(0))
+    assert upscaler(_frame(0) / np.float32(1023)).dtype == np.float32
+
+
+@pytest.mark.parametrize("white", [255, 4095, 65535])
+def test_codes_are_of_the_white_of_the_targets(white):
+    upscaler = _upscaler(target_white=white)
+    assert upscaler.white == white
+    floats, codes = upscaler(_frame(0) / np.float32(1023)), upscaler(_frame(0))
+    assert np.abs(codes - np.float64(floats) * white).max() <= 0.5 + 1e-7 * white
+
+
 # -- a folder --------------------------------------------------------------------------------------------------------
 
 
@@ -544,7 +571,39 @@ def test_the_model_travels_alone(trained, small, tmp_path):
     assert np.abs(result - expected).max() <= 1
 
 
-def test_codes_of_another_white_are_refused(upscaler):
-    frame = np.full((16, 10, 3), 1024, np.uint16)
-    with pytest.raises(ValueError, match=r"holds code 1024, expected at most 1023.*read .* as float32"):
+# -- numbers that are none -------------------------------------------------------------------------------------------
+
+
+def _floats(path, value, size=(16, 10), at=(5, 4)):
+    """An EXR that holds a value in one pixel."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    frame = np.full((*size, 3), 0.5, np.float32)
+    frame[(*at, 1)] = value
+    assert ImageBuf(frame).write(str(path), "float")
+    return frame
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_the_input_is_named_that_holds_what_is_no_number(upscaler, tmp_path, value):
+    frame = _floats(tmp_path / "in" / "f2.exr", value)
+    _floats(tmp_path / "in" / "f1.exr", 0.25)
+    with pytest.raises(DataError, match=rf"^{tmp_path}/in/f2\.exr: holds NaN or infinity, expected finite numbers$"):
+        upscale(upscaler.network, tmp_path / "in", tmp_path / "out")
+    assert os.listdir(tmp_path / "out") == ["f1.dpx"]
+    with pytest.raises(DataError, match=r"^the frame: holds NaN or infinity"):
         upscaler(frame)
+
+
+def test_what_is_trimmed_may_be_no_number(tmp_path):
+    upscaler = _upscaler(input_trim=[0, 0, 8, 0])
+    frame = _floats(tmp_path / "f.exr", np.nan)
+    np.testing.assert_array_equal(upscaler(frame), upscaler(np.full_like(frame, 0.5)))
+
+
+def test_a_model_that_has_diverged(source, tmp_path):
+    upscaler = _upscaler()
+    upscaler.network.set_weights([weight * np.nan for weight in upscaler.network.get_weights()])
+    with pytest.raises(DataError, match=r"in/f8\.dpx: the model makes NaN of it.*--learning-rate"):
+        upscale(upscaler.network, source, tmp_path / "out")
+    with pytest.raises(DataError, match="the frame: the model makes NaN of it"):
+        upscaler(_frame(0))

@@ -198,6 +198,7 @@ def run(plan, on_frame=None):
         target = plan.targets[path]
         recipe = _recipe(path, plan)
         frame = frames.read(path, "float32" if recipe.white is None else "uint16", layer=plan.layer)
+        frames.refuse_nan(path, frame, infinity=False)  # which is as white as can be
         frames.write(target, _converted(frame, recipe), recipe.header)
 
     on_threads(convert, plan, on_frame)

@@ -383,6 +383,7 @@ def run(plan, on_frame=None):
     def make(path):
         header = frames.read_header(path)
         frame = frames.read(path, "float32", window=(top, left, *plan.picture))
+        frames.refuse_nan(path, frame)
         strengths = draw(plan.tape, plan.seed, path.stem)
         twin = degrade(frame, plan.size, filter=plan.filter, **strengths, seed=_seed(plan.seed, path.stem, 1))
         frames.write(plan.targets[path], twin, _twin_header(header, plan))

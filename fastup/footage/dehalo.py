@@ -542,7 +542,9 @@ def _read(paths, told, twins=None, plan=None):
             yield picture
         else:
             window = (plan.trim[2], plan.trim[0], *plan.picture)
-            yield picture, frames.read(twins[path.stem], "float32", window=window)
+            twin = frames.read(twins[path.stem], "float32", window=window)
+            frames.refuse_nan(twins[path.stem], twin)
+            yield picture, twin
         told(done, len(paths))
 
 

@@ -9,7 +9,6 @@ from math import hypot, inf
 import numpy as np
 
 from fastup import frames
-from fastup.errors import DataError
 from fastup.footage.degrade import resize
 from fastup.train.pairs import crop
 
@@ -185,8 +184,7 @@ def _fit_files(source, target, geometry):
     pictures = []
     for path, trim in ((source, geometry.input_trim), (target, geometry.trim)):
         picture = crop(frames.read(path, "float32"), trim)
-        if not np.isfinite(picture).all():
-            raise DataError(f"{path}: holds NaN or infinity, expected finite numbers")
+        frames.refuse_nan(path, picture)
         pictures.append(picture)
     return fit(*pictures, source.stem)
 

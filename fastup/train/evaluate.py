@@ -11,9 +11,9 @@ from fastup import frames
 from fastup.codes import codes_of
 from fastup.errors import DataError
 from fastup.train.layers import Bicubic
-from fastup.train.metrics import psnr, psnr_y, ssim_y
+from fastup.train.metrics import mean_psnr, psnr, psnr_y, ssim_y
 from fastup.train.pairs import Geometry, crop, find_pairs
-from fastup.train.upscale import Upscaler
+from fastup.train.upscale import BITS, Upscaler
 
 CEILING = 100.0  # dB
 
@@ -22,9 +22,9 @@ CEILING = 100.0  # dB
 class Score:
     """How near a frame is to its target: the model, and bicubic beside it.
 
-    Both are judged as they would be written, clipped and rounded to codes. `psnr` is of normalised RGB over the whole
-    picture; `psnr_y` and `ssim_y` follow the papers (see `fastup.train.metrics`), the crop being the scale, rounded up.
-    Equal pictures, such as two black ones, count as `CEILING`, so that a mean is a number.
+    Both are judged as `upscale` would write them, clipped and rounded to codes of 10 bits. `psnr` is of normalised RGB
+    over the whole picture; `psnr_y` and `ssim_y` follow the papers (see `fastup.train.metrics`), the crop being the
+    scale, rounded up. Equal pictures, such as two black ones, count as `CEILING`.
     """
 
     frame: str
@@ -34,6 +34,8 @@ class Score:
     psnr_y_bicubic: float
     ssim_y: float
     ssim_y_bicubic: float
+    flat: bool = False
+    """Whether the target is of one colour, such as a black frame, of which the figures say little."""
 
 
 def evaluate(model, data, on_frame=None):
@@ -63,6 +65,7 @@ def evaluate(model, data, on_frame=None):
                 bounded(psnr(ours, target)), bounded(psnr(bicubic, target)),
                 bounded(psnr_y(ours, target, rim)), bounded(psnr_y(bicubic, target, rim)),
                 ssim_y(ours, target, rim), ssim_y(bicubic, target, rim),
+                of_one_colour(target),
             )
         )  # fmt: skip
         if on_frame is not None:
@@ -75,10 +78,23 @@ def bounded(decibels):
     return min(decibels, CEILING)
 
 
+def of_one_colour(picture):
+    """Whether all pixels are the same."""
+    return bool((picture == picture[0, 0]).all())
+
+
 def mean(scores):
-    """The mean of each figure, as a Score."""
-    figures = [field.name for field in fields(Score)][1:]
-    return Score("mean", *(float(np.mean([getattr(score, name) for score in scores])) for name in figures))
+    """One Score for many frames: PSNR of the mean squared error, and the mean of SSIM.
+
+    Frames of one colour are left out, unless there are no others.
+    """
+    counted = [score for score in scores if not score.flat] or scores
+
+    def over(name):
+        values = [getattr(score, name) for score in counted]
+        return float(np.mean(values)) if name.startswith("ssim") else bounded(mean_psnr(values))
+
+    return Score("mean", *(over(field.name) for field in fields(Score) if field.name not in ("frame", "flat")))
 
 
 def geometry_of(upscaler, pairs):
@@ -92,15 +108,20 @@ def geometry_of(upscaler, pairs):
 
 
 def compare(upscaler, pairs, geometry):
-    """For each pair its input path, and the model's picture, bicubic's and the target: normalised, as written."""
+    """For each pair its input path, and the model's picture, bicubic's and the target: normalised, as `upscale` writes.
+
+    Raises DataError where a picture holds NaN or infinity.
+    """
     enlarge = Bicubic(geometry.scale)
-    white = np.float32(pairs.target_white or 65535)
     inputs, targets = (frames.stream(paths, "float32", threads=1, ahead=2) for paths in (pairs.inputs, pairs.targets))
-    for (path, frame), (_, target) in zip(inputs, targets, strict=True):
+    for (path, frame), (target_path, target) in zip(inputs, targets, strict=True):
+        target = crop(target, geometry.trim)
+        frames.refuse_nan(target_path, target)
+        ours = upscaler.named(path, frame)
         bicubic = ops.convert_to_numpy(enlarge(upscaler.picture(frame)[np.newaxis]))[0]
-        ours = upscaler(frame)
-        yield path, _as_written(ours, white), _as_written(bicubic, white), crop(target, geometry.trim)
+        yield path, _as_written(ours), _as_written(bicubic), target
 
 
-def _as_written(picture, white):
-    return codes_of(picture, white) / white
+def _as_written(picture):
+    white = 2**BITS - 1
+    return codes_of(picture, white) / np.float32(white)

@@ -21,8 +21,8 @@ from fastup.errors import DataError, OptionError
 from fastup.train import memory
 from fastup.train.batches import TileBatches, steps_of
 from fastup.train.config import Config
-from fastup.train.evaluate import bounded, compare, geometry_of
-from fastup.train.metrics import psnr
+from fastup.train.evaluate import bounded, compare, geometry_of, of_one_colour
+from fastup.train.metrics import mean_psnr, psnr
 from fastup.train.models import MODELS, Network
 from fastup.train.pairs import Geometry, Pairs, find_sets, tile_index, transcode
 from fastup.train.upscale import Upscaler, load
@@ -414,14 +414,16 @@ class _Watch(keras.callbacks.Callback):
         )
 
     def _validate(self):
-        """Mean PSNR of the model and of bicubic over the whole validation frames, in dB; None if asked to stop."""
+        """PSNR of the model and of bicubic over whole validation frames, as `evaluate.mean`; None if asked to stop."""
         upscaler, pairs = Upscaler(self.run.network), self.run.validation
-        scores = []
+        scores, flat = [], []
         for _, ours, bicubic, target in compare(upscaler, pairs, geometry_of(upscaler, pairs)):
             scores.append((bounded(psnr(ours, target)), bounded(psnr(bicubic, target))))
+            flat.append(of_one_colour(target))
             if self.asked:
                 return None
-        return [float(mean) for mean in np.mean(scores, axis=0)]
+        counted = [score for score, out in zip(scores, flat, strict=True) if not out] or scores
+        return [bounded(mean_psnr(values)) for values in zip(*counted, strict=True)]
 
 
 def _tiles(pairs, geometry, config):

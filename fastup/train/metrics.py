@@ -23,7 +23,7 @@ def _pair(a, b):
 def _decibels(a, b, peak):
     difference = np.subtract(a, b, dtype=np.float64)
     error = np.mean(np.square(difference))
-    return math.inf if error == 0 else float(10 * np.log10(peak * peak / error))
+    return math.inf if error == 0 else float(20 * np.log10(peak) - 10 * np.log10(error))
 
 
 def psnr(a, b, peak=1.0):
@@ -42,6 +42,15 @@ def psnr(a, b, peak=1.0):
         Decibels; infinity where the pictures are equal.
     """
     return _decibels(*_pair(a, b), peak)
+
+
+def mean_psnr(decibels):
+    """The PSNR of the mean squared error of several pictures, by their PSNR; infinity where all are equal.
+
+    A mean of decibels would be ruled by the picture that is nearest to its target, such as a black one.
+    """
+    error = np.mean([10 ** (-value / 10) for value in decibels])
+    return math.inf if error == 0 else float(-10 * np.log10(error))
 
 
 def _luma(picture, crop):

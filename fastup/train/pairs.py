@@ -325,8 +325,7 @@ def transcode(pairs, cache, on_frame=None):
             return
         white = probes[path][1]
         frame = frames.read(path, "uint16" if white else "float32")
-        if white is None and np.isnan(frame).any():
-            raise DataError(f"{path}: holds NaN")
+        frames.refuse_nan(path, frame, infinity=False)
         # A copy of a frame that changed while it was read has no mark, and is made again.
         mark = TRANSCODED.format(digest) if digests.of(path) == digest else None
         frames.write(copies[path], frame, frames.read_header(path).replace(project=mark))

@@ -20,6 +20,7 @@ from fastup.train.pairs import crop, picture_of, refuse_chroma
 NEEDED = {
     "trim", "input_trim", "black_level", "input_white", "target_white", "pixel_aspect", "transfer", "colorimetric",
 }  # fmt: skip
+BITS = 10  # of the codes that `upscale` writes
 
 
 class Upscaler:
@@ -46,6 +47,11 @@ class Upscaler:
         """What the model was trained with, a dictionary."""
         return self.network.settings
 
+    @property
+    def white(self):
+        """The white of the targets trained on, and of the codes that it gives for codes; None if they were floats."""
+        return self.settings["target_white"]
+
     def __call__(self, frame):
         """Upscale one frame.
 
@@ -53,29 +59,41 @@ class Upscaler:
         ----------
         frame : ndarray, shape (height, width, 3)
             ``uint16`` code values of the white trained on (read frames of another white as ``float32``), or floats,
-            normalised. The picture that is left after the model's input trim must be
-            whole cells of its scale; it need not have the size of the frames trained on.
+            normalised. The picture that is left after the model's input trim must be whole cells of its scale; it need
+            not have the size of the frames trained on.
 
         Returns
         -------
         ndarray, shape (picture height * vertical scale, picture width * horizontal scale, 3)
-            ``uint16`` code values for ``uint16``, else ``float32``, normalised; clipped to black and white.
+            For ``uint16`` the nearest code values of `white`, that of the targets trained on; for floats ``float32``,
+            normalised; clipped to black and white.
 
         Raises
         ------
         ValueError
-            If shape or dtype don't fit.
+            If shape or dtype don't fit, or code values are given to a model that was trained on floats.
         DataError
-            If the picture isn't whole cells. Names the nearest sizes that are.
+            If the picture isn't whole cells, and names the nearest sizes that are. If it holds NaN or infinity, or the
+            model makes such.
         """
+        return self.named("the frame", frame)
+
+    def named(self, name, frame):
+        """As a call, of a frame that errors about its pixels call by name."""
         codes = frame.dtype == np.uint16
         if not codes and frame.dtype.kind != "f":
             raise ValueError(f"frame is of {frame.dtype}, expected uint16 code values or normalised floats")
         if frame.ndim != 3 or frame.shape[2] != 3:
             raise ValueError(f"frame is {frame.shape}, expected (height, width, 3)")
         picture = self.picture(frame)
+        frames.refuse_nan(name, picture)
         if codes:
             white = self.settings["input_white"]
+            if None in (white, self.white):
+                raise ValueError(
+                    f"frame is of uint16 code values, but the {'targets' if white else 'inputs'} that the model was "
+                    "trained on were floats, which have no white: read frames as float32"
+                )
             if picture.max() > white:
                 raise ValueError(
                     f"frame holds code {picture.max()}, expected at most {white}, the white that the model was trained "
@@ -83,10 +101,13 @@ class Upscaler:
                 )
             picture = picture.astype(np.float32) / np.float32(white)
         result = self.network.predict_on_batch(self._padded(picture)[np.newaxis])[0]
+        if np.isnan(result).any():
+            raise DataError(
+                f"{name}: the model makes NaN of it, though its pixels are numbers: training has diverged; try a lower "
+                "--learning-rate"
+            )
         np.clip(result, 0, 1, out=result)
-        if codes:
-            return codes_of(result, self.settings["target_white"])
-        return result
+        return codes_of(result, self.white) if codes else result
 
     def picture(self, frame):
         """The picture of an input frame, a view; checked to be whole cells."""
@@ -173,7 +194,7 @@ def upscale(model, source, destination, overwrite=False, on_frame=None):
     Path(destination).mkdir(parents=True, exist_ok=True)
     with frames.write_stream(threads=1, ahead=2) as write:
         for done, (path, frame) in enumerate(frames.stream(todo, "float32", threads=1, ahead=2), 1):
-            hd = upscaler(frame)
+            hd = upscaler.named(path, frame)
             write(targets[path], hd, _header(path, hd, upscaler.settings))
             if on_frame is not None:
                 on_frame(done, len(todo))
