@@ -39,8 +39,10 @@ class Picture:
     negative: bool  # white is 0
     orientation: int
 
-    def header(self):
+    def header(self, name):
         """The header of a DPX that would hold it."""
+        if self.channels not in DESCRIPTORS:
+            raise FastupError(f"{name}: {self.channels} channels, expected 1, 3 or 4: no DPX has so many")
         bits = {255: 8, 65535: 16, None: 32}[self.white]
         return Header.new(
             self.width, self.height, descriptor=DESCRIPTORS[self.channels], bits=bits, pixel_aspect=self.pixel_aspect
@@ -120,10 +122,10 @@ def _look(name, image, layer):
     profile = None
     if spec.getattribute("ICCProfile") is not None:
         profile = spec.get_string_attribute("ICCProfile:profile_description") or "without a description"
-    white = None if exr else WHITES.get(str(spec.format))
+    white, aspect = None if exr else WHITES.get(str(spec.format)), _aspect(spec.getattribute("PixelAspectRatio"))
     return Picture(
         height=spec.full_height if exr else spec.height, width=spec.full_width if exr else spec.width,
-        channels=len(planes), white=white, pixel_aspect=_aspect(spec.getattribute("PixelAspectRatio")),
+        channels=len(planes), white=white, pixel_aspect=aspect and aspect.limit_denominator(1000),
         premultiplied=premultiplied, layer=layer, without=without, profile=profile, part=part, planes=planes,
         format=str(spec.format) if white else "float",
         corner=(spec.y - spec.full_y, spec.x - spec.full_x) if exr else (0, 0),
@@ -132,8 +134,8 @@ def _look(name, image, layer):
 
 
 def _aspect(value):
-    """A pixel's width over its height, if any pixel is like that: densities are anything in files of no size."""
-    return Fraction(value).limit_denominator(1000) if value and 0.01 <= value <= 100 else None
+    """A pixel's width over its height, if there are such pixels: where nobody looks, densities are anything."""
+    return Fraction(value) if value and 0.01 <= value <= 100 else None
 
 
 def _layers(image):
@@ -271,10 +273,12 @@ def write(path, part, frame, header):
 
     spec = oiio.ImageSpec(width, height, channels, kind)
     spec.attribute("oiio:UnassociatedAlpha", 1)
-    if header is not None and header.pixel_aspect:
-        spec.attribute("PixelAspectRatio", float(header.pixel_aspect))
+    if header is not None and (aspect := _aspect(header.pixel_aspect)):
+        if suffix in _EIGHT_BITS and max(aspect.as_integer_ratio()) > 65535:  # there they have 16 bits
+            aspect = aspect.limit_denominator(650)
+        spec.attribute("PixelAspectRatio", float(aspect))
         spec.attribute("ResolutionUnit", "none")  # with which some formats keep it as the fraction that it is
-        pair = header.pixel_aspect.denominator, header.pixel_aspect.numerator
+        pair = aspect.denominator, aspect.numerator
         for attribute, number in zip("YX" if suffix in (".jpg", ".jpeg") else "XY", pair, strict=True):
             spec.attribute(f"{attribute}Resolution", float(number))
     image = oiio.ImageOutput.create(f"frame{suffix}")

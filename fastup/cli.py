@@ -151,7 +151,7 @@ def info(
         names = "width", "height", "channels", "bits"
         rows = [
             {"path": str(path), "flavour": flavour, "oddities": odd, **{name: getattr(header, name) for name in names}}
-            | (header.to_dict() if is_dpx(path) else {})
+            | (header.to_dict() if is_dpx(path) else {"premultiplied": premultiplied(path), "left_out": left_out(path)})
             for path, header, flavour, _, odd in told
         ]
         print(json.dumps(rows, indent=1))

@@ -105,7 +105,7 @@ def read_header(path, layer=None):
     A file of another format gives a header of the DPX that would hold the same frame: its size, channels, bits and
     pixel aspect, with everything else undefined. `layer` and what is raised are as of `read`.
     """
-    return Header.read(path) if _is_dpx(path, layer) else _picture(path, layer).header()
+    return Header.read(path) if _is_dpx(path, layer) else _picture(path, layer).header(os.fspath(path))
 
 
 def write(path, frame, header=None, fsync=True):

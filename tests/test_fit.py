@@ -524,6 +524,16 @@ def test_schedules():
     assert fit.SCHEDULES["constant"](1) == 1
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="names are any bytes on Linux alone")
+def test_a_folder_of_any_bytes(data):
+    folder = data.rename(data.with_name(os.fsdecode(b"d\xff")))
+    config = Config(model="espcn", epochs=1)
+    with pytest.raises(OptionError, match=r"tensorboard: .* is not UTF-8"):
+        fit.prepare(folder, replace(config, tensorboard=True))
+    fit.fit(fit.prepare(folder, config))
+    assert len(list(evaluate(folder / "models" / "espcn" / "best.keras", folder))) == 3
+
+
 def test_tensorboard(data):
     run = fit.prepare(data, Config(model="espcn", epochs=2, tensorboard=True))
     fit.fit(run)

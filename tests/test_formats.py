@@ -1,5 +1,6 @@
 """Other formats than DPX: what of a file is its picture, and what is said of the rest."""
 
+import json
 import os
 import struct
 import sys
@@ -467,6 +468,20 @@ def test_parts_are_layers(tmp_path):
     np.testing.assert_allclose(read_back(path, "right.a"), [2, 2.1, 2.2], rtol=1e-6)
 
 
+def test_deep_pixels_are_refused(tmp_path):
+    spec = oiio.ImageSpec(4, 3, 5, "float")
+    spec.channelnames, spec.deep = tuple("RGBAZ"), True
+    deep = oiio.DeepData()
+    deep.init(12, 5, (oiio.FLOAT,) * 5, spec.channelnames)
+    image = oiio.ImageOutput.create("f.exr")
+    assert image.open(str(tmp_path / "f.exr"), spec)
+    assert image.write_deep_image(deep)
+    image.close()
+    for call in (fastup.read, fastup.read_header, probe):
+        with pytest.raises(FastupError, match=r"f\.exr: deep pixels, expected flat ones; flatten it first"):
+            call(tmp_path / "f.exr")
+
+
 # -- what is not read is said ------------------------------------------------------------------------------------------
 
 
@@ -501,6 +516,22 @@ def test_a_density_of_a_jpeg_that_cannot_be(tmp_path):
         assert fastup.read(path).shape == (8, 8, 3)
 
 
+@pytest.mark.parametrize("suffix", ["png", "tif", "exr", "jpg", "tga"])
+def test_a_pixel_aspect_of_any_header_is_written_if_it_can_be(tmp_path, suffix):
+    path = tmp_path / f"f.{suffix}"
+    for aspect in (Fraction(2**32 - 2), Fraction(65535), Fraction(1, 2**32 - 2)):
+        fastup.write(path, np.zeros((8, 8, 3), np.uint16), Header.new(8, 8, bits=16, pixel_aspect=aspect))
+        assert fastup.read_header(path).pixel_aspect == (1 if suffix == "exr" else None)
+    fastup.write(path, np.zeros((8, 8, 3), np.uint16), Header.new(8, 8, bits=16, pixel_aspect=Fraction(200001, 100000)))
+    assert fastup.read_header(path).pixel_aspect == 2
+
+
+def test_grey_with_alpha_fits_no_header(tmp_path):
+    path = tiff(tmp_path / "f.tif", np.zeros((3, 4, 2), np.uint8), photometric=1, extra=[2])
+    with pytest.raises(FastupError, match=r"f\.tif: 2 channels, expected 1, 3 or 4: no DPX has so many"):
+        prepare(path, tmp_path / "f.dpx")
+
+
 @pytest.mark.parametrize("aspect", [1e-5, 1e5])  # OpenEXR itself refuses others
 def test_a_pixel_aspect_that_cannot_be(tmp_path, aspect):
     path = exr(tmp_path / "f.exr", np.ones((2, 2, 3), np.float32), PixelAspectRatio=aspect)
@@ -522,8 +553,10 @@ def test_a_colour_profile_is_said_to_be_left_out(tmp_path, suffix, run):
 
 
 def test_info_says_what_alpha_is(tmp_path, run):
-    path = tiff(tmp_path / "f.tif", np.zeros((3, 4, 4), np.uint8), extra=[1])
+    path = tiff(tmp_path / "f.tif", np.zeros((3, 4, 4), np.uint8), extra=[1], pages=2)
     assert "multiplied" in run("info", path)[1]
+    (told,) = json.loads(run("info", path, "--json")[1])
+    assert (told["premultiplied"], told["left_out"]) == (True, ["the first of 2 pages"])
     path = tiff(tmp_path / "f.tif", np.zeros((3, 4, 4), np.uint8), extra=[2])
     assert "straight" in run("info", path)[1]
 

@@ -129,6 +129,8 @@ def prepare(data, config, name=None, more_epochs=None):
             f"black-level is {config.black_level}, expected at most the white of the input frames, {white}"
         )
     folder, free = data / "models" / name, memory.free()
+    if config.tensorboard and any("\udc80" <= character <= "\udcff" for character in str(folder)):
+        raise OptionError(f"tensorboard: {folder} is not UTF-8, expected a name that is, as TensorBoard takes no other")
     with _precision(config.precision):
         if (folder / "last.keras").exists():
             network = load(folder / "last.keras")
