@@ -146,9 +146,9 @@ def _layers(image):
         title = spec.get_string_attribute("oiio:subimagename")
         for number, channel in enumerate(spec.channelnames):
             layer, _, channel = channel.rpartition(".")
-            if not layer and part and "" in found:
+            if not layer and found.get("", (part,))[0] != part:
                 layer = title
-            if layer in found and found[layer][0] != part:  # another view's
+            if found.get(layer, (part,))[0] != part:  # another view's
                 layer = f"{title}.{layer}" if title != layer else f"{title} ({part + 1})"
             found.setdefault(layer, (part, {}))[1][_NAMES.get(channel.lower(), channel)] = number
     return found

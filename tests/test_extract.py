@@ -579,6 +579,18 @@ def tape(tmp_path):
     return video(tmp_path / "tape.mov", "v210", "yuv422p10le", frames, rate=10, metadata=metadata)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="names are any bytes on Linux alone")
+def test_names_of_any_bytes(tmp_path, tape):
+    odd = tape.rename(tmp_path / os.fsdecode(b"t\xe9\xff.mov"))
+    found = extracted(odd, tmp_path / os.fsdecode(b"o\xff"), end=2)
+    assert len(found) == 2
+    assert {header.source_file_name for _, header in found.values()} == {"t.mov"}  # what of it is text
+    odd.write_bytes(b"nothing" * 100)
+    with pytest.raises(DataError) as caught:
+        open_source(odd)
+    assert str(caught.value).startswith(f"{odd}: not a video that FFmpeg can read")
+
+
 def numbers(folder):
     return [int(path.stem.split("_")[1]) for path in sorted(folder.iterdir())]
 

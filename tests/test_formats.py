@@ -463,6 +463,9 @@ def test_parts_are_layers(tmp_path):
     path = parts(tmp_path / "g.exr", [("depth", "Z"), ("main", "RGB")])
     np.testing.assert_allclose(read_back(path), [2, 2.1, 2.2], rtol=1e-6)
     assert left_out(path) == ["layer main", "without Z"]
+    path = parts(tmp_path / "i.exr", [("diffuse", ["diffuse.R", "diffuse.G", "diffuse.B"]), ("main", "RGB")])
+    np.testing.assert_allclose(read_back(path), [2, 2.1, 2.2], rtol=1e-6)
+    assert left_out(path) == ["without diffuse"]
     path = parts(tmp_path / "h.exr", [("left", ["a.R", "a.G", "a.B"]), ("right", ["a.R", "a.G", "a.B"])])
     np.testing.assert_allclose(read_back(path, "a"), [1, 1.1, 1.2], rtol=1e-6)
     np.testing.assert_allclose(read_back(path, "right.a"), [2, 2.1, 2.2], rtol=1e-6)
