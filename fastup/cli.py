@@ -127,7 +127,9 @@ def _fastup(
 
 @app.command()
 def info(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="DPX files; of others, the size alone.")],
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="DPX files; of others, the size and what is not read.")
+    ],
     as_json: Json = False,
 ):
     """Show the header of files, and what is odd in it that other programs may trip over."""

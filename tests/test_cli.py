@@ -113,7 +113,7 @@ def test_info_of_what_fastup_cannot_decode(run, frame):
     assert "transfer 77 " in " ".join(out.split())
 
 
-def test_info_of_other_formats_is_the_size(run, frame, tmp_path):
+def test_info_of_other_formats_is_the_size_and_what_is_not_read(run, frame, tmp_path):
     import OpenImageIO as oiio
 
     for name, kind, channels in (("p.png", "uint8", 3), ("q.tif", "uint16", 4), ("r.exr", "float", 1)):
@@ -133,7 +133,8 @@ def test_info_of_other_formats_is_the_size(run, frame, tmp_path):
     kinds = ("8-bit RGB", 3, 8), ("16-bit RGBA", 4, 16), ("32-bit float luma", 1, 32)
     for path, (kind, channels, bits), told in zip(paths, kinds, others, strict=True):
         size = {"width": 7, "height": 5, "channels": channels, "bits": bits}
-        assert told == {"path": str(path), "flavour": f"{kind}, not a DPX", "oddities": [], **size}
+        rest = {"premultiplied": True if channels == 4 else None, "left_out": []}
+        assert told == {"path": str(path), "flavour": f"{kind}, not a DPX", "oddities": [], **size, **rest}
     assert last["file"]["magic"] == "XPDS"
     fails(run("info", tmp_path / "none.png"), 1, "none.png", "No such file")
 
