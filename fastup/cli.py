@@ -853,7 +853,10 @@ def _upscale(model, source, destination, overwrite):
     from fastup.train.upscale import upscale
 
     with _progress("upscaling") as advance:
-        written, skipped = upscale(model, source, destination, overwrite, advance)
+        notes = []
+        written, skipped = upscale(model, source, destination, overwrite, advance, notes.append)
+    for note in notes:
+        out.print(f"note: {note}", style="yellow", markup=False)
     out.print(
         f"{written} frame{'s' * (written != 1)} upscaled to {escape(str(destination))}"
         + (f", {skipped} were there already (--overwrite makes them again)" if skipped else "")

@@ -1,6 +1,7 @@
 """Frames through a model: what is written, what is carried over, and what is refused."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -254,7 +255,7 @@ def test_headers_are_carried_over(upscaler, tmp_path):
         upscaler.network.settings.update(pixel_aspect=[1, 1], transfer=None)
     for path in fastup.find(source):
         old, new = fastup.read_header(path), fastup.read_header(tmp_path / "out" / path.name)
-        assert (new.width, new.height, new.pixel_aspect) == (20, 36, Fraction(16, 15))
+        assert (new.width, new.height, new.pixel_aspect) == (20, 36, 1)
         assert (new.timecode, new.frame_position) == ("10:59:58:23", 123456)
         assert new.frame_rate == pytest.approx(29.97)
         assert new.big_endian == (path.stem == "True")
@@ -262,9 +263,65 @@ def test_headers_are_carried_over(upscaler, tmp_path):
         size = (tmp_path / "out" / path.name).stat().st_size
         assert new.fields["file"]["file_size"] == size == 8192 + 36 * (4 * 20 + 8)
         # And nothing else differs.
-        expected = old.replace(width=20, height=36, pixel_aspect=Fraction(16, 15), transfer=6, file_size=size)
+        expected = old.replace(width=20, height=36, pixel_aspect=1, transfer=6, file_size=size)
         assert new.raw == expected.raw
         np.testing.assert_array_equal(fastup.read(tmp_path / "out" / path.name), upscaler(_frame(0)))
+
+
+ASPECTS = [  # of the input, of the output at 9/4 x 2, and what is said where targets had 16:15
+    (Fraction(8, 9), Fraction(1), "1 frame of pixel aspect 8:9: 1:1 once upscaled; the targets .* had 16:15"),
+    (Fraction(32, 27), Fraction(4, 3), "1 frame of pixel aspect 32:27: 4:3 once upscaled; the targets .* had 16:15"),
+    (Fraction(128, 135), Fraction(16, 15), None),
+    (None, Fraction(16, 15), "1 frame without a pixel aspect: 16:15, that of the targets"),
+    (Fraction(1, 200), Fraction(16, 15), "1 frame without a pixel aspect"),
+    (Fraction(2**32 - 3, 2**32 - 2), Fraction(9, 8), ".*: 9:8 once upscaled"),  # as near as a header can say it
+]
+
+
+@pytest.mark.parametrize(("given", "made", "words"), ASPECTS)
+@pytest.mark.parametrize("trim", [[0, 0, 0, 0], [1, 3, 2, 2]])
+def test_the_picture_keeps_its_shape(tmp_path, given, made, words, trim):
+    """A picture is as wide for its height as it was, whatever the targets were, and whatever is trimmed."""
+    upscaler = _upscaler(pixel_aspect=[16, 15], input_trim=trim)
+    fastup.write(tmp_path / "f.dpx", _frame(0), Header.new(10, 16, pixel_aspect=given))
+    notes = []
+    upscale(upscaler.network, tmp_path / "f.dpx", tmp_path / "out", on_note=notes.append)
+    header = fastup.read_header(tmp_path / "out" / "f.dpx")
+    assert header.pixel_aspect == made
+    height, width = 16 - trim[2] - trim[3], 10 - trim[0] - trim[1]
+    if given and given > Fraction(1, 100):
+        shape = header.pixel_aspect * header.width / header.height
+        assert float(shape) == pytest.approx(float(given * width / height), rel=1e-6)
+    (note,) = notes or [None]
+    assert note is words is None or re.match(words, note)
+
+
+@pytest.mark.parametrize(("given", "made"), [(Fraction(8, 9), 1), (None, Fraction(16, 15)), (1, Fraction(16, 15))])
+def test_stills_that_say_square_pixels_say_nothing(tmp_path, given, made):
+    """Programs write equal densities where they don't know."""
+    upscaler = _upscaler(pixel_aspect=[16, 15])
+    fastup.write(tmp_path / "f.png", _frame(0), Header.new(10, 16, pixel_aspect=given))
+    upscale(upscaler.network, tmp_path / "f.png", tmp_path / "out")
+    assert fastup.read_header(tmp_path / "out" / "f.dpx").pixel_aspect == made
+
+
+@pytest.mark.parametrize("white", [255, 1023, 65535, None])
+def test_a_script_writes_what_upscale_writes(source, tmp_path, white):
+    """As the README has it, whatever the targets' white was; and codes at the bits of their white."""
+    upscaler = _upscaler(target_white=white, pixel_aspect=[1, 1], transfer=6)
+    upscale(upscaler.network, source, tmp_path / "out")
+    for path, frame in fastup.stream(fastup.find(source), dtype="float32"):
+        header = upscaler.header(fastup.read_header(path))
+        fastup.write(tmp_path / path.name, upscaler(frame), header)
+        assert (tmp_path / path.name).read_bytes() == (tmp_path / "out" / path.name).read_bytes()
+        if white:
+            codes = upscaler(fastup.read(path))
+            header = upscaler.header(fastup.read_header(path), upscaler.white.bit_length())
+            fastup.write(tmp_path / path.name, codes, header)
+            assert fastup.read_header(tmp_path / path.name).white == white
+            np.testing.assert_array_equal(fastup.read(tmp_path / path.name), codes)
+    with pytest.raises(DataError, match="10x18"):
+        upscaler.header(Header.new(10, 18))
 
 
 def test_a_second_run_skips_and_overwrite_does_not(upscaler, source, tmp_path):

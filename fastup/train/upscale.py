@@ -2,6 +2,7 @@
 
 import os
 import zipfile
+from collections import Counter
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,7 +13,6 @@ from fastup import frames
 from fastup.codes import codes_of
 from fastup.errors import DataError, FastupError, OptionError
 from fastup.footage.folders import targets_of
-from fastup.header import Header
 from fastup.train.models import Network
 from fastup.train.pairs import crop, picture_of, refuse_chroma
 
@@ -51,6 +51,45 @@ class Upscaler:
     def white(self):
         """The white of the targets trained on, and of the codes that it gives for codes; None if they were floats."""
         return self.settings["target_white"]
+
+    def aspect(self, aspect):
+        """The pixel aspect of an upscaled frame, so that its picture keeps its shape; that of the targets for None."""
+        if not _is_aspect(aspect):
+            return Fraction(*self.settings["pixel_aspect"])
+        vertical, horizontal = self.network.scale
+        return (aspect * vertical / horizontal).limit_denominator(10**6)  # or it might not fit the header
+
+    def header(self, header, bits=BITS):
+        """The header of an upscaled frame, of that of its input: what `upscale` writes with it.
+
+        It is of one element of RGB. Its size and pixel aspect follow from the scale. Transfer and colorimetric are
+        those of the targets trained on, where they had them. All else is kept.
+
+        Parameters
+        ----------
+        header : Header
+        bits : int
+            Of the codes to write: `BITS`; or ``white.bit_length()`` for codes that were made of codes.
+
+        Returns
+        -------
+        Header
+
+        Raises
+        ------
+        DataError, OptionError
+            If frames of its size cannot be upscaled.
+        """
+        self.check((header.height, header.width, 3))
+        picture = picture_of((header.height, header.width), self.settings["input_trim"])
+        height, width = (int(n * s) for n, s in zip(picture, self.network.scale, strict=True))
+        if len(header.elements) > 1:
+            header = header.only(0)
+        colour = {name: self.settings[name] for name in ("transfer", "colorimetric")}
+        return header.replace(
+            width=width, height=height, descriptor="RGB", bits=bits, pixel_aspect=self.aspect(header.pixel_aspect),
+            **{name: code for name, code in colour.items() if code is not None},
+        )  # fmt: skip
 
     def __call__(self, frame):
         """Upscale one frame.
@@ -163,13 +202,12 @@ def load(path, compile=True):
     return network
 
 
-def upscale(model, source, destination, overwrite=False, on_frame=None):
+def upscale(model, source, destination, overwrite=False, on_frame=None, on_note=None):
     """Upscale a folder of frames to 10-bit DPX of the same names.
 
-    Headers of DPX frames are carried over; size is set, and pixel aspect, transfer and colorimetric are those of the
-    target frames that the model was trained on. All frames are checked, by their headers, before any is made. Frames
-    that are in `destination` already are left as they are, unless `overwrite`. The next frames are read, and the last
-    ones written, while one is computed.
+    Headers are carried over as `Upscaler.header` has it. All frames are checked, by their headers, before any is made.
+    Frames that are in `destination` already are left as they are, unless `overwrite`. The next frames are read, and the
+    last ones written, while one is computed.
 
     Parameters
     ----------
@@ -177,6 +215,8 @@ def upscale(model, source, destination, overwrite=False, on_frame=None):
         `source` may be one frame.
     on_frame : callable, optional
         Called after each frame with (done, to do).
+    on_note : callable, optional
+        Called with a line about frames whose pixel aspect is not said, or not what the model was trained on.
 
     Returns
     -------
@@ -185,28 +225,50 @@ def upscale(model, source, destination, overwrite=False, on_frame=None):
     upscaler = Upscaler(model)
     targets = targets_of(source, destination)
     todo = [path for path, target in targets.items() if overwrite or not target.exists()]
+    aspects = Counter()
     for path in todo:
         try:
             upscaler.check(frames.probe(path)[0])
         except (DataError, OptionError) as error:
             raise DataError(f"{path}: {error}") from None
         refuse_chroma(path)
+        aspects[_header_of(path).pixel_aspect] += 1
+    for note in _notes(aspects, upscaler) if on_note else ():
+        on_note(note)
     Path(destination).mkdir(parents=True, exist_ok=True)
     with frames.write_stream(threads=1, ahead=2) as write:
         for done, (path, frame) in enumerate(frames.stream(todo, "float32", threads=1, ahead=2), 1):
             hd = upscaler.named(path, frame)
-            write(targets[path], hd, _header(path, hd, upscaler.settings))
+            write(targets[path], hd, upscaler.header(_header_of(path)))
             if on_frame is not None:
                 on_frame(done, len(todo))
     return len(todo), len(targets) - len(todo)
 
 
-def _header(source, frame, settings):
-    """What the input's header becomes: one element of 10-bit RGB, with the targets' colour and pixel aspect."""
-    height, width, _ = frame.shape
-    header = Header.read(source) if frames.is_dpx(source) else Header.new(width, height)
-    if len(header.elements) > 1:
-        header = header.only(0)
-    colour = {name: settings[name] for name in ("transfer", "colorimetric") if settings[name] is not None}
-    aspect = Fraction(*settings["pixel_aspect"])
-    return header.replace(descriptor="RGB", bits=10, pixel_aspect=aspect, **colour)
+def _header_of(path):
+    """The header of a frame. A still's pixels are square by default: that it says so says nothing."""
+    header = frames.read_header(path)
+    return header.replace(pixel_aspect=None) if header.pixel_aspect == 1 and not frames.is_dpx(path) else header
+
+
+def _notes(aspects, upscaler):
+    """What is to be said of the pixel aspects of the frames, which are counted."""
+    usual = Fraction(*upscaler.settings["pixel_aspect"])
+    for given, count in aspects.items():
+        made = upscaler.aspect(given)
+        frame = f"{count} frame{'s' * (count != 1)}"
+        if not _is_aspect(given):
+            yield f"{frame} without a pixel aspect: {_words(made)}, that of the targets that the model was trained on"
+        elif made != usual:
+            yield (
+                f"{frame} of pixel aspect {_words(given)}: {_words(made)} once upscaled; the targets that the model "
+                f"was trained on had {_words(usual)}"
+            )
+
+
+def _is_aspect(value):
+    return value is not None and 0.01 <= value <= 100
+
+
+def _words(aspect):
+    return f"{aspect.numerator}:{aspect.denominator}"
