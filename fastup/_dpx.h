@@ -282,8 +282,8 @@ static inline dpx_status dpx_parse(const uint8_t *head, size_t head_bytes, uint6
     out->mirrored = value == 1 || value == 3;
     out->bottom_up = value == 2 || value == 3;
     elements = dpx_u16(head + 770, out->swap);
-    if (elements == 0 || elements > DPX_ELEMENTS)
-        return dpx_fail(why, DPX_INVALID, "number of image elements", 770, elements, "1 to 8");
+    if (elements == 0 || elements == 0xffffu) elements = 1; /* undefined */
+    if (elements > DPX_ELEMENTS) return dpx_fail(why, DPX_INVALID, "number of image elements", 770, elements, "1 to 8");
     if (element >= elements)
         return dpx_fail(why, DPX_INVALID, "number of image elements", 770, elements,
                         "more than the number of the element asked for, which counts from 0");

@@ -80,6 +80,10 @@ class Transfer(Code):
     ADX = 13, "ADX"
 
 
+# Whose codes are of densities: the low and high one are those of black and white, and not the ends of all codes.
+LOG = {Transfer.PRINTING_DENSITY, Transfer.LOGARITHMIC}
+
+
 class Colorimetric(Code):
     """What the primaries are (table 5B, which lacks those transfers that say nothing of colours)."""
 
@@ -141,6 +145,10 @@ class Timecode(str):
     seconds = property(lambda self: int(self[6:8]), doc="0 to 59")
     frames = property(lambda self: int(self[9:11]), doc="0 to 59")
     drop_frame = property(lambda self: self[8] == ";", doc="True where two frames a minute are left out of the count")
+    dropped = property(
+        lambda self: self.drop_frame and self.minutes % 10 > 0 and self.seconds == 0 and self.frames < 2,
+        doc="True where drop frame leaves this one out: the first two of every minute but each tenth",
+    )
 
 
 def codes_of(values, white):

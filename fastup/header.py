@@ -14,11 +14,12 @@ from fractions import Fraction
 
 import numpy as np
 
-from fastup.codes import Code, Colorimetric, Descriptor, Orientation, Packing, Timecode, Transfer
+from fastup.codes import LOG, Code, Colorimetric, Descriptor, Orientation, Packing, Timecode, Transfer
 from fastup.errors import DpxError
 
 MIN_BYTES = 1664  # the generic header; some writers stop here
 FULL_BYTES = 2048  # with the film and television headers
+MOST_BYTES = 16 << 20  # with user data; a file may say any size, and be sparse
 
 _MAGICS = {b"SDPX": True, b"XPDS": False}  # big-endian?
 _ONES = 0xFFFFFFFF
@@ -129,6 +130,16 @@ class _Aspect(Field):
         return super().stored(pair, header)
 
 
+class _Rate(Field):
+    """Frames per second. A file may hold any number; what is written is one that can be, or 0, for some undefined."""
+
+    def stored(self, value, header):
+        number = super().stored(value, header)
+        if value is not None and number != 0 and not is_rate(number):
+            raise ValueError(f"{self.name} is {number}, expected 0.0001 to 10000 frames a second")
+        return number
+
+
 class _Bcd(Field):
     """A timecode, two digits a byte.
 
@@ -154,6 +165,10 @@ class _Bcd(Field):
             raise ValueError(f"timecode is {value!r}, expected frames of 39 or less, which is all that fits at {rate}")
         if timecode.drop_frame and not flags:
             raise ValueError(f"timecode is {value!r}, expected no drop frame at {header.frame_rate:g} frames/s")
+        if timecode.dropped:
+            raise ValueError(
+                f"timecode is {value!r}, expected one that drop frame does not leave out: {timecode[:9]}02"
+            )
         return int(re.sub("[:;]", "", timecode), 16) | 0x40 * timecode.drop_frame
 
 
@@ -247,7 +262,7 @@ class Header:
     frame_position = Field("film", "u4", "Number of the frame in its sequence.")
     sequence_length = Field("film", "u4", "Frames in the sequence.")
     held_count = Field("film", "u4", "For how many frames it is held.")
-    film_frame_rate = Field("film", "f4", "Frames per second of the film; see `frame_rate`.")
+    film_frame_rate = _Rate("film", "f4", "Frames per second of the film; see `frame_rate`.")
     shutter_angle = Field("film", "f4", "Degrees of the camera's shutter.")
     frame_id = Field("film", "S32", "A name for the frame.")
     slate = Field("film", "S100", "What the slate says.")
@@ -260,7 +275,7 @@ class Header:
     _padding = Field("television", "u1", "")
     horizontal_rate = Field("television", "f4", "Samples per second along a line.")
     vertical_rate = Field("television", "f4", "Samples per second down the lines.")
-    television_frame_rate = Field("television", "f4", "Frames per second of the video; see `frame_rate`.")
+    television_frame_rate = _Rate("television", "f4", "Frames per second of the video; see `frame_rate`.")
     time_offset = Field("television", "f4", "Milliseconds from sync to the first pixel.")
     gamma = Field("television", "f4", "Exponent of the transfer characteristic.")
     black_level = Field("television", "f4", "Code of reference black.")
@@ -288,6 +303,9 @@ class Header:
                 (end, field), size = cls(raw)._first_pixel(), os.fstat(file.fileno()).st_size
                 if end > size:
                     raise DpxError(f"{os.fspath(path)}: {field} is {end}, expected one within the file of {size} bytes")
+                if end > MOST_BYTES:
+                    raise DpxError(f"{os.fspath(path)}: {field} is {end}, expected {MOST_BYTES} or less, as all before "
+                                   "the pixels is the header")  # fmt: skip
                 raw = raw[:end] if end <= len(raw) else raw + file.read(end - len(raw))
         return cls(raw, os.fspath(path))
 
@@ -355,7 +373,7 @@ class Header:
     @property
     def frame_rate(self):
         """Frames per second: television's, or film's where that is undefined; None where both are."""
-        return self.television_frame_rate or self.film_frame_rate or None
+        return next(filter(is_rate, (self.television_frame_rate, self.film_frame_rate)), None)
 
     @property
     def user_data(self):
@@ -370,7 +388,7 @@ class Header:
     def _size(self):
         """Bytes of a file of this header and the pixels of its one element; None where that can't be told."""
         width, height, bits = self.width, self.height, self.bits
-        if None in (width, height, bits) or self.number_elements != 1:
+        if None in (width, height, bits) or len(self.elements) != 1:
             return None
         samples = width * self.samples
         if self.packing in (Packing.METHOD_A, Packing.METHOD_B) and bits in (10, 12):
@@ -399,8 +417,10 @@ class Header:
         **values
             By the names of the properties; None is undefined. Codes may be given by name: ``descriptor="rgba"``.
             `frame_rate` is written to the film and to the television section. `big_endian` changes the byte order of
-            every number. With `bits`, the low and high code are scaled from the old white to the new one, and 10 or 12
-            bits of what was neither are packed by method A, unless they are given. With a frame rate, the timecode
+            every number. With `bits`, the low and high code, black and white level are scaled from the old white to
+            the new one, and 10 or 12 bits of what was neither are packed by method A, unless they are given. With a
+            `transfer` that is logarithmic where the old one was not, or the other way round, the low and high code and
+            quantity no longer hold: they are undefined then, or the ends of all codes. With a frame rate, the timecode
             stays what it was, where there is a form for it. `file_size` follows how many bytes the pixels take. Where
             things lie (`image_offset`, `data_offset`, sizes of sections) cannot be replaced.
 
@@ -418,9 +438,8 @@ class Header:
         if "frame_rate" in values:
             rate = values.pop("frame_rate")
             values = {"film_frame_rate": rate, "television_frame_rate": rate, **values}
-        if "bits" in values:
-            FIELDS["bits"].stored(values["bits"], self)  # checked, before there are conclusions
-            values = {**self._following(values["bits"]), **values}
+        if values.keys() & {"bits", "transfer"}:
+            values = {**self._following(values), **values}
         if "timecode" in values:  # last: how it is stored depends on the frame rate
             values["timecode"] = values.pop("timecode")
         kept = _sections_end(self.raw)
@@ -481,16 +500,29 @@ class Header:
         magic = b"XPDS" if self.big_endian else b"SDPX"
         return Header(magic + whole.byteswap().tobytes()[4:kept] + self.raw[kept:])
 
-    def _following(self, bits):
-        """What follows from other bits: the low and high code, and how codes fill words, which they did not before."""
-        old, new = self.white, _white(bits)
-        codes = {"low_code": self.low_code, "high_code": self.high_code}
-        filled = {"packing": Packing.METHOD_A} if bits in (10, 12) and self.bits not in (10, 12) else {}
-        return filled | {
-            name: None if new is None else (2 * code * new + old) // (2 * old)
-            for name, code in codes.items()
-            if old and code is not None and code <= old
-        }
+    def _following(self, values):
+        """What follows from other bits and another transfer: how codes fill words, and the codes of black and white."""
+        follow, old, new = {}, self.white, self.white
+        if "bits" in values:
+            FIELDS["bits"].stored(values["bits"], self)  # checked, before there are conclusions
+            bits = values["bits"]
+            new = _white(bits)
+            if bits in (10, 12) and self.bits not in (10, 12):
+                follow["packing"] = Packing.METHOD_A
+            for name in ("low_code", "high_code", "black_level", "white_level"):
+                code = getattr(self, name)
+                if old and new != old and code is not None and 0 <= code <= old:
+                    follow[name] = None if new is None else (2 * code * new + old) // (2 * old)
+        if "transfer" in values:
+            before = self.transfer
+            after = Transfer.of(int(FIELDS["transfer"].stored(values["transfer"], self)))
+            said = all(isinstance(code, Transfer) and code != Transfer.USER_DEFINED for code in (before, after))
+            if said and (before in LOG) != (after in LOG):
+                codes = (None, None) if after in LOG or new is None else (0, new)
+                follow |= zip(
+                    ("low_code", "high_code", "low_quantity", "high_quantity"), (*codes, None, None), strict=True
+                )
+        return follow
 
     # -- as a whole --------------------------------------------------------------------------------------------------
 
@@ -502,7 +534,7 @@ class Header:
         file_bytes : int
             Size of the file that the header came from.
         """
-        aspect, rates = self.pixel_aspect, {self.television_frame_rate, self.film_frame_rate} - {None, 0}
+        aspect, rates = self.pixel_aspect, set(filter(is_rate, (self.television_frame_rate, self.film_frame_rate)))
         size = self.x_original_size, self.y_original_size
         key = self.film_manufacturer_id, self.film_type, self.film_offset, self.film_prefix, self.film_count
         rows = {
@@ -596,6 +628,11 @@ def not_dpx(name, magic):
     """The error for a file that starts with other bytes than a DPX; says whose they are where that is known."""
     whose = next((f"{kind}'s" for start, kind in _OTHERS.items() if magic.startswith(start)), repr(magic))
     return DpxError(f"{name}: not a DPX: the magic number (byte 0) is {whose}, expected SDPX or XPDS")
+
+
+def is_rate(number):
+    """Whether a number can be one of frames per second: negative ones cannot, nor those with their bytes swapped."""
+    return number is not None and 1e-4 <= number <= 1e4
 
 
 def _sections_end(raw):

@@ -6,13 +6,14 @@ them read files written for it.
 
 from fractions import Fraction
 
+import numpy as np
+
 from fastup import _dpx
-from fastup.codes import CHROMA, Colorimetric, Descriptor, Packing, Transfer
+from fastup.codes import CHROMA, LOG, Colorimetric, Descriptor, Packing, Transfer
 from fastup.errors import DpxError
-from fastup.header import FIELDS, FULL_BYTES, MIN_BYTES, in_words
+from fastup.header import FIELDS, FULL_BYTES, MIN_BYTES, in_words, is_rate
 
 _SHAPES = {"4:3": Fraction(4, 3), "16:9": Fraction(16, 9)}
-_LOG = {Transfer.PRINTING_DENSITY, Transfer.LOGARITHMIC}
 _NO_COLOUR = set(Transfer) - set(Colorimetric)  # codes that only a transfer can be
 _MATRICES = {Colorimetric.SMPTE_274M, Colorimetric.REC_709, Colorimetric.REC_601_625, Colorimetric.REC_601_525}
 _READ_ON = {  # texts that OpenImageIO reads until it meets a NUL
@@ -87,13 +88,13 @@ def _ratio(aspect):
 
 def _colour(header):
     transfer, colorimetric, codes = header.transfer, header.colorimetric, (header.low_code, header.high_code)
-    if colorimetric in _NO_COLOUR and transfer not in _NO_COLOUR | _LOG:
+    if colorimetric in _NO_COLOUR and transfer not in _NO_COLOUR | LOG:
         meant = Transfer(colorimetric)
         yield (
             f"colorimetric (byte 802) is {in_words(meant)}, which only transfer (byte 801) can be, and that is "
             f"{in_words(transfer)}: they look swapped, and no program takes the file for {meant.text}"
         )
-    if transfer in _LOG and (None in codes or codes in ((0, 0), (0, header.white))):
+    if transfer in LOG and (None in codes or codes in ((0, 0), (0, header.white))):
         low, high = map(in_words, codes)
         yield (
             f"transfer is {transfer.text}, but low and high code are {low} and {high}, which does not say where black "
@@ -246,19 +247,38 @@ def _sizes(header, file_bytes):
 
 
 def _times(header):
-    timecode, film, television = header.timecode, header.film_frame_rate, header.television_frame_rate
+    timecode, rate = header.timecode, header.frame_rate
+    film, television = (
+        rate if is_rate(rate) else None for rate in (header.film_frame_rate, header.television_frame_rate)
+    )
+    for section, at in (("film", 1724), ("television", 1940)):
+        number = header.fields[section][f"{section}_frame_rate"]
+        if number.view(np.uint32) in (0, 0xFFFFFFFF) or is_rate(number):
+            continue
+        turned = number.byteswap()
+        meant = f" (with its bytes the other way round, {turned:.6g})" if is_rate(turned) else ""
+        yield (
+            f"{section} frame rate (byte {at}) is {number:.6g}{meant}, which is none: FFmpeg passes over it, "
+            "OpenImageIO does not"
+        )
     stored = int(header.fields["television"]["timecode"])
     if timecode is None and stored != 0xFFFFFFFF:
         yield f"timecode (byte 1920) is {stored:08x}, which is no timecode: OpenImageIO and FFmpeg show one anyhow"
     elif stored and timecode:
-        if television is None and not film:
+        if rate is None:
             yield "there is a timecode, but no frame rate: FFmpeg does not show the timecode"
-        elif timecode.frames and header.frame_rate and header.frame_rate > 40:
+        elif timecode.frames and rate > 40:
             seen = timecode.frames % 40  # without what they take for flags
             yield (
-                f"the timecode ends with {timecode.frames} frames, at {header.frame_rate:g} a second: OpenImageIO "
+                f"the timecode ends with {timecode.frames} frames, at {rate:g} a second: OpenImageIO "
                 f"shows {seen}, FFmpeg {2 * seen if (film or television) > 30 else seen}"
             )
+        elif timecode.frames >= rate:
+            yield f"the timecode is {timecode}, at {rate:g} frames a second: OpenImageIO and FFmpeg show it as it is"
+        if timecode.drop_frame and rate and abs(rate * 1001 / 30000 - 1) > 1e-4:
+            yield f"the timecode is drop frame, at {rate:g} frames/s, expected 29.97: OpenImageIO and FFmpeg show it"
+        elif timecode.dropped:
+            yield f"the timecode is {timecode}, which drop frame leaves out: OpenImageIO and FFmpeg show it as it is"
     if film and television and abs(film / television - 1) > 1e-4:
         yield f"film has {film:.6g} frames/s, television {television:.6g}: FFmpeg takes the film's, fastup the other"
 

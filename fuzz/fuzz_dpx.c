@@ -235,7 +235,7 @@ static void check_layout(const dpx_layout *l, uint32_t element, uint64_t length)
                                        {100, 2, 3, DPX_CBYCRY},   {101, 3, 4, DPX_CBYACRYA}, {102, 3, 3, DPX_CBYCR},
                                        {103, 4, 4, DPX_CBYCRA}};
     const uint64_t record = DPX_ELEMENT + DPX_ELEMENT_BYTES * element;
-    const uint32_t packing = word_at(l, record + 24, 2);
+    const uint32_t packing = word_at(l, record + 24, 2), elements = word_at(l, 770, 2);
     const wide row = (wide)l->width * l->samples, used = bytes_of(l, row);
     wide padding = word_at(l, record + 32, 4);
     size_t kind = 0;
@@ -246,7 +246,8 @@ static void check_layout(const dpx_layout *l, uint32_t element, uint64_t length)
     CHECK((l->store == DPX_BITS) == (l->bits == 1 || (packing == 0 && (l->bits == 10 || l->bits == 12))));
     CHECK(l->shift == (packing != 1 ? 0 : l->bits == 10 ? 2 : l->bits == 12 ? 4 : 0));
     CHECK(l->width == word_at(l, 772, 4) && l->height == word_at(l, 776, 4) && l->width > 0 && l->height > 0);
-    CHECK(l->elements == word_at(l, 770, 2) && element < l->elements && l->elements <= DPX_ELEMENTS);
+    CHECK(l->elements == (elements == 0 || elements == 0xffff ? 1 : elements));
+    CHECK(element < l->elements && l->elements <= DPX_ELEMENTS);
     CHECK(l->offset >= DPX_MIN_HEADER &&
           l->offset == word_at(l, word_at(l, record + 28, 4) + 1 > 1 ? record + 28 : 4, 4)); /* not 0, nor all ones */
     if (l->unpadded) {

@@ -318,7 +318,8 @@ def dpx_layout(data, element=0):
         return int.from_bytes(data[at : at + size], order)
 
     width, height, count, orientation = number(772), number(776), number(770, 2), number(768, 2)
-    if width in (0, UNDEFINED) or height in (0, UNDEFINED) or not 1 <= count <= 8 or element >= count:
+    count = 1 if count in (0, 0xFFFF) else count
+    if width in (0, UNDEFINED) or height in (0, UNDEFINED) or count > 8 or element >= count:
         return None
     if orientation not in (0, 1, 2, 3, 0xFFFF):
         return None

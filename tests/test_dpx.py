@@ -533,9 +533,8 @@ GOOD = {
 
 # Offset, type, a value, and what the message must say of it.
 BAD = [
-    (770, "H", 0, "number of image elements (byte 770) is 0, expected 1 to 8"),
     (770, "H", 9, "number of image elements (byte 770) is 9, expected 1 to 8"),
-    (770, "H", 65535, "number of image elements (byte 770) is 65535, expected 1 to 8"),
+    (770, "H", 65534, "number of image elements (byte 770) is 65534, expected 1 to 8"),
     (770, "H", 2, "descriptor of element 1 (byte 872) is 255, expected "),
     (772, "I", 0, "pixels per line (byte 772) is 0, expected a width"),
     (772, "I", WHOLE, "pixels per line (byte 772) is 4294967295, expected a width"),

@@ -4,7 +4,9 @@ import copy
 import itertools
 import json
 import pickle
+import re
 import struct
+import tracemalloc
 from fractions import Fraction
 
 import naive
@@ -14,7 +16,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import fastup
-from fastup import _dpx
+from fastup import _dpx, frames
 from fastup.codes import Colorimetric, Descriptor, Orientation, Packing, Timecode, Transfer
 from fastup.errors import DpxError
 from fastup.header import DTYPE_BIG, DTYPE_LITTLE, FIELDS, Element, Header
@@ -237,7 +239,9 @@ def value_of(name):
         .filter(lambda sides: sides != [None] * 4)
         .map(tuple),
         "timecode": st.builds("{:02}:{:02}:{:02}:{:02}".format, *map(st.integers, [0] * 4, [23, 59, 59, 39])),
-        "frame_rate": st.floats(2.0**-10, 10000, width=32),
+        **dict.fromkeys(
+            ["frame_rate", "film_frame_rate", "television_frame_rate"], st.floats(2.0**-10, 10000, width=32)
+        ),
         "width": st.integers(1, ONES - 1),
         "height": st.integers(1, ONES - 1),
     }
@@ -263,7 +267,10 @@ def test_replace_changes_nothing_but_what_is_asked(magic, rest, asked):
         }
     old = Header(magic + rest)
     new = old.replace(**asked)
-    follow = {"low_code", "high_code", "packing"} if "bits" in asked else set()  # see the test of scaling
+    # See the tests of scaling and of another transfer.
+    follow = {"low_code", "high_code", "packing", "black_level", "white_level"} if "bits" in asked else set()
+    if "transfer" in asked:
+        follow |= {"low_code", "high_code", "low_quantity", "high_quantity"}
     if asked.keys() & {"frame_rate", "film_frame_rate", "television_frame_rate"}:
         follow |= {"timecode"}
     if asked.keys() & {"width", "height", "bits", "descriptor", "packing", "line_padding", "number_elements"}:
@@ -461,11 +468,35 @@ def test_what_is_no_timecode(text):
         ({"timecode": "01:02:03:40", "frame_rate": 40}, "39 or less, which is all that fits at 40 frames/s"),
         ({"timecode": "01:02:03:59"}, "39 or less, which is all that fits at an unknown rate"),
         ({"timecode": "01:02:03;04", "frame_rate": 59.94}, r"no drop frame at 59\.94 frames/s"),
+        ({"timecode": "00:01:00;00", "frame_rate": 29.97}, "one that drop frame does not leave out: 00:01:00;02"),
+        ({"timecode": "23:59:00;01"}, "one that drop frame does not leave out: 23:59:00;02"),
     ],
 )
 def test_a_timecode_that_does_not_fit_the_rate(asked, words):
     with pytest.raises(ValueError, match=f"timecode is '{asked['timecode']}', expected .*{words}"):
         header().replace(**asked)
+
+
+def test_the_timecodes_that_drop_frame_leaves_out():
+    """Counted: 17982 numbers of the 18000 in ten minutes are left; those left out are read, but not written."""
+    every = [f"12:{m:02}:{s:02};{f:02}" for m in range(30, 40) for s in range(60) for f in range(30)]
+    left = [text for text in every if not Timecode(text).dropped]
+    assert len(left) == 17982
+    assert [text[3:] for text in every if Timecode(text).dropped][:3] == ["31:00;00", "31:00;01", "32:00;00"]
+    assert not Timecode("12:31:00:00").dropped
+    stored = Header(header().raw[:1920] + bytes.fromhex("00010040") + header().raw[1924:])
+    assert stored.timecode == "00:01:00;00"
+    assert stored.replace(width=7, frame_rate=29.97).timecode == "00:01:00;00"
+
+
+@pytest.mark.parametrize("name", ["frame_rate", "film_frame_rate", "television_frame_rate"])
+@pytest.mark.parametrize("rate", [-24, -1e-29, 6.9e-41, 7e15])
+def test_a_rate_that_is_none_is_not_written(name, rate):
+    with pytest.raises(
+        ValueError, match=rf"frame_rate is {rate:.1e}"[:17] + r".*, expected 0\.0001 to 10000 frames a second"
+    ):
+        header().replace(**{name: rate})
+    assert header().replace(**{name: 0}).frame_rate is None  # as some writers have undefined
 
 
 @pytest.mark.parametrize(
@@ -499,6 +530,8 @@ UNDEFINED = struct.unpack("f", b"\xff" * 4)[0]
         (25.0, 24.0, 25.0), (0.0, 24.0, 24.0), (float("nan"), 24.0, 24.0), (float("inf"), 24.0, 24.0),
         (25.0, float("nan"), 25.0), (0.0, 0.0, None), (0.0, float("nan"), None), (float("nan"), 0.0, None),
         (float("nan"), float("-inf"), None),
+        # Negative ones, and those with their bytes swapped.
+        (-24.0, 24.0, 24.0), (25.0, -24.0, 25.0), (-24.0, -1e-29, None), (2.0**-133, 24.0, 24.0), (7e15, 0.0, None),
     ],
 )  # fmt: skip
 def test_frame_rate(television, film, rate):
@@ -657,7 +690,8 @@ def test_a_film_section_that_is_cut_off_is_none(length, fill):
 def test_a_television_section_that_is_cut_off_is_none(length):
     one = header(length=length, fill=b"\x11")
     assert one.frame_position == 0x11111111
-    assert one.frame_rate == struct.unpack(">f", b"\x11" * 4)[0]  # the film's
+    assert one.film_frame_rate == struct.unpack(">f", b"\x11" * 4)[0]
+    assert one.frame_rate is None  # as that is none
     assert one.timecode is None
     new = one.replace(frame_position=3, timecode=None)
     assert differences(one.raw, new.raw) <= set(range(1712, 1716))
@@ -761,7 +795,9 @@ def test_codes_are_scaled_with_the_bits(order, old, bits, codes, expected):
     one = header(order, fill=b"\x11", at_803=("B", old)).replace(low_code=codes[0], high_code=codes[1])
     new = one.replace(bits=bits)
     assert (new.bits, new.low_code, new.high_code) == (bits, *expected)
-    assert differences(new.raw, one.raw) <= touched("bits", "low_code", "high_code", "packing")
+    assert differences(new.raw, one.raw) <= touched(
+        "bits", "low_code", "high_code", "packing", "black_level", "white_level"
+    )
     filled = bits in (10, 12) and old not in (10, 12)  # what had no need of it before; FFmpeg reads no packed ones
     assert new.packing == (1 if filled else one.packing)
     assert one.replace(bits=bits, packing=2).packing == 2
@@ -769,6 +805,51 @@ def test_codes_are_scaled_with_the_bits(order, old, bits, codes, expected):
     # What is given counts.
     given = one.replace(bits=bits, low_code=3, high_code=None)
     assert (given.bits, given.low_code, given.high_code) == (bits, 3, None)
+
+
+@pytest.mark.parametrize(
+    ("old", "bits", "levels", "expected"),
+    [
+        (16, 10, (4112, 43840), (64, 684)), (10, 8, (64, 940), (16, 234)), (8, 16, (16, 235), (4112, 60395)),
+        (10, 10, (64.5, 940), (64.5, 940)), (10, 12, (None, 940), (None, 3763)), (10, 8, (64, None), (16, None)),
+        (10, 8, (-64, 1024), (-64, 1024)), (10, 32, (64, 940), (None, None)), (32, 10, (0, 1), (0, 1)),
+        (16, 10, (0.5, 43840.5), (0, 684)),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("order", MAGIC)
+def test_levels_are_scaled_with_the_bits(order, old, bits, levels, expected):
+    one = header(order, fill=b"\x11", at_803=("B", old)).replace(black_level=levels[0], white_level=levels[1])
+    new = one.replace(bits=bits)
+    assert (new.black_level, new.white_level) == expected
+    given = one.replace(bits=bits, white_level=3)
+    assert (given.black_level, given.white_level) == (expected[0], 3)
+    short = Header(one.raw[:1920])  # there are none, and no room for any
+    assert short.replace(bits=bits).white_level is None
+
+
+TRANSFERS = {
+    "log": (Transfer.PRINTING_DENSITY, Transfer.LOGARITHMIC), "untold": (None, Transfer.USER_DEFINED, 77),
+    "others": (Transfer.LINEAR, Transfer.VIDEO, Transfer.REC_709, Transfer.REC_601_525),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("before", "after"), list(itertools.product(TRANSFERS, TRANSFERS)))
+@pytest.mark.parametrize("bits", [10, 16, 32])
+def test_low_and_high_code_belong_to_the_transfer(before, after, bits):
+    """Those of densities are black and white, those of other codes their ends."""
+    codes = {"low_code": 95, "high_code": 685, "low_quantity": 0.0, "high_quantity": 2.046}
+    white = None if bits == 32 else 2**bits - 1
+    for old, new in itertools.product(TRANSFERS[before], TRANSFERS[after]):
+        one = Header.new(4, 3, bits=bits, transfer=old, **codes)
+        made = one.replace(transfer=new)
+        if before == after or "untold" in (before, after):
+            assert made.raw == one.raw[:801] + bytes([255 if new is None else new]) + one.raw[802:]
+        else:
+            low, high = (None, None) if after == "log" or bits == 32 else (0, white)
+            assert (made.low_code, made.high_code, made.low_quantity, made.high_quantity) == (low, high, None, None)
+            name = str(new.name).lower().replace("_", " ")
+            assert one.replace(transfer=name, bits=bits) == made
+        assert one.replace(transfer=new, **codes).high_code == 685
 
 
 @pytest.mark.parametrize(
@@ -902,6 +983,50 @@ def test_read_header_stops_at_the_first_pixel_of_any_element(tmp_path, offsets, 
     (tmp_path / "f.dpx").write_bytes(raw)
     first = 2048 if offsets[0] in (0, ONES) else max(offsets[0], 1664)
     assert fastup.read_header(tmp_path / "f.dpx").raw == raw[:first]
+
+
+@pytest.mark.parametrize("field", ["image offset (byte 4)", "data offset (byte 808)"])
+def test_a_header_takes_no_more_memory_than_it_may(tmp_path, field):
+    """A sparse file is as large as it says, at no cost to its maker; its pixels are read all the same."""
+    far, path = 600 << 20, tmp_path / "f.dpx"
+    one = Header.new(4, 3, file_size=None)
+    at = 4 if "byte 4" in field else 808
+    raw = bytearray(one.raw)
+    raw[808:812] = b"\xff" * 4
+    raw[at : at + 4] = far.to_bytes(4, "big")
+    path.write_bytes(raw)
+    with open(path, "r+b") as file:
+        file.seek(far)
+        file.write(b"\0\0\4\0" * 12)
+    tracemalloc.start()
+    with pytest.raises(DpxError, match=re.escape(f"f.dpx: {field} is {far}, expected 16777216 or less")):
+        fastup.read_header(path)
+    assert frames.probe(path) == ((3, 4, 3), 1023)
+    assert fastup.read(path)[2, 3].tolist() == next(fastup.stream([path]))[1][0, 0].tolist() == [0, 0, 256]
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    tracemalloc.stop()
+    most = one.raw[:4] + (16 << 20).to_bytes(4, "big") + one.raw[8:808] + b"\xff" * 4 + one.raw[812:]
+    path.write_bytes(most.ljust((16 << 20) + 48, b"\7"))
+    assert len(fastup.read_header(path).raw) == 16 << 20
+
+
+@pytest.mark.parametrize("number", [0, None])
+@pytest.mark.parametrize("big_endian", [True, False])
+def test_no_number_of_elements_is_one(tmp_path, number, big_endian):
+    frame = np.arange(36, dtype=np.uint16).reshape(3, 4, 3)
+    fastup.write(tmp_path / "f.dpx", frame, Header.new(4, 3, big_endian=big_endian, number_elements=number))
+    assert (fastup.read(tmp_path / "f.dpx") == frame).all()
+    assert (next(fastup.stream([tmp_path / "f.dpx"]))[1] == frame).all()
+    one = fastup.read_header(tmp_path / "f.dpx")
+    assert (one.number_elements, len(one.elements), one.file_size) == (number, 1, 2048 + 48)
+    assert one.replace(bits=16).file_size == 2048 + 72
+    assert one.only(0) == Header.new(4, 3, big_endian=big_endian)
+    with pytest.raises(DpxError, match=r"number of image elements \(byte 770\) is 1, expected more"):
+        fastup.read(tmp_path / "f.dpx", element=1)
+    broken = one.replace(packing=3)
+    (tmp_path / "f.dpx").write_bytes(broken.raw + bytes(48))
+    with pytest.raises(DpxError, match=r"packing \(byte 804\) is 3"):
+        fastup.read(tmp_path / "f.dpx")
 
 
 def test_an_offset_of_another_element_beyond_the_file(tmp_path):

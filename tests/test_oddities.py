@@ -180,8 +180,37 @@ CASES = {
         {"frame_rate": 59.94, "timecode": "01:02:03:45"}, {"frame_rate": 59.94, "timecode": "01:02:03:00"},
         r"the timecode ends with 45 frames, at 59\.94 a second: OpenImageIO shows 5, FFmpeg 10",
     ),
+    "no number of elements": (
+        {"number_elements": None}, {}, r"number of elements \(byte 770\) is undefined: OpenImageIO and FFmpeg read the",
+    ),
+    "no elements": ({"number_elements": 0}, {}, r"elements \(byte 770\) is 0: OpenImageIO and FFmpeg read the"),
     "two rates": (
         {"film_frame_rate": 24}, {"film_frame_rate": None}, r"film has 24 frames/s, television 29\.97: FFm",
+    ),
+    "a timecode that drop frame leaves out": (
+        {"at": [(1920, "I", 0x00010040)]}, {"at": [(1920, "I", 0x00010240)]},
+        "the timecode is 00:01:00;00, which drop frame leaves out: OpenImageIO and FFmpeg",
+    ),
+    "which it does not in a tenth minute": (None, {"timecode": "00:10:00;00"}, ""),
+    "nor without drop frame": (None, {"timecode": "00:01:00:00"}, ""),
+    "drop frame at 25": ({"frame_rate": 25}, {"frame_rate": 25, "timecode": "01:02:03:04"}, "drop frame, at 25"),
+    "more frames than there are": (
+        {"frame_rate": 24, "timecode": "01:02:03:24"}, {"frame_rate": 24, "timecode": "01:02:03:23"},
+        "the timecode is 01:02:03:24, at 24 frames a second: Open",
+    ),
+    "the last frame at 29.97": (None, {"timecode": "01:02:03;29"}, ""),
+    "a negative rate": (
+        {"at": [(1724, "f", -24)]}, {"film_frame_rate": None},
+        r"film frame rate \(byte 1724\) is -24, which is none: FFmpeg passes over it, OpenImageIO does not$",
+    ),
+    "a rate of swapped bytes": (
+        {"at": [(1940, "I", 0x8FC2EF41)]}, {"film_frame_rate": None}, r"is -1.\d*e-29 \(with .* way round, 29.97\)",
+    ),
+    "swapped bytes that are hardly above 0": (
+        {"at": [(1724, "I", 0x0000C041)]}, {"film_frame_rate": None}, r"is 6.89\d*e-41 \(with .* way round, 24\)",
+    ),
+    "a rate without an end": (
+        {"at": [(1940, "f", float("inf"))]}, {}, r"television frame rate \(byte 1940\) is inf, which is none",
     ),
     # texts
     "texts without an end": (
@@ -217,14 +246,9 @@ def test_an_oddity_and_the_usual_beside_it(name):
         ),
         ({"orientation": 9}, "orientation (byte 768) is 9, expected", "orientation (byte 768) is 9: ImageMag"),
         (
-            {"number_elements": None},
-            "number of image elements (byte 770)",
-            "number of elements (byte 770) is undef",
-        ),
-        (
-            {"number_elements": 0},
-            "number of image elements (byte 770) is 0",
-            "number of elements (byte 770) is 0:",
+            {"number_elements": 9},
+            "number of image elements (byte 770) is 9",
+            "number of elements (byte 770) is 9: Open",
         ),
     ],
 )

@@ -291,19 +291,19 @@ def _other_header(header, bits):
 
 
 def _dpx_header(header, bits, curves):
-    changes, full = {}, (1 << bits) - 1 if bits < 32 else None
+    full = (1 << bits) - 1 if bits < 32 else None
     if bits != header.bits:
-        changes["bits"] = bits
-        if header.white is None:
-            changes |= {"low_code": 0, "high_code": full}
-    if curves:
-        source, target, *_ = curves
-        if _CURVE_OF.get(header.transfer) != target:
-            changes["transfer"] = _TRANSFER_OF[target]
-        if source != target:
-            codes = (_BLACK, _WHITE) if target == "log" else (0, 1023)
-            low, high = (_scaled(code, full) if full else None for code in codes)
-            changes |= {"low_code": low, "high_code": high, "low_quantity": None, "high_quantity": None}
+        header = header.replace(bits=bits, **({} if header.white else {"low_code": 0, "high_code": full}))
+    if not curves:
+        return header
+    source, target, *_ = curves
+    names, changes = ("low_code", "high_code", "low_quantity", "high_quantity"), {}
+    if _CURVE_OF.get(header.transfer) != target:
+        changes = {name: getattr(header, name) for name in names} | {"transfer": _TRANSFER_OF[target]}
+    if source != target:
+        codes = (_BLACK, _WHITE) if target == "log" else (0, 1023)
+        low, high = (_scaled(code, full) if full else None for code in codes)
+        changes |= zip(names, (low, high, None, None), strict=True)
     return header.replace(**changes) if changes else header
 
 
