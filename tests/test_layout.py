@@ -22,7 +22,8 @@ FLOORS = [
      "footage.dehalo"],
     ["_cartoon", "demo"],
     ["train", "train.config", "train.digests", "train.pairs", "train.alignment", "train.ranking", "train.batches",
-     "train.layers", "train.models", "train.memory", "train.metrics", "train.upscale", "train.evaluate", "train.fit"],
+     "train.layers", "train.models", "train.memory", "train.metrics", "train.upscale", "train.evaluate", "train.lock",
+     "train.fit"],
     ["cli"],
 ]  # fmt: skip
 ORDER = {module: (floor, place) for floor, modules in enumerate(FLOORS) for place, module in enumerate(modules)}
