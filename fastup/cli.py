@@ -21,7 +21,6 @@ from rich.table import Table
 
 import fastup
 from fastup.errors import DataError, FastupError, OptionError
-from fastup.frames import refuse_other
 from fastup.train import start
 from fastup.train.config import (
     ABSENT,
@@ -46,8 +45,7 @@ app = typer.Typer(
 )
 
 # A table that is piped keeps its columns; a terminal's width is its own.
-_TERMINAL = sys.stdout is not None and sys.stdout.isatty()
-out = Console(width=None if _TERMINAL else 160, highlight=False, soft_wrap=not _TERMINAL)
+out = Console(width=None if sys.stdout.isatty() else 160, highlight=False, soft_wrap=not sys.stdout.isatty())
 err = Console(stderr=True, highlight=False)
 
 DEFAULTS = Config()
@@ -89,65 +87,30 @@ CARRY_ON = {"train", "rank", "upscale", "extract", "detelecine", "degrade", "con
 def main():
     """Run the command line and exit: 0 if all went well, 1 if not, 2 if it was asked for wrongly."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends a command as Ctrl-C does
-    _open_streams()
-    code = _run()
-    try:
-        sys.stdout.flush()  # at the end of the process it is too late to say that it failed
-    except OSError as error:
-        code = _lost(error)
-    sys.exit(code)
-
-
-def _run():
-    """Run the command line; gives the exit code. Errors are told."""
     try:
         code = app(standalone_mode=False) or 0
         if code == 130:  # how Typer says that Ctrl-C was pressed
             raise KeyboardInterrupt
-        return code
     except typer.TyperException as error:
-        return _complain(error.format_message(), error.exit_code)
+        code = _complain(error.format_message(), error.exit_code)
     except OptionError as error:
-        return _complain(error, 2)
+        code = _complain(error, 2)
     except FastupError as error:
-        return _complain(error, 1)
+        code = _complain(error, 1)
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
     except OSError as error:
-        if error.filename:
-            return _complain(f"{error.filename}: {error.strerror}", 1)
-        try:  # whether it was what we print, of which only another try can tell
-            sys.stdout.flush()
-            os.write(sys.stdout.fileno(), b"\n")
-        except OSError as same:
-            return _lost(same)
-        return _complain(error, 1)
+        code = _complain(f"{error.filename}: {error.strerror}" if error.filename else error, 1)
     except (KeyboardInterrupt, typer.Abort):
         carries_on = "; the same command carries on" if CARRY_ON & set(sys.argv[1:2]) else ""
-        return _complain(f"stopped{carries_on}", 1)
+        code = _complain(f"stopped{carries_on}", 1)
     except ModuleNotFoundError as error:
-        if error.name not in ("keras", "tensorflow", "skimage", "matplotlib", "jax", "torch", "av", "scipy"):
+        if error.name not in ("keras", "tensorflow", "skimage", "matplotlib", "jax", "torch", "av", "scipy", "xxhash"):
             raise
         extra = "video" if error.name in ("av", "scipy") else "train"
-        return _complain(f"{error.name} is not installed; this command needs: pip install 'fastup[{extra}]'", 1)
-
-
-def _open_streams():
-    """Make standard streams that were closed (``>&-``) go nowhere, and characters that they lack come as escapes."""
-    for number in range(3):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest number, or the next file would be what we print to
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 -- as long as the process
-        if hasattr(getattr(sys, name), "reconfigure"):
-            getattr(sys, name).reconfigure(errors="backslashreplace")
-
-
-def _lost(error):
-    """Say that what was printed is lost, unless whoever read it has seen enough; gives the exit code."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is not yet written
-    return 1 if isinstance(error, BrokenPipeError) else _complain(f"standard output: {error.strerror}", 1)
+        code = _complain(f"{error.name} is not installed; this command needs: pip install 'fastup[{extra}]'", 1)
+    sys.exit(code)
 
 
 @app.callback(invoke_without_command=True)
@@ -175,7 +138,6 @@ def info(
 
     told = []
     for path in files:
-        refuse_other(path)
         header, size = read_header(path), path.stat().st_size
         if is_dpx(path):
             told.append((path, header, header.flavour, header.summary(size), oddities(header, size)))
@@ -220,6 +182,8 @@ def _setting(option, text, **more):
 
 def _shown(value):
     """A setting as people read it."""
+    if value is None:
+        return "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, (tuple, list)):
@@ -297,7 +261,8 @@ def train(
 ):
     """Train a model on pairs of frames, or carry on. It goes to DATA/models.
 
-    A setting that isn't given comes from the --config file, else from the model, else it is the default.
+    A setting that isn't given comes from the --config file, else it is what the run has, else the model's, else the
+    default.
     """
     given = {
         "model": model, "epochs": epochs, "minutes": minutes, "patience": patience, "tile": tile, "border": border,
@@ -310,7 +275,7 @@ def train(
     layers = [("command line", {field: value for field, value in given.items() if value is not None})]
     if config is not None:
         layers.append((config.name, read_toml(config)))
-    settings, sources = _resolve(layers)
+    settings, sources, name = _resolve(layers, data, name)
     if print_config:
         print(as_toml(settings, sources), end="")
     elif data is None:
@@ -668,10 +633,11 @@ def demo(
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise OptionError(f"{folder}: not empty, expected a new folder for the demo")
     # Half the tiles of drawn animation are plain paint: a minute is better spent on the others, in small steps.
-    config, sources = _resolve([("demo", {"quality": 0.5, "batch": 8, "epochs": 1000, "minutes": minutes})])
+    layers = [("demo", {"quality": 0.5, "batch": 8, "epochs": 1000, "minutes": minutes})]
+    config, sources, name = _resolve(layers, folder)
     with _progress("drawing pairs") as advance:
         clip.write_data(folder, progress=advance)
-    _train(folder, config, sources, None, None)
+    _train(folder, config, sources, name, None)
     best = folder / "models" / DEFAULTS.model / "best.keras"
     scores = _evaluate(best, folder)
     _print_scores(scores)
@@ -685,17 +651,20 @@ def demo(
 # -- what several commands do ----------------------------------------------------------------------------------------
 
 
-def _resolve(layers):
-    """Settings by `resolve`, the models' own among them."""
-    resolve(layers)  # so that mistakes are told at once: Keras takes seconds to load
+def _resolve(layers, data, name=None):
+    """What `resolve` makes of settings, with those that the run has and those of the models; and the run's name."""
+    config, _ = resolve(layers)  # so that mistakes are told at once: Keras takes seconds to load
     start()
+    from fastup.train.fit import settings_of
     from fastup.train.models import MODELS
 
-    return resolve(layers, {name: architecture.defaults for name, architecture in MODELS.items()})
+    name = config.model if name is None else name
+    if data is not None:
+        layers = [*layers, ("run", settings_of(data / "models" / name))]
+    return *resolve(layers, {each: architecture.defaults for each, architecture in MODELS.items()}), name
 
 
 def _train(data, config, sources, name, more_epochs):
-    refuse_other(data)
     start()
     from fastup.train import fit
 
@@ -705,8 +674,10 @@ def _train(data, config, sources, name, more_epochs):
     if config.batch == "auto":
         sources["batch"] = "auto"
     if more_epochs is not None:
-        sources["epochs"] = "command line"
+        sources["epochs"] = "run" if run.epochs == run.before.get("epochs") else "command line"
     _print_settings(run, sources)
+    for note in run.notes:
+        out.print(f"note: {note}", style="yellow", markup=False)
     with _training_line() as (on_step, on_epoch, on_index):
         fit.fit(run, on_step, on_epoch, on_index)
     state = run.state
@@ -717,7 +688,6 @@ def _train(data, config, sources, name, more_epochs):
 
 def _pairs(data, trim, input_trim, as_json):
     """Check the sets of DATA and print what is off."""
-    refuse_other(data)
     from itertools import count
 
     from fastup.frames import is_dpx
@@ -841,7 +811,6 @@ def _clear_cache(cache):
 
 
 def _rank(data, config, output):
-    refuse_other(data)
     from fastup.train.pairs import Geometry, find_sets, transcode
     from fastup.train.ranking import picture, ranking
 
@@ -881,7 +850,6 @@ def _rank(data, config, output):
 
 def _evaluate(model, data):
     """Scores of every frame, the mean last."""
-    refuse_other(data)
     start()
     from fastup.train.evaluate import evaluate, mean
 
@@ -891,7 +859,6 @@ def _evaluate(model, data):
 
 
 def _upscale(model, source, destination, overwrite):
-    refuse_other(source)  # before Keras is loaded
     start()
     from fastup.train.upscale import upscale
 
@@ -1017,7 +984,7 @@ def _print_settings(run, sources):
         "model": f", {run.network.count_params():,} parameters",
         "epochs": f" in all, {state['epoch']} done"
         + (f" and {state['step']:,} steps of the next" if state["step"] else "")
-        + (f" (best {state['best_psnr']:.2f} dB in epoch {state['best_epoch']})" if state["epoch"] else ""),
+        + (f" (best {state['best_psnr']:.2f} dB in epoch {state['best_epoch']})" if state["best_epoch"] else ""),
         "tile": f" target pixels, {tile_w}x{tile_h} input pixels",
         "border": f" target pixels, {border_w}x{border_h} input pixels",
         "trim": " (left, right, top, bottom)",
@@ -1031,9 +998,11 @@ def _print_settings(run, sources):
         "memory": _memory(run),
     }
     for option, field in OPTIONS.items():
-        value = run.epochs if field == "epochs" else getattr(config, field)
-        if value is not None and (value is not False or sources[field] != "default"):
-            rows[option] = _shown(value) + more.get(field, ""), sources[field]
+        value, before = getattr(config, field), run.before.get(field)
+        was = f" (was {_shown(before)})" if field in run.before and before != value else ""
+        off = value is None or (value is getattr(DEFAULTS, field) is False and sources[field] in ("default", "run"))
+        if was or not off:
+            rows[option] = _shown(value) + was + more.get(field, ""), sources[field]
     _print_table({**rows, "output": str(run.folder)})
 
 
@@ -1150,10 +1119,7 @@ def _live():
 
 def _complain(message, code):
     text = "\n  ".join(" ".join(line.split()) for line in str(message).split("\n  "))  # a list keeps its lines
-    try:
-        err.print(f"fastup: {escape(text)}", soft_wrap=True)
-    except OSError:  # there is nowhere to say it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+    err.print(f"fastup: {escape(text)}", soft_wrap=True)
     return code
 
 

@@ -181,16 +181,17 @@ assert not {{"keras", "tensorflow", "numba"}} & set(sys.modules)
 
 # -- where settings come from ------------------------------------------------------------------------------------------
 
-PLACES = "command line", "run.toml", "model"
+PLACES = "command line", "run.toml", "run", "model"
 
 
-@pytest.mark.parametrize("places", [c for n in range(4) for c in combinations(PLACES, n)], ids=", ".join)
+@pytest.mark.parametrize("places", [c for n in range(5) for c in combinations(PLACES, n)], ids=", ".join)
 @pytest.mark.parametrize("name", [name for name in GOOD if name != "model"])
 def test_the_stronger_place_wins(name, places):
     # A value of its own for each place, as far as there are so many.
-    values = dict(zip(PLACES, (GOOD[name] * 3)[-3:], strict=True))
-    command, file, model = ({name: values[place]} if place in places else {} for place in PLACES)
-    config, sources = resolve([("command line", command), ("run.toml", file)], {"compact": model, "vdsr": {name: None}})
+    values = dict(zip(PLACES, (GOOD[name] * 4)[-4:], strict=True))
+    *given, model = ({name: values[place]} if place in places else {} for place in PLACES)
+    layers = list(zip(PLACES[:3], given, strict=True))
+    config, sources = resolve(layers, {"compact": model, "vdsr": {name: None}})
     strongest = places[0] if places else "default"
     assert getattr(config, name) == (values[strongest] if places else getattr(Config(), name))
     assert sources == {field: strongest if field == name else "default" for field in asdict(config)}

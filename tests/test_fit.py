@@ -3,12 +3,14 @@
 import csv
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
+from fractions import Fraction
 from math import cos, pi
 
 import keras
@@ -17,7 +19,7 @@ import pytest
 
 import fastup
 from fastup.errors import DataError, DpxError, FastupError, OptionError
-from fastup.train import batches, fit
+from fastup.train import batches, fit, lock
 from fastup.train.config import Config
 from fastup.train.evaluate import compare, evaluate, geometry_of, mean
 from fastup.train.metrics import psnr
@@ -114,8 +116,9 @@ def test_what_a_model_carries(trained):
 def test_an_untrained_model_validates_as_bicubic(data):
     run = fit.prepare(data, Config(seed=4))
     assert not list((data / "models").rglob("*.*"))
-    started = {name: value for name, value in run.state.items() if name != "order"}
+    started = {name: value for name, value in run.state.items() if name not in ("order", "validation")}
     assert started.pop("history") == []
+    assert started.pop("under_way") == {"more_epochs": None, "seconds": 0}
     assert started == {"epoch": 0, "step": 0, "loss": None, "steps": 0, "best_psnr": None, "best_epoch": None}
     upscaler = Upscaler(run.network)
     ((_, ours, bicubic, target),) = compare(upscaler, run.validation, geometry_of(upscaler, run.validation))
@@ -232,6 +235,218 @@ def test_another_name_is_another_run(copied):
     assert run.state["epoch"] == 0
 
 
+# -- to where it was meant to go -------------------------------------------------------------------------------------
+
+
+def _edit(path, trained=None, **settings):
+    """Change what a model says of itself."""
+    network = load(path)
+    network.settings.update(settings)
+    network.settings["trained"].update(trained or {})
+    network.save(path)
+
+
+def _interrupt(*_):
+    raise KeyboardInterrupt
+
+
+def test_more_epochs_are_no_more_after_an_interruption(data):
+    config = Config(model="espcn")
+    with pytest.raises(KeyboardInterrupt):
+        fit.fit(fit.prepare(data, config, more_epochs=3), on_epoch=_interrupt)
+    folder = data / "models" / "espcn"
+    assert fit.prepare(data, config, more_epochs=2).epochs == 1 + 2  # another number counts from here
+    assert fit.settings_of(folder)["epochs"] == 3  # what a start without either goes to
+    again = fit.prepare(data, replace(config, epochs=3))
+    with pytest.raises(KeyboardInterrupt):
+        fit.fit(again, on_epoch=_interrupt)
+    run = fit.prepare(data, config, more_epochs=3)
+    assert (run.state["epoch"], run.epochs, run.before["epochs"]) == (2, 3, 3)
+    fit.fit(run)
+    state = _check_whole(folder)
+    assert (state["epoch"], state["under_way"]) == (3, None)
+    _rates_follow_the_cosine(state, 1e-3, 3)
+    assert fit.prepare(data, config, more_epochs=3).epochs == 6  # it came to its end: these are others
+    assert fit.prepare(data, replace(config, epochs=40)).epochs == 40
+
+
+def test_minutes_go_on_after_an_interruption(copied):
+    folder, rates = copied / "models" / "compact", []
+
+    def first(step):
+        rates.append(float(run.network.optimizer.learning_rate))
+        raise KeyboardInterrupt
+
+    config = Config(epochs=1000, minutes=10, learning_rate=3e-4)
+    _edit(folder / "last.keras", {"under_way": {"more_epochs": None, "seconds": 300}}, epochs=1000, minutes=10)
+    assert fit.settings_of(folder)["minutes"] == 10
+    for minutes, begun in ((10, 0.5), (5, 0)):
+        run = fit.prepare(copied, replace(config, minutes=minutes))
+        before = time.perf_counter()
+        with pytest.raises(KeyboardInterrupt):
+            fit.fit(run, first)
+        latest = begun + (time.perf_counter() - before) / (60 * minutes)
+        assert _rate(3e-4, max(latest, 3 / 1000)) <= rates[-1] * (1 + 1e-6)
+        assert rates[-1] <= _rate(3e-4, begun) * (1 + 1e-6)
+    # Of what is over, the step under way is saved, too.
+    run = fit.prepare(copied, replace(config, minutes=10))
+    assert run.state["under_way"]["seconds"] == 300
+
+
+def test_what_a_run_had_is_known_without_loading_it(copied):
+    folder = copied / "models" / "compact"
+    before = fit.settings_of(folder)
+    found = {"epochs": 2, "learning_rate": 3e-4, "tile": 72, "border": 18, "input_trim": (0, 0, 0, 0), "minutes": None}
+    assert before | {"minutes": None} == asdict(Config()) | found
+    assert "minutes" not in before  # they are over
+    assert fit.settings_of(copied / "models" / "none") == {}
+    (folder / "last.keras").write_bytes((folder / "last.keras").read_bytes()[:-100])
+    assert fit.settings_of(folder) == {}
+
+
+# -- frames that are others than before ------------------------------------------------------------------------------
+
+
+def _rewrite(data, part, change):
+    """Put frames of one's own in place of a part of the data: `change` gives the frame and the header, of both."""
+    source = (data / part).resolve()
+    (data / part).unlink()
+    for path in sorted(source.glob("*/*.dpx")):
+        target = data / part / path.parent.name / path.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        fastup.write(target, *change(fastup.read(path), fastup.read_header(path)))
+
+
+def _sixteen(codes, header):
+    return (codes.astype(np.uint32) * 65535 // 1023).astype(np.uint16), header.replace(bits=16)
+
+
+def _floats(codes, header):
+    return (codes / np.float32(1023)), header.replace(bits=32)
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (_sixteen, ["input white 65535 (was 1023)", "target white 65535 (was 1023)"]),
+        (_floats, ["input white none: floats (was 1023)", "target white none: floats (was 1023)"]),
+        (
+            lambda codes, header: (codes, header.replace(transfer="linear", colorimetric=200)),
+            ["transfer linear (was not said)", "colorimetric 200 (was not said)"],
+        ),
+        (
+            lambda codes, header: (codes, header.replace(pixel_aspect=Fraction(32, 27))),
+            ["pixel aspect 32/27 (was 1)"],
+        ),
+        (lambda codes, header: (codes[: len(codes) // 2], header), []),
+    ],
+    ids=["16 bits", "floats", "tags", "aspect", "size"],
+)
+def test_a_run_goes_on_with_frames_like_those_that_it_had(copied, change, found):
+    before = _bytes(copied / "models" / "compact")
+    _rewrite(copied, "train", change)
+    if not found:  # a model has no size
+        run = fit.prepare(copied, Config(epochs=3))
+        assert (run.state["epoch"], run.tiles) == (2, 3 * 9)
+        return
+    with pytest.raises(DataError) as caught:
+        fit.prepare(copied, Config(epochs=3))
+    assert str(caught.value) == (
+        f"{copied / 'models' / 'compact'}: a run with other frames is here: {', '.join(found)}; "
+        "give the new run another --name"
+    )
+    assert _bytes(copied / "models" / "compact") == before
+    assert fit.prepare(copied, Config(epochs=3), "other").state["epoch"] == 0
+
+
+def test_codes_after_floats(copied):
+    _edit(copied / "models" / "compact" / "last.keras", input_white=None, target_white=None)
+    with pytest.raises(
+        DataError, match=r"input white 1023 \(was none: floats\), target white 1023 \(was none: floats\)"
+    ):
+        fit.prepare(copied, Config(epochs=3))
+
+
+def _brighter(codes, header):
+    codes[0, 0, 0] ^= 1
+    return codes, header
+
+
+def test_the_best_is_of_its_validation_frames(copied):
+    folder = copied / "models" / "compact"
+    _edit(folder / "last.keras", {"best_psnr": 99.0, "best_epoch": 1})
+    best = (folder / "best.keras").read_bytes()
+    _rewrite(copied, "validation", lambda codes, header: (codes, header))
+    for path in (copied / "validation").glob("*/*.dpx"):  # name and time are nothing
+        path.rename(path.with_name(f"x{path.name}"))
+    run = fit.prepare(copied, Config(epochs=9, patience=2))
+    assert (run.notes, run.state["best_psnr"]) == ([], 99)
+    with pytest.raises(OptionError, match="no gain since epoch 1 of 2, and patience is 1"):
+        fit.prepare(copied, Config(epochs=9, patience=1))
+    (path,) = (copied / "validation" / "Beta").glob("*.dpx")
+    stat = path.stat()
+    fastup.write(path, *_brighter(fastup.read(path), fastup.read_header(path)))
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    run = fit.prepare(copied, Config(epochs=3, patience=1))
+    assert run.notes == [
+        "the best so far (epoch 1, 99.00 dB) was not found on the validation frames that are here now; "
+        "best and patience begin anew"
+    ]
+    fit.fit(run)
+    state = json.loads((folder / "state.json").read_text())
+    assert (state["epoch"], state["best_epoch"], state["best_psnr"]) == (3, 3, state["history"][-1]["psnr"])
+    assert (folder / "best.keras").read_bytes() != best
+    assert fit.prepare(copied, Config(epochs=4)).notes == []
+
+
+def test_a_best_epoch_without_its_model(copied):
+    folder = copied / "models" / "compact"
+    (folder / "best.keras").write_bytes((folder / "best.keras").read_bytes()[:-1000])
+    (note,) = fit.prepare(copied, Config(epochs=3)).notes
+    told = (
+        r"the best so far \(epoch \d, [\d.]{5} dB\) is gone: best.keras is missing or damaged; best and patience begin"
+    )
+    assert re.match(told, note)
+    (folder / "best.keras").unlink()
+    run = fit.prepare(copied, Config(epochs=3))
+    assert run.notes == [note]
+    assert (run.state["best_psnr"], run.state["best_epoch"]) == (None, None)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_frame_that_holds_no_number_is_named(data, value):
+    """Not the learning rate: in validation before anything is trained, in training as soon as it is met."""
+
+    def spoil(path, *place):
+        frame = fastup.read(path, "float32")
+        frame[place] = 12345  # for which the value is put in, as NaN is not written
+        fastup.write(path, frame, fastup.read_header(path))
+        raw = path.read_bytes()
+        assert raw.count(np.array(12345, ">f4").tobytes()) == 1
+        path.write_bytes(raw.replace(np.array(12345, ">f4").tobytes(), np.array(value, ">f4").tobytes()))
+
+    config = Config(model="espcn", epochs=1, learning_rate=1e-4)
+    _rewrite(data, "train", _floats)
+    _rewrite(data, "validation", _floats)
+    (path,) = (data / "validation" / "Beta").glob("*.dpx")
+    spoil(path, 7, 5, 1)
+    message = f"{path}: NaN or infinity in row 7, column 5, expected pixels that are numbers"
+    with pytest.raises(DataError) as caught:
+        fit.prepare(data, config)
+    assert str(caught.value) == message
+    trimmed = replace(config, trim=(0, 0, 135, 0), input_trim=(0, 0, 60, 0))
+    assert fit.prepare(data, trimmed).state["validation"]  # outside the picture nothing counts
+    shutil.rmtree(data / "validation")
+    (data / "validation").symlink_to(data / "train")
+    path = sorted((data / "train" / "Alpha").glob("*.dpx"))[1]
+    run = fit.prepare(data, config)
+    spoil(path, 50, 60, 0)
+    with pytest.raises(DataError) as caught:
+        fit.fit(run)
+    assert str(caught.value) == f"{path}: NaN or infinity in row 50, column 60, expected pixels that are numbers"
+    assert not _files(run.folder)
+
+
 # -- how a run ends --------------------------------------------------------------------------------------------------
 
 
@@ -275,6 +490,8 @@ def test_minutes_that_end_between_epochs_start_no_other(data):
     run = fit.prepare(data, Config(model="espcn", epochs=1000, minutes=0.03))
     fit.fit(run, on_epoch=lambda row: time.sleep(1.8))
     assert run.state["epoch"] == 1
+    assert load(run.folder / "last.keras").settings["trained"]["under_way"] is None  # it has come to its end
+    assert "minutes" not in fit.settings_of(run.folder)
 
 
 def test_a_loss_that_is_not_a_number(copied):
@@ -328,6 +545,8 @@ def test_signals_and_the_same_command_again(data):
         try:
             for line in process.stdout:
                 if line.startswith("epoch "):
+                    with pytest.raises(FastupError, match=rf"espcn: another run trains here .process {process.pid} on"):
+                        fit.prepare(data, Config(model="espcn"))
                     process.send_signal(number)
                     break
             output, errors = process.communicate(timeout=60)
@@ -589,7 +808,7 @@ def test_killed_while_saving(data):
     done = subprocess.run([sys.executable, "-c", KILL, data], capture_output=True, text=True, timeout=100)
     assert done.returncode == -signal.SIGKILL, done.stderr
     folder = data / "models" / "espcn"
-    (rest,) = [name for name in _files(folder) if name not in FILES]
+    (rest,) = [name for name in _files(folder) if name not in [".lock", *FILES]]
     assert rest.startswith(".last.")
     assert load(folder / "last.keras").settings["trained"]["epoch"] == 1
     load(folder / "best.keras")
@@ -602,6 +821,78 @@ def test_killed_while_saving(data):
 
 
 # -- what cannot begin -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("gone", "cut", "words"),
+    [
+        (
+            ["last.keras"],
+            [],
+            ["last.keras: gone", "best.keras, state.json, history.csv", "copy best.keras, of epoch 2"],
+        ),
+        (["last.keras", "best.keras"], [], ["last.keras: gone", "its run, state.json, history.csv; give the new run"]),
+        (["last.keras"], ["best.keras"], ["last.keras: gone", "its run, best.keras, state.json, history.csv; give"]),
+        ([], ["last.keras"], ["last.keras: not a model", "copy best.keras, of epoch 2, to last.keras to go on"]),
+        (["best.keras"], ["last.keras"], ["last.keras: not a model", "; give the new run another --name"]),
+    ],
+)
+def test_what_is_left_of_a_run_is_not_written_over(copied, gone, cut, words):
+    folder = copied / "models" / "compact"
+    best = load(folder / "best.keras")
+    for name in gone:
+        (folder / name).unlink()
+    for name in cut:
+        (folder / name).write_bytes((folder / name).read_bytes()[:-1000])
+    before = _bytes(folder)
+    with pytest.raises(FastupError) as caught:
+        fit.prepare(copied, Config(epochs=9))
+    assert str(caught.value).startswith(f"{folder / words[0]}")
+    for word in words:
+        assert word in str(caught.value)
+    assert str(caught.value).endswith("give the new run another --name")
+    assert _bytes(folder) == before
+    assert fit.prepare(copied, Config(epochs=9), "other").state["epoch"] == 0
+    if "copy" in str(caught.value):
+        shutil.copy(folder / "best.keras", folder / "last.keras")
+        run = fit.prepare(copied, Config(epochs=9))
+        assert run.state["epoch"] == run.state["best_epoch"] == 2
+        for a, b in zip(run.network.get_weights(), best.get_weights(), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_two_runs_in_one_folder(copied, small):
+    folder = copied / "models" / "compact"
+    run, late = (fit.prepare(copied, Config(epochs=3)) for _ in range(2))
+    before = _bytes(folder)
+    with lock.held(folder):
+        for start in (lambda: fit.prepare(copied, Config(epochs=3)), lambda: fit.fit(run)):
+            with pytest.raises(FastupError, match=f"compact: another run trains here .process {os.getpid()} on"):
+                start()
+        assert len(evaluate(folder / "best.keras", small / "validation")) == 1  # reading is no harm
+    assert _bytes(folder) == before
+    fit.fit(run)
+    before = _bytes(folder)
+    with pytest.raises(FastupError, match="another run has trained here meanwhile; the same command goes on"):
+        fit.fit(late)
+    assert _bytes(folder) == before
+
+
+def test_a_disk_without_room_for_a_model(copied, monkeypatch):
+    folder = copied / "models" / "compact"
+    before, size = _bytes(folder), (folder / "last.keras").stat().st_size
+    for room, fits in ((2 * size, False), (3 * size + 2**21, True), (0, False)):
+        monkeypatch.setattr(shutil, "disk_usage", lambda _, room=room: (2**40, 2**40 - room, room))
+        if fits:
+            fit.prepare(copied, Config(epochs=3))
+        else:
+            with pytest.raises(
+                FastupError, match=r"compact: \d+ MiB are free on its disk, expected \d+ for the models"
+            ):
+                fit.prepare(copied, Config(epochs=3))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: (0, 0, 0))  # it does not say
+    fit.prepare(copied, Config(epochs=3))
+    assert _bytes(folder) == before
 
 
 def test_models_is_a_file(data):

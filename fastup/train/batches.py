@@ -121,6 +121,10 @@ class TileBatches(keras.utils.PyDataset):
         self._first = epoch * len(self) + step
         self.times.clear()
 
+    def frames_of(self, epoch, step):
+        """The numbers of the frames whose tiles are in a batch."""
+        return np.unique(self._tiles(epoch * len(self) + step)[:, 0])
+
     def close(self):
         """End the threads."""
         self._loader.close()

@@ -2,11 +2,15 @@
 
 import contextlib
 import csv
+import hashlib
 import json
+import os
+import shutil
 import signal
 import tempfile
 import threading
 import time
+import zipfile
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from math import cos, pi
@@ -17,15 +21,17 @@ import numpy as np
 
 from fastup import frames
 from fastup._tiles import kept
-from fastup.errors import DataError, OptionError
-from fastup.train import memory
+from fastup.codes import Colorimetric, Transfer
+from fastup.errors import DataError, FastupError, OptionError
+from fastup.train import lock, memory
 from fastup.train.batches import TileBatches, steps_of
-from fastup.train.config import Config
+from fastup.train.config import OPTIONS, Config
+from fastup.train.digests import contents
 from fastup.train.evaluate import bounded, compare, geometry_of, of_one_colour
 from fastup.train.metrics import mean_psnr, psnr
 from fastup.train.models import MODELS, Network
-from fastup.train.pairs import Geometry, Pairs, find_sets, tile_index, transcode
-from fastup.train.upscale import Upscaler, load
+from fastup.train.pairs import Geometry, Pairs, crop, find_sets, tile_index, transcode
+from fastup.train.upscale import NEEDED, Upscaler, load
 
 # What a model computes, and what its optimiser keeps, depend on these, so that a run cannot go on under others.
 FIXED = ("model", "residual", "border", "trim", "input_trim", "black_level", "precision", "ema")
@@ -50,8 +56,15 @@ class Run:
     validation: Pairs
     geometry: Geometry
     network: Network
-    epochs: int  # in all
     free: int | None  # bytes that the device had for training before it; None if that isn't known
+    before: dict  # what the run had, if there was one: see `settings_of`
+    notes: list[str]  # what should be known before it begins
+    stamp: tuple | None  # of the file that it goes on from, as only that one may be written over
+
+    @property
+    def epochs(self):
+        """In all, those that are done among them."""
+        return self.config.epochs
 
     @property
     def tiles(self):
@@ -73,7 +86,9 @@ class Run:
     def state(self):
         """Progress: epochs and steps done, the best epoch and its PSNR, and the history, one dictionary an epoch.
 
-        ``step`` and ``loss`` are of the epoch under way: its steps that are done, and their mean.
+        ``step`` and ``loss`` are of the epoch under way: its steps that are done, and their mean. ``validation`` is a
+        digest of the frames that the best epoch was found on. ``under_way`` is of a run that has not come to its end:
+        what it was given as ``more_epochs``, and the ``seconds`` of its ``minutes`` that are over.
         """
         return self.network.settings["trained"]
 
@@ -123,47 +138,67 @@ def prepare(data, config, name=None, more_epochs=None):
         input_trim=geometry.input_trim,
         learning_rate=config.learning_rate or MODELS[config.model].learning_rate,
     )
-    white = pairs.input_white or 1
-    if config.black_level != "edge" and config.black_level > white:
-        raise OptionError(
-            f"black-level is {config.black_level}, expected at most the white of the input frames, {white}"
-        )
     folder, free = data / "models" / name, memory.free()
     if config.tensorboard and any("\udc80" <= character <= "\udcff" for character in str(folder)):
         raise OptionError(f"tensorboard: {folder} is not UTF-8, expected a name that is, as TensorBoard takes no other")
-    with _precision(config.precision):
-        if (folder / "last.keras").exists():
-            network = load(folder / "last.keras")
-            _check_same(folder, network, config, geometry)
-            if config.batch == "auto":
-                config = replace(config, batch=network.settings["batch"])
-        else:
-            network = _new_network(config, pairs, geometry)
-            if config.batch == "auto":
-                config = replace(
-                    config, batch=memory.largest_batch(network, config.tile, _tiles(pairs, geometry, config))
-                )
-    network.settings.update(asdict(config), border=[config.border, config.border])
+    taken = _taken(pairs, geometry)
+    with _precision(config.precision), lock.held(folder) if folder.is_dir() else contextlib.nullcontext():
+        stamp = _stamp(folder)
+        network = _last_network(folder, config, taken)
+        before = _given(network.settings) if network else {}
+        if config.black_level != "edge" and config.black_level > (pairs.input_white or 1):
+            raise OptionError(
+                f"black-level is {config.black_level}, expected at most the white of the input frames, "
+                f"{pairs.input_white or 1}"
+            )
+        if network is None:
+            network = _new_network(config, taken)
+        if config.batch == "auto":
+            tiles = _tiles(pairs, geometry, config)
+            config = replace(config, batch=before.get("batch") or memory.largest_batch(network, config.tile, tiles))
     trained = network.settings["trained"]
+    done = trained["epoch"]
+    # A run that did not come to its end goes on to that; but for that, minutes and more epochs count from now.
+    cut = trained.get("under_way") or {"more_epochs": None, "seconds": 0.0}
+    if more_epochs is not None:
+        epochs = before["epochs"] if more_epochs == cut["more_epochs"] else done + more_epochs
+        config = replace(config, epochs=epochs)
+    elif config.epochs == before.get("epochs"):
+        more_epochs = cut["more_epochs"]
+    seconds = cut["seconds"] if config.minutes == before.get("minutes") else 0.0
+    trained["under_way"] = {"more_epochs": more_epochs, "seconds": seconds}
+    network.settings.update(asdict(config), border=[config.border, config.border])
     order = _order(config, _tiles(pairs, geometry, config))
     if trained.get("order") != order:  # then the steps of an epoch under way were others
         trained.update(step=0, loss=None, order=order)
-    geometry_of(Upscaler(network), validation)
-    done = trained["epoch"]
-    epochs = config.epochs if more_epochs is None else done + more_epochs
-    if done >= epochs:
+    judged = geometry_of(Upscaler(network), validation)
+    if done >= config.epochs:
         raise OptionError(
-            f"{folder}: {done} epochs are done, and {epochs} in all were asked for; go on with --more-epochs"
+            f"{folder}: {done} epochs are done, and {config.epochs} in all were asked for; go on with --more-epochs"
         )
+    notes = _judge_anew(folder, trained, validation, judged, data / "cache")
     if _out_of_patience(trained, config):
         raise OptionError(
             f"{folder}: no gain since epoch {trained['best_epoch']} of {done}, and patience is {config.patience}; go on"
             " with a larger --patience"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=folder):  # better no room to write now than after an epoch
-        pass
-    return Run(folder, data / "cache", config, pairs, validation, geometry, network, epochs, free)
+    _check_room(folder, network)
+    return Run(folder, data / "cache", config, pairs, validation, geometry, network, free, before, notes, stamp)
+
+
+def settings_of(folder):
+    """What the run in a folder has, as fields of `Config`, for what a start of it again is not given; empty if none.
+
+    `minutes` is left out where they are over.
+    """
+    saved = _saved(Path(folder) / "last.keras")
+    if saved is None:
+        return {}
+    given = _given(saved)
+    if not saved["trained"].get("under_way"):
+        del given["minutes"]
+    return given
 
 
 def fit(run, on_step=None, on_epoch=None, on_index=None):
@@ -181,8 +216,16 @@ def fit(run, on_step=None, on_epoch=None, on_index=None):
     on_index : callable, optional
         Called with (frames done, frames, what) while frames are transcoded or tiles ranked.
     """
+    with lock.held(run.folder):
+        if _stamp(run.folder) != run.stamp:
+            raise FastupError(
+                f"{run.folder}: another run has trained here meanwhile; the same command goes on from there"
+            )
+        _fit(run, on_step, on_epoch, on_index or (lambda *_: None))
+
+
+def _fit(run, on_step, on_epoch, report):
     config = run.config
-    report = on_index or (lambda *_: None)
     pairs = transcode(run.pairs, run.cache, lambda *count: report(*count, "transcoding"))
     grids = run.geometry.grids(config.tile, config.border, config.jitter)
     index = tile_index(
@@ -215,6 +258,9 @@ def fit(run, on_step=None, on_epoch=None, on_index=None):
             raise
         finally:
             batches.close()
+        if run.state["under_way"]:  # the last moments of its minutes went by after it was saved
+            run.state["under_way"] = None
+            _save(run, "last")
 
 
 def _out_of_patience(state, config):
@@ -273,7 +319,8 @@ class _Watch(keras.callbacks.Callback):
         self.schedule = SCHEDULES[run.config.schedule]
         self.asked = False  # to stop
         self.reported = 0.0
-        self.begun = self.saved = time.perf_counter()
+        self.saved = time.perf_counter()
+        self.begun = self.saved - run.state["under_way"]["seconds"]
         self.on_epoch_begin(run.state["epoch"])
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -317,8 +364,7 @@ class _Watch(keras.callbacks.Callback):
         self.model  # noqa: B018  as above
         row = self.finish_epoch()
         logs["val_psnr"] = row["psnr"]
-        # Validation takes its time, too.
-        self.model.stop_training = self._out_of_time() or _out_of_patience(self.run.state, self.run.config)
+        self.model.stop_training = self._is_over()  # validation takes its time, too
 
     def finish_epoch(self):
         """Validate, and save the epoch. Returns its row of the history."""
@@ -330,6 +376,7 @@ class _Watch(keras.callbacks.Callback):
             raise KeyboardInterrupt
         ours, bicubic = scores
         if not np.isfinite(ours):
+            _check_finite(self.run.validation, self.run.geometry)
             raise self._diverged(f"the validation PSNR is {ours} after epoch {self.epoch + 1}")
         row = {
             "epoch": self.epoch + 1,
@@ -344,9 +391,14 @@ class _Watch(keras.callbacks.Callback):
         }
         state.update(epoch=self.epoch + 1, steps=state["steps"] + self.step - state["step"], step=0, loss=None)
         state["history"].append(row)
-        # Best first, then last: a run killed in between goes on from before, and saves both again.
-        if state["best_psnr"] is None or ours > state["best_psnr"]:
+        gain = state["best_psnr"] is None or ours > state["best_psnr"]
+        if gain:
             state.update(best_psnr=ours, best_epoch=self.epoch + 1)
+        self._note_time()
+        if self._is_over():
+            state["under_way"] = None
+        # Best first, then last: a run killed in between goes on from before, and saves both again.
+        if gain:
             with self._averaged():
                 _save(self.run, "best")
         _save(self.run, "last")
@@ -357,10 +409,11 @@ class _Watch(keras.callbacks.Callback):
 
     def _checkpoint(self):
         """Save where the epoch is, so that another run goes on from there."""
-        state = self.run.state
+        state, loss = self.run.state, self._where().loss
         if not all(np.isfinite(weight).all() for weight in self.run.network.get_weights()):
             raise self._diverged(f"weights are no numbers after step {self.step} of epoch {self.epoch + 1}")
-        state.update(loss=self._where().loss, steps=state["steps"] + self.step - state["step"], step=self.step)
+        state.update(loss=loss, steps=state["steps"] + self.step - state["step"], step=self.step)
+        self._note_time()
         _save(self.run, "last")
         self.saved = time.perf_counter()
 
@@ -377,6 +430,13 @@ class _Watch(keras.callbacks.Callback):
         finally:
             if self.run.config.ema is not None:
                 network.set_weights(self.weights)
+
+    def _note_time(self):
+        self.run.state["under_way"]["seconds"] = time.perf_counter() - self.begun
+
+    def _is_over(self):
+        run = self.run
+        return run.state["epoch"] >= run.epochs or self._out_of_time() or _out_of_patience(run.state, run.config)
 
     def _out_of_time(self):
         return self.limit is not None and time.perf_counter() - self.begun >= self.limit
@@ -397,6 +457,7 @@ class _Watch(keras.callbacks.Callback):
             if not np.isfinite(last):
                 first = next(i for i, value in enumerate(self.losses) if not np.isfinite(float(value)))
                 step = self.step - len(self.losses) + first + 1
+                _check_finite(self.run.pairs, self.run.geometry, self.batches.frames_of(self.epoch, step - 1))
                 raise self._diverged(f"the loss is {last} at step {step} of epoch {self.epoch + 1}")
             self.losses = self.losses[-1:]
             loss = (loss * self.before + last * done) / self.step
@@ -439,45 +500,160 @@ def _order(config, tiles):
     return {name: _plain(getattr(config, name)) for name in names} | {"tiles": tiles}
 
 
-def _new_network(config, pairs, geometry):
-    keras.utils.set_random_seed(config.seed)
+def _taken(pairs, geometry):
+    """What the settings of a model take from the frames to train on; a run goes on with frames of the same alone."""
     target = frames.read_header(pairs.targets[0])
-    aspect = target.pixel_aspect or Fraction(1)
-    network = Network(
-        asdict(config)
-        | {
-            "scale": [list(factor.as_integer_ratio()) for factor in geometry.scale],
-            "border": [config.border, config.border],
-            "input_white": pairs.input_white,
-            "target_white": pairs.target_white,
-            "pixel_aspect": list(aspect.as_integer_ratio()),
-            "transfer": None if target.transfer is None else int(target.transfer),
-            "colorimetric": None if target.colorimetric is None else int(target.colorimetric),
-            "trained": {
-                "epoch": 0, "step": 0, "loss": None, "steps": 0, "best_psnr": None, "best_epoch": None, "history": [],
-            },
-        }
-    )  # fmt: skip
+    return {
+        "scale": [list(factor.as_integer_ratio()) for factor in geometry.scale],
+        "input_white": pairs.input_white,
+        "target_white": pairs.target_white,
+        "pixel_aspect": list((target.pixel_aspect or Fraction(1)).as_integer_ratio()),
+        "transfer": None if target.transfer is None else int(target.transfer),
+        "colorimetric": None if target.colorimetric is None else int(target.colorimetric),
+    }
+
+
+def _new_network(config, taken):
+    keras.utils.set_random_seed(config.seed)
+    trained = {"epoch": 0, "step": 0, "loss": None, "steps": 0, "best_psnr": None, "best_epoch": None, "history": []}
+    network = Network(asdict(config) | taken | {"border": [config.border, config.border], "trained": trained})
     average = {"use_ema": True, "ema_momentum": config.ema} if config.ema is not None else {}
     network.compile(keras.optimizers.Adam(config.learning_rate, **average), MODELS[config.model].loss)
     return network
 
 
-def _check_same(folder, network, config, geometry):
-    """A run goes on only under the settings that its model was built for."""
-    before = {**asdict(Config()), **network.settings}
-    ours = asdict(config) | {"border": [config.border, config.border]}
-    differ = [
-        f"{n.replace('_', '-')} {_plain(ours[n])} (was {_plain(before[n])})"
-        for n in FIXED
-        if _plain(ours[n]) != _plain(before[n])
-    ]
-    if network.scale != geometry.scale:
-        differ.append(f"scale {' x '.join(map(str, geometry.scale))} (was {' x '.join(map(str, network.scale))})")
-    if differ:
-        raise OptionError(
-            f"{folder}: a run with other settings is here: {', '.join(differ)}; give the new run another --name"
+def _last_network(folder, config, taken):
+    """The model that the run in a folder goes on with; None if there is no run, an error if it cannot go on."""
+    last = folder / "last.keras"
+    if not last.exists():
+        left = [name for name in ("best.keras", "state.json", "history.csv") if (folder / name).exists()]
+        if left:
+            raise FastupError(
+                f"{last}: gone, and a new run would write over what is left of its run, {', '.join(left)}; "
+                f"{_way_out(folder)}"
+            )
+        return None
+    saved = _saved(last)
+    if saved is not None:
+        _check_same(folder, saved, config, taken)
+    try:
+        return load(last)
+    except FastupError as error:
+        raise FastupError(f"{error}; {_way_out(folder)}") from error
+
+
+def _way_out(folder):
+    best = _saved(folder / "best.keras")
+    copy = (
+        f"copy best.keras, of epoch {best['trained']['epoch']}, to last.keras to go on from there, or " if best else ""
+    )
+    return f"{copy}give the new run another --name"
+
+
+def _saved(path):
+    """The settings of a model that `fastup train` wrote, read without Keras; None if it is missing or damaged."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            settings = json.loads(archive.read("config.json"))["config"]["settings"]
+            whole = archive.testzip() is None
+        return settings if whole and settings.keys() >= {*NEEDED, "trained"} else None
+    except Exception:  # damage shows anywhere
+        return None
+
+
+def _given(settings):
+    """The fields of `Config` among a model's settings."""
+    given = {name: settings[name] for name in OPTIONS.values() if name in settings}
+    trims = {name: tuple(given[name]) for name in ("trim", "input_trim")}
+    return given | trims | {"border": given["border"][0]}
+
+
+def _check_same(folder, before, config, taken):
+    """A run goes on only under the settings that its model was built for, and on frames like those that it had."""
+    ours, was = asdict(config), asdict(Config()) | _given(before)
+    pairs = {name: (_plain(ours[name]), _plain(was[name])) for name in FIXED}
+    options = [f"{name.replace('_', '-')} {new} (was {old})" for name, (new, old) in pairs.items() if new != old]
+    pairs = {name: (_fact(name, new), _fact(name, before[name])) for name, new in taken.items()}
+    found = [f"{name.replace('_', ' ')} {new} (was {old})" for name, (new, old) in pairs.items() if new != old]
+    if options or found:
+        raise (OptionError if options else DataError)(
+            f"{folder}: a run with other {'settings' if options else 'frames'} is here: {', '.join(options + found)}; "
+            "give the new run another --name"
         )
+
+
+def _fact(name, value):
+    """What was taken from frames, for people."""
+    if name == "scale":
+        return " x ".join(str(Fraction(*factor)) for factor in value)
+    if name == "pixel_aspect":
+        return str(Fraction(*value))
+    if value is None:
+        return "none: floats" if name.endswith("white") else "not said"
+    kinds = {"transfer": Transfer, "colorimetric": Colorimetric}
+    return getattr(kinds[name].of(value), "text", str(value)) if name in kinds else str(value)
+
+
+def _judge_anew(folder, trained, validation, geometry, cache):
+    """Forget the best epoch where it says nothing any more; gives a line on it, in a list."""
+    digests = contents([*validation.inputs, *validation.targets], cache)
+    frames_now = sorted(zip(digests[: len(validation)], digests[len(validation) :], strict=True))
+    now = hashlib.blake2b(repr(frames_now).encode(), digest_size=16).hexdigest()
+    before, trained["validation"] = trained.get("validation"), now
+    if before != now:
+        _check_finite(validation, geometry)
+    if trained["best_epoch"] is None:
+        return []
+    if before != now:
+        why = "was not found on the validation frames that are here now"
+    elif _saved(folder / "best.keras") is None:
+        why = "is gone: best.keras is missing or damaged"
+    else:
+        return []
+    note = f"the best so far (epoch {trained['best_epoch']}, {trained['best_psnr']:.2f} dB) {why}"
+    trained.update(best_psnr=None, best_epoch=None)
+    return [f"{note}; best and patience begin anew"]
+
+
+def _check_finite(pairs, geometry, numbers=None):
+    """Raise DataError where a frame, of those with these numbers or all, holds floats that are no numbers."""
+    sides = (
+        (pairs.inputs, pairs.input_white, geometry.input_trim),
+        (pairs.targets, pairs.target_white, geometry.trim),
+    )
+    for paths, white, trim in sides:
+        if white is None:
+            paths = paths if numbers is None else [paths[number] for number in numbers]
+            for path, frame in frames.stream(paths, "float32"):
+                bad = np.argwhere(~np.isfinite(crop(frame, trim)))
+                if len(bad):
+                    row, column = bad[0, :2] + (trim[2], trim[0])
+                    raise DataError(
+                        f"{path}: NaN or infinity in row {row}, column {column}, expected pixels that are numbers"
+                    )
+
+
+def _check_room(folder, network):
+    """Better no room to write now than after an epoch."""
+    with tempfile.TemporaryFile(dir=folder):
+        pass
+    # For two models: the best and the last, or a new one and the old. Each has its weights, their moments and average.
+    size = 4 * network.count_params() * (4 if network.optimizer.use_ema else 3) + 2**20
+    total, _, free = shutil.disk_usage(folder)
+    if total and free < 2 * size:  # some file systems say nothing
+        needed = 2 * size / 2**20
+        raise FastupError(
+            f"{folder}: {free / 2**20:.0f} MiB are free on its disk, expected {needed:.0f} for the models to save"
+        )
+
+
+def _stamp(folder):
+    """What tells the last model in a folder from any other; None if there is none."""
+    try:
+        stat = os.stat(folder / "last.keras")
+    except OSError:
+        return None
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
 def _plain(value):
@@ -491,6 +667,7 @@ def _save(run, name):
     state = run.state
     if name != "last":
         return
+    run.stamp = _stamp(run.folder)
     with frames.whole(run.folder / "state.json") as part:
         settings = {name: value for name, value in run.network.settings.items() if name != "trained"}
         part.write_text(json.dumps({"settings": settings, **state}, indent=1) + "\n")
