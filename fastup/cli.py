@@ -692,7 +692,7 @@ def _pairs(data, trim, input_trim, as_json):
 
     from fastup.frames import is_dpx
     from fastup.train.alignment import alike, fits, median
-    from fastup.train.pairs import Geometry, find_sets
+    from fastup.train.pairs import Geometry, find_sets, seen, seen_note
 
     folders = [data / name for name in ("train", "validation", "evaluation")]
     sets = find_sets([folder for folder in folders if folder.exists() or folder.name == "train"])
@@ -705,6 +705,8 @@ def _pairs(data, trim, input_trim, as_json):
 
         told = [(each, g, fits(each, g, on_frame)) for each, g in zip(sets, geometries, strict=True)]
     off = sum(bool(fit.off) for *_, found in told for fit in found)
+    train, *others = sets
+    copies = {each.folder.name: seen(train, each, data / "cache") for each in others}
     if as_json:
         rows = []
         for each, geometry, found in told:
@@ -718,6 +720,7 @@ def _pairs(data, trim, input_trim, as_json):
                     "scale": [str(scale) for scale in geometry.scale],
                     "to_transcode": sum(not is_dpx(path) for path in each.inputs + each.targets),
                     "median": asdict(median(found)),
+                    "in_train": [[str(path) for path in pair] for pair in copies.get(each.folder.name, ())],
                     "off_alike": alike(found),
                     "fits": [asdict(fit) | {"judged": fit.judged, "off": fit.off} for fit in found],
                 }
@@ -726,6 +729,9 @@ def _pairs(data, trim, input_trim, as_json):
     else:
         for each, geometry, found in told:
             _print_fits(each, geometry, found)
+        for each in others:
+            if note := seen_note(train, each, copies[each.folder.name]):
+                out.print(f"note: {note}", style="yellow", markup=False)
     if off:
         raise typer.Exit(1)
 

@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import threading
+import unicodedata
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -297,6 +298,11 @@ def left_out(path, layer=None):
         count = len(Header.read(path).elements)
         return [f"the first of {count} elements"] if count > 1 else []
     return _formats.left_out(path, layer)
+
+
+def stem_of(path):
+    """The stem that frames pair by: letters with marks in one form, as systems differ in how they store them."""
+    return unicodedata.normalize("NFC", Path(path).stem)
 
 
 def refuse_nan(path, frame, infinity=True):

@@ -15,6 +15,7 @@ import fastup
 from fastup import cli, demo
 from fastup.errors import DataError
 from fastup.footage.degrade import TAPE, degrade, resize
+from fastup.train import fit as training
 from fastup.train.alignment import LIKENESS, Fit, alike, fit, fits, median
 from fastup.train.pairs import Geometry, find_pairs
 
@@ -356,6 +357,33 @@ def test_other_formats_are_read_as_they_are(run, own):
     assert code == 0
     assert "3 .png" in out
     assert not (own / "cache").exists()
+
+
+def test_frames_that_training_sees_are_told(run, own, monkeypatch):
+    path = sorted((own / "train" / "Alpha").iterdir())[1]
+    for side in ("Alpha", "Beta"):
+        shutil.copy(own / "train" / side / path.name, own / "validation" / side / "again.dpx")
+    shutil.copytree(own / "validation", own / "evaluation")
+
+    def told(name):
+        start = f"note: 1 of the 2 pairs of {own / name} is in {own / 'train'} too, and so say"
+        return start in out and f"the first: {own / name / 'Alpha' / 'again.dpx'} is {path}" in out
+
+    code, out, err = run("pairs", own)
+    assert (code, err) == (0, "")
+    assert told("validation")
+    assert told("evaluation")
+    _, out, _ = run("pairs", own, "--json")
+    found = [[[str(own / name / "Alpha" / "again.dpx"), str(path)]] for name in ("validation", "evaluation")]
+    assert [each["in_train"] for each in json.loads(out)] == [[], *found]
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "fit", stop)
+    code, out, _ = run("train", own)
+    assert code == 1
+    assert told("validation")
 
 
 def test_trims_are_those_of_training(run, small):

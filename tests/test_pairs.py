@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+import unicodedata
 import weakref
 from fractions import Fraction
 from math import gcd, lcm
@@ -27,6 +28,8 @@ from fastup.train.pairs import (
     find_pairs,
     find_sets,
     picture_of,
+    seen,
+    seen_note,
     tile_index,
     transcode,
 )
@@ -561,6 +564,112 @@ def test_a_scale_too_odd_names_the_nearest_that_is_simple():
 def test_a_small_picture_has_a_small_default_tile():
     assert Geometry.of((24, 40), (54, 80), (0, 0, 0, 0)).tile() == 36
     assert Geometry.of((50, 50), (50, 50), (0, 0, 0, 0)).tile() == 50
+
+
+# -- frames that are in two sets -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def two_sets(tmp_path):
+    """Four pairs to train on and three others, of noise."""
+    for name, count in (("train", 4), ("validation", 3)):
+        for number in range(count):
+            for side, size in (("Alpha", (8, 6)), ("Beta", (18, 12))):
+                seed = 100 * len(name) + 10 * number + size[0]
+                _write(tmp_path / name / side / f"{name[0]}{number}.dpx", size, seed)
+    return tmp_path / "train", tmp_path / "validation"
+
+
+def _seen(folders, cache=None):
+    return seen(*find_sets(folders), cache)
+
+
+def test_sets_that_share_nothing(two_sets):
+    assert _seen(two_sets) == []
+    assert seen_note(*find_sets(two_sets), []) is None
+
+
+def test_a_copy_is_seen(two_sets, tmp_path):
+    shutil.copytree(two_sets[0], tmp_path / "copy")
+    sets = find_sets([two_sets[0], tmp_path / "copy"])
+    found = seen(*sets)
+    assert found == list(zip(sets[1].inputs, sets[0].inputs, strict=True))
+    note = seen_note(*sets, found)
+    assert note.startswith(f"4 of the 4 pairs of {tmp_path / 'copy'} are in {two_sets[0]} too")
+    assert note.endswith(f"the first: {sets[1].inputs[0]} is {sets[0].inputs[0]}")
+    (tmp_path / "link").symlink_to(two_sets[0])
+    assert len(_seen([two_sets[0], tmp_path / "link"])) == 4
+
+
+@pytest.mark.parametrize("side", ["Alpha", "Beta"])
+def test_one_frame_under_another_name_and_timecode(two_sets, side):
+    train, validation = two_sets
+    path, twin = validation / side / "v1.dpx", train / side / "t2.dpx"
+    fastup.write(path, fastup.read(twin), fastup.read_header(twin).replace(timecode="01:00:00:00", frame_position=7))
+    sets = find_sets(two_sets)
+    assert seen(*sets) == [(path, twin)]
+    assert seen_note(*sets, seen(*sets)).startswith(f"1 of the 3 pairs of {validation} is in {train} too")
+
+
+def test_other_formats_are_held_against_each_other(tmp_path):
+    one, other = (_set_of(tmp_path / name, ".png", "uint16") for name in ("one", "other"))
+    assert seen(one, other) == list(zip(other.inputs, one.inputs, strict=True))
+    for path in other.inputs:
+        _other(path, (8, 6), "uint16", 99)
+    assert seen(one, other) == list(zip(other.targets, one.targets, strict=True))
+
+
+@pytest.mark.parametrize("suffix", [".dpx", ".png", ".tif", ".exr"])
+def test_frames_of_one_colour_are_not_held_to_be_seen(tmp_path, suffix):
+    size, header = (480, 640), fastup.Header.new(640, 480, bits=32 if suffix == ".exr" else 16)
+    for name in ("one", "other"):
+        for number, colour in enumerate([(0, 0, 0), (940, 64, 512)]):
+            for side in ("Alpha", "Beta"):
+                (tmp_path / name / side).mkdir(parents=True, exist_ok=True)
+                frame = np.full((*size, 3), np.array(colour) / 1023, np.float32)
+                fastup.write(tmp_path / name / side / f"{number}{suffix}", frame, header)
+    assert _seen([tmp_path / "one", tmp_path / "other"]) == []
+    for name in ("one", "other"):  # one line of another colour, far from the middle
+        frame[5] = 0.25
+        fastup.write(tmp_path / name / "Beta" / f"1{suffix}", frame, header)
+    (found,) = _seen([tmp_path / "one", tmp_path / "other"])
+    assert found == (tmp_path / "other" / "Beta" / f"1{suffix}", tmp_path / "one" / "Beta" / f"1{suffix}")
+
+
+def test_frames_with_the_same_middle_are_told_apart(two_sets, monkeypatch):
+    """The whole of a frame is read where a part is the same, and only there."""
+    monkeypatch.setattr(module, "PART", 64)
+    train, validation = two_sets
+    frame = fastup.read(train / "Beta" / "t1.dpx")
+    frame[0, 0] ^= 1
+    fastup.write(validation / "Beta" / "v0.dpx", frame)
+    reads, really = [], digests.hashlib.file_digest
+
+    def file_digest(file, kind):
+        reads.append(os.path.basename(file.name))
+        return really(file, kind)
+
+    monkeypatch.setattr(digests.hashlib, "file_digest", file_digest)
+    assert _seen(two_sets, train.parent / "cache") == []
+    assert sorted(reads) == ["t1.dpx", "v0.dpx"]
+    assert _seen(two_sets, train.parent / "cache") == []
+    assert len(reads) == 2  # it is noted
+
+
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
+def test_names_pair_whatever_form_their_letters_have(tmp_path, forms):
+    """A folder that went through a Mac has a letter and its mark apart."""
+    for side, form in zip(("Alpha", "Beta"), forms, strict=True):
+        for name in ("Käse_é1", "Käse_é2"):
+            _write(tmp_path / side / f"{unicodedata.normalize(form, name)}.dpx", (8, 6))
+    pairs = find_pairs(tmp_path)
+    for source, target in zip(pairs.inputs, pairs.targets, strict=True):
+        assert source.stem != target.stem
+        assert unicodedata.normalize("NFC", source.stem) == unicodedata.normalize("NFC", target.stem)
+    _write(tmp_path / "Alpha" / f"{unicodedata.normalize(forms[1], name)}.dpx", (8, 6))
+    if len(os.listdir(tmp_path / "Alpha")) == 3:  # a file system may hold both to be one
+        with pytest.raises(DataError, match="another frame has the same stem"):
+            find_pairs(tmp_path)
 
 
 # -- the scores on disk ----------------------------------------------------------------------------------------------

@@ -454,8 +454,8 @@ def prepare(source, destination, *, twins=None, kernel=None, strength=1.0, prote
         after = overshoot(np.convolve(taps, inverse(taps, strength)))
         found = Estimate(taps, kernel if isinstance(kernel, Halo) else None, 0, noise, overshoot(taps), after)
     elif found is None and twins is not None:
-        beside = {path.stem: path for path in frames.find(twins)}
-        both = [path for path in paths if path.stem in beside]
+        beside = {frames.stem_of(path): path for path in frames.find(twins)}
+        both = [path for path in paths if frames.stem_of(path) in beside]
         if not both:
             raise DataError(f"{twins}: no frame here has the name of one in {source}")
         size = frames.probe(both[0])[0][:2]
@@ -542,8 +542,9 @@ def _read(paths, told, twins=None, plan=None):
             yield picture
         else:
             window = (plan.trim[2], plan.trim[0], *plan.picture)
-            twin = frames.read(twins[path.stem], "float32", window=window)
-            frames.refuse_nan(twins[path.stem], twin)
+            beside = twins[frames.stem_of(path)]
+            twin = frames.read(beside, "float32", window=window)
+            frames.refuse_nan(beside, twin)
             yield picture, twin
         told(done, len(paths))
 

@@ -38,21 +38,22 @@ class Digests:
             if xxhash.xxh3_128_hexdigest(body).encode() == digest:
                 self._notes = json.loads(body)
 
-    def known(self, path):
+    def known(self, path, skip=0):
         """The digest of a file that is noted and looks unchanged, else None. OSError if there is no file."""
-        *state, digest = self._notes.get(self._place(path), (None,))
+        *state, digest = self._notes.get(self._place(path, skip), (None,))
         return digest if state == _state(path) else None
 
-    def of(self, path):
-        """The digest of a file, which is read if it is not known. OSError if it cannot be."""
-        digest = self.known(path)
+    def of(self, path, skip=0):
+        """The digest of a file, or of what follows its first `skip` bytes; read if it is not known. OSError if not."""
+        digest = self.known(path, skip)
         if digest is None:
             state = _state(path)  # of before reading: a file that changes meanwhile is read again
             with open(path, "rb") as file:
+                file.seek(skip)
                 digest = hashlib.file_digest(file, xxhash.xxh3_128).hexdigest()
             if time.time_ns() - max(state[1:3]) >= SETTLED:
                 with self._lock:
-                    self._notes[self._place(path)] = [*state, digest]
+                    self._notes[self._place(path, skip)] = [*state, digest]
         return digest
 
     def save(self):
@@ -69,8 +70,9 @@ class Digests:
                     part.write_bytes(data)
                 self._saved = data
 
-    def _place(self, path):
-        return os.path.relpath(path, self._file.parent) if self._file else os.path.abspath(path)
+    def _place(self, path, skip):
+        place = os.path.relpath(path, self._file.parent) if self._file else os.path.abspath(path)
+        return f"{skip}:{place}"
 
 
 def contents(paths, cache=None):

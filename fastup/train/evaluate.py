@@ -12,7 +12,7 @@ from fastup.codes import codes_of
 from fastup.errors import DataError
 from fastup.train.layers import Bicubic
 from fastup.train.metrics import mean_psnr, psnr, psnr_y, ssim_y
-from fastup.train.pairs import Geometry, crop, find_pairs
+from fastup.train.pairs import Geometry, crop, find_pairs, of_one_colour
 from fastup.train.upscale import BITS, Upscaler
 
 CEILING = 100.0  # dB
@@ -76,11 +76,6 @@ def evaluate(model, data, on_frame=None):
 def bounded(decibels):
     """Decibels, at most `CEILING`."""
     return min(decibels, CEILING)
-
-
-def of_one_colour(picture):
-    """Whether all pixels are the same."""
-    return bool((picture == picture[0, 0]).all())
 
 
 def mean(scores):

@@ -27,10 +27,10 @@ from fastup.train import lock, memory
 from fastup.train.batches import TileBatches, steps_of
 from fastup.train.config import OPTIONS, Config
 from fastup.train.digests import contents
-from fastup.train.evaluate import bounded, compare, geometry_of, of_one_colour
+from fastup.train.evaluate import bounded, compare, geometry_of
 from fastup.train.metrics import mean_psnr, psnr
 from fastup.train.models import MODELS, Network
-from fastup.train.pairs import Geometry, Pairs, crop, find_sets, tile_index, transcode
+from fastup.train.pairs import Geometry, Pairs, crop, find_sets, of_one_colour, seen, seen_note, tile_index, transcode
 from fastup.train.upscale import NEEDED, Upscaler, load
 
 # What a model computes, and what its optimiser keeps, depend on these, so that a run cannot go on under others.
@@ -177,6 +177,8 @@ def prepare(data, config, name=None, more_epochs=None):
             f"{folder}: {done} epochs are done, and {config.epochs} in all were asked for; go on with --more-epochs"
         )
     notes = _judge_anew(folder, trained, validation, judged, data / "cache")
+    if note := seen_note(pairs, validation, seen(pairs, validation, data / "cache")):
+        notes.append(note)
     if _out_of_patience(trained, config):
         raise OptionError(
             f"{folder}: no gain since epoch {trained['best_epoch']} of {done}, and patience is {config.patience}; go on"

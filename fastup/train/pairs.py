@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import zlib
 from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
@@ -11,6 +12,7 @@ from math import lcm
 from pathlib import Path
 
 import numpy as np
+import xxhash
 
 from fastup import frames
 from fastup._tiles import TileGrid, detail, kept, rank
@@ -21,6 +23,7 @@ from fastup.train.digests import Digests
 
 SMALLEST_DEFAULT_TILE = 60  # target pixels
 SMALLEST_DEFAULT_BORDER = 2  # target pixels
+PART = 1 << 14  # bytes of a frame that are compared first
 SIDES = ("Alpha", "Beta")
 MOST_PROBLEMS = 40  # lines of a message
 TRANSCODED = "fastup: frame made DPX, of the file with XXH3 {}"  # in the header of a copy, as its project
@@ -104,7 +107,9 @@ def _check(folder):
             for path in paths:
                 del faults[path]
     places = {stem: n for n, stem in enumerate(dict.fromkeys(stem for stems in by_stem.values() for stem in stems))}
-    problems += [line for path in sorted(faults, key=lambda path: places[path.stem]) for line in faults[path]]
+    problems += [
+        line for path in sorted(faults, key=lambda path: places[frames.stem_of(path)]) for line in faults[path]
+    ]
     if problems:
         return None, problems
     inputs, targets = by_stem.values()
@@ -120,7 +125,7 @@ def _look(paths, faults):
     """The frames of a side by stem, and the probe that most of them share; adds to `faults` what is wrong with each."""
     stems, probes = {}, {}
     for path in paths:
-        first = stems.setdefault(path.stem, path)
+        first = stems.setdefault(frames.stem_of(path), path)
         if first != path:
             faults[path].append(f"{path}: another frame has the same stem, {first.name}; pairs go by stem")
             continue
@@ -255,6 +260,78 @@ class Geometry:
     def to_input(self, pixels):
         """A length of whole cells in target pixels as (vertical, horizontal) input pixels."""
         return tuple(int(pixels / s) for s in self.scale)
+
+
+def of_one_colour(picture):
+    """Whether all pixels are the same."""
+    return bool((picture == picture[0, 0]).all())
+
+
+def seen(pairs, other, cache=None):
+    """Which pairs of another set are in this one, too, by what their files hold; of a DPX, by what follows its header.
+
+    Frames of one colour, such as black ones, don't count. A few bytes of each file are held against the others', and
+    where those are the same, the whole.
+
+    Parameters
+    ----------
+    pairs, other : Pairs
+    cache : path-like, optional
+        Where digests are noted, as `contents` has it.
+
+    Returns
+    -------
+    list of (Path, Path)
+        A frame of `other`, input or target, and one of `pairs` that holds the same; one for each pair, in order.
+    """
+    digests, found = Digests(cache), {}
+    for ours, theirs in ((pairs.inputs, other.inputs), (pairs.targets, other.targets)):  # the smaller ones first
+        parts = {path: xxhash.xxh3_128_digest(_part(path)) for path in {*ours, *theirs}}
+        alike = {parts[path] for path in ours} & {parts[path] for n, path in enumerate(theirs) if n not in found}
+        held, first = {}, {}
+
+        def look(path, held=held):
+            held[path] = digests.of(path, skip=_first_pixel(path))
+
+        _on_threads(look, [path for path, part in parts.items() if part in alike], None)
+        for path in ours:
+            first.setdefault(held.get(path), path)
+        for number, path in enumerate(theirs):
+            if number not in found and path in held and held[path] in first and not _is_flat(path):
+                found[number] = path, first[held[path]]
+    digests.save()
+    return [found[number] for number in sorted(found)]
+
+
+def seen_note(pairs, other, found):
+    """A line on the pairs that are `seen`; None if there are none."""
+    if not found:
+        return None
+    path, twin = found[0]
+    return (
+        f"{len(found)} of the {len(other)} pairs of {other.folder} {'are' if len(found) > 1 else 'is'} in "
+        f"{pairs.folder} too, and so say nothing of frames that training does not see; the first: {path} is {twin}"
+    )
+
+
+def _part(path):
+    """A few bytes from the middle of a frame's pixels."""
+    start = _first_pixel(path)
+    with open(path, "rb") as file:
+        file.seek(max(start, (start + file.seek(0, os.SEEK_END) - PART) // 2))
+        return file.read(PART)
+
+
+def _first_pixel(path):
+    """Where the header of a DPX ends; 0 of other formats."""
+    return len(Header.read(path).raw) if frames.is_dpx(path) else 0
+
+
+def _is_flat(path):
+    """Whether a frame is of one colour. It is decoded only if it is small, or its bytes are the same all over."""
+    (height, width, channels), _ = frames.probe(path)
+    small = os.path.getsize(path) < height * width * channels / 10 or len(zlib.compress(_part(path))) < PART / 20
+    return small and of_one_colour(frames.read(path, "float32"))
 
 
 def picture_of(size, trim, name="trim"):
