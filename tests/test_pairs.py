@@ -12,7 +12,7 @@ from pathlib import Path
 import naive
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from OpenImageIO import ImageBuf
 
@@ -861,6 +861,7 @@ def _rebuilt(scored, damaged):
 
 
 @given(st.data())
+@settings(deadline=None)
 def test_a_flipped_byte_is_never_trusted(scored, data):
     damaged = bytearray(scored[-1])
     for at in data.draw(st.lists(st.integers(0, len(damaged) - 1), min_size=1, max_size=3, unique=True)):
@@ -869,6 +870,7 @@ def test_a_flipped_byte_is_never_trusted(scored, data):
 
 
 @given(st.data())
+@settings(deadline=None)
 def test_a_file_cut_short_or_shifted_is_never_trusted(scored, data):
     whole = scored[-1]
     start, end = sorted(data.draw(st.tuples(*[st.integers(0, len(whole))] * 2)))
