@@ -23,6 +23,7 @@ from fastup.train import batches, fit, lock
 from fastup.train.config import Config
 from fastup.train.evaluate import compare, evaluate, geometry_of, mean
 from fastup.train.metrics import psnr
+from fastup.train.pairs import Geometry, find_pairs
 from fastup.train.upscale import Upscaler, load
 
 FILES = ["best.keras", "history.csv", "last.keras", "state.json"]
@@ -109,8 +110,24 @@ def test_what_a_model_carries(trained):
     assert settings["trim"] == settings["input_trim"] == [0, 0, 0, 0]
     assert settings["input_white"] == settings["target_white"] == 1023
     assert settings["pixel_aspect"] == [1, 1]
+    assert (settings["levels"]["low_code"], settings["levels"]["high_code"]) == (0, 1023)
     assert settings["tile"] == 72
     assert settings["learning_rate"] == 3e-4
+
+
+def test_what_a_model_takes_from_its_targets(tmp_path):
+    levels = {"low_code": 95, "high_code": 685, "low_quantity": 0.0, "high_quantity": 2.5}
+    for side, size in (("Alpha", (8, 6)), ("Beta", (18, 12))):
+        (tmp_path / side).mkdir()
+        header = fastup.Header.new(*size[::-1], transfer=3, colorimetric=4, pixel_aspect=Fraction(8, 9), **levels)
+        fastup.write(tmp_path / side / "f.dpx", np.zeros((*size, 3), np.uint16), header)
+    pairs = find_pairs(tmp_path)
+    taken = fit._taken(pairs, Geometry.of(pairs.input_size, pairs.target_size, (0, 0, 0, 0)))
+    assert taken == {
+        "scale": [[9, 4], [2, 1]], "input_white": 1023, "target_white": 1023, "pixel_aspect": [8, 9], "transfer": 3,
+        "colorimetric": 4,
+    }  # fmt: skip
+    assert json.loads(json.dumps(fit._levels(pairs))) == levels
 
 
 def test_an_untrained_model_validates_as_bicubic(data):

@@ -372,6 +372,31 @@ def test_a_frame_of_another_flavour_becomes_ten_bits(tmp_path):
     assert made.file_size == (tmp_path / "out" / "f.dpx").stat().st_size
 
 
+LOG = {"low_code": 6086, "high_code": 43884, "low_quantity": 0.0, "high_quantity": 2.5}
+VIDEO = {"low_code": 0, "high_code": 65535, "low_quantity": None, "high_quantity": None}
+
+
+@pytest.mark.parametrize(("transfer", "levels", "codes"), [(3, LOG, (95, 685)), (5, VIDEO, (0, 1023))])
+@pytest.mark.parametrize("given", [3, 5])
+def test_low_and_high_code_come_with_the_transfer(tmp_path, transfer, levels, codes, given):
+    """What the input said of black and white held for its own transfer."""
+    upscaler = _upscaler(target_white=65535, transfer=transfer, levels=levels)
+    header = Header.new(10, 16, transfer=given, low_code=5, high_code=9, low_quantity=1, high_quantity=2)
+    fastup.write(tmp_path / "f.dpx", _frame(0), header)
+    upscale(upscaler.network, tmp_path / "f.dpx", tmp_path / "out")
+    made = fastup.read_header(tmp_path / "out" / "f.dpx")
+    assert (made.transfer, made.low_code, made.high_code) == (transfer, *codes)
+    assert (made.low_quantity, made.high_quantity) == (levels["low_quantity"], levels["high_quantity"])
+
+
+def test_targets_that_say_nothing_leave_the_tags_of_the_input(tmp_path):
+    upscaler = _upscaler(levels=LOG)
+    fastup.write(tmp_path / "f.dpx", _frame(0), Header.new(10, 16, transfer=6, low_code=64, high_code=940))
+    upscale(upscaler.network, tmp_path / "f.dpx", tmp_path / "out")
+    made = fastup.read_header(tmp_path / "out" / "f.dpx")
+    assert (made.transfer, made.low_code, made.high_code) == (6, 64, 940)
+
+
 def test_a_stereo_frame_gives_its_first_eye(upscaler, tmp_path):
     eyes = [_frame(seed) for seed in (1, 2)]
     head = naive.dpx_header(10, 16, elements=[{"offset": 2048}, {"offset": 2048 + 640}])

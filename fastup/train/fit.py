@@ -152,7 +152,7 @@ def prepare(data, config, name=None, more_epochs=None):
                 f"{pairs.input_white or 1}"
             )
         if network is None:
-            network = _new_network(config, taken)
+            network = _new_network(config, taken | {"levels": _levels(pairs)})
         if config.batch == "auto":
             tiles = _tiles(pairs, geometry, config)
             config = replace(config, batch=before.get("batch") or memory.largest_batch(network, config.tile, tiles))
@@ -513,6 +513,12 @@ def _taken(pairs, geometry):
         "transfer": None if target.transfer is None else int(target.transfer),
         "colorimetric": None if target.colorimetric is None else int(target.colorimetric),
     }
+
+
+def _levels(pairs):
+    """What the targets say of black and white: it goes with their transfer."""
+    target = frames.read_header(pairs.targets[0])
+    return {name: getattr(target, name) for name in ("low_code", "low_quantity", "high_code", "high_quantity")}
 
 
 def _new_network(config, taken):

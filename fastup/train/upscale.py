@@ -62,8 +62,8 @@ class Upscaler:
     def header(self, header, bits=BITS):
         """The header of an upscaled frame, of that of its input: what `upscale` writes with it.
 
-        It is of one element of RGB. Its size and pixel aspect follow from the scale. Transfer and colorimetric are
-        those of the targets trained on, where they had them. All else is kept.
+        It is of one element of RGB. Its size and pixel aspect follow from the scale. Colorimetric, and
+        transfer with its low and high code, are those of the targets trained on, where they had them. All else is kept.
 
         Parameters
         ----------
@@ -85,10 +85,17 @@ class Upscaler:
         height, width = (int(n * s) for n, s in zip(picture, self.network.scale, strict=True))
         if len(header.elements) > 1:
             header = header.only(0)
-        colour = {name: self.settings[name] for name in ("transfer", "colorimetric")}
+        names = ("transfer", "colorimetric")
+        colour = {name: self.settings[name] for name in names if self.settings[name] is not None}
+        levels, old, new = self.settings.get("levels"), self.white, 2**bits - 1
+        if "transfer" in colour and old and levels:  # older models have none
+            colour |= levels
+            for name in ("low_code", "high_code"):
+                code = levels[name]
+                colour[name] = None if code is None or code > old else (2 * code * new + old) // (2 * old)
         return header.replace(
             width=width, height=height, descriptor="RGB", bits=bits, pixel_aspect=self.aspect(header.pixel_aspect),
-            **{name: code for name, code in colour.items() if code is not None},
+            **colour,
         )  # fmt: skip
 
     def __call__(self, frame):
