@@ -376,6 +376,24 @@ def test_a_run_goes_on_with_frames_like_those_that_it_had(copied, change, found)
     assert fit.prepare(copied, Config(epochs=3), "other").state["epoch"] == 0
 
 
+def test_another_scale_is_told_before_the_tile_that_it_has_none_of(copied):
+    for part in ("train", "validation"):
+        _rewrite(copied, part, lambda codes, header: (codes[:100, :150] if len(codes) < 200 else codes, header))
+    with pytest.raises(DataError, match=r"scale 27/10 x 12/5 \(was 9/4 x 2\); give the new run another --name"):
+        fit.prepare(copied, Config(**(fit.settings_of(copied / "models" / "compact") | {"epochs": 3})))
+
+
+def test_a_run_of_an_older_fastup(copied):
+    path = copied / "models" / "compact" / "last.keras"
+    network = load(path)
+    for name in ("under_way", "validation"):
+        del network.settings["trained"][name]
+    network.save(path)
+    assert "minutes" not in fit.settings_of(path.parent)
+    run = fit.prepare(copied, Config(), more_epochs=1)
+    assert (run.epochs, len(run.notes), run.state["best_epoch"]) == (3, 1, None)  # of validation frames not known
+
+
 def test_codes_after_floats(copied):
     _edit(copied / "models" / "compact" / "last.keras", input_white=None, target_white=None)
     with pytest.raises(
@@ -447,10 +465,9 @@ def test_a_frame_that_holds_no_number_is_named(data, value):
     _rewrite(data, "validation", _floats)
     (path,) = (data / "validation" / "Beta").glob("*.dpx")
     spoil(path, 7, 5, 1)
-    message = f"{path}: NaN or infinity in row 7, column 5, expected pixels that are numbers"
     with pytest.raises(DataError) as caught:
         fit.prepare(data, config)
-    assert str(caught.value) == message
+    assert str(caught.value) == f"{path}: holds NaN or infinity, expected finite numbers"
     trimmed = replace(config, trim=(0, 0, 135, 0), input_trim=(0, 0, 60, 0))
     assert fit.prepare(data, trimmed).state["validation"]  # outside the picture nothing counts
     shutil.rmtree(data / "validation")
@@ -460,7 +477,7 @@ def test_a_frame_that_holds_no_number_is_named(data, value):
     spoil(path, 50, 60, 0)
     with pytest.raises(DataError) as caught:
         fit.fit(run)
-    assert str(caught.value) == f"{path}: NaN or infinity in row 50, column 60, expected pixels that are numbers"
+    assert str(caught.value) == f"{path}: holds NaN or infinity, expected finite numbers"
     assert not _files(run.folder)
 
 

@@ -133,23 +133,22 @@ def prepare(data, config, name=None, more_epochs=None):
     geometry = Geometry.of(pairs.input_size, pairs.target_size, config.trim, config.input_trim)
     config = replace(
         config,
-        tile=geometry.tile(config.tile),
-        border=geometry.border(config.border),
+        border=geometry.border() if config.border is None else config.border,
         input_trim=geometry.input_trim,
         learning_rate=config.learning_rate or MODELS[config.model].learning_rate,
     )
     folder, free = data / "models" / name, memory.free()
     if config.tensorboard and any("\udc80" <= character <= "\udcff" for character in str(folder)):
         raise OptionError(f"tensorboard: {folder} is not UTF-8, expected a name that is, as TensorBoard takes no other")
-    taken = _taken(pairs, geometry)
+    taken, white = _taken(pairs, geometry), pairs.input_white or 1
     with _precision(config.precision), lock.held(folder) if folder.is_dir() else contextlib.nullcontext():
         stamp = _stamp(folder)
         network = _last_network(folder, config, taken)
         before = _given(network.settings) if network else {}
-        if config.black_level != "edge" and config.black_level > (pairs.input_white or 1):
+        config = replace(config, tile=geometry.tile(config.tile), border=geometry.border(config.border))
+        if config.black_level != "edge" and config.black_level > white:
             raise OptionError(
-                f"black-level is {config.black_level}, expected at most the white of the input frames, "
-                f"{pairs.input_white or 1}"
+                f"black-level is {config.black_level}, expected at most the white of the input frames, {white}"
             )
         if network is None:
             network = _new_network(config, taken | {"levels": _levels(pairs)})
@@ -633,12 +632,7 @@ def _check_finite(pairs, geometry, numbers=None):
         if white is None:
             paths = paths if numbers is None else [paths[number] for number in numbers]
             for path, frame in frames.stream(paths, "float32"):
-                bad = np.argwhere(~np.isfinite(crop(frame, trim)))
-                if len(bad):
-                    row, column = bad[0, :2] + (trim[2], trim[0])
-                    raise DataError(
-                        f"{path}: NaN or infinity in row {row}, column {column}, expected pixels that are numbers"
-                    )
+                frames.refuse_nan(path, crop(frame, trim))
 
 
 def _check_room(folder, network):
