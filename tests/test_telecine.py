@@ -464,6 +464,96 @@ def test_a_folder_of_dpx_is_woven_by_bytes(tmp_path):
     assert header.frame_rate == pytest.approx(24000 / 1001, rel=1e-6)
 
 
+def film(folder):
+    """Film frames by their numbers."""
+    return {int(path.stem.split("_")[-1]): path for path in fastup.find(folder)}
+
+
+@pytest.fixture(scope="module")
+def stills(tmp_path_factory):
+    """150 stills with timecodes, without a break, and a folder of the film that they give; nothing may be written."""
+    folder = tmp_path_factory.mktemp("stills")
+    clip = telecined.make(replace(SMALL, frames=120, inner=0, edits=0, scene=(40, 60)), 5)
+    assert (len(clip.frames), clip.breaks) == (150, [])
+    (folder / "tape").mkdir()
+    for n, (luma, *_) in enumerate(clip.frames):
+        header = fastup.Header.new(
+            160, 96, frame_rate=30000 / 1001, user_bits=n,
+            timecode=extract.timecode_at("01:00:58;20", n, Fraction(30000, 1001)),
+        )  # fmt: skip
+        fastup.write(folder / "tape" / f"t{n:04d}.dpx", np.repeat(luma[..., None], 3, 2), header, fsync=False)
+    assert telecine.detelecine(folder / "tape", folder / "film")["film_frames"] == 120
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("gone", "lost", "half", "words", "options"),
+    [
+        (range(60, 80), range(48, 64), [], "20 stills are missing between t0059.dpx ", {}),
+        (range(60, 80), range(48, 64), [], "20 stills are missing between t0059.dpx ", {"sync": True}),
+        (range(60, 73), range(48, 58), [58], "13 stills are missing between ", {"sync": True}),
+        ([7, 30, 31, 40], [24, 32], [6, 25], "4 stills are missing: 1 between t0006.dpx ", {}),
+        ([40], [1], [], "1 still is missing between t0039.dpx ", {"start": 38}),
+    ],
+)
+@pytest.mark.parametrize("renumbered", [False, True])
+def test_missing_stills_keep_their_time(stills, tmp_path, gone, lost, half, words, options, renumbered):
+    """Film frames are what and where they are without a gap, but for those whose fields are missing."""
+    (tmp_path / "tape").mkdir()
+    there = [n for n in range(150) if n not in gone]
+    for number, n in enumerate(there):
+        (tmp_path / "tape" / f"t{number if renumbered else n:04d}.dpx").symlink_to(stills / "tape" / f"t{n:04d}.dpx")
+    for _ in range(2):  # the second finds it all there
+        with pytest.raises(
+            DataError, match=words + ("" if renumbered else r".*; the \d+ film frames of what there is")
+        ):
+            telecine.detelecine(tmp_path / "tape", tmp_path / "film", **options)
+    full = stills / "film"
+    if options.get("start"):
+        full = tmp_path / "full"
+        telecine.detelecine(stills / "tape", full, **options)
+    whole, found = film(full), film(tmp_path / "film")
+    assert sorted(whole.keys() - found.keys()) == list(lost)
+    assert not found.keys() - whole.keys()
+    headers = {n: (fastup.read_header(found[n]), fastup.read_header(whole[n])) for n in found}
+    assert all(a.timecode == b.timecode and a.frame_position == b.frame_position for a, b in headers.values())
+    assert [n for n in found if found[n].read_bytes() != whole[n].read_bytes()] == half
+    told = json.loads(next((tmp_path / "film" / "telecine").glob("*.json")).read_text())
+    assert told["lost"] == [n - options.get("start", 0) for n in gone]
+    assert [n for n, (*_, kind) in enumerate(told["woven"]) if kind == "lost"] == list(lost)
+    assert [n for n, (*_, kind) in enumerate(told["woven"]) if kind == "orphan"] == half
+
+
+def test_film_frames_have_the_header_of_their_still(stills):
+    told = json.loads((stills / "film" / "telecine" / "tape.json").read_text())["woven"]
+    for n, path in film(stills / "film").items():
+        header = fastup.read_header(path)
+        assert header.user_bits == min(told[n][:2])
+        start = extract.timecode_at("01:00:58;20", 0, Fraction(30000, 1001))
+        assert header.timecode == extract.timecode_at(start, n, Fraction(30000, 1001), Fraction(24000, 1001))
+
+
+def test_another_timecode_goes_on_in_the_film(stills, tmp_path):
+    (tmp_path / "tape").mkdir()
+    for n in range(60):
+        path = tmp_path / "tape" / f"t{n:04d}.dpx"
+        header = fastup.read_header(stills / "tape" / path.name)
+        timecode = f"05:00:00:{n - 31:02d}" if n > 30 else header.timecode
+        fastup.write(path, fastup.read(stills / "tape" / path.name), header.replace(timecode=timecode), fsync=False)
+    report = telecine.detelecine(tmp_path / "tape", tmp_path / "film")
+    assert any("timecode does not run on from t0030.dpx" in note for note in report["notes"])
+    found = [str(fastup.read_header(path).timecode) for path in fastup.find(tmp_path / "film")]
+    assert found[:25] == [str(fastup.read_header(path).timecode) for path in fastup.find(stills / "film")][:25]
+    assert found[25:] == [f"05:00:00:{n:02d}" for n in range(23)]
+
+
+def test_a_clip_with_few_neighbours_is_refused():
+    clip = telecined.make(replace(SMALL, frames=16), 1)
+    fields = telecine.measure([planes[0] for planes in clip.frames], 1023)
+    with pytest.raises(DataError, match="fewer than five frames that follow another"):
+        telecine.track(replace(fields, lost=tuple(range(0, len(fields), 2))))
+
+
 def test_a_progressive_clip_is_refused(tmp_path):
     write_video(tmp_path / "p.mkv", grey(bars(50, progressive)))
     with pytest.raises(DataError, match=r"not telecined: \d+% of it is progressive.*--force"):
@@ -534,7 +624,14 @@ def test_a_damaged_video_gives_what_there_is(video, tmp_path):
         DataError, match=r"\d+ frames cannot be decoded: 60, .*; the \d+ film frames of what there is are in"
     ):
         telecine.detelecine(tmp_path / "cut.mkv", tmp_path / "out")
+    telecine.detelecine(path, tmp_path / "full")
     assert 40 < len(fastup.find(tmp_path / "out")) < 60
+    report = json.loads((tmp_path / "out" / "telecine" / "cut.json").read_text())
+    whole, there = film(tmp_path / "full"), film(tmp_path / "out")
+    assert report["lost"] == list(range(60, 72))
+    assert whole.keys() - there.keys() == set(range(49, 58))  # of 48 one field is left
+    assert [n for n in there if (fastup.read(there[n]) != fastup.read(whole[n])).any()] == [48]
+    assert all(fastup.read_header(there[n]).frame_position == n for n in there)
 
 
 # -- the command ------------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ import contextlib
 import math
 import os
 import re
+from bisect import bisect_right
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ import numpy as np
 from fastup import frames
 from fastup.codes import CHROMA, Colorimetric, Descriptor, Timecode, Transfer
 from fastup.errors import DataError, OptionError
+from fastup.footage.sequences import count as _count
+from fastup.footage.sequences import timeline
 from fastup.header import FIELDS, FULL_BYTES, Header
 
 # By the numbers of ITU-T H.273, which FFmpeg has for tags. Transfers and primaries that no code of DPX is for are
@@ -118,7 +121,7 @@ class Source:
     field_order : {"top", "bottom", None}
         Which field is first, by what the file claims.
     frame_count : int or None
-        Exact of stills, an estimate of video.
+        Exact of stills, with those that are missing; an estimate of video.
     matrix, siting, full
         As `fastup._ycbcr.rgb` has them.
     notes : list of str
@@ -134,6 +137,7 @@ class Source:
     def __init__(self, path, keep, interlaced):
         self.path, self.keep, self._interlaced = path, keep, interlaced
         self.notes, self.settings = [], {}
+        self._marks, self._base, self._pace = None, None, 1  # as of `sequences.Timeline`
 
     def __enter__(self):
         return self
@@ -199,20 +203,41 @@ class Source:
             raise OptionError(
                 f"{name} is {text!r}, expected a frame's number, a time as 0:01:02.5, or a timecode"
             ) from None
-        if not self.rate or (timecode and not self.timecode):
+        marks = self._timecodes()
+        if not self.rate or (timecode and not marks):
             raise OptionError(f"{name} is {text}, but {self.path} has no {'timecode' if self.rate else 'frame rate'}")
-        base, drop = max(1, round(self.rate)), self.timecode.drop_frame
-        number = _count(timecode, base, drop) - _count(self.timecode, base, drop)
-        if number < 0:
-            raise OptionError(f"{name} is {text}, before the first frame, which is {self.timecode}")
-        return number
+        base = self._base or max(1, round(self.rate))
+        for (place, first), (end, _) in zip(marks, [*marks[1:], (math.inf, None)], strict=True):
+            later = _count(timecode, base, first.drop_frame) - _count(first, base, first.drop_frame)
+            if later >= 0 and place - (-later // self._pace) < end:
+                return place - (-later // self._pace)
+        if len(marks) == 1:
+            raise OptionError(f"{name} is {text}, before the first frame, which is {marks[0][1]}")
+        raise OptionError(f"{name} is {text}, expected one that counts on from {_some([mark[1] for mark in marks])}")
 
     def _timecode(self, index, rate):
         """The timecode of a frame at a rate, if it can be counted; above 40 frames/s no header can mark drop frame."""
-        if not self.timecode or not rate or not 1 <= round(rate) <= 60:
+        marks, own = self._timecodes(), self.rate or rate
+        if not rate or not 1 <= round(rate) <= 60:
             return None
-        text = timecode_at(self.timecode, index, self.rate or rate, rate)
+        after = bisect_right(marks, index * own / rate, key=lambda mark: mark[0])
+        if not after:
+            return None
+        place, first = marks[after - 1]
+        text = timecode_at(first, math.floor(index - place * rate / own), self._base or own, rate)
         return text if rate <= 40 else text.replace(";", ":")
+
+    def _timecodes(self):
+        """The frames from which timecodes are counted on, and those."""
+        return self._marks or ([(0, self.timecode)] if self.timecode else [])
+
+    def there(self, index):
+        """Whether there is a frame of that number, as far as it is known."""
+        return True
+
+    def missing(self, start, end):
+        """What is missing from a frame to before another, in words, once a pass has ended; None if nothing is."""
+        return self.damage
 
     def _say_scaled(self):
         self.settings["range"] = f"0-{(1 << self.bits) - 1}, to 0-1023"
@@ -296,7 +321,7 @@ class Video(Source):
         """What a frame's file is called: the video's stem and the number."""
         return f"{self.path.stem}_{index:07d}.dpx"
 
-    def header(self, index, rate=None):
+    def header(self, index, rate=None, at=None):
         """The `Header` of a 10-bit RGB DPX of a frame, timecode and position counted to it.
 
         Parameters
@@ -304,6 +329,8 @@ class Video(Source):
         index : int
         rate : Fraction, optional
             Frames per second where they are not the source's own frames any more; then they are no fields either.
+        at : int, optional
+            The frame of the source that it is made of, then.
         """
         fps = rate or self.rate
         if self._header is None:
@@ -436,7 +463,11 @@ class Video(Source):
 
 
 class Stills(Source):
-    """Frames in files of their own. See `open_source` and `Source`; `paths` has the files."""
+    """Frames in files of their own. See `open_source` and `Source`; `paths` has the files.
+
+    A frame's number is its place in time, from the first still on: numbers and timecodes that are missing are frames
+    that are missing.
+    """
 
     def __init__(self, path, keep, interlaced):
         super().__init__(path, keep, interlaced)
@@ -449,9 +480,19 @@ class Stills(Source):
                 f"{self.paths[0]}: {first.flavour}, expected codes of 8 to 16 bits, of a picture in one piece"
             )
         self.rate, self.pixel_aspect = _exact(first.frame_rate), first.pixel_aspect
-        self.timecode, self.frame_count = first.timecode, len(self.paths)
+        timecodes = [frames.read_header(path).timecode if frames.is_dpx(path) else None for path in self.paths]
+        line = timeline(self.paths, timecodes, self.rate and max(1, round(self.rate)))
+        if line.doubled:
+            raise DataError(f"{path}: {_some(line.doubled)}; expected one of them, elsewhere the others")
+        self.places, self.gaps, self._repeated = line.places.tolist(), line.gaps, line.repeated
+        self._marks, self._base, self._pace = line.marks, line.base, line.pace
+        self.timecode, self.frame_count = self._at_start(), self.places[-1] + 1
+        self.notes += line.notes
+        if self.rate and self._pace > 1:
+            self.rate /= self._pace
+            self.note(f"every frame is {self._pace} frames of timecode long: {_per_second(self.rate)}")
         self.settings["source"] = (
-            f"{self.frame_count} still{'s' * (self.frame_count > 1)}, {first.flavour}, {self.width}x{self.height}"
+            f"{len(self.paths)} still{'s' * (len(self.paths) > 1)}, {first.flavour}, {self.width}x{self.height}"
         )
         self._say_scaled()
         if descriptor in CHROMA:
@@ -473,8 +514,14 @@ class Stills(Source):
         DataError, OSError
             When the turn of a still comes that cannot be read, or is of another size or depth than the first.
         """
-        indices = range(self.frame_count)[start:end:every]
-        for index, (path, frame) in zip(indices, frames.stream([self.paths[i] for i in indices]), strict=True):
+        end = math.inf if end is None else end
+        self.damage = self.missing(start, end)
+        found = [
+            (place, path)
+            for place, path in zip(self.places, self.paths, strict=True)
+            if start <= place < end and (place - start) % every == 0
+        ]
+        for (index, _), (path, frame) in zip(found, frames.stream([path for _, path in found]), strict=True):
             if (kind := _kind(frames.read_header(path))) != self._kind:
                 words = ["{}x{}, {} bits, {}".format(*k[:3], getattr(k[3], "text", k[3])) for k in (kind, self._kind)]
                 raise DataError(f"{path}: {words[0]}, expected {words[1]} as in {self.paths[0].name}")
@@ -484,12 +531,13 @@ class Stills(Source):
             else:
                 yield index, Planes((frame[:, :, 0],) if frame.shape[2] < 3 else (frame[:, :, :3],))
 
-    def header(self, index, rate=None):
+    def header(self, index, rate=None, at=None):
         """The still's own `Header`, for 10-bit RGB; with a `rate`, timecode and position are counted anew.
 
         Of another format than DPX, or a DPX without film and television header, what there is is carried over.
         """
-        header = frames.read_header(self.paths[min(index, self.frame_count - 1)])
+        at = index if at is None else at
+        header = frames.read_header(self.paths[max(bisect_right(self.places, at) - 1, 0)])
         if len(header.elements) > 1:
             header = header.only(0)
         if rate is not None and len(header.raw) < FULL_BYTES:
@@ -507,7 +555,26 @@ class Stills(Source):
 
     def name(self, index):
         """What a frame's file is called: the still's own stem."""
-        return f"{self.paths[index].stem}.dpx"
+        return f"{self.paths[bisect_right(self.places, index) - 1].stem}.dpx"
+
+    def there(self, index):
+        """Whether there is a still of that number."""
+        return self.places[bisect_right(self.places, index) - 1] == index
+
+    def _at_start(self):
+        """The timecode of frame 0, if that has one."""
+        return self._marks[0][1] if self._marks and self._marks[0][0] == 0 else None
+
+    def missing(self, start, end):
+        """What is missing or doubled from a frame to before another, in words; None if nothing is."""
+        gaps = [(min(last + 1, end) - max(first, start), words) for first, last, words in self.gaps]
+        gaps = [(count, words) for count, words in gaps if count > 0]
+        total = sum(count for count, _ in gaps)
+        if len(gaps) == 1:
+            told = [f"{total} still{'s are' if total > 1 else ' is'} missing {gaps[0][1]}"]
+        else:
+            told = [f"{total} stills are missing: {_some([f'{n} {words}' for n, words in gaps])}"] * bool(gaps)
+        return "; ".join(told + [_some(self._repeated)] * bool(self._repeated)) or None
 
 
 @dataclass(frozen=True)
@@ -529,7 +596,7 @@ class Plan:
 
     def made(self, index):
         """Whether a frame is there already and may stay."""
-        return not self.overwrite and self.path(index).exists()
+        return not self.overwrite and self.source.there(index) and self.path(index).exists()
 
 
 def extract(source, destination, *, on_frame=None, **options):
@@ -601,7 +668,7 @@ def prepare(source, destination, *, start=0, end=None, every=1, lines=None, over
     if destination.exists() and not destination.is_dir():
         raise DataError(f"{destination}: a file, expected a folder for the output")
     if isinstance(source, Stills):
-        if len({source.name(index) for index in range(count)}) < count:
+        if len({path.stem for path in source.paths}) < len(source.paths):
             raise DataError(f"{source.path}: some stills differ in their suffix alone, and would get the same name")
         if source.paths[0].parent.resolve() == destination.resolve():
             raise DataError(f"{destination}: this is where the stills are, expected another folder for the output")
@@ -646,8 +713,8 @@ def run(plan, on_frame=None):
             on_frame(written - len(pending), total and max(written, total - skipped))
 
     start = plan.first
-    while start < last and plan.made(start):
-        start, skipped = start + plan.every, skipped + 1
+    while start < last and (plan.made(start) or not source.there(start)):
+        start, skipped = start + plan.every, skipped + source.there(start)
     with frames.write_stream(workers, 2 * workers) as write, ThreadPoolExecutor(workers) as pool:
         for index, planes in source.frames(start, None if plan.last == math.inf else plan.last, plan.every):
             if plan.made(index):
@@ -661,8 +728,8 @@ def run(plan, on_frame=None):
                 settle()
         while pending:
             settle()
-    if source.damage:
-        raise DataError(f"{source.path}: {source.damage}; {written + skipped} frames are in {plan.destination}")
+    if damage := source.missing(plan.first, plan.last):
+        raise DataError(f"{source.path}: {damage}; {written + skipped} frames are in {plan.destination}")
     if not written + skipped:
         raise OptionError(f"start is frame {plan.first}, but {source.path} ends before it")
     return written, skipped
@@ -724,13 +791,6 @@ def timecode_at(start, count, rate, new_rate=None):
     seconds, last = divmod(number, new)
     hours, minutes = seconds // 3600 % 24, seconds // 60 % 60
     return Timecode(f"{hours:02d}:{minutes:02d}:{seconds % 60:02d}{':;'[drop]}{last:02d}")
-
-
-def _count(timecode, base, drop):
-    """The number of a frame since 00:00:00:00, at `base` frames a second."""
-    minutes = timecode.hours * 60 + timecode.minutes
-    number = (minutes * 60 + timecode.seconds) * base + timecode.frames
-    return number - (base // 15 * (minutes - minutes // 10) if drop else 0)
 
 
 # -- what FFmpeg gives -----------------------------------------------------------------------------------------------
@@ -878,6 +938,10 @@ def _per_second(rate):
 
 
 # -- what stills give ------------------------------------------------------------------------------------------------
+
+
+def _some(words):
+    return ", ".join(words[:3]) + ", ..." * (len(words) > 3)
 
 
 def _kind(header):

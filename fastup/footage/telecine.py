@@ -13,7 +13,7 @@ import math
 import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
@@ -40,6 +40,7 @@ _ENTRIES = np.array([0, 2, ENTER_1, ENTER_3, ENTER_4, PAIR_0, ENTER_PAIR_1, VIDE
 _PLACE = np.array([0, 1, 2, 3, 4, 1, 3, 4, 4, 5, 6, 6, 7], np.int8)  # what a state means for those after it
 # What a field costs where it isn't film: less than the repeats that film would want there cost.
 PAIR_COST, VIDEO_COST = 0.06, 0.05
+_LOST_JUMP = 5.0  # of a break where frames are lost: an edit is likelier there than elsewhere
 _SWITCH = 8.0  # what it costs, besides a break, to go over to another kind
 _GOES_ON = np.isin(np.arange(13), [1, 3, 4, LATE_4, PAIR_1])  # of the film frame of the field before
 
@@ -59,9 +60,13 @@ _EVIDENCE = np.dtype(
 
 @dataclass(frozen=True)
 class Fields:
-    """What `measure` found of a clip's fields; sixty bytes a frame, whatever their size."""
+    """What `measure` found of a clip's fields; sixty bytes a frame, whatever their size.
+
+    `lost` has the numbers of frames that are missing, in whose place others were measured: nothing is made of those.
+    """
 
     evidence: np.ndarray
+    lost: tuple = ()
 
     def __len__(self):
         return len(self.evidence)
@@ -189,6 +194,8 @@ class Cadence:
         How much the field combs with the one before it, in units of noise.
     gain : float
         How much more it would cost if nothing was telecined; near 0, there is too little to see to tell.
+    lost : tuple of int
+        As of `Fields`: through these frames the cadence runs on by itself.
     """
 
     order: str
@@ -199,6 +206,7 @@ class Cadence:
     joins: np.ndarray
     combing: np.ndarray
     gain: float
+    lost: tuple = ()
 
     def __len__(self):
         return len(self.states) // 2
@@ -251,8 +259,10 @@ def track(fields, order=None, white=None):
         raise OptionError(f"order is {order!r}, expected top or bottom")
     if not isinstance(fields, Fields):
         fields = measure(fields, white)
+    if len(fields) - len({*fields.lost, *(n + 1 for n in fields.lost if n + 1 < len(fields))}) < 5:
+        raise DataError("fewer than five frames that follow another: a cadence is five frames long")
     orders = ORDERS if order is None else (order,)
-    found = [_track(fields.evidence, ORDERS.index(order)) for order in orders]
+    found = [_track(fields, ORDERS.index(order)) for order in orders]
     # Film comes before no film, whose fields cost little in either order; then what costs less.
     film = [one.gain > 0 for one in found]
     best = min(range(len(found)), key=lambda k: (not film[k], found[k].total))
@@ -271,7 +281,7 @@ def track(fields, order=None, white=None):
     return Cadence(
         orders[best], float(margin), places, 1 + np.flatnonzero(~follows), through.min(1),
         np.concatenate([[False], follows & _GOES_ON[path[1:]]]), combing,
-        found[best].gain,
+        found[best].gain, fields.lost,
     )  # fmt: skip
 
 
@@ -285,8 +295,11 @@ class _Found(NamedTuple):
     combing: np.ndarray
 
 
-def _track(evidence, order):
+def _track(fields, order):
     """The `_Found` of one order of fields."""
+    told = np.ones(len(fields), bool)  # a frame that is lost tells nothing, and little the one that is compared with it
+    told[[n for lost in fields.lost for n in (lost, lost + 1) if n < len(told)]] = False
+    evidence, told = fields.evidence[told], np.repeat(told, 2)
 
     def in_time(values):
         return np.ravel(values[:, [order, 1 - order]]).astype(np.float32)
@@ -322,6 +335,8 @@ def _track(evidence, order):
     jump = jump.astype(np.float32)
 
     grain = np.clip(4 * level, -1, 1)
+    everywhere, jumps = np.zeros((len(told), len(_KIND)), np.float32), np.full(len(told), _LOST_JUMP, np.float32)
+    jumps[told] = jump
     for warmth in (6, 3, 1, 0):  # paths that cost little more count too, less and less
         cost = np.zeros((len(begin), len(_KIND)), np.float32)
         cost[:, _GOES_ON] += begin[:, None]
@@ -329,12 +344,15 @@ def _track(evidence, order):
         cost[:, PAIR_1] = begin_pair
         cost[:, _KIND == PROGRESSIVE] += PAIR_COST
         cost[:, VIDEO] += VIDEO_COST + still
-        path, through, total = _fields.cheapest(cost, jump, _FOLLOWER, _KIND, _ENTRIES, _SWITCH)
+        everywhere[told] = cost
+        path, through, total = _fields.cheapest(everywhere, jumps, _FOLLOWER, _KIND, _ENTRIES, _SWITCH)
         if warmth:
-            grain = _grain(level, through, warmth)
+            grain = _grain(level, through[told], warmth)
     others = _ENTRIES[_KIND[_ENTRIES] != FILM]
-    without = _fields.cheapest(cost, jump, _FOLLOWER, _KIND, others, _SWITCH)[2]
-    return _Found(total, without - total, path, through, combing)
+    without = _fields.cheapest(everywhere, jumps, _FOLLOWER, _KIND, others, _SWITCH)[2]
+    all_combing = np.zeros(len(told), combing.dtype)
+    all_combing[told] = combing
+    return _Found(total, without - total, path, through, all_combing)
 
 
 def _grain(level, through, warmth):
@@ -385,7 +403,7 @@ class Woven(NamedTuple):
 
     top: int  # frame of the top field; -1 where there is none
     bottom: int
-    kind: str  # film, orphan, progressive, interlaced or bob
+    kind: str  # film, orphan, progressive, interlaced or bob; lost, if both fields are missing
     margin: float  # how much more it would cost to have it otherwise; below DOUBT it is doubtful
 
 
@@ -411,12 +429,14 @@ def plan(cadence, sync=False, video="keep"):
         raise OptionError(f"video is {video!r}, expected keep or bob")
     count = len(cadence.states)
     starts = np.flatnonzero(~cadence.joins)
-    kinds, breaks, woven = cadence.kinds, set(cadence.breaks.tolist()), []
+    kinds, breaks, woven, lost = cadence.kinds, set(cadence.breaks.tolist()), [], set(cadence.lost)
 
-    def add(first, last, kind):
-        fields = range(first, last)
+    def add(first, last, kind, also=()):
+        """A frame of fields, of which those that are lost are made up for by others that show the same."""
+        fields = [field for field in (*also, *range(first, last)) if field // 2 not in lost]
         by_parity = {(cadence.order == "top") == (field % 2 == 0): field // 2 for field in fields}
         margin = float(cadence.margin[first:last].min())
+        kind = "lost" if not fields else "orphan" if kind != "bob" and len(by_parity) < min(2, last - first) else kind
         woven.append(Woven(by_parity.get(True, -1), by_parity.get(False, -1), kind, margin))
 
     k = 0
@@ -432,9 +452,8 @@ def plan(cadence, sync=False, video="keep"):
                 continue
             if sync and first in breaks and ahead >= 1:
                 continue
-            if last - first == 3 and first % 2:
-                first += 1  # the two that came in one frame
-            add(first, min(last, first + 2), "film")
+            begin = first + (last - first == 3 and first % 2)  # of the two that came in one frame
+            add(begin, min(last, begin + 2), "film", [first, last - 1])
             if sync and int(starts[k - 1]) in breaks and ahead <= -1:
                 woven.append(woven[-1])
             continue
@@ -471,7 +490,7 @@ def weave(frames, cadence, woven=None, white=None):
     Yields
     ------
     ndarray or tuple of ndarray
-        As the frames were. Memory holds four of them.
+        As the frames were; nothing for what is lost. Memory holds four of them.
     """
     woven = plan(cadence) if woven is None else woven
     source, held, got = iter(frames), deque(maxlen=4), 0
@@ -484,6 +503,8 @@ def weave(frames, cadence, woven=None, white=None):
         return held[min(number, got - 1) - got]
 
     for item in woven:
+        if item.kind == "lost":
+            continue
         there = max(item.top, item.bottom)
         one = frame(there)
         if item.kind == "bob":
@@ -597,8 +618,8 @@ def detelecine(
     Raises
     ------
     DataError
-        If the clip is not telecined, or `out` holds frames that were woven otherwise; and in the end, if some of the
-        video could not be decoded.
+        If the clip is not telecined, or `out` holds frames that were woven otherwise; and in the end, if some of its
+        frames are missing or cannot be decoded. The numbers of film frames of which both fields are lost stay free.
     OptionError
         If an option does not fit the clip.
     """
@@ -613,10 +634,21 @@ def detelecine(
         count = None if last == math.inf else last - part.first
         told = (lambda done: on_frame("measuring", done, count)) if on_frame else None
 
-        def clip():
-            return (planes for _, planes in source.frames(part.first, None if part.last == math.inf else part.last))
+        lost = []
 
-        fields = measure((planes[0] for planes in clip()), white, told)
+        def clip():
+            """The frames, and in the place of each that is missing the one before it, so that time stays as it is."""
+            lost.clear()
+            before, due = None, part.first
+            for index, planes in source.frames(part.first, None if part.last == math.inf else part.last):
+                missing = range(due - part.first, index - part.first)
+                lost.extend(missing)
+                for _ in missing:
+                    yield before or planes
+                yield planes
+                before, due = planes, index + 1
+
+        fields = replace(measure((planes[0] for planes in clip()), white, told), lost=tuple(lost))
         cadence = track(fields, order)
         if cadence.gain <= 0 and order is None and source.field_order:  # nothing but the file tells
             cadence = track(fields, source.field_order)
@@ -630,11 +662,13 @@ def detelecine(
         targets = [out / f"{stem}_{n:07d}.dpx" for n in range(len(woven))]
         report = _report(source, part, cadence, woven) | {"lines": lines, "range": "keep" if keep else "full"}
         _keep(out / "telecine" / f"{stem}.json", report, targets, overwrite)
-        todo = [n for n, target in enumerate(targets) if overwrite or not target.exists()]
+        there = [n for n, one in enumerate(woven) if one.kind != "lost"]
+        todo = [n for n in there if overwrite or not targets[n].exists()]
         first = part.first * 4 // 5  # film frames before the part, for timecodes
 
         def make(planes, n):
-            return extract.cropped(source.rgb(planes), source.header(first + n, rate), part.top, lines)
+            at = part.first + min(field for field in woven[n][:2] if field >= 0)
+            return extract.cropped(source.rgb(planes), source.header(first + n, rate, at), part.top, lines)
 
         with _frames.write_stream() as write, ThreadPoolExecutor(2) as pool:
             waiting = deque()
@@ -656,9 +690,9 @@ def detelecine(
             _review(out / "telecine" / stem, make, clip(), cadence, woven, white)
         plot(out / "telecine" / f"{stem}.png", cadence, path.name)
         if source.damage:
-            raise DataError(f"{path}: {source.damage}; the {len(woven)} film frames of what there is are in {out}")
+            raise DataError(f"{path}: {source.damage}; the {len(there)} film frames of what there is are in {out}")
     more = {"settings": source.settings, "notes": source.notes}
-    return report | more | {"written": len(todo), "skipped": len(woven) - len(todo)}
+    return report | more | {"written": len(todo), "skipped": len(there) - len(todo)}
 
 
 def _film_rate(source, force):
@@ -666,12 +700,13 @@ def _film_rate(source, force):
     rate = source.rate
     if rate is None:
         source.note("no frame rate: 29.97 frames/s are assumed, 23.976 of film")
+        source.rate = rate = Fraction(30000, 1001)
     elif not force and not 29.5 < rate < 30.1:  # some frames that were dropped make it a little less
         raise DataError(
             f"{source.path}: {float(rate):.6g} frames/s, expected the 29.97 of telecined film (fastup detelecine "
             "--force takes it so)"
         )
-    return Fraction(24000, 1001) if rate is None or 29.5 < rate < 30 else rate * Fraction(4, 5)
+    return Fraction(24000, 1001) if 29.5 < rate < 30 else rate * Fraction(4, 5)
 
 
 def _check(path, cadence, claimed):
@@ -709,8 +744,9 @@ def _report(source, part, cadence, woven):
         "doubts": [
             {"film_frame": n, "top": w.top, "bottom": w.bottom, "kind": w.kind, "margin": round(w.margin, 2)}
             for n, w in enumerate(woven)
-            if w.margin < DOUBT
+            if w.margin < DOUBT and w.kind != "lost"
         ],
+        "lost": list(cadence.lost),
         "orphans": sum(w.kind == "orphan" for w in woven),
         "woven": [[w.top, w.bottom, w.kind] for w in woven],
     }

@@ -1,0 +1,254 @@
+"""Which sequences the frames of a folder are, by their numbers, and when each frame is, by number and timecode."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+
+from fastup import frames
+from fastup.codes import Timecode
+
+_RATES = (24, 25, 30, 48, 50, 60)
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """Frames whose names differ in one number alone, the last of those that differ.
+
+    Attributes
+    ----------
+    paths : tuple of Path
+        In frame order.
+    indices : tuple of int
+        Where they are among all.
+    numbers : tuple of int
+        One each; none where names have no number.
+    step : int
+        From a number to the next, mostly; 0 where there is one alone, or no number is another's next by any step.
+    gaps : tuple of (int, int)
+        The first and the last number of each that is missing.
+    doubled : tuple of (Path, Path)
+        Neighbours that have the same number.
+    """
+
+    paths: tuple
+    indices: tuple
+    numbers: tuple
+    step: int
+    gaps: tuple
+    doubled: tuple
+
+    @property
+    def missing(self):
+        """How many numbers are missing."""
+        return sum((last - first) // self.step + 1 for first, last in self.gaps)
+
+
+def sequences(paths):
+    """The sequences that frames are, those first that begin first: a list of `Sequence`.
+
+    Parameters
+    ----------
+    paths : list of Path
+        In frame order, as `frames.find` gives them.
+    """
+    shapes, found = {}, {}
+    for index, path in enumerate(paths):
+        parts = frames.parts_of(path.stem)
+        numbers = tuple(map(int, parts[1::2]))
+        shapes.setdefault("/".join(parts[0::2]).lower(), []).append((numbers, index))
+    for shape, group in shapes.items():
+        place = _place([numbers for numbers, _ in group])
+        for numbers, index in group:
+            key = (shape, _without(numbers, place)) if numbers else index
+            found.setdefault(key, []).append((index, *numbers[place : place + 1]))
+    return [_sequence(paths, *zip(*each, strict=True)) for each in sorted(found.values())]
+
+
+def _place(rows):
+    """Which number of names is the frame's: the one that makes the fewest sequences, the last of several."""
+    count = len(rows[0])
+    varying = [k for k, column in enumerate(zip(*rows, strict=True)) if len(set(column)) > 1]
+    if len(varying) < 2:
+        return varying[0] if varying else max(count - 1, 0)
+    return min(reversed(varying), key=lambda k: len({_without(row, k) for row in rows}))
+
+
+def _without(numbers, place):
+    return numbers[:place] + numbers[place + 1 :]
+
+
+def _sequence(paths, indices, numbers=()):
+    apart = np.diff(np.array(numbers, object))
+    members = tuple(paths[k] for k in indices)
+    doubled = tuple((members[k], members[k + 1]) for k in np.flatnonzero(apart == 0))
+    step = _commonest(apart[apart > 0])
+    if any(apart % step) if step else False:
+        step = 0
+    wide = np.flatnonzero(apart > step) if step else ()
+    gaps = tuple((numbers[k] + step, numbers[k + 1] - step) for k in wide)
+    return Sequence(members, indices, numbers, step, gaps, doubled)
+
+
+def _commonest(values):
+    """The value that there is most of, the least of several; 0 of none."""
+    counts = Counter(values)
+    return min(counts, key=lambda value: (-counts[value], value), default=0)
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """When each of some frames is.
+
+    Attributes
+    ----------
+    places : ndarray, int
+        The place of each frame in time, in frames from the first; no two are the same.
+    gaps : list of (int, int, str)
+        The first and the last place of each gap, and between which frames it is.
+    marks : list of (int, Timecode)
+        The places from which a timecode is counted on, and that timecode.
+    base : int
+        How many frames of timecode a second has.
+    pace : int
+        How many frames of timecode a frame takes.
+    doubled, repeated : list of str
+        Which frames have the same number, and which the timecode of the one before, in words.
+    notes : list of str
+        What was taken for granted.
+    """
+
+    places: np.ndarray
+    gaps: list
+    marks: list
+    base: int
+    pace: int
+    doubled: list
+    repeated: list
+    notes: list
+
+
+def timeline(paths, timecodes, base=None):
+    """When each frame is, by the numbers in the names, and by the timecodes where these say more.
+
+    Numbers that are missing are time that is missing, and so are timecodes. A jump by more than there are frames, or
+    jumps that are more than that together, are none: nothing tells whether time is missing there. Nor does it where
+    timecodes go back, or others come between: they are another recording's, and are counted on from there.
+
+    Parameters
+    ----------
+    paths : list of Path
+        In frame order.
+    timecodes : list of Timecode or None
+        One each.
+    base : int, optional
+        How many frames of timecode a second has; by default the usual number that is large enough.
+
+    Returns
+    -------
+    Timeline
+    """
+    steps, doubled, notes = _by_numbers(paths)
+    places = np.concatenate([[0], np.cumsum(steps)]).astype(np.int64)
+    known = [k for k, timecode in enumerate(timecodes) if timecode]
+    most = max((timecodes[k].frames for k in known), default=0)
+    base, pace, at, repeated = base or next((rate for rate in _RATES if rate > most), 60), 1, known[:1], []
+    if most >= base:
+        notes.append(f"timecodes have frames up to {most}, though a second has {base}: they tell of no gaps")
+    elif known:
+        drop = timecodes[known[0]].drop_frame and base % 30 == 0
+        counts = np.array([count(timecodes[k], base, drop) for k in known], np.int64)
+        day = count(Timecode(f"23:59:59:{base - 1:02d}"), base, drop) + 1
+        apart = (np.diff(counts) + day // 2) % day - day // 2  # midnight is no way back
+        counts = np.concatenate([[0], np.cumsum(apart)])
+        neighbours = apart[np.diff(places[known]) == 1]
+        if (neighbours == 0).sum() > len(neighbours) / 4:
+            notes.append("the timecode stands still: it tells of no gaps")
+        else:
+            pace = int(_commonest(neighbours[neighbours > 0])) or 1
+            extra, at, odd, twice = _by_timecodes(known, counts, places, pace, len(paths))
+            places += extra
+            repeated = [f"{paths[k].name} has the timecode of {paths[k - 1].name}, {timecodes[k]}" for k in twice]
+            if odd:
+                more = f", and so in {len(odd) - 1} places more" if len(odd) > 1 else ""
+                notes.append(
+                    f"the timecode does not run on from {_named(paths, timecodes, odd[0] - 1)} to "
+                    f"{_named(paths, timecodes, odd[0])}{more}: there it is counted anew, and no gap is taken for it"
+                )
+    marks = [(int(places[k]), timecodes[k]) for k in at]
+    wide = np.flatnonzero(np.diff(places) > 1)
+    gaps = [
+        (int(places[k]) + 1, int(places[k + 1]) - 1,
+         f"between {_named(paths, timecodes, k)} and {_named(paths, timecodes, k + 1)}")
+        for k in wide
+    ]  # fmt: skip
+    return Timeline(places, gaps, marks, base, pace, doubled, repeated, notes)
+
+
+def _by_numbers(paths):
+    """How far it is from each frame to the next by their numbers; which are doubled, and notes."""
+    steps, doubled, notes, found = np.ones(len(paths) - 1, np.int64), [], [], sequences(paths)
+    mixed = any(each.indices[-1] - each.indices[0] != len(each.paths) - 1 for each in found)
+    if mixed:
+        notes.append(f"{len(found)} sequences lie between each other: one frame is taken after the other")
+    for each in found:
+        doubled += [f"{a.name} and {b.name} have the same number" for a, b in each.doubled]
+        if mixed or len(each.paths) < 2 or each.doubled:
+            continue
+        words = f"{each.paths[0].name} to {each.paths[-1].name}"
+        ahead = np.diff(np.array(each.numbers, object)) // (each.step or 1)
+        jumps = ahead > len(each.paths) + 1
+        if not each.step or (ahead - 1)[~jumps].sum() > len(each.paths):
+            notes.append(f"{words}: the numbers are not evenly apart: one frame is taken after the other")
+            continue
+        if each.step > 1 and len(each.paths) > 2:
+            notes.append(f"{words} are numbered by {each.step}: one frame is taken after the other")
+        for k in np.flatnonzero(jumps):
+            a, b = (path.name for path in each.paths[k : k + 2])
+            notes.append(f"{b} is taken as the frame after {a}: more is missing there than there is in all")
+        steps[each.indices[0] : each.indices[-1]] = np.where(jumps, 1, ahead)
+    return steps, doubled, notes
+
+
+def _by_timecodes(known, counts, places, pace, most):
+    """What the timecodes of the frames `known` say that their numbers don't.
+
+    Returns
+    -------
+    extra : ndarray
+        How much later each frame is than by its number.
+    at, odd, twice : list of int
+        The frames at which the timecode is counted anew; those of them at which it does not run on; and those that have
+        the timecode of the one before.
+    """
+    offsets = (counts - pace * places[known]).tolist()
+    begins = [0] + [k for k in range(1, len(offsets)) if offsets[k] != offsets[k - 1]]
+    last = {offsets[k]: k for k in begins}
+    extra, at, odd, twice = np.zeros(len(places), np.int64), [known[0]], [], []
+    usual = before = offsets[0]
+    for k in begins[1:]:
+        offset, frame = offsets[k], known[k]
+        late, rest = divmod(offset - usual, pace)
+        for_good = offset != usual and last[usual] < k  # or another recording's lie between
+        gap = for_good and not rest and 0 < late <= most
+        if gap:
+            extra[frame:] += late
+        elif for_good and counts[k] == counts[k - 1]:
+            twice.append(frame)
+        elif offset != usual:
+            odd.append(frame)
+        if not gap or before != usual:
+            at.append(frame)
+        usual, before = offset if for_good else usual, offset
+    return _by_timecodes(known, counts, places, pace, 0) if extra[-1] > most else (extra, at, odd, twice)
+
+
+def _named(paths, timecodes, k):
+    return paths[k].name + (f" ({timecodes[k]})" if timecodes[k] else "")
+
+
+def count(timecode, base, drop):
+    """The number of a frame since 00:00:00:00, at `base` frames a second, with or without drop frame."""
+    minutes = timecode.hours * 60 + timecode.minutes
+    number = (minutes * 60 + timecode.seconds) * base + timecode.frames
+    return number - (base // 15 * (minutes - minutes // 10) if drop else 0)
