@@ -621,19 +621,20 @@ def test_other_formats_are_held_against_each_other(tmp_path):
 
 @pytest.mark.parametrize("suffix", [".dpx", ".png", ".tif", ".exr"])
 def test_frames_of_one_colour_are_not_held_to_be_seen(tmp_path, suffix):
+    one, other = tmp_path / "one", tmp_path / "other"
     size, header = (480, 640), fastup.Header.new(640, 480, bits=32 if suffix == ".exr" else 16)
-    for name in ("one", "other"):
+    for side in ("Alpha", "Beta"):
+        (one / side).mkdir(parents=True)
         for number, colour in enumerate([(0, 0, 0), (940, 64, 512)]):
-            for side in ("Alpha", "Beta"):
-                (tmp_path / name / side).mkdir(parents=True, exist_ok=True)
-                frame = np.full((*size, 3), np.array(colour) / 1023, np.float32)
-                fastup.write(tmp_path / name / side / f"{number}{suffix}", frame, header)
-    assert _seen([tmp_path / "one", tmp_path / "other"]) == []
-    for name in ("one", "other"):  # one line of another colour, far from the middle
-        frame[5] = 0.25
-        fastup.write(tmp_path / name / "Beta" / f"1{suffix}", frame, header)
-    (found,) = _seen([tmp_path / "one", tmp_path / "other"])
-    assert found == (tmp_path / "other" / "Beta" / f"1{suffix}", tmp_path / "one" / "Beta" / f"1{suffix}")
+            frame = np.full((*size, 3), np.array(colour) / 1023, np.float32)
+            fastup.write(one / side / f"{number}{suffix}", frame, header)
+    shutil.copytree(one, other)
+    assert _seen([one, other]) == []
+    frame[5] = 0.25  # one line of another colour, far from the middle
+    path, twin = other / "Beta" / f"1{suffix}", one / "Beta" / f"1{suffix}"
+    fastup.write(twin, frame, header)
+    shutil.copy(twin, path)
+    assert _seen([one, other]) == [(path, twin)]
 
 
 def test_frames_with_the_same_middle_are_told_apart(two_sets, monkeypatch):
