@@ -21,6 +21,7 @@ from rich.table import Table
 
 import fastup
 from fastup.errors import DataError, FastupError, OptionError
+from fastup.frames import refuse_other
 from fastup.train import start
 from fastup.train.config import (
     ABSENT,
@@ -45,7 +46,8 @@ app = typer.Typer(
 )
 
 # A table that is piped keeps its columns; a terminal's width is its own.
-out = Console(width=None if sys.stdout.isatty() else 160, highlight=False, soft_wrap=not sys.stdout.isatty())
+_TERMINAL = sys.stdout is not None and sys.stdout.isatty()
+out = Console(width=None if _TERMINAL else 160, highlight=False, soft_wrap=not _TERMINAL)
 err = Console(stderr=True, highlight=False)
 
 DEFAULTS = Config()
@@ -87,30 +89,65 @@ CARRY_ON = {"train", "rank", "upscale", "extract", "detelecine", "degrade", "con
 def main():
     """Run the command line and exit: 0 if all went well, 1 if not, 2 if it was asked for wrongly."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends a command as Ctrl-C does
+    _open_streams()
+    code = _run()
+    try:
+        sys.stdout.flush()  # at the end of the process it is too late to say that it failed
+    except OSError as error:
+        code = _lost(error)
+    sys.exit(code)
+
+
+def _run():
+    """Run the command line; gives the exit code. Errors are told."""
     try:
         code = app(standalone_mode=False) or 0
         if code == 130:  # how Typer says that Ctrl-C was pressed
             raise KeyboardInterrupt
+        return code
     except typer.TyperException as error:
-        code = _complain(error.format_message(), error.exit_code)
+        return _complain(error.format_message(), error.exit_code)
     except OptionError as error:
-        code = _complain(error, 2)
+        return _complain(error, 2)
     except FastupError as error:
-        code = _complain(error, 1)
-    except BrokenPipeError:  # whoever read our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 1
+        return _complain(error, 1)
     except OSError as error:
-        code = _complain(f"{error.filename}: {error.strerror}" if error.filename else error, 1)
+        if error.filename:
+            return _complain(f"{error.filename}: {error.strerror}", 1)
+        try:  # whether it was what we print, of which only another try can tell
+            sys.stdout.flush()
+            os.write(sys.stdout.fileno(), b"\n")
+        except OSError as same:
+            return _lost(same)
+        return _complain(error, 1)
     except (KeyboardInterrupt, typer.Abort):
         carries_on = "; the same command carries on" if CARRY_ON & set(sys.argv[1:2]) else ""
-        code = _complain(f"stopped{carries_on}", 1)
+        return _complain(f"stopped{carries_on}", 1)
     except ModuleNotFoundError as error:
-        if error.name not in ("keras", "tensorflow", "skimage", "matplotlib", "jax", "torch", "av", "scipy", "xxhash"):
+        if error.name not in ("keras", "tensorflow", "skimage", "matplotlib", "jax", "torch", "av", "scipy"):
             raise
         extra = "video" if error.name in ("av", "scipy") else "train"
-        code = _complain(f"{error.name} is not installed; this command needs: pip install 'fastup[{extra}]'", 1)
-    sys.exit(code)
+        return _complain(f"{error.name} is not installed; this command needs: pip install 'fastup[{extra}]'", 1)
+
+
+def _open_streams():
+    """Make standard streams that were closed (``>&-``) go nowhere, and characters that they lack come as escapes."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number, or the next file would be what we print to
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 -- as long as the process
+        if hasattr(getattr(sys, name), "reconfigure"):
+            getattr(sys, name).reconfigure(errors="backslashreplace")
+
+
+def _lost(error):
+    """Say that what was printed is lost, unless whoever read it has seen enough; gives the exit code."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is not yet written
+    return 1 if isinstance(error, BrokenPipeError) else _complain(f"standard output: {error.strerror}", 1)
 
 
 @app.callback(invoke_without_command=True)
@@ -138,6 +175,7 @@ def info(
 
     told = []
     for path in files:
+        refuse_other(path)
         header, size = read_header(path), path.stat().st_size
         if is_dpx(path):
             told.append((path, header, header.flavour, header.summary(size), oddities(header, size)))
@@ -665,6 +703,7 @@ def _resolve(layers, data, name=None):
 
 
 def _train(data, config, sources, name, more_epochs):
+    refuse_other(data)
     start()
     from fastup.train import fit
 
@@ -688,6 +727,7 @@ def _train(data, config, sources, name, more_epochs):
 
 def _pairs(data, trim, input_trim, as_json):
     """Check the sets of DATA and print what is off."""
+    refuse_other(data)
     from itertools import count
 
     from fastup.frames import is_dpx
@@ -817,6 +857,7 @@ def _clear_cache(cache):
 
 
 def _rank(data, config, output):
+    refuse_other(data)
     from fastup.train.pairs import Geometry, find_sets, transcode
     from fastup.train.ranking import picture, ranking
 
@@ -856,6 +897,7 @@ def _rank(data, config, output):
 
 def _evaluate(model, data):
     """Scores of every frame, the mean last."""
+    refuse_other(data)
     start()
     from fastup.train.evaluate import evaluate, mean
 
@@ -865,6 +907,7 @@ def _evaluate(model, data):
 
 
 def _upscale(model, source, destination, overwrite):
+    refuse_other(source)  # before Keras is loaded
     start()
     from fastup.train.upscale import upscale
 
@@ -1125,7 +1168,10 @@ def _live():
 
 def _complain(message, code):
     text = "\n  ".join(" ".join(line.split()) for line in str(message).split("\n  "))  # a list keeps its lines
-    err.print(f"fastup: {escape(text)}", soft_wrap=True)
+    try:
+        err.print(f"fastup: {escape(text)}", soft_wrap=True)
+    except OSError:  # there is nowhere to say it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
     return code
 
 

@@ -27,6 +27,10 @@ SUFFIXES = (
     *WRITTEN, ".cin", ".dib", ".hdr", ".j2c", ".j2k", ".jp2", ".jpe", ".pbm", ".pfm", ".pgm", ".pnm", ".ppm", ".sgi",
     ".webp",
 )  # fmt: skip
+VIDEOS = (
+    ".avi", ".dv", ".flv", ".m2t", ".m2ts", ".m2v", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf",
+    ".nut", ".ogv", ".ts", ".vob", ".webm", ".wmv",
+)  # fmt: skip
 
 
 def read(path, dtype="uint16", window=None, out=None, element=0, threads=1, layer=None):
@@ -220,18 +224,22 @@ def find(folder):
     Raises
     ------
     DataError
-        If there is no frame, or one is a link to nothing. Names the endings that are looked for.
+        If there is no frame, or one is a link to nothing; if it is a video or a pipe. Names the endings that are looked
+        for.
     OSError
         If the folder is missing or cannot be read.
     """
     folder = Path(folder)
+    refuse_other(folder)
     if folder.is_file():
         return [folder]
-    names = []
+    names, videos = [], []
     with os.scandir(folder) as entries:
         for entry in entries:
             name = entry.name
-            if name.lower().endswith(SUFFIXES) and name[0] != ".":
+            if name.lower().endswith(VIDEOS):
+                videos.append(name)
+            elif name.lower().endswith(SUFFIXES) and name[0] != ".":
                 if entry.is_file():
                     names.append(name)
                 elif entry.is_symlink() and not os.path.exists(entry.path):
@@ -240,8 +248,18 @@ def find(folder):
                         "or no link here"
                     )
     if not names:
-        raise DataError(f"{folder}: no frames here, expected files that end in {', '.join(SUFFIXES)}")
+        hint = f"; fastup extract makes them of {min(videos)}" if videos else ""
+        raise DataError(f"{folder}: no frames here, expected files that end in {', '.join(SUFFIXES)}{hint}")
     return [folder / name for name in sorted(names, key=_by_number)]
+
+
+def refuse_other(path):
+    """Raise DataError if a path is a video, by its name, or a pipe or a device; what is missing passes."""
+    if os.path.isfile(path):
+        if os.fspath(path).lower().endswith(VIDEOS):
+            raise DataError(f"{path}: a video, expected frames; fastup extract makes them of it")
+    elif os.path.exists(path) and not os.path.isdir(path):
+        raise DataError(f"{path}: a pipe or a device, expected a file: what is in it is read more than once")
 
 
 def stream(paths, dtype="uint16", threads=2, ahead=4):

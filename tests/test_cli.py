@@ -1,7 +1,9 @@
 """The command line, in this process: what it prints, and how it ends."""
 
 import json
+import os
 import re
+import subprocess
 import sys
 import tomllib
 from fractions import Fraction
@@ -24,6 +26,9 @@ def frame(tmp_path):
     )  # fmt: skip
     fastup.write(path, np.full((480, 720, 3), 512, np.uint16), header)
     return path
+
+
+CHORES = ("extract", "detelecine", "degrade", "dehalo", "convert")
 
 
 def fails(result, code, *words, lines=1):
@@ -164,6 +169,74 @@ def test_info_of_what_is_no_dpx(run, tmp_path):
     picture.write_bytes(b"SDPX" + bytes(100))
     fails(run("info", picture), 1, picture, "cut short", "104 bytes")
     fails(run("info", tmp_path), 1, tmp_path)
+
+
+def shell(line, *arguments, **environment):
+    """What a shell makes of a line in which "$@" is fastup and its arguments: exit code of fastup, stdout, stderr."""
+    script = f'F() {{ "{sys.executable}" -c "from fastup.cli import main; main()" "$@"; }}; {line}'
+    done = subprocess.run(["bash", "-c", script, "bash", *arguments], capture_output=True, env=os.environ | environment)
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize(
+    ("line", "code", "said"),
+    [
+        ('F info "$1" >&-', 0, ""),
+        ('F info "$1" >&- 2>&- <&-', 0, ""),
+        ('F info "$1.none" 2>&-', 1, ""),
+        ('F info "$1.none" 2>/dev/full', 1, ""),
+        ('F info "$1" > /dev/full', 1, "fastup: standard output: No space left on device\n"),
+        ('F info --json "$1" > /dev/full', 1, "fastup: standard output: No space left on device\n"),
+        ("F --help > /dev/full", 1, "fastup: standard output: No space left on device\n"),
+        ('F info --json "$1" | true; exit ${PIPESTATUS[0]}', 1, ""),
+        ('F info "$1" | true; exit ${PIPESTATUS[0]}', 1, ""),
+    ],
+)
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is full")
+def test_a_standard_stream_that_is_closed_or_full(frame, line, code, said, unbuffered):
+    assert shell(line, frame, PYTHONUNBUFFERED=unbuffered) == (code, "", said)
+
+
+def test_a_closed_stream_is_no_place_for_a_file(frame, tmp_path):
+    """The first file that is opened would take its number, and what a library prints would go into the picture."""
+    copy = tmp_path / "out" / frame.name
+    assert shell('F convert "$1" "$2" >&- <&-', frame, copy)[::2] == (0, "")
+    assert copy.read_bytes() == frame.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}],
+)
+def test_an_ascii_terminal_gets_escapes(frame, tmp_path, environment):
+    name = tmp_path / "Zo\u00eb.dpx"
+    name.write_bytes(frame.read_bytes())
+    code, out, err = shell('F info "$1"; F info "$1.none"; true', name, **environment)
+    assert code == 0
+    assert re.search(r"Zo(\\xeb|\\udcc3\\udcab)\.dpx", out.splitlines()[0])
+    assert "No such file" in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("name", ["p.dpx", "p.png", "p.mov", "p"])
+def test_a_pipe_is_named_and_not_waited_for(run, tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    for command, *out in (["info"], *([other, tmp_path / "out.dpx"] for other in CHORES)):
+        fails(run(command, tmp_path / name, *out), 1, tmp_path / name, "a pipe or a device")
+    fails(run("info", "/dev/null"), 1, "a pipe or a device")
+
+
+def test_a_video_is_pointed_to_extract(run, tmp_path):
+    film = tmp_path / "FILM.MOV"
+    film.write_bytes(b"")
+    folders = (["train"], ["pairs"], ["rank"], ["evaluate", "m.keras"])
+    for arguments in (
+        ["info", film], *([*command, film] for command in folders), ["upscale", "m.keras", film, "out"],
+        *([command, film, "out.dpx"] for command in CHORES if "tele" not in command and command != "extract"),
+    ):  # fmt: skip
+        fails(run(*arguments), 1, film, "a video, expected", "fastup extract")
+    fails(run("degrade", tmp_path, "out"), 1, tmp_path, "no frames here", "fastup extract", film.name)
 
 
 def test_one_bad_file_prints_none(run, frame, tmp_path):

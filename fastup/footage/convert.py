@@ -1,6 +1,5 @@
 """Frames from one format to another, with code values as they are, or from one transfer characteristic to another."""
 
-import os
 from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
@@ -215,7 +214,7 @@ def _targets(source, destination, format):
             raise OptionError(f"{destination}: a file, expected a folder, as {source} is one")
         if format is not None and f".{format}" != suffix:
             raise OptionError(f"format: found {format}, expected none with {destination}, whose name says it")
-        os.stat(source)
+        frames.find(source)  # which says what is wrong with it
         targets = {source: destination}
         refuse_itself(targets)
         return targets

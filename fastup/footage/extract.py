@@ -89,6 +89,8 @@ def open_source(path, *, keep=False, interlaced=None):
         If it is missing or cannot be opened.
     """
     path = Path(path)
+    if not path.is_file():
+        frames.refuse_other(path)
     stills = path.is_dir() or path.name.lower().endswith(frames.SUFFIXES)
     return (Stills if stills else Video)(path, keep, interlaced)
 
