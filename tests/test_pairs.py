@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from OpenImageIO import ImageBuf
+from test_digests import tick
 
 import fastup
 from fastup.errors import DataError, DpxError, FastupError, OptionError
@@ -1131,6 +1132,7 @@ def test_what_is_not_fresh_is_written_again(tmp_path, reads, harm):
         os.utime(path, (1, 1))
     ours = transcode(pairs, cache)
     reads()
+    tick(tmp_path)
     harm(pairs.targets[1], ours.targets[1])
     for path in pairs.inputs + pairs.targets:
         os.utime(path, (1, 1))
