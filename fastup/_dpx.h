@@ -61,6 +61,15 @@ typedef enum {
     DPX_CBYACRYA
 } dpx_order;
 
+/* By what rows are known to end on words of 32 bits, or to run on. */
+typedef enum {
+    DPX_BY_STANDARD, /* they end on words */
+    DPX_BY_WRITER,
+    DPX_BY_SIZE,
+    DPX_BY_PIXELS,
+    DPX_UNTOLD /* the header and the size of the file leave it open: dpx_look, and dpx_decide */
+} dpx_reason;
+
 typedef struct {
     uint64_t width, height;
     uint32_t elements; /* of the file */
@@ -74,6 +83,8 @@ typedef struct {
     int swap;                /* the file's byte order is not this machine's */
     int mirrored, bottom_up; /* rows, columns run the other way */
     int unpadded;            /* rows follow one another within words */
+    dpx_reason reason;       /* for that */
+    int otherwise;           /* untold, and the pixels do not tell: 1 unpadded, 0 padded, -1 the file is cut short */
     uint64_t offset;         /* of the first pixel, from the start of the file */
     uint64_t row_bytes;      /* from one row to the next; nothing where they are unpadded */
     uint64_t end;            /* where the last row ends with its padding */
@@ -206,13 +217,64 @@ static inline dpx_status dpx_parse_flavour(const uint8_t *record, uint32_t at, i
     return DPX_OK;
 }
 
+/* Some scanners do not pad rows of 10 bits, and say who they are. */
+static inline int dpx_known_writer(const uint8_t *head, const dpx_layout *l) {
+    const char *creator = (const char *)head + 160, *device = (const char *)head + 1556;
+    return (l->store == DPX_TENS || l->store == DPX_TENS_LOW) &&
+           (memcmp(creator, "Lasergraphics Inc.", 18) == 0 || memcmp(creator, "DIAMANT-Film", 12) == 0 ||
+            memcmp(device, "Scanity", 7) == 0);
+}
+
+/* How many bytes all rows take where none but the last is padded; 0 where that makes no difference. */
+static inline uint64_t dpx_unpadded_bytes(const dpx_layout *l) {
+    const uint64_t row = l->width * l->samples;
+    const int whole =
+        l->store == DPX_BITS ? row * l->bits % 32 == 0 : row % dpx_group(l) == 0 && dpx_bytes(l, row) % 4 == 0;
+    if (whole || l->height == 1 || l->store == DPX_FLOATS || l->height >= UINT64_MAX / 64 / row) return 0;
+    return dpx_bytes(l, l->height * row);
+}
+
+/* Bytes that a file needs whose rows are padded; its last one need not be. */
+static inline uint64_t dpx_padded_needs(const dpx_layout *l) {
+    return l->offset + (l->height - 1) * l->row_bytes + dpx_bytes(l, l->width * l->samples);
+}
+
+/* What the header and the size of a file say of its rows, where unpadded ones, up to `end`, fit into it. Both may be:
+ * where the file is longer than either needs, where it is shorter than it says of itself, and where a known scanner
+ * began what another program seems to have written anew. */
+static inline dpx_reason dpx_reason_of(const uint8_t *head, dpx_layout *l, uint64_t file_bytes, uint64_t end) {
+    const uint64_t needed = dpx_padded_needs(l);
+    const uint32_t says = dpx_u32(head + 16, l->swap);
+    const int known = dpx_known_writer(head, l), fits = needed <= file_bytes;
+    l->otherwise = known ? 1 : fits ? 0 : -1;
+    if (known) return file_bytes == needed || file_bytes == l->end ? DPX_UNTOLD : DPX_BY_WRITER;
+    if (fits) return file_bytes > l->end ? DPX_UNTOLD : DPX_BY_STANDARD;
+    return file_bytes < end + 4 && says != needed && says != l->end ? DPX_BY_SIZE : DPX_UNTOLD;
+}
+
+/* Ends a layout that is untold: with what was found of the rows, 1 that they are unpadded, 0 that they are not, -1 that
+ * they do not tell. */
+static inline dpx_status dpx_decide(dpx_layout *l, uint64_t file_bytes, int found, dpx_problem *why) {
+    const uint64_t needed = dpx_padded_needs(l);
+    l->reason = found >= 0 ? DPX_BY_PIXELS : l->otherwise > 0 ? DPX_BY_WRITER : DPX_BY_STANDARD;
+    l->unpadded = found >= 0 ? found : l->otherwise;
+    if (l->unpadded < 0 || (!l->unpadded && needed > file_bytes))
+        return dpx_fail_short(why, "image data", file_bytes, needed);
+    if (l->unpadded) {
+        l->end = l->offset + dpx_unpadded_bytes(l);
+        l->row_bytes = 0;
+    }
+    return DPX_OK;
+}
+
 /* Where an element's rows are, held against the file's real size. */
 static inline dpx_status dpx_parse_place(const uint8_t *head, uint32_t element, uint64_t file_bytes, dpx_layout *out,
                                          dpx_problem *why) {
     const uint32_t undefined = 0xffffffffu, at = DPX_ELEMENT + DPX_ELEMENT_BYTES * element;
     const uint64_t row_samples = out->width * out->samples, used = dpx_bytes(out, row_samples);
     const uint32_t own = dpx_u32(head + at + 28, out->swap), image = dpx_u32(head + 4, out->swap);
-    uint64_t padding = dpx_u32(head + at + 32, out->swap), needed, total;
+    const uint64_t most = UINT64_MAX / 2 + 1; /* more than any file */
+    uint64_t padding = dpx_u32(head + at + 32, out->swap), needed, unpadded;
 
     /* An element's own offset counts, except 0 and all ones, which stand for the image's. */
     if (own != 0 && own != undefined) {
@@ -230,36 +292,32 @@ static inline dpx_status dpx_parse_place(const uint8_t *head, uint32_t element, 
     if (padding > DPX_MAX_PADDING)
         return dpx_fail(why, DPX_INVALID, "end-of-line padding", at + 32, padding, "65536 or less");
     out->row_bytes = (used + 3) / 4 * 4 + padding;
-    out->unpadded = 0;
     /* height < 2^32 and row_bytes < 2^37: divide rather than multiply, then both products fit. */
-    needed = UINT64_MAX / 2 + 1; /* more than any file */
-    if (out->height - 1 <= file_bytes / out->row_bytes) {
-        needed = out->offset + (out->height - 1) * out->row_bytes + used;
-        out->end = out->offset + out->height * out->row_bytes;
-        if (needed <= file_bytes) return DPX_OK;
-    } else if (out->height < needed / out->row_bytes) {
-        needed = out->offset + (out->height - 1) * out->row_bytes + used;
-    }
-
-    /* Some scanners pad the picture's end alone: a file just long enough for that, which does not say of itself that
-     * it was longer once. */
-    if (out->elements == 1 && padding == 0 && out->store != DPX_FLOATS && out->height < UINT64_MAX / 64 / row_samples) {
-        const uint32_t says = dpx_u32(head + 16, out->swap);
-        total = out->offset + dpx_bytes(out, out->height * row_samples);
-        if (total <= file_bytes && file_bytes < total + 4 && says != needed &&
-            says != out->offset + out->height * out->row_bytes) {
+    if (out->height - 1 > file_bytes / out->row_bytes && out->height >= most / out->row_bytes)
+        return dpx_fail_short(why, "image data", file_bytes, most);
+    out->end = out->offset + out->height * out->row_bytes;
+    out->unpadded = 0;
+    out->reason = DPX_BY_STANDARD;
+    unpadded = out->elements == 1 && padding == 0 ? dpx_unpadded_bytes(out) : 0;
+    if (unpadded && out->offset + unpadded <= file_bytes) {
+        out->reason = dpx_reason_of(head, out, file_bytes, out->offset + unpadded);
+        if (out->reason == DPX_UNTOLD) return DPX_OK;
+        if (out->reason != DPX_BY_STANDARD) {
             out->unpadded = 1;
             out->row_bytes = 0;
-            out->end = total;
+            out->end = out->offset + unpadded;
             return DPX_OK;
         }
     }
+    needed = dpx_padded_needs(out);
+    if (needed <= file_bytes) return DPX_OK;
     return dpx_fail_short(why, "image data", file_bytes, needed);
 }
 
 /* head: the first head_bytes of the file, DPX_MIN_HEADER of them at least unless the file is shorter.
  * All sizes are held against file_bytes in 64 bits, so that nobody allocates for a file that lies. Every element that
- * the file declares must be sound, whichever is asked for. file_bytes is 2^63 - 1 at most. */
+ * the file declares must be sound, whichever is asked for. file_bytes is 2^63 - 1 at most. Where the layout's reason is
+ * that it is untold, rows are padded but for what dpx_decide makes of them. */
 static inline dpx_status dpx_parse(const uint8_t *head, size_t head_bytes, uint64_t file_bytes, uint32_t element,
                                    dpx_layout *out, dpx_problem *why) {
     const uint32_t undefined = 0xffffffffu;

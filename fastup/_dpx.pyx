@@ -24,7 +24,6 @@ cdef extern from "_dpx.h" nogil:
     enum:
         DPX_ELEMENT
         DPX_ELEMENT_BYTES
-        DPX_FULL_HEADER
     ctypedef enum dpx_status:
         DPX_OK
         DPX_NOT_DPX
@@ -44,14 +43,22 @@ cdef extern from "_dpx.h" nogil:
         uint64_t needed
     ctypedef enum dpx_order:
         pass
+    ctypedef enum dpx_reason:
+        DPX_BY_STANDARD
+        DPX_BY_WRITER
+        DPX_BY_SIZE
+        DPX_BY_PIXELS
+        DPX_UNTOLD
     ctypedef struct dpx_layout:
         uint64_t width, height
         uint32_t elements, channels, white
         dpx_order order
         int mirrored, bottom_up, unpadded
+        dpx_reason reason
         uint64_t offset, row_bytes, end
     dpx_status dpx_parse(const uint8_t *head, size_t head_bytes, uint64_t file_bytes, uint32_t element,
                          dpx_layout *out, dpx_problem *why)
+    dpx_status dpx_decide(dpx_layout *l, uint64_t file_bytes, int found, dpx_problem *why)
 
 cdef extern from "_pixels.h" nogil:
     ctypedef enum dpx_type:
@@ -61,8 +68,7 @@ cdef extern from "_pixels.h" nogil:
     int dpx_paired(dpx_order order)
 
 cdef extern from "_file.h" nogil:
-    dpx_status dpx_fail_io(dpx_problem *why)
-    int64_t file_read_at(int fd, void *buffer, size_t size, uint64_t offset)
+    dpx_status dpx_open(int fd, uint64_t file_bytes, uint32_t element, dpx_layout *out, dpx_problem *why)
     dpx_status dpx_read_window(int fd, const dpx_layout *layout, uint64_t y, uint64_t x, uint64_t height,
                                uint64_t width, dpx_type type, int plainly, void *dst, int64_t dst_row_bytes,
                                dpx_problem *why)
@@ -78,12 +84,14 @@ TYPES = {np.dtype(np.uint16): DPX_CODES, np.dtype(np.float32): DPX_SINGLE, np.dt
 # What is smaller than this many bytes once read, one thread reads sooner than several can be started.
 THREADS_FROM = 8 << 20
 
-Layout = namedtuple("Layout", "shape white end unpadded")
+Layout = namedtuple("Layout", "shape white end unpadded reason")
 Layout.__doc__ = """What a file holds, and how.
 
 shape : (height, width, channels) of the frame; white : its largest code, None for floats; end : where the last row ends
-in the file; unpadded : rows follow one another within words.
+in the file; unpadded : rows follow one another within words; reason : what says so, one of `REASONS`.
 """
+
+REASONS = {DPX_BY_STANDARD: "standard", DPX_BY_WRITER: "writer", DPX_BY_SIZE: "size", DPX_BY_PIXELS: "pixels"}
 
 
 def error(path, int status, field, at, expected, found, needed):
@@ -112,36 +120,36 @@ cdef _raise(path, const dpx_problem *why):
 
 
 cdef _layout(const dpx_layout *it):
-    return Layout((it.height, it.width, it.channels), it.white or None, it.end, bool(it.unpadded))
+    return Layout((it.height, it.width, it.channels), it.white or None, it.end, bool(it.unpadded),
+                  REASONS[it.reason])
 
 
 def layout(const uint8_t[::1] raw, file_bytes=None):
     """The `Layout` that a header gives a file of that many bytes; of as many as it needs, without.
 
-    Raises DpxError where that cannot be read.
+    Where pixels would tell how rows lie, they are taken not to. Raises DpxError where that cannot be read.
     """
     cdef dpx_layout it
     cdef dpx_problem why
     if dpx_parse(&raw[0] if raw.shape[0] else NULL, raw.shape[0], INT64_MAX if file_bytes is None else file_bytes,
                  0, &it, &why) != DPX_OK:
         _raise("header", &why)
+    if it.reason == DPX_UNTOLD and dpx_decide(&it, INT64_MAX if file_bytes is None else file_bytes, -1, &why) != DPX_OK:
+        _raise("header", &why)
     return _layout(&it)
 
 
 cdef _open(path, uint32_t element, dpx_layout *it):
     """Open a file and learn its layout. Returns the descriptor, which the caller closes."""
-    cdef uint8_t head[DPX_FULL_HEADER]
     cdef dpx_problem why
-    cdef int64_t got
+    cdef dpx_status status
     cdef uint64_t size
     cdef int fd = os.open(path, OPEN_FLAGS)
     try:
         size = os.fstat(fd).st_size
         with nogil:
-            got = file_read_at(fd, head, DPX_FULL_HEADER, 0)
-            if got < 0:
-                dpx_fail_io(&why)  # a folder, for one: it can be opened, but not read
-        if got < 0 or dpx_parse(head, got, size, element, it, &why) != DPX_OK:
+            status = dpx_open(fd, size, element, it, &why)
+        if status != DPX_OK:
             _raise(path, &why)
     except BaseException:
         os.close(fd)

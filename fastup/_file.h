@@ -158,6 +158,108 @@ static inline dpx_status dpx_read_window(int fd, const dpx_layout *layout, uint6
     return DPX_OK;
 }
 
+enum {
+    FILE_LOOKS = 64,
+    FILE_LOOK = 1024
+}; /* so many rows are looked at where they tell how they lie, so much of each */
+
+/* How little three rows that follow one another differ from a slope, at places all over a picture whose rows are as the
+ * layout has them: the sum over so many values. Out of step, rows slant, and fit less. */
+static inline dpx_status dpx_unevenness(int fd, const dpx_layout *layout, uint64_t height, uint64_t *sum,
+                                        uint64_t *values, dpx_problem *why) {
+    uint16_t rows[3][FILE_LOOK * 4];
+    dpx_layout l = *layout;
+    const uint64_t width = l.width < FILE_LOOK ? l.width : FILE_LOOK, x = (l.width - width) / 2;
+    const uint64_t looks = height - 2 < FILE_LOOKS ? height - 2 : FILE_LOOKS;
+    uint64_t look, i;
+    l.mirrored = l.bottom_up = 0;
+    *sum = 0;
+    for (look = 0; look < looks; look++) {
+        const uint64_t y = looks > 1 ? look * (height - 3) / (looks - 1) : 0;
+        if (dpx_read_window(fd, &l, y, x, 3, width, DPX_CODES, 0, rows, sizeof rows[0], why)) return why->status;
+        for (i = 0; i < width * l.channels; i++) {
+            const int32_t bend = rows[0][i] - 2 * rows[1][i] + rows[2][i];
+            *sum += (uint64_t)(bend < 0 ? -bend : bend);
+        }
+    }
+    *values = looks * width * l.channels;
+    return DPX_OK;
+}
+
+/* Whether rows, of a layout of padded ones, end with samples and then with zeros, as a writer has them that pads. */
+static inline dpx_status dpx_zeros_follow(int fd, const dpx_layout *l, uint64_t height, int *found, dpx_problem *why) {
+    const uint64_t row = l->width * l->samples, group = dpx_group(l), first = (row - 1) / group * group;
+    const size_t bytes = (size_t)(l->row_bytes - dpx_bytes(l, first));
+    const uint64_t samples = group == 3 ? bytes / 4 * 3 : bytes * 8 / (l->store == DPX_TWELVES ? 16 : l->bits);
+    const uint64_t looks = height < FILE_LOOKS ? height : FILE_LOOKS;
+    uint64_t look, i, told = 0, zeros = 0;
+    for (look = 0; look < looks; look++) {
+        const uint64_t y = looks > 1 ? look * (height - 1) / (looks - 1) : 0;
+        uint8_t end[64];
+        uint32_t seen = 0;
+        const int64_t got = file_read_at(fd, end, bytes, l->offset + (y + 1) * l->row_bytes - bytes);
+        if (got < 0) return dpx_fail_io(why);
+        if ((size_t)got < bytes || dpx_sample(l, end, row - first - 1) == 0) continue;
+        for (i = row - first; i < samples; i++) seen |= dpx_sample(l, end, i);
+        told += row - first < samples;
+        zeros += row - first < samples && seen == 0;
+    }
+    *found = told >= 8 && zeros * 16 >= told * 15;
+    return DPX_OK;
+}
+
+enum { FILE_FILLED = 1 << 20 }; /* the most that a file is filled up by */
+
+/* Whether a file ends on a block, and has nothing but zeros from `start` on: not too many, as a file may be sparse. */
+static inline int file_is_filled_up(int fd, uint64_t start, uint64_t end) {
+    uint8_t piece[4096];
+    if (end % 512 || end - start > FILE_FILLED) return 0;
+    while (start < end) {
+        const size_t bytes = (size_t)(end - start < sizeof piece ? end - start : sizeof piece);
+        size_t i;
+        if (file_read_at(fd, piece, bytes, start) != (int64_t)bytes) return 0;
+        for (i = 0; i < bytes; i++)
+            if (piece[i]) return 0;
+        start += bytes;
+    }
+    return 1;
+}
+
+/* Ends a layout that is untold by a look at the pixels: rows are padded where zeros follow them, or lie as they
+ * continue each other best, by more than chance gives. */
+static inline dpx_status dpx_look(int fd, dpx_layout *l, uint64_t file_bytes, dpx_problem *why) {
+    dpx_layout way = *l;
+    const uint64_t end = l->offset + dpx_unpadded_bytes(l);
+    uint64_t height = (file_bytes - l->offset) / l->row_bytes; /* of rows that a file cut short still has */
+    uint64_t sums[2], values, root = 1;
+    int found = -1, zeros;
+    if (height > l->height) height = l->height;
+    if (dpx_zeros_follow(fd, l, height, &zeros, why)) return why->status;
+    if (zeros) {
+        found = 0;
+    } else if (height > 2) {
+        if (dpx_unevenness(fd, &way, height, &sums[0], &values, why)) return why->status;
+        way.unpadded = 1;
+        way.row_bytes = 0;
+        if (dpx_unevenness(fd, &way, height, &sums[1], &values, why)) return why->status;
+        const int better = sums[1] < sums[0];
+        const uint64_t worse = sums[!better];
+        while ((root + 1) * (root + 1) <= values) root++;
+        if ((worse - sums[better]) * root > 4 * worse) found = better;
+    }
+    if (found < 0 && end < l->end && end < file_bytes && file_is_filled_up(fd, end, file_bytes)) found = 1;
+    return dpx_decide(l, file_bytes, found, why);
+}
+
+/* The layout of an element of an open file of so many bytes. */
+static inline dpx_status dpx_open(int fd, uint64_t file_bytes, uint32_t element, dpx_layout *out, dpx_problem *why) {
+    uint8_t head[DPX_FULL_HEADER];
+    const int64_t got = file_read_at(fd, head, sizeof head, 0);
+    if (got < 0) return dpx_fail_io(why); /* a folder, for one: it can be opened, but not read */
+    if (dpx_parse(head, (size_t)got, file_bytes, element, out, why)) return why->status;
+    return out->reason == DPX_UNTOLD ? dpx_look(fd, out, file_bytes, why) : DPX_OK;
+}
+
 /* Bytes on their way to a file. */
 typedef struct {
     int fd;
@@ -178,7 +280,8 @@ static inline dpx_status dpx_write_file(int fd, const uint8_t *header, const dpx
     const dpx_layout l = *layout;
     const size_t pixel_bytes = l.channels * (as_float ? sizeof(float) : sizeof(uint16_t));
     const uint64_t row_samples = l.width * l.samples, used = dpx_bytes(&l, row_samples);
-    const int joined = row_samples % dpx_group(&l) == 0 && used == l.row_bytes; /* rows make one long row */
+    /* Rows make one long row. */
+    const int joined = l.unpadded || (row_samples % dpx_group(&l) == 0 && used == l.row_bytes);
     const uint64_t width = joined ? l.width * l.height : l.width, height = joined ? 1 : l.height;
     const uint8_t *from = (const uint8_t *)src;
     file_buffer buffer;

@@ -114,15 +114,12 @@ struct Frame {
 // The layout of an open frame, and the size of its file that the layout was held against; -1, with the reason, if it
 // cannot be read.
 std::int64_t open_frame(const File &file, dpx_layout *layout, dpx_problem *why) {
-    std::uint8_t head[DPX_FULL_HEADER];
-    std::int64_t size = -1, got = -1;
-    if (file.fd() >= 0) size = file.size();
-    if (size >= 0) got = file_read_at(file.fd(), head, sizeof head, 0);
-    if (got < 0) {
+    const std::int64_t size = file.fd() < 0 ? -1 : file.size();
+    if (size < 0) {
         dpx_fail_io(why);
         return -1;
     }
-    if (dpx_parse(head, static_cast<std::size_t>(got), static_cast<std::uint64_t>(size), 0, layout, why)) return -1;
+    if (dpx_open(file.fd(), static_cast<std::uint64_t>(size), 0, layout, why)) return -1;
     return size;
 }
 

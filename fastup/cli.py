@@ -178,7 +178,7 @@ def info(
         refuse_other(path)
         header, size = read_header(path), path.stat().st_size
         if is_dpx(path):
-            told.append((path, header, header.flavour, header.summary(size), oddities(header, size)))
+            told.append((path, header, header.flavour, header.summary(size), oddities(header, size, path)))
         else:
             kind, *_ = header.flavour.split(",")  # the rest is of a DPX that there isn't
             picture = f"{header.width}x{header.height}, {kind}"

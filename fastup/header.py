@@ -390,12 +390,18 @@ class Header:
         width, height, bits = self.width, self.height, self.bits
         if None in (width, height, bits) or len(self.elements) != 1:
             return None
-        samples = width * self.samples
-        if self.packing in (Packing.METHOD_A, Packing.METHOD_B) and bits in (10, 12):
-            words = -(-samples // (3 if bits == 10 else 2))
-        else:
-            words = -(-samples * bits // 32)
+        samples, filled = width * self.samples, self.packing in (Packing.METHOD_A, Packing.METHOD_B)
+        if filled and bits == 10 and self.line_padding == 0 and self._runs_on():
+            height, samples = 1, height * samples
+        in_word = {10: 3, 12: 2}.get(bits) if filled else None
+        words = -(-samples // in_word) if in_word else -(-samples * bits // 32)
         return len(self.raw) + height * (4 * words + self.line_padding)
+
+    def _runs_on(self):
+        """Whether it names a scanner whose rows of 10 bits are not padded to whole words, as the C core knows them."""
+        return self.raw.startswith((b"Lasergraphics Inc.", b"DIAMANT-Film"), 160) or self.raw.startswith(
+            b"Scanity", 1556
+        )
 
     def _section(self, name):
         return self.fields["image"]["element"][0] if name == "element" else self.fields[name]

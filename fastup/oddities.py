@@ -22,7 +22,7 @@ _READ_ON = {  # texts that OpenImageIO reads until it meets a NUL
 }  # fmt: skip
 
 
-def oddities(header, file_bytes):
+def oddities(header, file_bytes, path=None):
     """What is odd in a file, the gravest first.
 
     Parameters
@@ -30,6 +30,8 @@ def oddities(header, file_bytes):
     header : Header
     file_bytes : int
         Size of the file that it came from.
+    path : path-like, optional
+        The file, for a look at its pixels where they alone tell how its rows lie.
 
     Returns
     -------
@@ -39,9 +41,9 @@ def oddities(header, file_bytes):
     layout = None
     problems = []
     try:
-        layout = _dpx.layout(header.raw, file_bytes)
+        layout = _dpx.layout(header.raw, file_bytes) if path is None else _dpx.probe(path)
     except DpxError as error:
-        problem = str(error).removeprefix("header: ")
+        problem = str(error).removeprefix("header: ").removeprefix(f"{path}: ")
         try:
             _dpx.layout(header.raw)
         except DpxError:
@@ -164,6 +166,8 @@ def _rows(header, layout):
         return
     size = {8: 1, 16: 2, 12: 2 if header.packing else 0}.get(header.bits, 0)  # whole bytes of a code
     used = width * samples * size
+    if layout.reason == "pixels" and not layout.unpadded:
+        yield "rows may end on words of 32 bits or run on, by the file's size: by its pixels, they end on words"
     if layout.unpadded:
         scanners = (
             "FFmpeg 8.1 reads that from Scanity and Lasergraphics alone, " if header.bits == 10 and filled else ""
@@ -173,13 +177,22 @@ def _rows(header, layout):
             1: "ImageMagick and GraphicsMagick refuse the file",
             2: "ImageMagick refuses some such files",
         }
-        yield f"rows don't end on words of 32 bits, but run on: {others[size]}"
+        told = {
+            "writer": f"{_scanner(header)} writes them",
+            "size": "the file's size tells",
+            "pixels": "its pixels tell",
+        }
+        yield f"rows don't end on words of 32 bits, but run on, as {told[layout.reason]}: {others[size]}"
     elif used % 4:
         others = "OpenImageIO" if size == 1 else "OpenImageIO, GraphicsMagick and mostly ImageMagick"
         yield (
             f"rows of {used} bytes are padded to {used + -used % 4}, as they should be: {others} take the padding for "
             "pixels, and the picture leans"
         )
+
+
+def _scanner(header):
+    return "Scanity" if (header.input_device or "").startswith("Scanity") else header.creator
 
 
 def _flavour(header):

@@ -99,6 +99,13 @@ def seeds():
     luma, floats = ({"descriptor": 6, "bits": bits, "packing": 1} for bits in (8, 32))
     for missing in (0, 6, 9):  # rows without padding; or with some, and the file says that its end is missing
         yield patched(dpx(luma, 3, 5, padded=False), 16, (2048 + 15 + missing).to_bytes(4, "big"))
+    for number, (at, name) in enumerate([(160, b"Lasergraphics Inc."), (160, b"DIAMANT-Film"), (1556, b"Scanity")] * 4):
+        flavour = {"descriptor": (6, 51)[number % 2], "bits": 10, "packing": 1 + number % 2}
+        data = patched(dpx(flavour, 3 + number, 10 + number, ORDERS[number % 2], padded=number < 6), at, name)
+        yield data + bytes((0, 5, -len(data) % 512)[number % 3])
+    for number, flavour in enumerate([luma, FLAVOURS[0], FLAVOURS[3], FLAVOURS[6]] * 6):  # which rows, pixels tell
+        data = dpx(flavour, 12 + number, 9 + number, ORDERS[number % 2], control(fails=number), padded=number % 2 == 0)
+        yield data + bytes((9, -len(data) % 512, 100)[number % 3])
     for height in range(63, 68):  # as many rows as a read gives, and one less or more
         yield header_alone(luma, 3000, 1000, "big", control(length=1, width=1, height=height))
     # What is too short, too large, or too many.

@@ -250,9 +250,13 @@ static void check_layout(const dpx_layout *l, uint32_t element, uint64_t length)
     CHECK(element < l->elements && l->elements <= DPX_ELEMENTS);
     CHECK(l->offset >= DPX_MIN_HEADER &&
           l->offset == word_at(l, word_at(l, record + 28, 4) + 1 > 1 ? record + 28 : 4, 4)); /* not 0, nor all ones */
+    CHECK(l->reason == DPX_BY_STANDARD || l->reason == DPX_BY_PIXELS || (l->unpadded && l->reason != DPX_UNTOLD));
     if (l->unpadded) {
-        CHECK(l->row_bytes == 0 && l->elements == 1 && l->bits != 32);
-        CHECK(l->offset + bytes_of(l, row * l->height) == l->end && l->end <= length && length < l->end + 4);
+        CHECK(l->row_bytes == 0 && l->elements == 1 && l->bits != 32 && l->height > 1);
+        CHECK(l->offset + bytes_of(l, row * l->height) == l->end && l->end <= length);
+        if (l->reason == DPX_BY_SIZE) CHECK(length < l->end + 4);
+        if (l->reason == DPX_BY_WRITER)
+            CHECK(l->bits == 10 && (file_byte(160) == 'L' || file_byte(160) == 'D' || file_byte(1556) == 'S'));
     } else {
         if (padding == UINT32_MAX) padding = 0;
         CHECK(padding <= DPX_MAX_PADDING && l->row_bytes == (used + 3) / 4 * 4 + padding);
@@ -398,10 +402,10 @@ static void *written_pixels(const dpx_layout *l, dpx_type type) {
     dpx_problem why;
     file.bytes = written.bytes;
     file.kept = file.length = written.used;
-    CHECK(dpx_parse(written.bytes, (size_t)less(written.used, DPX_FULL_HEADER), written.used, 0, &read, &why) ==
-          DPX_OK);
+    CHECK(dpx_open(3, written.used, 0, &read, &why) == DPX_OK);
     CHECK(read.width == in->width && read.height == in->height && read.offset == in->offset && read.end == in->end &&
-          read.row_bytes == in->row_bytes && read.store == in->store && read.order == in->order && !read.unpadded);
+          read.row_bytes == in->row_bytes && read.store == in->store && read.order == in->order &&
+          read.unpadded == in->unpadded);
     read.mirrored = read.bottom_up = 0;
     CHECK(dpx_read_window(3, &read, 0, 0, read.height, read.width, type, 0, pixels,
                           (int64_t)(read.width * read.channels * dpx_type_bytes(type)), &why) == DPX_OK);
@@ -458,7 +462,9 @@ static void write_all(const dpx_layout *layout, const control *c, const uint8_t 
     header = get((size_t)layout->offset);
     for (i = 0; i < layout->offset; i++) header[i] = file_byte(i);
     status = told(dpx_parse(header, (size_t)layout->offset, INT64_MAX, 0, &l, &why), &why);
-    CHECK(status == DPX_OK && !l.unpadded && l.offset == layout->offset);
+    CHECK(status == DPX_OK && l.offset == layout->offset);
+    if (l.reason == DPX_UNTOLD) CHECK(l.otherwise == 0 && dpx_decide(&l, INT64_MAX, -1, &why) == DPX_OK);
+    CHECK(!l.unpadded || l.reason == DPX_BY_WRITER);
     if (l.end > LARGE) { /* padding */
         free(header);
         return;
@@ -506,6 +512,23 @@ static void write_all(const dpx_layout *layout, const control *c, const uint8_t 
     free(header);
 }
 
+/* What the pixels tell of a layout, whatever happens to the I/O. */
+static dpx_status look(dpx_layout *l, uint64_t length, const control *c) {
+    dpx_layout again = *l;
+    dpx_problem why, other;
+    dpx_status status, faulty;
+    CHECK(!l->unpadded && l->row_bytes > 0 && l->elements == 1 && l->bits != 32);
+    set_faults(NULL);
+    status = told(dpx_look(3, l, length, &why), &why);
+    CHECK(status == DPX_OK || (status == DPX_SHORT && !l->unpadded) || (status == DPX_SHORT && l->otherwise < 0));
+    set_faults(c);
+    faulty = told(dpx_look(3, &again, length, &other), &other);
+    CHECK(faulty == status || (faulty == DPX_IO && c->fails));
+    if (faulty == DPX_OK) CHECK(again.unpadded == l->unpadded && again.end == l->end && again.reason == l->reason);
+    set_faults(NULL);
+    return status;
+}
+
 /* ---- libFuzzer ---- */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -535,10 +558,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         dpx_layout l;
         dpx_problem why;
         memset(&why, 0xee, sizeof why);
-        if (told(dpx_parse(head, head_bytes, length, element, &l, &why), &why) != DPX_OK) break;
         file.bytes = data; /* again: written_pixels has put another there */
         file.kept = size;
         file.length = length;
+        if (told(dpx_parse(head, head_bytes, length, element, &l, &why), &why) != DPX_OK) break;
+        if (l.reason == DPX_UNTOLD && look(&l, length, &c) != DPX_OK) break;
         check_layout(&l, element, length);
         read_all(&l, &c, SMALL);
         if (c.large == 1 && element == 0) read_all(&l, &c, LARGE);

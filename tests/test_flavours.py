@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 import fastup.frames  # now, so that it is not in the memory that is measured
 from fastup import _dpx
 from fastup.errors import DpxError
+from fastup.oddities import oddities
 
 ORDERS = ["big", "little"]
 MARK = {"big": ">", "little": "<"}
@@ -198,6 +199,149 @@ def test_rows_without_padding(tmp_path):
             for change, contents in enumerate(changed):
                 check(path, contents, flavour, width, height, change)
     assert told > 500
+
+
+WRITERS = {
+    "Lasergraphics": (160, b"Lasergraphics Inc. ScanStation"), "DIAMANT": (160, b"DIAMANT-Film 12"),
+    "Scanity": (1556, b"Scanity"), "other": (160, b"A scanner of Lasergraphics Inc."),
+}  # fmt: skip
+
+
+def scanned(picture, flavour, order, writer, padded, block, **header):
+    """A file of a scanner's, filled up to the end of a block."""
+    at, name = WRITERS[writer]
+    data = bytearray(file_bytes(picture, flavour, order, padded=padded, **header))
+    data[at : at + len(name) + 1] = name + b"\0"
+    return bytes(data) + bytes(-len(data) % block)
+
+
+def drawn(flavour, height, width, seed, grain=4):
+    """A picture of patches and grain, no code 0."""
+    random = np.random.default_rng(seed)
+    channels, white = naive.DPX_CHANNELS[flavour[0]], 2 ** flavour[1] - 1
+    patches = random.uniform(0.1, 0.9, (height // 9 + 1, width // 9 + 1, channels))
+    rows, columns = (
+        np.arange(height)[:, None] + np.arange(width) // 5,
+        np.arange(width) + np.arange(height)[:, None] // 3,
+    )
+    picture = patches[rows % height // 9, columns % width // 9] * white
+    return np.clip(picture + random.normal(0, grain * white / 1023, picture.shape), 1, white).astype(np.uint16)
+
+
+@settings(SHARED, max_examples=150)
+@given(
+    st.data(), st.sampled_from([6, 8, 51, 100]), st.integers(1, 6), st.integers(1, 40), st.sampled_from(sorted(WRITERS))
+)
+def test_rows_of_known_scanners(tmp_path, data, descriptor, height, width, writer):
+    """They run on, whatever follows them: unless the file is as long as padded rows are, and pixels tell more."""
+    draw, path = data.draw, tmp_path / "f.dpx"
+    flavour, order = (descriptor, 10, draw(st.sampled_from([1, 2]))), draw(st.sampled_from(ORDERS))
+    picture = some_picture(flavour, height, width, draw(st.integers(0, 9)))
+    padded, block = draw(st.booleans()), draw(st.sampled_from([1, 4, 512, 8192]))
+    contents = scanned(picture, flavour, order, writer, padded, block)
+    seen = check(path, contents, flavour, height, width)
+    layout = naive.dpx_layout(contents)
+    assert _dpx.probe(path).reason == layout["reason"]
+    assert _dpx.probe(path).unpadded is not layout["padded"]
+    if layout["reason"] == "writer":
+        assert writer != "other"
+        if not padded:
+            same(seen, picture)
+    total = 2048 + naive.dpx_used(height * width * naive.DPX_COMPONENTS[descriptor], 10, 1)
+    check(path, contents[: total - 1], flavour)  # cut short, by whichever rows
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+@pytest.mark.parametrize("size", [(1556, 2048), (1752, 2336), (777, 1000)])
+@pytest.mark.parametrize("order", ORDERS)
+def test_scans_that_are_filled_up_to_a_block(tmp_path, writer, size, order):
+    flavour, path = (6, 10, 1), tmp_path / "f.dpx"
+    picture = ((np.add.outer(np.arange(size[0]) * 3, np.arange(size[1])) % 1000) + 1).astype(np.uint16)[..., None]
+    data = scanned(picture, flavour, order, writer, False, 8192)
+    path.write_bytes(data)
+    same(fastup.read(path), picture)
+    same(fastup.read(path, window=(700, 301, 50, 333)), picture[700:750, 301:634])
+    same(next(fastup.stream([path]))[1], picture)
+    assert _dpx.probe(path)[3:] == (True, "pixels" if writer == "other" else "writer")
+    header = fastup.read_header(path)
+    told = [text for text in oddities(header, len(data), path) if text.startswith("rows")]
+    assert len(told) == 1
+    assert "its pixels tell" in told[0] if writer == "other" else f"as {writer}" in told[0]
+    # What is written goes by the header's word of its writer alone, and so does who reads it.
+    fastup.write(tmp_path / "g.dpx", picture, header, fsync=False)
+    same(fastup.read(tmp_path / "g.dpx"), picture)
+    written = (tmp_path / "g.dpx").read_bytes()
+    if writer == "other":
+        assert written[2048:] == naive.dpx_pixels(picture, order, **fields(flavour))
+    else:
+        assert written == data[: len(written)]
+        assert not any(data[len(written) :])
+        fresh = header.replace(width=301, height=50)
+        fastup.write(tmp_path / "g.dpx", picture[:50, :301], fresh, fsync=False)
+        assert os.path.getsize(tmp_path / "g.dpx") == fresh.file_size == 2048 + naive.dpx_used(50 * 301, 10, 1)
+        same(fastup.read(tmp_path / "g.dpx"), picture[:50, :301])
+
+
+DIFFERING = [
+    (6, 10, 1),
+    (6, 10, 2),
+    (51, 10, 1),
+    (52, 10, 1),
+    (6, 8, 1),
+    (50, 8, 1),
+    (50, 16, 1),
+    (6, 12, 1),
+    (6, 12, 0),
+]
+
+
+@pytest.mark.parametrize("grain", [0, 4, 40])
+def test_the_pixels_tell_how_rows_lie(tmp_path, grain):
+    """Of files that are longer than they need to be, and those that are too short for padded rows."""
+    path = tmp_path / "f.dpx"
+    for number, (flavour, width, padded) in enumerate(itertools.product(DIFFERING, (301, 302, 303), (False, True))):
+        order, orientation = ORDERS[number % 2], number // 2 % 4
+        picture = drawn(flavour, 90, width, number, grain)
+        more = {"orientation": orientation, "low": number % 3 if number % 5 == 0 else 0}
+        data = scanned(picture, flavour, order, "other", padded, (512, 8192, 100000)[number % 3], **more)
+        same(check(path, data, flavour, width, padded), picture, flavour, width, padded)
+
+
+def test_a_picture_of_nothing_may_lie_either_way(tmp_path):
+    """A leader, black or white: it is read, and is the same by the pixels of its end, or by both ways."""
+    path, flavour = tmp_path / "f.dpx", (6, 10, 1)
+    for value, padded, block in itertools.product((0, 500), (False, True), (512, 8192, 65536)):
+        picture = np.full((1200, 640, 1), value, np.uint16)
+        data = scanned(picture, flavour, "big", "other", padded, block)
+        same(check(path, data, value, padded, block), picture, value, padded, block)
+
+
+@pytest.mark.parametrize("flavour", [(6, 10, 1), (50, 8, 1), (6, 16, 1)])
+def test_padded_rows_that_are_cut_short(tmp_path, flavour):
+    """They may be as long as unpadded ones with something behind them; their pixels are not."""
+    path, width, height = tmp_path / "f.dpx", 301, 200
+    data = file_bytes(drawn(flavour, height, width, 1), flavour)
+    samples = width * naive.DPX_COMPONENTS[flavour[0]]
+    total = 2048 + naive.dpx_used(samples * height, *flavour[1:])
+    used = naive.dpx_used(samples, *flavour[1:])
+    last = 2048 + (height - 1) * (used + -used % 4) + used
+    assert last - total > 190
+    for length in (*range(total + 4, last, 13), last - 1, total - 1, total - 100):
+        path.write_bytes(data[:length])
+        with pytest.raises(DpxError, match=f"image data is cut short: the file has {length} bytes, expected {last} or"):
+            fastup.read(path)
+        assert naive.dpx_layout(data[:length]) is None
+    path.write_bytes(data[:last])
+    fastup.read(path)
+
+
+def test_a_scan_that_another_program_wrote_anew(tmp_path):
+    """Who wrote it first is still in its header; its rows are padded, as its size and its pixels have it."""
+    flavour, path = (6, 10, 1), tmp_path / "f.dpx"
+    for width in (301, 302):
+        picture = drawn(flavour, 90, width, width)
+        same(check(path, scanned(picture, flavour, "big", "Lasergraphics", True, 1), width), picture)
+        assert _dpx.probe(path)[3:] == (False, "pixels")
 
 
 def several(kinds, height, width, order, orientation=0):

@@ -549,6 +549,25 @@ def test_tiles_of_every_flavour(tmp_path, bits, packing, order):
     check_tiles(loader, some_tiles(400, 45, seed=1), frames)
 
 
+@pytest.mark.parametrize(("bits", "packing"), [(8, 1), (16, 1), (12, 1), (10, 0)])
+def test_tiles_of_files_whose_pixels_tell_how_rows_lie(tmp_path, bits, packing):
+    """Mapped and read; whole frames, too."""
+    paths, frames, flavour = [], [], {"bits": bits, "packing": packing}
+    y, x = np.mgrid[: SIZE[0], : SIZE[1]]
+    for number in range(45):
+        shades = 0.3 + 0.2 * np.sin(x / 5 + number) + 0.01 * y
+        frames.append(((shades[..., None] + [0, 0.1, 0.2]) * ((1 << bits) - 1)).astype(np.uint16))
+        data = naive.dpx_header(SIZE[1], SIZE[0], **flavour)
+        data += naive.dpx_pixels(frames[-1], padded=number % 2 == 0, **flavour)
+        paths.append(tmp_path / f"{number}.dpx")
+        paths[-1].write_bytes(data + bytes(-len(data) % 512))
+        assert _dpx.probe(paths[-1])[3:] == (number % 2 == 1, "pixels")
+    for (_, frame), stored in zip(fastup.stream(paths), frames, strict=True):
+        np.testing.assert_array_equal(frame, stored)
+    loader = TileLoader([side(paths, (1 << bits) - 1)] * 2, 2, 4)
+    check_tiles(loader, some_tiles(400, 45), [frames, frames])
+
+
 @pytest.mark.parametrize("orientation", range(4))
 def test_tiles_of_every_orientation(tmp_path, orientation):
     paths, frames = tile_files(tmp_path, 3, orientation=orientation)

@@ -99,11 +99,19 @@ CASES = {
     "no orientation": ({"orientation": None}, {}, r"orientation \(byte 768\) is undefined: ImageMagick and"),
     "unpadded rows": (
         {"bits": 8, "size": (719, 486), "unpadded": 719 * 3 * 486}, {"bits": 8},
-        "rows don't end on words of 32 bits, but run on: ImageMagick and GraphicsMagick refuse the file",
+        "rows don't end on words of 32 bits, but run on, as the file's size tells: ImageMagick and Gr",
     ),
     "unpadded rows of 10 bits": (
         {"descriptor": "luma", "size": (722, 480), "unpadded": 722 * 480 // 3 * 4, "pixel_aspect": None},
-        {"descriptor": "luma"}, "rows don't .*FFmpeg 8.1 reads that from Scanity .*, the others refuse the file",
+        {"descriptor": "luma"}, "rows don't .*size tells: FFmpeg 8.1 reads that from Scanity .*, the others refuse",
+    ),
+    "unpadded rows of a scanner": (
+        {"descriptor": "luma", "size": (722, 480), "pixel_aspect": None, "creator": "Lasergraphics Inc."},
+        {"descriptor": "luma"}, r"but run on, as Lasergraphics Inc\. writes them: FFmpeg 8.1 reads that",
+    ),
+    "unpadded rows of a device": (
+        {"descriptor": "luma", "size": (722, 480), "pixel_aspect": None, "input_device": "Scanity HDR"},
+        {"descriptor": "luma", "input_device": "Scanity"}, "but run on, as Scanity writes them",
     ),
     "unpadded rows of 16 bits": (
         {"bits": 16, "size": (719, 486), "unpadded": 719 * 6 * 486}, {"bits": 16}, "ImageMagick refuses some such",
