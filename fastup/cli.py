@@ -21,7 +21,7 @@ from rich.table import Table
 
 import fastup
 from fastup.errors import DataError, FastupError, OptionError
-from fastup.frames import refuse_other
+from fastup.frames import find, refuse_other
 from fastup.train import start
 from fastup.train.config import (
     ABSENT,
@@ -165,16 +165,23 @@ def _fastup(
 @app.command()
 def info(
     files: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", help="DPX files; of others, the size and what is not read.")
+        list[Path],
+        typer.Argument(metavar="FILE...", help="DPX files; of others, the size and what is not read; folders."),
     ],
     as_json: Json = False,
 ):
-    """Show the header of files, and what is odd in it that other programs may trip over."""
+    """Show the header of files, and what is odd in it that other programs may trip over; of folders, the sequences."""
+    from fastup.footage.sequences import survey
     from fastup.frames import is_dpx, left_out, premultiplied, read_header
     from fastup.oddities import oddities
 
-    told = []
+    told, bad = [], False
     for path in files:
+        if path.is_dir():
+            found = survey(path)
+            bad |= any(each["unreadable"] for each in found)
+            told.append((path, found, None, None, None))
+            continue
         refuse_other(path)
         header, size = read_header(path), path.stat().st_size
         if is_dpx(path):
@@ -190,13 +197,18 @@ def info(
     if as_json:
         names = "width", "height", "channels", "bits"
         rows = [
-            {"path": str(path), "flavour": flavour, "oddities": odd, **{name: getattr(header, name) for name in names}}
+            {"path": str(path), "sequences": header}
+            if isinstance(header, list)
+            else {"path": str(path), "flavour": flavour, "oddities": odd}
+            | {name: getattr(header, name) for name in names}
             | (header.to_dict() if is_dpx(path) else {"premultiplied": premultiplied(path), "left_out": left_out(path)})
             for path, header, flavour, _, odd in told
         ]
         print(json.dumps(rows, indent=1))
-        return
-    for path, _, _, rows, odd in told:
+    for path, header, _, rows, odd in told if not as_json else ():
+        if isinstance(header, list):
+            _print_sequences(path, header)
+            continue
         table = Table(title=escape(str(path)), title_justify="left", show_header=False, box=None, padding=(0, 2))
         table.add_column(style="dim")
         for name, value in rows:
@@ -204,6 +216,36 @@ def info(
         out.print(table)
         for text in odd:
             out.print(f"odd: {text}", style="yellow", markup=False)
+    if bad:
+        raise typer.Exit(1)
+
+
+def _print_sequences(folder, found):
+    for each in found:
+        first, last, count = each["first"], each["last"], each["frames"]
+        rows = {
+            "frames": f"{count:,}, {first}" + f" to {last}" * (count > 1) + f", {each['bytes']:,} bytes",
+            "pictures": ", ".join(
+                kind + f" ({number:,})" * (len(each["pictures"]) > 1) for kind, number in each["pictures"].items()
+            ),
+            "frame rate": ", ".join(f"{rate:g} frames/s" for rate in each["frame_rates"]),
+            "timecode": " to ".join(each["timecodes"]),
+        }
+        if "numbers" in each:
+            rows |= {
+                "numbers": "{} to {}".format(*each["numbers"])
+                + (f" by {each['step']}" if each["step"] > 1 else ", not evenly apart" * (each["step"] == 0)),
+                "missing": f"{each['missing']:,}: {_few(_ranges(each['gaps']))}" if each["gaps"] else "",
+                "time missing": _few(each["time"], between="\n"),
+                "doubled": _few(each["doubled"]),
+            }
+        _print_table({name: value for name, value in rows.items() if value}, escape(str(folder)))
+        for text in [*each.get("notes", ()), *(f"cannot be read: {text}" for text in each["unreadable"][:MOST_LISTED])]:
+            out.print(f"odd: {text}", style="yellow", markup=False)
+
+
+def _few(words, most=8, between=", "):
+    return between.join([*words[:most], *([f"and {len(words) - most:,} more"] if len(words) > most else [])])
 
 
 def _setting(option, text, **more):
@@ -920,6 +962,7 @@ def _upscale(model, source, destination, overwrite):
         f"{written} frame{'s' * (written != 1)} upscaled to {escape(str(destination))}"
         + (f", {skipped} were there already (--overwrite makes them again)" if skipped else "")
     )
+    _note_gaps(find(source))
 
 
 def _extract(plan, as_json):
@@ -995,6 +1038,26 @@ def _work(run, plan, doing, done, destination):
         + (f", {rate:.3g} frames/s" if count else "")
         + (f", {skipped} were there already (--overwrite makes them again)" if skipped else "")
     )
+    _note_gaps(list(plan.targets))
+
+
+def _note_gaps(paths):
+    """Say which frames are missing; nothing of chosen ones, between which there are more that are not."""
+    from fastup.footage.sequences import sequences
+
+    for each in sequences(paths):
+        if 0 < each.missing <= len(each.paths):
+            numbers = "number is" if each.missing == 1 else "numbers are"
+            out.print(
+                f"note: {each.paths[0].name} to {each.paths[-1].name}: {each.missing:,} {numbers} missing "
+                f"({_few(_ranges(each.gaps))}); the others keep their names",
+                style="yellow",
+                markup=False,
+            )
+
+
+def _ranges(gaps):
+    return [f"{first}" if first == last else f"{first} to {last}" for first, last in gaps]
 
 
 def _comparison(folder, model, score):

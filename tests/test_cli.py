@@ -168,7 +168,6 @@ def test_info_of_what_is_no_dpx(run, tmp_path):
     fails(run("info", picture), 1, picture, "not a DPX", "a PNG's")
     picture.write_bytes(b"SDPX" + bytes(100))
     fails(run("info", picture), 1, picture, "cut short", "104 bytes")
-    fails(run("info", tmp_path), 1, tmp_path)
 
 
 def shell(line, *arguments, **environment):
@@ -237,6 +236,73 @@ def test_a_video_is_pointed_to_extract(run, tmp_path):
     ):  # fmt: skip
         fails(run(*arguments), 1, film, "a video, expected", "fastup extract")
     fails(run("degrade", tmp_path, "out"), 1, tmp_path, "no frames here", "fastup extract", film.name)
+
+
+def test_info_of_a_folder_says_what_sequences_it_holds(run, tmp_path):
+    for n in [n for n in range(-2, 9) if n not in (0, 4, 5)]:
+        header = Header.new(4, 3, timecode=f"01:00:00:{n + 2:02d}", frame_rate=24)
+        fastup.write(tmp_path / f"tape.{n:05d}.dpx", np.zeros((3, 4, 3), np.uint16), header, fsync=False)
+    for n in (1, 3, 5):
+        fastup.write(tmp_path / f"x{n}.png", np.zeros((3, 4 + n // 5, 3), np.uint16), fsync=False)
+    fastup.write(tmp_path / "alone.dpx", np.zeros((3, 4, 3), np.uint16))
+    code, out, err = run("info", tmp_path)
+    assert (code, err) == (0, "")
+    lines = [" ".join(line.split()) for line in out.splitlines()]
+    assert lines[:9] == [
+        str(tmp_path),
+        "frames 8, tape.-0002.dpx to tape.00008.dpx, 16,768 bytes",
+        "pictures 4x3, 10-bit RGB, method A, big-endian",
+        "frame rate 24 frames/s",
+        "timecode 01:00:00:00 to 01:00:00:10",
+        "numbers -2 to 8",
+        "missing 3: 0, 4 to 5",
+        "time missing 1 between tape.-0001.dpx (01:00:00:01) and tape.00001.dpx (01:00:00:03)",
+        "2 between tape.00003.dpx (01:00:00:05) and tape.00006.dpx (01:00:00:08)",
+    ]
+    lines = lines[1:]
+    assert lines[8:12] == [
+        str(tmp_path),
+        f"frames 3, x1.png to x5.png, {sum((tmp_path / f'x{n}.png').stat().st_size for n in (1, 3, 5)):,} bytes",
+        "pictures 4x3, 16-bit RGB, png (2), 5x3, 16-bit RGB, png (1)",
+        "numbers 1 to 5 by 2",
+    ]
+    assert lines[12].startswith("odd: x1.png to x5.png are numbered by 2")
+    assert lines[13:15] == [str(tmp_path), "frames 1, alone.dpx, 2,096 bytes"]
+    (told,) = json.loads(run("info", "--json", tmp_path)[1])
+    assert told["path"] == str(tmp_path)
+    assert [each["frames"] for each in told["sequences"]] == [8, 3, 1]
+    first = told["sequences"][0]
+    assert (first["numbers"], first["missing"], first["gaps"]) == ([-2, 8], 3, [[0, 0], [4, 5]])
+    assert first["pictures"] == {"4x3, 10-bit RGB, method A, big-endian": 8}
+
+
+def test_info_of_a_folder_names_what_cannot_be_read_and_what_is_doubled(run, tmp_path):
+    for name in ("f1", "f01", "f2", "f3", "f4"):
+        fastup.write(tmp_path / f"{name}.dpx", np.zeros((3, 4, 3), np.uint16), fsync=False)
+    (tmp_path / "f3.dpx").write_bytes(b"SDPX")
+    code, out, err = run("info", tmp_path)
+    assert (code, err) == (1, "")
+    words = " ".join(out.split())
+    assert "doubled f01.dpx and f1.dpx have the same number" in words
+    assert "odd: cannot be read: f3.dpx: header is cut short: 4 bytes" in words
+    (told,) = json.loads(run("info", "--json", tmp_path)[1])
+    assert len(told["sequences"][0]["unreadable"]) == 1
+    (tmp_path / "empty").mkdir()
+    fails(run("info", tmp_path / "empty"), 1, "no frames here")
+
+
+def test_gaps_between_frames_are_noted_where_each_stays_itself(run, tmp_path):
+    (tmp_path / "in").mkdir()
+    for n in (1, 2, 3, 5, 6, 9):
+        fastup.write(tmp_path / "in" / f"f{n}.dpx", np.full((480, 720, 3), n, np.uint16), fsync=False)
+    note = "note: f1.dpx to f9.dpx: 3 numbers are missing (4, 7 to 8); the others keep their names\n"
+    assert run("convert", tmp_path / "in", tmp_path / "png", "--format", "png")[1].endswith(note)
+    assert run("degrade", tmp_path / "in", tmp_path / "sd", "--size", "32x32")[1].endswith(note)
+    assert run("dehalo", tmp_path / "in", tmp_path / "out", "--kernel", "0.5:1")[1].endswith(note)
+    for n in (5, 6):  # chosen frames: more is missing than there is
+        (tmp_path / "in" / f"f{n}.dpx").unlink()
+    assert "note" not in run("convert", tmp_path / "in", tmp_path / "png", "--format", "png")[1]
+    assert "note" not in run("convert", tmp_path / "in" / "f1.dpx", tmp_path / "f.png")[1]
 
 
 def test_one_bad_file_prints_none(run, frame, tmp_path):

@@ -7,6 +7,7 @@ import numpy as np
 
 from fastup import frames
 from fastup.codes import Timecode
+from fastup.errors import FastupError
 
 _RATES = (24, 25, 30, 48, 50, 60)
 
@@ -94,6 +95,69 @@ def _commonest(values):
     """The value that there is most of, the least of several; 0 of none."""
     counts = Counter(values)
     return min(counts, key=lambda value: (-counts[value], value), default=0)
+
+
+def survey(folder):
+    """What sequences there are in a folder of frames, by names and headers alone.
+
+    Returns
+    -------
+    list of dict
+        One each, as JSON takes it; frames that are no sequence come together, as the last. "pictures" has how many
+        there are of each size and flavour, "time" which time is missing, "unreadable" what is wrong with each frame
+        that cannot be read.
+    """
+    found = sequences(frames.find(folder))
+    alone = [path for each in found if len(each.paths) == 1 for path in each.paths]
+    told = []
+    for each in found:
+        if len(each.paths) > 1:
+            facts, times = _headers(each.paths)
+            told.append(facts | _order(each, times))
+    return told + ([_headers(alone)[0]] if alone else [])
+
+
+def _headers(paths):
+    """The half of a survey that the headers have; and the timecode and the rate of each, as far as it has them."""
+    pictures, unreadable, times, size = Counter(), [], [], 0
+    for path in paths:
+        timecode = rate = None
+        try:
+            size += path.stat().st_size
+            header = frames.read_header(path)
+            timecode, rate, flavour = header.timecode, header.frame_rate, header.flavour
+            if not frames.is_dpx(path):
+                flavour = f"{flavour.split(',')[0]}, {path.suffix[1:].lower()}"  # the rest is of a DPX that there isn't
+            pictures[f"{header.width}x{header.height}, {flavour}"] += 1
+        except (FastupError, OSError) as error:
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            unreadable.append(f"{path.name}: {reason.removeprefix(f'{path}: ')}")
+        times.append((timecode, rate))
+    known = [timecode for timecode, _ in times if timecode]
+    return {
+        "first": paths[0].name,
+        "last": paths[-1].name,
+        "frames": len(paths),
+        "bytes": size,
+        "pictures": dict(pictures.most_common()),
+        "frame_rates": sorted({round(rate, 3) for _, rate in times if rate}),
+        "timecodes": [known[0], known[-1]] if known else [],
+        "unreadable": unreadable,
+    }, times
+
+
+def _order(each, times):
+    rates = [rate for _, rate in times if rate and 0 < rate < 1000]
+    line = timeline(each.paths, [timecode for timecode, _ in times], max(1, round(min(rates))) if rates else None)
+    return {
+        "numbers": [each.numbers[0], each.numbers[-1]],
+        "step": each.step,
+        "missing": each.missing,
+        "gaps": [list(gap) for gap in each.gaps],
+        "doubled": line.doubled,
+        "time": [f"{last - first + 1} {words}" for first, last, words in line.gaps],
+        "notes": line.repeated + line.notes,
+    }
 
 
 @dataclass(frozen=True)
