@@ -41,13 +41,13 @@ class Digests:
     def known(self, path, skip=0):
         """The digest of a file that is noted and looks unchanged, else None. OSError if there is no file."""
         *state, digest = self._notes.get(self._place(path, skip), (None,))
-        return digest if state == _state(path) else None
+        return digest if state == state_of(path) else None
 
     def of(self, path, skip=0):
         """The digest of a file, or of what follows its first `skip` bytes; read if it is not known. OSError if not."""
         digest = self.known(path, skip)
         if digest is None:
-            state = _state(path)  # of before reading: a file that changes meanwhile is read again
+            state = state_of(path)  # of before reading: a file that changes meanwhile is read again
             with open(path, "rb") as file:
                 file.seek(skip)
                 digest = hashlib.file_digest(file, xxhash.xxh3_128).hexdigest()
@@ -104,6 +104,7 @@ def contents(paths, cache=None):
             digests.save()
 
 
-def _state(path):
+def state_of(path):
+    """What changes with a file: size, times and inode."""
     stat = os.stat(path)
     return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]

@@ -19,7 +19,7 @@ from fastup._tiles import TileGrid, detail, kept, rank
 from fastup.codes import CHROMA
 from fastup.errors import DataError, FastupError, OptionError
 from fastup.header import Header
-from fastup.train.digests import Digests
+from fastup.train.digests import Digests, state_of
 
 SMALLEST_DEFAULT_TILE = 60  # target pixels
 SMALLEST_DEFAULT_BORDER = 2  # target pixels
@@ -397,14 +397,14 @@ def transcode(pairs, cache, on_frame=None):
             return False
 
     def write(path):
-        digest = digests.of(path)
+        state, digest = state_of(path), digests.of(path)
         if is_fresh(path, digest):
             return
         white = probes[path][1]
         frame = frames.read(path, "uint16" if white else "float32")
         frames.refuse_nan(path, frame, infinity=False)
         # A copy of a frame that changed while it was read has no mark, and is made again.
-        mark = TRANSCODED.format(digest) if digests.of(path) == digest else None
+        mark = TRANSCODED.format(digest) if state_of(path) == state else None
         frames.write(copies[path], frame, frames.read_header(path).replace(project=mark))
 
     todo = [path for path in copies if not is_fresh(path, digests.known(path))]
@@ -472,7 +472,7 @@ def detail_scores(pairs, geometry, grid, cache=None, on_frame=None):
 
     def score(number):
         target = pairs.targets[number]
-        content = digests.of(target) if path else None
+        state, content = state_of(target), digests.of(target) if path else None
         if is_stored(number, content):
             return
         frame = frames.read(target, dtype)
@@ -481,7 +481,7 @@ def detail_scores(pairs, geometry, grid, cache=None, on_frame=None):
         scores = detail(crop(frame, geometry.trim), grid)
         if np.isnan(scores).any():
             raise DataError(f"{target}: holds NaN or infinite pixels, so that its tiles cannot be ranked")
-        if path and digests.of(target) != content:
+        if state_of(target) != state:
             content = None  # it changed while it was read, and is scored again
         key = key_of(content)
         rows[number] = key, scores, _digest(key + scores.astype("<f4").tobytes())
