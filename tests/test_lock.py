@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+from types import SimpleNamespace
 
 import pytest
 
@@ -114,6 +115,26 @@ def test_a_file_system_without_locks_is_written_to(tmp_path, monkeypatch, code):
     monkeypatch.setattr(lock.fcntl, "flock", flock)
     with lock.held(tmp_path):
         pass
+    assert os.listdir(tmp_path) == []
+
+
+def test_as_on_windows(tmp_path, monkeypatch):
+    """There a lock keeps others from a byte, which must not be one that they read, and files that are open stay."""
+    locked = []
+
+    def locking(descriptor, how, count):
+        assert (how, count) == ("at once", 1)
+        assert os.lseek(descriptor, 0, os.SEEK_CUR) >= 1000
+        if locked:
+            raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+        locked.append(descriptor)
+
+    monkeypatch.setattr(lock, "fcntl", None)
+    monkeypatch.setattr(lock, "msvcrt", SimpleNamespace(locking=locking, LK_NBLCK="at once"), raising=False)
+    with lock.held(tmp_path):
+        assert (tmp_path / ".lock").read_text().startswith(f"process {os.getpid()} on ")
+        with pytest.raises(FastupError, match=f"process {os.getpid()} on"), lock.held(tmp_path):
+            pass
     assert os.listdir(tmp_path) == []
 
 

@@ -13,6 +13,7 @@ import pytest
 from keras import ops
 
 from fastup.errors import OptionError
+from fastup.train import start
 from fastup.train.layers import SubPixel
 from fastup.train.models import MODELS, Network
 
@@ -284,6 +285,15 @@ def test_layers_say_their_own_format(model, tmp_path, channels_first):
     np.testing.assert_allclose(losses, expected_losses, rtol=1e-5)
     for result in (*results, _run(keras.saving.load_model(tmp_path / "x.keras"), pictures)):
         np.testing.assert_allclose(result, expected.predict_on_batch(pictures), atol=1e-5)
+
+
+@pytest.mark.parametrize("floatx", ["float16", "bfloat16"])
+def test_half_precision_for_all_is_refused(monkeypatch, floatx):
+    monkeypatch.setattr(keras.config, "floatx", lambda: floatx)
+    with pytest.raises(
+        OptionError, match=f"Keras has {floatx} as its floatx .*keras.json.*expected float32.*--precision"
+    ):
+        start()
 
 
 def test_records_are_complete():

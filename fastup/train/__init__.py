@@ -3,6 +3,8 @@
 import contextlib
 import os
 
+from fastup.errors import OptionError
+
 # Before anything imports TensorFlow: its remarks would stand between ours. Errors still show.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -20,12 +22,17 @@ def start():
     """Import Keras and wake its backend, with the process's stderr set aside.
 
     TensorFlow announces its build and the graphics cards it misses there, before any log level counts. What goes wrong
-    is still raised.
+    is still raised; so is an OptionError where Keras is set to make all numbers of half precision.
     """
     with _quiet():
         import keras
 
         keras.ops.zeros(1)
+    if keras.config.floatx() in ("float16", "bfloat16"):
+        raise OptionError(
+            f"Keras has {keras.config.floatx()} as its floatx (keras.json, or set_floatx), expected float32: half "
+            "precision does not hold pictures of 10 bits; --precision says what layers compute in"
+        )
 
 
 @contextlib.contextmanager
