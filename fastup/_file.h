@@ -158,10 +158,9 @@ static inline dpx_status dpx_read_window(int fd, const dpx_layout *layout, uint6
     return DPX_OK;
 }
 
-enum {
-    FILE_LOOKS = 64,
-    FILE_LOOK = 1024
-}; /* so many rows are looked at where they tell how they lie, so much of each */
+enum { FILE_LOOKS = 64 };       /* rows that are looked at where they tell how they lie */
+enum { FILE_LOOK = 1024 };      /* pixels of each */
+enum { FILE_FILLED = 1 << 20 }; /* the most that a file is filled up by */
 
 /* How little three rows that follow one another differ from a slope, at places all over a picture whose rows are as the
  * layout has them: the sum over so many values. Out of step, rows slant, and fit less. */
@@ -204,11 +203,9 @@ static inline dpx_status dpx_zeros_follow(int fd, const dpx_layout *l, uint64_t 
         told += row - first < samples;
         zeros += row - first < samples && seen == 0;
     }
-    *found = told >= 8 && zeros * 16 >= told * 15;
+    *found = told >= 8 && told * 2 >= looks && zeros * 16 >= told * 15;
     return DPX_OK;
 }
-
-enum { FILE_FILLED = 1 << 20 }; /* the most that a file is filled up by */
 
 /* Whether a file ends on a block, and has nothing but zeros from `start` on: not too many, as a file may be sparse. */
 static inline int file_is_filled_up(int fd, uint64_t start, uint64_t end) {
@@ -226,7 +223,7 @@ static inline int file_is_filled_up(int fd, uint64_t start, uint64_t end) {
 }
 
 /* Ends a layout that is untold by a look at the pixels: rows are padded where zeros follow them, or lie as they
- * continue each other best, by more than chance gives. */
+ * continue each other best, by more than chance gives. A picture of nothing ends where the zeros begin. */
 static inline dpx_status dpx_look(int fd, dpx_layout *l, uint64_t file_bytes, dpx_problem *why) {
     dpx_layout way = *l;
     const uint64_t end = l->offset + dpx_unpadded_bytes(l);

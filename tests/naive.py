@@ -427,8 +427,9 @@ def dpx_looks_unpadded(data, padded, unpadded):
     slots = row // 4 * slots if slots else row // 2 if bits == 12 and padded["packing"] != 0 else row * 8 // bits
     if slots > count and height:
         ends = dpx_rows(data, padded, height, slots)[spread(height)]
-        ends = ends[ends[:, count - 1] > 0]
-        if len(ends) >= 8 and 16 * (ends[:, count:] == 0).all(1).sum() >= 15 * len(ends):
+        looks, ends = len(ends), ends[ends[:, count - 1] > 0]
+        zeros = (ends[:, count:] == 0).all(1).sum()
+        if len(ends) >= max(8, looks / 2) and 16 * zeros >= 15 * len(ends):
             return False
     if height < 3:
         return None

@@ -307,6 +307,14 @@ def test_the_pixels_tell_how_rows_lie(tmp_path, grain):
         same(check(path, data, flavour, width, padded), picture, flavour, width, padded)
 
 
+def test_black_after_alpha_is_no_padding(tmp_path):
+    picture = np.concatenate([drawn((50, 10, 1), 90, 301, 0), np.full((90, 301, 1), 1023, np.uint16)], axis=2)
+    picture[:, 100:, :3] = 0
+    for flavour, padded in itertools.product([(51, 10, 1), (52, 10, 1)], (False, True)):
+        data = scanned(picture, flavour, "big", "other", padded, 8192)
+        same(check(tmp_path / "f.dpx", data, flavour, padded), picture, flavour, padded)
+
+
 def test_a_picture_of_nothing_may_lie_either_way(tmp_path):
     """A leader, black or white: it is read, and is the same by the pixels of its end, or by both ways."""
     path, flavour = tmp_path / "f.dpx", (6, 10, 1)
