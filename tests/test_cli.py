@@ -305,6 +305,52 @@ def test_gaps_between_frames_are_noted_where_each_stays_itself(run, tmp_path):
     assert "note" not in run("convert", tmp_path / "in" / "f1.dpx", tmp_path / "f.png")[1]
 
 
+ODD = "[bold] odd\n[red] \\"
+
+
+def misuses(folder):
+    """Inputs that people give by mistake, by what they are."""
+    (folder / ODD).mkdir()
+    (folder / ODD / "empty [0]\n.dpx").write_bytes(b"")
+    (folder / "folder.dpx").mkdir()
+    (folder / "in").mkdir()
+    (folder / "in" / "folder.dpx").mkdir()
+    (folder / "loop").symlink_to("loop")
+    (folder / "gone.dpx").symlink_to("nowhere.dpx")
+    for name in ("text.dpx", "text.png", "text", "text.keras"):
+        (folder / name).write_text("hello")
+    for suffix in ("dpx", "png", "exr", "mov", "keras"):
+        (folder / f"empty.{suffix}").write_bytes(b"")
+    return [*folder.iterdir(), folder / "missing", folder / "missing.dpx", folder / "text" / "x", folder / ("x" * 300)]
+
+
+@pytest.mark.parametrize("command", ["info", "pairs", "rank", *CHORES])
+def test_misuse_is_one_line(run, tmp_path, command):
+    output = [tmp_path / "out.dpx"] if command in CHORES else []
+    for path in misuses(tmp_path):
+        code, out, err = run(command, path, *output)
+        assert code in (1, 2), (path, out, err)
+        assert err.count("\n") == (command != "info" or path.name != ODD)  # whose table has what cannot be read
+        assert not output[0].exists() if output else True
+
+
+@pytest.mark.parametrize("command", CHORES)
+def test_outputs_that_cannot_be_are_one_line(run, frame, tmp_path, command):
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "text").write_text("hello")
+    more = {"detelecine": ["--force"], "convert": ["--format", "png"], "dehalo": ["--kernel", "0.5:1"]}.get(command, [])
+    (tmp_path / "in").mkdir()
+    for n in range(6 if command == "detelecine" else 1):
+        (tmp_path / "in" / f"f{n}.dpx").write_bytes(frame.read_bytes())
+    for place in (tmp_path / "loop", tmp_path / "text", tmp_path / "text" / "x", tmp_path / ("x" * 300), "/proc/x"):
+        code, out, err = run(command, tmp_path / "in", place, *more)
+        assert code in (1, 2), (place, out, err)
+        assert (err.count("\n"), "Traceback" in err) == (1, False)
+    assert (tmp_path / "text").read_text() == "hello"
+    if command == "dehalo":
+        fails(run("dehalo", tmp_path / "in", tmp_path / "out", "--pairs", tmp_path / "loop"), 1, "loop")
+
+
 def test_one_bad_file_prints_none(run, frame, tmp_path):
     fails(run("info", frame, tmp_path / "none.dpx"), 1, "none.dpx")
 

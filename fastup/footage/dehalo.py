@@ -9,6 +9,7 @@ overshoot the picture has of its own, say from being made smaller; that much is 
 
 import json
 import math
+import os
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -444,7 +445,7 @@ def prepare(source, destination, *, twins=None, kernel=None, strength=1.0, prote
             raise OptionError(f"kernel has {len(taps)} taps, expected an odd number up to {2 * REACH + 1}, with a sum")
         taps = np.pad(taps / taps.sum(), REACH - len(taps) // 2)
     asked = {
-        "source": str(Path(source).resolve()), "pairs": twins and str(Path(twins).resolve()),
+        "source": os.path.realpath(source), "pairs": twins and os.path.realpath(twins),
         "kernel": None if kernel is None else [round(float(tap), 9) for tap in taps],
         "strength": strength, "protect": protect,
     }  # fmt: skip

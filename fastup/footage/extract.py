@@ -672,7 +672,7 @@ def prepare(source, destination, *, start=0, end=None, every=1, lines=None, over
     if isinstance(source, Stills):
         if len({path.stem for path in source.paths}) < len(source.paths):
             raise DataError(f"{source.path}: some stills differ in their suffix alone, and would get the same name")
-        if source.paths[0].parent.resolve() == destination.resolve():
+        if os.path.realpath(source.paths[0].parent) == os.path.realpath(destination):
             raise DataError(f"{destination}: this is where the stills are, expected another folder for the output")
     return Plan(source, destination, first, last, every, lines, top, overwrite)
 

@@ -657,7 +657,7 @@ def detelecine(
             _check(path, cadence, source.field_order)
         if source.field_order not in (None, cadence.order):
             source.note(f"the file says {source.field_order} field first, the pictures say {cadence.order}")
-        name = path.stem if path.is_file() else path.resolve().name
+        name = path.stem if path.is_file() else os.path.basename(os.path.realpath(path))
         stem = f"{name}_{part.first:07d}" if part.first else name  # parts must not take each other's names
         targets = [out / f"{stem}_{n:07d}.dpx" for n in range(len(woven))]
         report = _report(source, part, cadence, woven) | {"lines": lines, "range": "keep" if keep else "full"}
@@ -729,7 +729,7 @@ def _report(source, part, cadence, woven):
     parts = [(int(a), int(b)) for a, b in zip([0, *edges], [*edges, len(kinds)], strict=True)]
     order = ("first", "second")
     return {
-        "source": os.fsencode(source.path.resolve()).decode(errors="replace"),
+        "source": os.fsencode(os.path.realpath(source.path)).decode(errors="replace"),
         "order": cadence.order,
         "order_margin": round(min(cadence.order_margin, 1e9), 1),
         "first_frame": part.first,  # from which frames are counted here
