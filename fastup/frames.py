@@ -356,23 +356,24 @@ def _held(folder):
     """A context that holds a folder while a part-file is in it; gives the mark that its name is to have.
 
     Who writes shares a lock on the folder (flock), which ends with its process, however that ends. Who gets it alone
-    knows that nobody writes, and removes the part-files that are there. Locks are sure within one kernel alone, whose
-    boot is the mark, so that containers see each other. Part-files with another mark stay: of other machines, or boots,
-    or where there are no such locks (network file systems, Windows).
+    knows that nobody writes, and removes the part-files that are there. Locks are sure within one kernel and one mount,
+    which are the mark: its boot and its device, the same in all containers. Part-files with another mark stay: of other
+    machines, boots or mounts, or where there are no such locks (network file systems, Windows).
     """
     fd, mark = None, "0"
     try:
         if fcntl is not None and _boot():
             with contextlib.suppress(OSError):
                 fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-                where = os.fstat(fd)[1:3]
+                where = _, device = os.fstat(fd)[1:3]
+                own = f"{_boot()}{device:x}"
                 if where not in _SWEPT:
                     with _SWEEPING:
                         if where not in _SWEPT:
-                            _sweep(fd)
+                            _sweep(fd, own)
                             _SWEPT.add(where)
                 fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-                mark = _boot()
+                mark = own
         yield mark
     finally:
         if fd is not None:
@@ -392,13 +393,13 @@ def _boot():
         return ""
 
 
-def _sweep(fd):
-    """Remove the part-files in an open folder, if nobody holds it."""
+def _sweep(fd, mark):
+    """Remove the part-files of a mark in an open folder, if nobody holds it."""
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:  # somebody does, or it cannot be known
         return
-    ours = re.compile(rf"\..{{0,40}}{PART.replace('[0-9a-f]+', _boot())}(\.[^.]*)?", re.DOTALL)
+    ours = re.compile(rf"\..{{0,40}}{PART.replace('[0-9a-f]+', mark)}(\.[^.]*)?", re.DOTALL)
     with os.scandir(fd) as entries:
         left = [e.name for e in entries if ours.fullmatch(e.name) and e.is_file(follow_symlinks=False)]
     for name in left:
