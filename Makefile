@@ -15,7 +15,7 @@ demo: .venv/installed
 
 ifeq ($(FASTUP_SANITIZE),)
 test: .venv/installed
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q -n auto --maxprocesses 4 --dist worksteal
 else
 # The tests of the native code, against a build of its own, by GCC. Those of training stay out: Keras and what is below it
 # are not ours to sanitize. Leaks are not looked for, as CPython keeps what it has at its end; libstdc++ comes first so

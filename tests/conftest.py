@@ -1,8 +1,24 @@
 """What several test files share: a small data set at the real scale, a model trained on it, and the command line."""
 
+import os
+import signal
 import sys
+import time
+from pathlib import Path
 
 import pytest
+
+# A shell that starts something in the background has it ignore Ctrl-C, which some tests send.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Workers of a parallel run share the processors: told before NumPy and TensorFlow are imported. Each has a cache of
+# kernels of its own: Numba's can mix up two that processes compile at once.
+if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+    share = max(1, os.cpu_count() // int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))
+    for name in ("OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+        os.environ[name] = str(share)
+    os.environ["NUMBA_CACHE_DIR"] = str(Path(__file__).parents[1] / "build" / "numba" / worker)
 
 import fastup.train  # noqa: F401  first of all: it quiets TensorFlow
 from fastup import cli, demo
@@ -11,11 +27,34 @@ SD, HD = (120, 180), (270, 360)  # 9/4 x 2, as 720x480 to 1440x1080
 
 
 @pytest.fixture(scope="session")
-def small(tmp_path_factory):
+def shared(tmp_path_factory):
+    """A function: a folder of a name, filled by ``fill(folder)`` in the first worker that asks; others wait for it."""
+
+    def shared(name, fill):
+        if not worker:
+            fill(folder := tmp_path_factory.mktemp(name))
+            return folder
+        folder = tmp_path_factory.getbasetemp().parent / name
+        made = folder.with_suffix(".made")
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            while not made.exists():
+                time.sleep(0.05)
+            return folder
+        try:
+            fill(folder)
+        finally:
+            made.touch()
+        return folder
+
+    return shared
+
+
+@pytest.fixture(scope="session")
+def small(shared):
     """A drawn data set: 3 pairs to train on, 1 to validate, 3 to evaluate. Nothing may be written here."""
-    folder = tmp_path_factory.mktemp("small")
-    demo.write_data(folder, size=HD, sd_size=SD, train=3, validation=1, evaluation=3)
-    return folder
+    return shared("small", lambda folder: demo.write_data(folder, 0, HD, SD, train=3, validation=1, evaluation=3))
 
 
 @pytest.fixture
@@ -29,16 +68,17 @@ def data(small, tmp_path):
 
 
 @pytest.fixture(scope="session")
-def trained(small, tmp_path_factory):
+def trained(small, shared):
     """A folder in which compact was trained for two epochs; shared, so nothing in it may be changed."""
     from fastup.train import fit
     from fastup.train.config import Config
 
-    folder = tmp_path_factory.mktemp("trained")
-    for name in ("train", "validation", "evaluation"):
-        (folder / name).symlink_to(small / name)
-    fit.fit(fit.prepare(folder, Config(epochs=2, learning_rate=3e-4)))
-    return folder / "models" / "compact"
+    def train(folder):
+        for name in ("train", "validation", "evaluation"):
+            (folder / name).symlink_to(small / name)
+        fit.fit(fit.prepare(folder, Config(epochs=2, learning_rate=3e-4)))
+
+    return shared("trained", train) / "models" / "compact"
 
 
 @pytest.fixture

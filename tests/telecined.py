@@ -29,7 +29,7 @@ class Case:
     video_fades: float = 0.0  # the same, on video: every field has its own level
     top_first: bool = True
     bits: int = 8
-    chroma: str = "420"
+    chroma: str = "420"  # none: luma alone, the same, in half the time
     start: int = 0  # film frames cut off the beginning: another first phase
     codec: str = ""  # mpeg2, prores or h264: what it goes through in the end
 
@@ -61,7 +61,7 @@ def make(case, seed):
             grains[f] = _grain(case, seed, f)
         grains = {f: g for f, g in grains.items() if f in pair or f >= min(pair) - 2}
         planes = []
-        for k in range(3):
+        for k in range(len(pictures[0])):
             parts = [pictures[drawing[f]][k] * gains[f] + (0 if k else grains[f]) for f in pair]
             woven = parts[0].copy()
             woven[1::2] = parts[1][1::2]
@@ -208,7 +208,7 @@ def _film(case, rng):
         time, first = 0, len(drawing)
         while time < length:
             stay = {"still": length, "pan": 1}.get(motion, hold)
-            pictures.append(stage.draw(motion, time // stay, time // hold))
+            pictures.append(stage.draw(motion, time // stay, time // hold, 3 if case.chroma else 1))
             drawing += [len(pictures) - 1] * min(stay, length - time)
             time += stay
         scene += [number] * (len(drawing) - first)
@@ -245,12 +245,12 @@ class _Stage:
         self.phase, self.speed = rng.uniform(0, 6, 6), rng.uniform(0.25, 0.7, 6)
         self.pan = rng.uniform(0.7, 4.0) * rng.choice([-1, 1])
 
-    def draw(self, motion, step, pose):
+    def draw(self, motion, step, pose, count=3):
         shift = 200 + (self.pan * step if motion == "pan" else 0)
         left = int(np.clip(np.floor(shift), 0, 399))
         part = np.float32(np.clip(shift - left, 0, 1))
         planes = [(1 - part) * p[:, left : left + self.width] + part * p[:, left + 1 : left + 1 + self.width]
-                  for p in self.back]  # fmt: skip
+                  for p in self.back[:count]]  # fmt: skip
         angles = self.phase + (self.speed * pose if motion in ("act", "pan") else 0)
         s, (cy, cx) = self.scale, self.centre
         if motion in ("act", "pan"):
@@ -285,12 +285,12 @@ def _ellipse(planes, centre, radii, angle, paint, ink):
     c, s = np.float32(np.cos(angle)), np.float32(np.sin(angle))
     v, u = (c * y + s * x) / np.float32(radii[0]), (c * x - s * y) / np.float32(radii[1])
     distance = (np.hypot(v, u) - 1) * np.float32(min(radii))
-    for plane, value in zip(planes, paint, strict=True):
+    for plane, value in zip(planes, paint, strict=False):
         part = plane[top:bottom, left:right]
         part += (np.float32(value) - part) * np.clip(0.5 - distance, 0, 1)
     if ink:
         line = 0.9 * np.clip(1.3 - np.abs(distance), 0, 1)
-        for plane, value in zip(planes, (25, 128, 128), strict=True):
+        for plane, value in zip(planes, (25, 128, 128), strict=False):
             part = plane[top:bottom, left:right]
             part += (np.float32(value) - part) * line
 

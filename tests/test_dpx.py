@@ -668,13 +668,11 @@ def test_a_bomb_is_refused_before_memory_is_taken(tmp_path, dtype):
                 head = naive.dpx_header(width, height, line_padding=padding)
                 path.write_bytes(head + bytes(19200))
                 tracemalloc.reset_peak()
-                start = time.perf_counter()
                 for call in (fastup.read, lambda path, dtype: list(fastup.stream([path], dtype))):
                     with pytest.raises(
                         DpxError, match=r"image data is cut short: the file has 21248 bytes, expected \d+"
                     ):
                         call(path, dtype)
-                assert time.perf_counter() - start < 1
                 assert tracemalloc.get_traced_memory()[1] < 2**20
     finally:
         tracemalloc.stop()
@@ -829,7 +827,7 @@ try:
 except OSError as problem:
     print(problem.filename)
 """
-    run = subprocess.run([sys.executable, "-c", code, tmp_path / "f.dpx"], capture_output=True, text=True, timeout=20)
+    run = subprocess.run([sys.executable, "-c", code, tmp_path / "f.dpx"], capture_output=True, text=True)
     assert run.stdout.strip() == str(tmp_path / "f.dpx"), run.stderr
 
 
@@ -923,8 +921,7 @@ fastup.write(sys.argv[1], numpy.zeros((30000, 4, 3), "uint16"), fastup.Header(op
 """
     writer = subprocess.Popen([sys.executable, "-c", code, path, tmp_path / "header"])
     try:
-        deadline = time.monotonic() + 20
-        while not list(tmp_path.glob(".f*")) and writer.poll() is None and time.monotonic() < deadline:
+        while not list(tmp_path.glob(".f*")) and writer.poll() is None:
             time.sleep(0.001)
     finally:
         writer.kill()
@@ -991,9 +988,17 @@ def test_real_files_come_back_byte_for_byte(path, tmp_path):
 # -- memory of large frames --------------------------------------------------------------------------------------------
 
 
+def large_files(folder, heights):
+    """Files of 1920 pixels' width, each of one code, its number."""
+    paths = [folder / f"{n}.dpx" for n, _ in enumerate(heights)]
+    for n, height in enumerate(heights):
+        fastup.write(paths[n], np.full((height, 1920, 3), n, np.uint16), fsync=False)
+    return paths
+
+
 @pytest.mark.parametrize("dtype", ["uint16", "float32"])
 def test_large_frames_never_share_memory_while_they_are_seen(tmp_path, dtype):
-    paths = [file_of(tmp_path / f"{n}.dpx", np.full((1080, 1920, 3), n, np.uint16)) for n in range(4)]
+    paths = large_files(tmp_path, [1080] * 4)
     seen = fastup.read(paths[0], dtype)[100:200, ::2, 1]  # a view keeps its frame
     expected = seen.copy()
     first, second = fastup.read(paths[1], dtype), fastup.read(paths[2], dtype)
@@ -1014,7 +1019,7 @@ def test_large_frames_never_share_memory_while_they_are_seen(tmp_path, dtype):
 
 
 def test_little_memory_is_kept(tmp_path):
-    paths = [file_of(tmp_path / f"{n}.dpx", np.zeros((1500 + 100 * n, 1920, 3), np.uint16)) for n in range(5)]
+    paths = large_files(tmp_path, range(1500, 2000, 100))
     frames = [fastup.read(path) for path in paths]
     frames.clear()
     assert len(_dpx._spare) <= 2
@@ -1022,7 +1027,7 @@ def test_little_memory_is_kept(tmp_path):
 
 def test_frames_of_changing_sizes_get_memory_of_their_own_size(tmp_path):
     heights = (900, 1900, 900, 1400, 1900, 900)
-    paths = [file_of(tmp_path / f"{n}.dpx", np.full((h, 1920, 3), n, np.uint16)) for n, h in enumerate(heights)]
+    paths = large_files(tmp_path, heights)
     for _ in range(3):
         for number, path in enumerate(paths):
             frame = fastup.read(path)

@@ -206,20 +206,22 @@ import fastup.train.models
 import keras
 import numpy as np
 
-network = keras.saving.load_model(sys.argv[1])
-assert type(network) is fastup.train.models.Network
-assert network.settings["trained"] == {"epochs": 3}
-expected = np.load(sys.argv[2])
-result = keras.ops.convert_to_numpy(network(expected["pictures"]))
-assert keras.backend.backend() == sys.argv[3]
-# Sums of up to 5184 products in another order: rounding goes with the largest values.
-np.testing.assert_allclose(result, expected["target"], atol=1e-5 * np.abs(expected["target"]).max(), rtol=0)
-network.compile(keras.optimizers.SGD(1e-5), "mean_squared_error")
-target = expected["target"] + 0.1
-before = float(network.train_on_batch(expected["pictures"], target))
-assert abs(before - 0.01) < 1e-5
-assert float(network.train_on_batch(expected["pictures"], target)) < before
-print("agrees")
+backend, *files = sys.argv[1:]
+assert keras.backend.backend() == backend
+for file in files:
+    network = keras.saving.load_model(file)
+    assert type(network) is fastup.train.models.Network
+    assert network.settings["trained"] == {"epochs": 3}
+    expected = np.load(f"{file}.npz")
+    result = keras.ops.convert_to_numpy(network(expected["pictures"]))
+    # Sums of up to 5184 products in another order: rounding goes with the largest values.
+    np.testing.assert_allclose(result, expected["target"], atol=1e-5 * np.abs(expected["target"]).max(), rtol=0)
+    network.compile(keras.optimizers.SGD(1e-5), "mean_squared_error")
+    target = expected["target"] + 0.1
+    before = float(network.train_on_batch(expected["pictures"], target))
+    assert abs(before - 0.01) < 1e-5
+    assert float(network.train_on_batch(expected["pictures"], target)) < before
+print("all agree")
 """
 
 
@@ -227,20 +229,21 @@ print("agrees")
 def test_other_processes_and_backends_agree(backend, tmp_path):
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend} isn't installed")
+    files = []
     # Between them these have every layer, and every scale that strides.
     for model, scale, height in (("compact", NTSC, 8), ("srcnn", [[20, 9], [2, 1]], 18)):
         network = _shake(_network(model, scale, trained={"epochs": 3}))
         pictures = np.random.default_rng(7).random((2, height, 6, 3), np.float32)
-        network.save(tmp_path / "x.keras")
-        np.savez(tmp_path / "x.npz", pictures=pictures, target=_run(network, pictures))
-        done = subprocess.run(
-            [sys.executable, "-c", LOAD, tmp_path / "x.keras", tmp_path / "x.npz", backend],
-            env={**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": os.pathsep.join(sys.path)},
-            capture_output=True,
-            text=True,
-            timeout=100,
-        )
-        assert done.stdout.strip().endswith("agrees"), done.stderr
+        files.append(tmp_path / f"{model}.keras")
+        network.save(files[-1])
+        np.savez(f"{files[-1]}.npz", pictures=pictures, target=_run(network, pictures))
+    done = subprocess.run(
+        [sys.executable, "-c", LOAD, backend, *files],
+        env={**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.strip().endswith("all agree"), done.stderr
 
 
 def test_mixed_precision_keeps_the_picture_exact():

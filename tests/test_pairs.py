@@ -3,8 +3,10 @@
 import errno
 import os
 import shutil
+import threading
 import unicodedata
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from math import gcd, lcm
 from pathlib import Path
@@ -913,6 +915,21 @@ def test_one_damaged_row_is_one_frame_read(set_of_six, tmp_path, reads):
 def test_ctrl_c_keeps_what_was_scored(set_of_six, tmp_path, reads, monkeypatch):
     cache = tmp_path / "cache"
     monkeypatch.setattr(module.os, "cpu_count", lambda: 1)
+    stopped, read = threading.Event(), module.frames.read
+
+    class Pool(ThreadPoolExecutor):
+        def shutdown(self, wait=True, **options):
+            super().shutdown(wait=False, **options)
+            stopped.set()
+            super().shutdown()
+
+    def held(path, *arguments):
+        if path.name == NAMES[3]:
+            stopped.wait()
+        return read(path, *arguments)
+
+    monkeypatch.setattr(module, "ThreadPoolExecutor", Pool)
+    monkeypatch.setattr(module.frames, "read", held)
 
     def stop(done, total):
         assert total == 6
@@ -923,8 +940,7 @@ def test_ctrl_c_keeps_what_was_scored(set_of_six, tmp_path, reads, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         detail_scores(*plan, cache, stop)
     first = reads()
-    assert first[:2] == NAMES[:2]
-    assert len(first) < 6
+    assert first in (NAMES[:2], NAMES[:3], NAMES[:4])
     heard = []
     scores = detail_scores(*plan, cache, lambda *progress: heard.append(progress))
     assert sorted(first + reads()) == NAMES  # each was read once

@@ -74,7 +74,7 @@ def tracked(clip, bits=8, **options):
 
 
 def scored(case, seed):
-    clip = telecined.make(case, seed)
+    clip = telecined.make(replace(case, chroma=case.codec and case.chroma), seed)
     woven = telecine.plan(tracked(clip, case.bits))
     same = None if case.grain else lambda a, b: clip.drawing[a] == clip.drawing[b]
     return np.array(telecined.score(clip, [item[:2] for item in woven], same))

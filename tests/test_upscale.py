@@ -417,7 +417,7 @@ def test_reading_and_writing_overlap(upscaler, source, tmp_path, monkeypatch):
     write, second, order = module.frames._dpx.write, threading.Event(), []
 
     def held(path, *args, **options):
-        assert second.wait(20), "the first frame is written before the second is computed"
+        assert second.wait(300), "the first frame is written before the second is computed"
         order.append(path.name)
         write(path, *args, **options)
 
@@ -646,7 +646,7 @@ def test_the_model_travels_alone(trained, small, tmp_path):
         "import numpy as np; import fastup; from fastup.train import Upscaler; up = Upscaler('m.keras'); "
         "np.save('hd.npy', up(fastup.read('f.dpx')))"
     )
-    subprocess.run([sys.executable, "-c", script], cwd=tmp_path / "elsewhere", check=True, timeout=100)
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path / "elsewhere", check=True)
     result = np.load(tmp_path / "elsewhere" / "hd.npy").astype(int)
     expected = Upscaler(trained / "best.keras")(fastup.read(path))
     assert result.shape == expected.shape == (270, 360, 3)

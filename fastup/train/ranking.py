@@ -153,7 +153,8 @@ def _histogram(axes, ranking):
     axes.set_ylabel("tiles", color=_TEXT, fontsize=11)
     axes.tick_params(which="both", colors=_TEXT)
     axes.spines[:].set(color=_TEXT)
-    axes.legend(facecolor=_GROUND, edgecolor=_TEXT, labelcolor=_TEXT, fontsize=11)
+    above = {"loc": "lower right", "bbox_to_anchor": (1, 1), "ncols": 3}  # to look for the best place takes seconds
+    axes.legend(**above, facecolor=_GROUND, edgecolor=_TEXT, labelcolor=_TEXT, fontsize=11)
 
 
 def _tiles(axes, ranking, first, end):
