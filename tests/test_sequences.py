@@ -137,11 +137,28 @@ def test_another_timecode_between_makes_no_gap():
     found = timeline(NAMES, stamps, 30)
     assert found.places.tolist() == list(range(12))
     assert found.marks == [(0, stamps[0]), (4, stamps[4]), (6, stamps[6])]
-    assert len(found.notes) == 1
+    (note,) = found.notes
+    assert note.startswith(f"the timecode does not run on from f03.dpx ({stamps[3]}) to f04.dpx ({stamps[4]}): there")
     stamps[8:] = timecodes(4, (1, 0, 0, 10))  # and a gap of two later on
     found = timeline(NAMES, stamps, 30)
     assert found.places.tolist() == [*range(8), *range(10, 14)]
     assert found.marks == [(0, stamps[0]), (4, stamps[4]), (6, stamps[6])]
+    stamps = timecodes(12)
+    stamps[4:6] = timecodes(2, (1, 0, 0, 9))  # near enough to be a gap, if it did not come back
+    assert timeline(NAMES, stamps, 30).places.tolist() == list(range(12))
+    stamps[6:] = timecodes(6, (1, 0, 0, 8))  # it comes back to two frames later
+    found = timeline(NAMES, stamps, 30)
+    assert found.places.tolist() == [*range(6), *range(8, 14)]
+    assert found.marks == [(0, stamps[0]), (4, stamps[4]), (8, stamps[6])]
+
+
+def test_more_gaps_than_there_are_frames_are_none():
+    stamps = timecodes(40)
+    stamps = [stamp for n, stamp in enumerate(stamps) if n % 10 < 3]
+    found = timeline(NAMES, stamps, 30)
+    assert found.places.tolist() == list(range(12))
+    assert found.marks == [(n, stamps[n]) for n in (0, 3, 6, 9)]
+    assert ", and so in 2 places more: " in found.notes[0]
 
 
 def test_a_timecode_that_is_there_twice_is_told():
@@ -183,6 +200,7 @@ def test_some_have_no_timecode():
     [
         (["f1", "f2", "f3", "f900", "f901"], "f900.dpx is taken as the frame after f3.dpx"),
         (["f1", "f2", "f4", "f9", "f12", "f15"], "not evenly apart"),  # chosen ones: more is missing than there
+        (["f1", "f2", "f3", "f5", "f10", "f15"], "not evenly apart"),
         (["f3", "f5", "f8"], "not evenly apart"),
         (["f1_a", "f2_b", "f3_a", "f4_b"], "lie between each other"),
         (["f2", "f4", "f6"], "numbered by 2"),
