@@ -289,7 +289,7 @@ def _by_timecodes(known, counts, places, pace, most):
     begins = [0] + [k for k in range(1, len(offsets)) if offsets[k] != offsets[k - 1]]
     last = {offsets[k]: k for k in begins}
     extra, at, odd, twice = np.zeros(len(places), np.int64), [known[0]], [], []
-    usual = before = offsets[0]
+    usual = offsets[0]
     for k in begins[1:]:
         offset, frame = offsets[k], known[k]
         late, rest = divmod(offset - usual, pace)
@@ -301,9 +301,9 @@ def _by_timecodes(known, counts, places, pace, most):
             twice.append(frame)
         elif offset != usual:
             odd.append(frame)
-        if not gap or before != usual:
+        if not gap:
             at.append(frame)
-        usual, before = offset if for_good else usual, offset
+        usual = offset if for_good else usual
     return _by_timecodes(known, counts, places, pace, 0) if extra[-1] > most else (extra, at, odd, twice)
 
 
