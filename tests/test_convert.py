@@ -144,6 +144,24 @@ def test_floats_stay_in_exr_and_tiff_and_are_clipped_in_integers(tmp_path):
     np.testing.assert_array_equal(fastup.read(tmp_path / "c.png"), expected)
 
 
+def test_codes_in_the_header_become_what_they_become_in_the_picture(tmp_path):
+    """Low and high code, black and white level of 16 bits, at 10; and the low and high code of another transfer."""
+    tags = {"low_code": 6086, "high_code": 43882, "black_level": 4112, "white_level": 43840}
+    frame = np.array(list(tags.values()), np.uint16).reshape(2, 2, 1).repeat(3, axis=2)
+    fastup.write(tmp_path / "a.dpx", frame, header(frame, 16, transfer="logarithmic", **tags))
+    convert(tmp_path / "a.dpx", tmp_path / "b.dpx", bits=10)
+    made = Header.read(tmp_path / "b.dpx")
+    assert [getattr(made, name) for name in tags] == [95, 685, 64, 684]
+    assert fastup.read(tmp_path / "b.dpx")[..., 0].ravel().tolist() == [95, 685, 64, 684]
+    convert(tmp_path / "a.dpx", tmp_path / "c.dpx", bits=10, target_curve="rec709")
+    made = Header.read(tmp_path / "c.dpx")
+    assert [getattr(made, name) for name in tags] == [0, 1023, 64, 684]
+    retagged = header(frame, 16, transfer="rec_709", **tags)  # of log, but it does not say so
+    fastup.write(tmp_path / "a.dpx", frame, retagged)
+    convert(tmp_path / "a.dpx", tmp_path / "d.dpx", source_curve="log", target_curve="log")
+    assert Header.read(tmp_path / "d.dpx") == retagged.replace(transfer="logarithmic", low_code=6086, high_code=43882)
+
+
 def test_dpx_to_dpx_keeps_the_header_byte_by_byte(tmp_path):
     frame = codes()
     before = header(frame, big_endian=False, timecode="01:02:03:04", slate="7A", low_code=64, high_code=940)
