@@ -225,8 +225,8 @@ def _print_sequences(folder, found):
         first, last, count = each["first"], each["last"], each["frames"]
         rows = {
             "frames": f"{count:,}, {first}" + f" to {last}" * (count > 1) + f", {each['bytes']:,} bytes",
-            "pictures": ", ".join(
-                kind + f" ({number:,})" * (len(each["pictures"]) > 1) for kind, number in each["pictures"].items()
+            "pictures": _few(
+                [kind + f" ({number:,})" * (number < count) for kind, number in each["pictures"].items()], between="\n"
             ),
             "frame rate": ", ".join(f"{rate:g} frames/s" for rate in each["frame_rates"]),
             "timecode": " to ".join(each["timecodes"]),

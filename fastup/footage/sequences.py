@@ -140,7 +140,7 @@ def _headers(paths):
         "frames": len(paths),
         "bytes": size,
         "pictures": dict(pictures.most_common()),
-        "frame_rates": sorted({round(rate, 3) for _, rate in times if rate}),
+        "frame_rates": sorted({round(rate, 3) for _, rate in times if rate and rate >= 0.001}),
         "timecodes": [known[0], known[-1]] if known else [],
         "unreadable": unreadable,
     }, times
