@@ -83,7 +83,7 @@ InputTrim = Annotated[
 STRENGTH = "S|LOW:HIGH"
 MOST_LISTED = 50  # pairs that are off, in a table
 # Commands that find what an interrupted run of theirs has made.
-CARRY_ON = {"train", "rank", "upscale", "extract", "detelecine", "degrade", "convert"}
+CARRY_ON = {"train", "rank", "upscale", "extract", "detelecine", "degrade", "dehalo", "convert"}
 
 
 def main():

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tomllib
 from fractions import Fraction
+from inspect import signature
 
 import numpy as np
 import pytest
@@ -642,6 +643,20 @@ def test_ctrl_c_says_how_to_go_on(run, monkeypatch, tmp_path):
 
     monkeypatch.setattr(cli, "_upscale", interrupted)
     fails(run("upscale", "m.keras", tmp_path, tmp_path / "out"), 1, "stopped", "the same command carries on")
+
+
+def test_commands_that_skip_what_is_there_carry_on(run, monkeypatch, tmp_path):
+    skipping = {
+        c.callback.__name__ for c in cli.app.registered_commands if "overwrite" in signature(c.callback).parameters
+    }
+    assert "dehalo" in skipping
+    assert skipping <= cli.CARRY_ON
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("fastup.footage.dehalo.prepare", interrupted)
+    fails(run("dehalo", tmp_path, tmp_path / "out"), 1, "stopped", "the same command carries on")
 
 
 def test_a_frame_that_cannot_be_written_is_one_line(run, monkeypatch, tmp_path):
