@@ -1,10 +1,13 @@
-"""How much halo comes out of drawings, against dehalo_alpha; ``.venv/bin/python bench/bench_dehalo.py`` prints a table.
+"""How much halo comes out of drawings, against dehalo_alpha; ``.venv/bin/python bench/bench_dehalo.py`` prints tables.
 
 Six drawings of the demo's clip at 720x480 are peaked along the line, ``x + k (x - G_s * x)``, some with an echo, noise
-is added, and codes are made of it. The kernel is estimated from those frames alone.
+is added, and codes are made of it. The kernel is estimated from those frames alone. A second table has the bias and
+the spread of the peaking over ten draws of the tests' drawings and of noise.
 """
 
+import sys
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +15,9 @@ import pytest
 from fastup import demo
 from fastup.footage import dehalo
 from fastup.footage.degrade import area, gaussian, resize
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+import test_dehalo
 
 CASES = [  # peaking, width, echo, delay, softness of the drawings, noise in 8-bit codes, white
     (0.8, 1.6, 0.0, 0.0, 0.0, 0.0, 255),
@@ -149,6 +155,29 @@ def test_clean_frames_stay(filter, softness, noise):
     assert 1023 * np.sqrt(np.mean((ours - frames) ** 2)) <= 1, found
 
 
+def bias_and_spread(halo, times, noise):
+    """Of the peaking that is estimated, as shares of it, or as they are where there is none."""
+    found = [test_dehalo.peaking(halo, times, noise / 255, seed) for seed in range(10)]
+    return (np.mean(found) - halo.peaking) / (halo.peaking or 1), np.std(found, ddof=1) / (halo.peaking or 1)
+
+
+@pytest.mark.parametrize("noise", [0, 2])
+@pytest.mark.parametrize("times", [3, 4])
+@pytest.mark.parametrize("halo", test_dehalo.HALOS)
+def test_the_peaking_is_right_on_average(halo, times, noise, capsys):
+    bias, spread = bias_and_spread(halo, times, noise)
+    with capsys.disabled():
+        print(f"\n{halo}, drawn {times} times as large, noise {noise}: bias {bias:+.1%}, spread {spread:.1%}")
+    assert abs(bias) < 0.04
+    assert spread < 0.05
+
+
 if __name__ == "__main__":
     print("PSNR to the clean drawings, dB")
     print("\n".join(lines(drawings())))
+    print("peaking: bias, spread")
+    for halo in test_dehalo.HALOS:
+        for times in (3, 4):
+            for noise in (0, 2):
+                bias, spread = bias_and_spread(halo, times, noise)
+                print(f"{halo}, drawn {times} times as large, noise {noise}: {bias:+.1%}, {spread:.1%}", flush=True)

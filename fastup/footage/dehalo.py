@@ -11,7 +11,6 @@ import json
 import math
 import os
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -30,8 +29,9 @@ LEAST = 0.04  # what an edge overshoots by, of a step of 1 and beyond what colum
 _LIMIT = 1.25  # what the inverse may amplify a frequency by
 
 _RADIUS = 9  # pixels on each side of an edge that belong to its profile
-_PLACES = np.arange(2 * _RADIUS + 2) - (_RADIUS + 0.5)
-_SHIFTS = np.arange(-16, 17) / 16  # where in its pixel an edge may lie
+_SHIFTS = np.arange(-18, 19) / 24  # where an edge may lie, from the middle between the two pixels that differ most
+_EVEN = np.full(len(_SHIFTS), 1 / len(_SHIFTS), np.float32)
+_BORDERS = np.arange(2 * (_RADIUS + REACH) + 3) - (_RADIUS + REACH + 1)  # of a profile's pixels, and a kernel's beyond
 _PROFILES = 4000
 _PAIR_REACH = 12  # taps on each side of a kernel from pairs
 _ALIKE = 0.9  # share of a frame's contrast along the lines that its twin must explain
@@ -130,26 +130,33 @@ def estimate(pictures):
     DataError
         If there are fewer than 50 edges that stand alone.
     """
-    none, noises = np.zeros((0, len(_PLACES)), np.float32), []
-    across, down = none, none
+    across = down = np.zeros((0, 2, 2 * _RADIUS + 2), np.float32)
+    noises = []
     for picture in pictures:
         luma, clipped = picture @ _LUMA, ((picture <= 0) | (picture >= 1)).any(2)
         noises.append((_noise(picture), _noise(luma[..., np.newaxis])))
-        across = _highest(across, _gather(luma, clipped, noises[-1][1]))
-        down = _highest(down, _gather(luma.T, clipped.T, noises[-1][1]))
+        across = _highest(across, _gather(luma, clipped, noises[-1][1], 0.3))
+        down = _highest(down, _gather(luma.T, clipped.T, noises[-1][1], 0.1))
     if len(across) < 50:
         raise DataError(f"{len(across)} edges that stand alone in {len(noises)} frames, expected 50 or more")
     noise, luma_noise = (float(part) for part in np.median(noises, axis=0))
+    # The mean of three lines shows best what is a step; a kernel shows best in one line, that no lean has blurred.
     starts = (0.1, 1.2, 0.3), (0.6, 1.2, 0.3), (0.6, 2.0, 0.5), (1.2, 1.6, 0.5)
     own = Halo()  # what the picture has of its own, as the columns show it, where they do
     if len(down) >= 50:
-        ringing, cost = _fit(down, luma_noise, own, starts[:2])
-        if cost < _BETTER * _fit(down, luma_noise, own, _SOFT)[1]:
+        match = _matching(down[:, 0], luma_noise**2 / 3, own)
+        ringing, cost = _fit(match, starts[:2])
+        # Ringing comes of a filter that is wider than a pixel. What is sharper is the halo, along edges that lean.
+        if abs(ringing[2]) > 0.15 and cost < _BETTER * _fit(match, _SOFT)[1]:
             own = Halo(*map(float, ringing[:2]))
-    plain, plain_cost = _fit(across, luma_noise, own, starts)
+    match = _matching(across[:, 0], luma_noise**2 / 3, own)
+    plain, plain_cost = _fit(match, starts)
     late = [(*start, echo, delay) for start in (plain, starts[1]) for echo in (0.1, -0.1) for delay in (3.5, 5.5)]
-    echoed, cost = _fit(across, luma_noise, own, late)
+    echoed, cost = _fit(match, late)
     best = echoed if cost < _BETTER * plain_cost and abs(echoed[3]) > 0.02 else plain
+    alone = _fitting(match, best)
+    if alone.sum() >= 50:
+        best = _refine(_matching(across[alone, 1], luma_noise**2, own, screened=True), best)
     halo = Halo(*(float(best[k]) for k in range(len(best)) if k != 2))
     excess = _beyond(halo, best[2], own) - _beyond(Halo(), best[2], own)
     before = overshoot(halo.taps)
@@ -220,109 +227,136 @@ def _noise(picture):
     return float(np.quantile(np.sqrt((blocks**2).mean((1, 3))), 0.25)) if blocks.size else 0.0
 
 
-def _gather(luma, clipped, noise):
-    """Profiles across edges that stand alone, (n, 2 * _RADIUS + 2), free of what is clipped."""
+def _gather(luma, clipped, noise, lean):
+    """Profiles across edges that stand alone, lean less than so many pixels a line, and are not clipped, (n, 2, 20).
+
+    Each as the mean of three lines has it, with less noise, and as the one in their middle has it: of an edge that
+    leans, the mean is that of a softer one.
+    """
     if min(luma.shape) < 4 * _RADIUS:
-        return np.zeros((0, len(_PLACES)), np.float32)
-    above, below = luma[:-2], luma[2:]
-    tilt = np.abs(below - above)  # an edge that leans is longer along the line
-    clipped = clipped[:-2] | clipped[1:-1] | clipped[2:]
-    lines = (above + luma[1:-1] + below) / 3  # less noise, which would pass for overshoot
-    rise = np.abs(np.diff(lines, axis=1))
+        return np.zeros((0, 2, 2 * _RADIUS + 2), np.float32)
+    above, line, below = luma[:-2], luma[1:-1], luma[2:]
+    mean = (above + line + below) / 3
+    rise = np.abs(np.diff(mean, axis=1))
     peak = (rise > max(0.08, 8 * noise)) & (rise >= _largest(rise, _RADIUS))
-    peak &= np.maximum(tilt[:, 1:], tilt[:, :-1]) < 0.5 * rise
     peak[:, :_RADIUS] = peak[:, -_RADIUS:] = False
     rows, columns = np.nonzero(peak)
     where = rows[:, np.newaxis], columns[:, np.newaxis] + np.arange(-_RADIUS, _RADIUS + 2)
-    slope = np.diff(lines[where], axis=1)
+    slope = np.diff(mean[where], axis=1)
+    height = np.abs(slope[:, _RADIUS - 3 : _RADIUS + 4].sum(1))
+    moved = np.abs((below - above)[where][:, _RADIUS - 2 : _RADIUS + 4].sum(1)) / 2
     slope /= slope[:, _RADIUS : _RADIUS + 1]
     away = np.abs(np.arange(-_RADIUS, _RADIUS + 1)) > 2
-    alone = (slope > -0.35).all(1) & (slope[:, away] < 0.35).all(1)
-    return lines[where][alone & ~clipped[where].any(1)]
+    alone = (slope > -0.35).all(1) & (slope[:, away] < 0.35).all(1) & (moved < lean * height)
+    whole = ~(clipped[:-2] | clipped[1:-1] | clipped[2:])[where].any(1)
+    return np.stack([mean[where], line[where]], axis=1)[alone & whole]
 
 
 def _highest(*profiles):
     """The highest of all profiles, whichever way they go: in those noise and texture count least."""
     profiles = np.concatenate(profiles)
-    return profiles[np.argsort(-profiles.var(1), kind="stable")[:_PROFILES]]
+    return profiles[np.argsort(-profiles[:, 0].var(1), kind="stable")[:_PROFILES]]
 
 
 def _largest(values, reach):
     """The largest value within `reach` along the last axis."""
-    padded = np.pad(values, ((0, 0), (reach, reach)))
-    count = values.shape[1]
-    return np.maximum.reduce([padded[:, k : k + count] for k in range(2 * reach + 1)])
+    from scipy.ndimage import maximum_filter1d
+
+    return maximum_filter1d(values, 2 * reach + 1, mode="nearest")
 
 
-def _fit(profiles, noise, own, starts):
-    """The best ([peaking, width,] softness[, echo, delay]) from several starts, and what it costs."""
-    from scipy.optimize import minimize
+def _matching(profiles, variance, own, screened=False):
+    """How badly steps through a kernel fit profiles: a function of parameters and of how likely each shift is.
 
+    Parameters are ([peaking, width,] softness[, echo, delay]). The function returns a cost from 0 to 1, to which a
+    profile that is no step at all adds no more than one that hardly is; for each profile how likely it is at each
+    shift, how much it counts, and whether it fits. Where `screened`, profiles that do not fit are gone already, and
+    those that noise alone makes differ count in full.
+
+    Where in its pixel an edge lies is summed over, by a distribution that may be learned. Taking the best place for
+    each would fit its noise, and make of a step one that is softer and has more of a halo (Kiefer and Wolfowitz 1956,
+    "Consistency of the maximum likelihood estimator in the presence of infinitely many incidental parameters").
+    """
+    count, size = profiles.shape
     centred = profiles - profiles.mean(1, keepdims=True)
     energy = (centred**2).sum(1)
-    unit = np.zeros((-(-len(profiles) // _BLOCK), _BLOCK, len(_PLACES)), np.float32)
-    unit.reshape(-1, len(_PLACES))[: len(profiles)] = centred / np.sqrt(energy)[:, np.newaxis]
-    floor = noise**2 / 3 * (len(_PLACES) - 3) / energy  # what noise is of a mean of three lines
-    scale = 0.0003 + 0.1 * floor
+    unit = np.zeros((-(-count // _BLOCK) * _BLOCK, size), np.float32)
+    unit[:count] = centred / np.sqrt(energy)[:, np.newaxis]
+    unit = unit.reshape(-1, _BLOCK, size)
+    floor = (size - 3) * variance / energy  # what noise is of a profile, but for what offset, height and place take up
+    spread = 2 * (floor / (size - 3) + 1e-5)[:, np.newaxis]
+    scale = 3e-4 + (3 if screened else 0.1) * floor
+    own = own.taps
 
-    def cost(p):
+    def match(p, shares):
         peaking, width, softness, echo, delay = (0, 1, *p, 0, 0) if len(p) == 1 else (*p, 0, 0)[:5]
         if not (0 <= peaking <= 4 and 0.5 <= width <= 4 and abs(softness) < 3 and abs(echo) < 0.5):
-            return 9.0
+            return (9.0,)
         if len(p) > 3 and not 3 <= delay <= 8:  # nearer ones are peaking
-            return 9.0
-        steps = _step(Halo(peaking, width, echo, delay), softness, own)
+            return (9.0,)
+        steps = _steps(np.convolve(Halo(peaking, width, echo, delay).taps, own, "same"), softness)
         steps -= steps.mean(1, keepdims=True)
         steps /= np.linalg.norm(steps, axis=1, keepdims=True)
-        shares = ((unit @ steps.T.astype(np.float32)) ** 2).max(2).ravel()[: len(profiles)]
-        rest = np.maximum(1 - shares - floor, 0)
-        return float((rest / (rest + scale)).mean())  # a profile that is no step at all counts no more than 1
+        rests = 1 - ((unit @ steps.T.astype(np.float32)) ** 2).reshape(-1, len(_SHIFTS))[:count]
+        least = rests.min(1, keepdims=True)
+        likely = np.exp((least - rests) / spread)
+        rest = (least - spread * np.log(likely @ shares)[:, np.newaxis])[:, 0]
+        rest = np.maximum(rest if screened else rest - floor, 0)
+        counts = scale / (rest + scale)
+        return 1 - float(counts.mean()), likely, counts, rest < 1e-3 + floor
 
-    sizes = np.diag({1: (0.2,), 3: (0.3, 0.4, 0.2), 5: (0.1, 0.2, 0.1, 0.05, 1.0)}[len(starts[0])])
-    options = {"maxiter": 200, "fatol": 1e-5, "xatol": 0.01}
+    return match
+
+
+def _fit(match, starts, shares=_EVEN, size=1.0, tolerance=0.01):
+    """The best parameters from several starts, and what they cost."""
+    from scipy.optimize import minimize
+
+    sizes = np.diag({1: (0.2,), 3: (0.3, 0.4, 0.2), 5: (0.1, 0.2, 0.1, 0.05, 1.0)}[len(starts[0])]) * size
+    options = {"maxiter": 200, "fatol": tolerance / 1000, "xatol": tolerance}
     found = (
-        minimize(cost, start, method="Nelder-Mead", options={**options, "initial_simplex": [start, *(start + sizes)]})
+        minimize(
+            lambda p: match(p, shares)[0], start, method="Nelder-Mead",
+            options={**options, "initial_simplex": [start, *(start + sizes)]},
+        )
         for start in np.array(starts)
-    )
+    )  # fmt: skip
     return min(((one.x, one.fun) for one in found), key=lambda one: one[1])
+
+
+def _fitting(match, best):
+    """Which profiles a kernel explains, where edges may be softer by what three lines of one that leans are."""
+    softer = ([*best[:2], math.hypot(best[2], more), *best[3:]] for more in (0, 0.13, 0.26))
+    return np.any([match(p, _EVEN)[3] for p in softer], axis=0)
+
+
+def _refine(match, best):
+    """Better parameters, and where in their pixels edges lie, in turn."""
+    shares = _EVEN
+    for _ in range(3):
+        _, likely, counts, _ = match(best, shares)
+        for _ in range(20):
+            each = likely * shares
+            shares = counts**2 @ (each / each.sum(1, keepdims=True)) / (counts**2).sum()
+            shares = (0.9 * shares + 0.1 * _EVEN).astype(np.float32)  # no place is ruled out
+        best, _ = _fit(match, [best], shares, 0.25, 1e-4)
+    return best
 
 
 def _beyond(halo, softness, own):
     """How far the picture of a step of 1 goes beyond its ends."""
-    steps = _step(halo, softness, own)
+    steps = _steps(np.convolve(halo.taps, own.taps, "same"), softness)
     return float(max(steps.max() - 1, -steps.min(), 0))
 
 
-def _step(halo, softness, own):
-    """A soft step through the picture's own overshoot and a halo, at `_PLACES` for all `_SHIFTS`; pixels are means."""
-    places = _PLACES - _SHIFTS[:, np.newaxis]
+def _steps(taps, softness):
+    """A soft step in every place through a kernel, (len(_SHIFTS), 2 * _RADIUS + 2); pixels are means."""
+    from scipy.special import ndtr
 
-    def blurred(places, blur, own_blur):
-        sigma = max(math.hypot(softness, blur, own_blur), 0.02)
-        return sigma * (_ramp((places + 0.5) / sigma) - _ramp((places - 0.5) / sigma))
-
-    def ringing(places, blur):
-        sharp = (1 + own.peaking) * blurred(places, blur, 0)
-        return sharp - own.peaking * blurred(places, blur, own.width) if own.peaking else sharp
-
-    def peaked(places):
-        return (1 + halo.peaking) * ringing(places, 0) - halo.peaking * ringing(places, halo.width)
-
-    steps = peaked(places)
-    return (steps + halo.echo * peaked(places - halo.delay)) / (1 + halo.echo) if halo.echo else steps
-
-
-def _ramp(u):
-    """The integral of the normal distribution's integral."""
-    places, values = _ramp_table()
-    return np.where(u > 8, u, np.interp(u, places, values))
-
-
-@lru_cache(1)
-def _ramp_table():
-    places = np.linspace(-8, 8, 4097)
-    below = np.array([0.5 * math.erfc(-u / math.sqrt(2)) for u in places])
-    return places, places * below + np.exp(-0.5 * places**2) / math.sqrt(2 * math.pi)
+    sigma = max(abs(softness), 1e-3)
+    u = (_BORDERS - _SHIFTS[:, np.newaxis]) / sigma
+    ramp = u * ndtr(u) + np.exp(-0.5 * u**2) / math.sqrt(2 * math.pi)  # the integral of ndtr
+    return sliding_window_view(sigma * np.diff(ramp, axis=1), len(taps), axis=1) @ taps[::-1]
 
 
 # -- from a kernel to frames ------------------------------------------------------------------------------------------
@@ -383,10 +417,11 @@ def dehalo(picture, taps, *, strength=1.0, protect=0.0):
 
 @dataclass(frozen=True)
 class Plan:
-    """What to do to a folder: which frames, with what."""
+    """What to do to a folder: which frames, with what, as asked for how."""
 
     targets: dict
     todo: list
+    asked: dict
     estimate: Estimate
     strength: float
     protect: float
@@ -415,14 +450,14 @@ def prepare(source, destination, *, twins=None, kernel=None, strength=1.0, prote
     Returns
     -------
     Plan
-        The kernel of an earlier run that this one carries on is taken again; it is kept in
+        The kernel of an earlier run that this one carries on is taken again; `run` keeps it in
         ``destination/dehalo/kernel.json``.
 
     Raises
     ------
     DataError
         If frames cannot be used; if there are too few edges, or twins of other pictures; if frames that are in
-        `destination` already were made with other options.
+        `destination` already, and stay, were made with other options, or it is not known with which.
     OptionError
         If an option has a value that cannot be used.
     """
@@ -449,7 +484,7 @@ def prepare(source, destination, *, twins=None, kernel=None, strength=1.0, prote
         "kernel": None if kernel is None else [round(float(tap), 9) for tap in taps],
         "strength": strength, "protect": protect,
     }  # fmt: skip
-    found, told = _kept(Path(destination), asked, len(todo) < len(paths)), on_frame or (lambda *_: None)
+    found, told = _kept(Path(destination), asked, targets, todo), on_frame or (lambda *_: None)
     if found is None and kernel is not None:
         noise = float(np.median([_noise(picture) for picture in _read(_spread(paths, 4), told)]))
         after = overshoot(np.convolve(taps, inverse(taps, strength)))
@@ -463,8 +498,7 @@ def prepare(source, destination, *, twins=None, kernel=None, strength=1.0, prote
         found = from_pairs(_read(_spread(both, SAMPLES), told, beside, degrade.prepare(twins, destination, size)))
     elif found is None:
         found = estimate(_read(_spread(paths, SAMPLES), told))
-    _keep(Path(destination), asked, found)
-    return Plan(targets, todo, found, strength, protect)
+    return Plan(targets, todo, asked, found, strength, protect)
 
 
 def run(plan, on_frame=None):
@@ -485,6 +519,9 @@ def run(plan, on_frame=None):
             frame = np.concatenate([colours, picture[..., 3:]], axis=2)
         frames.write(plan.targets[path], frame, header)
 
+    for path in plan.todo:  # those of another kernel go before its name does, whatever stops this
+        plan.targets[path].unlink(missing_ok=True)
+    _keep(next(iter(plan.targets.values())).parent, plan.asked, found)
     on_threads(make, plan, on_frame)
 
 
@@ -550,20 +587,28 @@ def _read(paths, told, twins=None, plan=None):
         told(done, len(paths))
 
 
-def _kept(destination, asked, frames_there):
-    """The kernel that an earlier run took with the same options, where its frames are there; None if there is none."""
+def _kept(destination, asked, targets, todo):
+    """The kernel that frames which stay in a folder were made with, of the same options; None if no frames stay."""
+    made = {targets[path] for path in todo}
+    if all(path in made for path in destination.glob("*.dpx")):
+        return None
+    kept = destination / "dehalo" / "kernel.json"
     try:
-        told = json.loads((destination / "dehalo" / "kernel.json").read_text())
+        told = json.loads(kept.read_text())
         halo = told["halo"] and Halo(**told["halo"])
-        kept = Estimate(np.array(told["taps"]), halo, told["edges"], told["noise"], told["before"], told["after"])
+        found = Estimate(np.array(told["taps"]), halo, told["edges"], told["noise"], told["before"], told["after"])
     except (OSError, ValueError, KeyError, TypeError):
-        return None
-    if not frames_there:
-        return None
+        if len(todo) == len(targets):  # what is there may have come in any way
+            return None
+        raise DataError(
+            f"{kept}: missing or damaged, so it is not known which kernel the frames in {destination} were made with; "
+            "--overwrite makes them again"
+        ) from None
     for name, value in asked.items():
         if told.get(name) != value:
-            raise DataError(f"{destination}: frames here were made with another {name}; --overwrite makes them again")
-    return kept
+            again = "--overwrite makes them again" if len(todo) < len(targets) else "expected another folder"
+            raise DataError(f"{destination}: frames here were made with another {name}; {again}")
+    return found
 
 
 def _keep(destination, asked, found):
