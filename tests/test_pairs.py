@@ -1282,9 +1282,12 @@ def test_targets_of_floats_are_ranked(tmp_path, made_dpx):
     for score, path in zip(scores, pairs.targets, strict=True):
         np.testing.assert_allclose(score, naive.tile_detail(fastup.read(path, "float32"), origins, 12, 12), rtol=1e-6)
     np.testing.assert_array_equal(detail_scores(*plan, tmp_path / "cache"), scores)
-    frame[3, 3] = np.inf
-    frame[3, 4] = np.inf
-    assert ImageBuf(frame).write(str(tmp_path / "set" / "Beta" / "2.exr"))
-    pairs = transcode(pairs if not made_dpx else find_pairs(tmp_path / "set"), tmp_path / "cache")
-    with pytest.raises(DataError, match=r"Beta/2\..*: holds NaN or infinite pixels"):
-        tile_index(*_plan(pairs, 12, True, NONE), 0.5, tmp_path / "cache")
+    for wrong in ((np.inf, 1), (np.inf, np.inf), (-np.inf, 1), (3e38, -3e38), *([] if made_dpx else [(np.nan, 1)])):
+        frame[3, 3], frame[3, 4] = wrong
+        assert ImageBuf(frame).write(str(tmp_path / "set" / "Beta" / "2.exr"))
+        pairs = find_pairs(tmp_path / "set")
+        pairs = transcode(pairs, tmp_path / "cache") if made_dpx else pairs
+        for call in (lambda: tile_index(*plan, 0.5, tmp_path / "cache"), lambda: detail_scores(*plan)):
+            plan = _plan(pairs, 12, True, NONE)
+            with pytest.raises(DataError, match=r"Beta/2\..*: holds NaN, or pixels that are infinite or near it"):
+                call()

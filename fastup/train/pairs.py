@@ -479,8 +479,11 @@ def detail_scores(pairs, geometry, grid, cache=None, on_frame=None):
         if frame.shape != (*pairs.target_size, 3):
             raise DataError(f"{target}: has become {_size(frame.shape)}, expected {_size(pairs.target_size)}")
         scores = detail(crop(frame, geometry.trim), grid)
-        if np.isnan(scores).any():
-            raise DataError(f"{target}: holds NaN or infinite pixels, so that its tiles cannot be ranked")
+        if not np.isfinite(scores).all():
+            raise DataError(
+                f"{target}: holds NaN, or pixels that are infinite or near it, so that its tiles cannot be ranked; "
+                "expected finite numbers"
+            )
         if state_of(target) != state:
             content = None  # it changed while it was read, and is scored again
         key = key_of(content)
