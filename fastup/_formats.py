@@ -95,7 +95,7 @@ def _look(name, image, layer):
     spec, kind = image.spec(), image.format_name()
     exr, part, planes, without = kind == "openexr", 0, list(range(spec.nchannels)), []
     if exr:
-        layer, part, planes, without = _chosen(name, _layers(image), layer)
+        layer, part, planes, without = _chosen(name, *_layers(image), layer)
         spec = image.spec(part)
     elif layer is not None:
         raise OptionError(f"{name}: layer is {layer!r}, expected none: only an EXR has layers")
@@ -139,8 +139,11 @@ def _aspect(value):
 
 
 def _layers(image):
-    """The layers of an EXR by name: their part, and their channels' numbers by name. The one without a name is ""."""
-    spec, found = image.spec(), {}
+    """The layers of an EXR by name: their part, and their channels' numbers by name. The one without a name is "".
+
+    And what the part of that one is called.
+    """
+    spec, found, main = image.spec(), {}, ""
     for part in range(max(1, spec.get_int_attribute("oiio:subimages", 1))):
         spec = image.spec(part) if part else spec
         title = spec.get_string_attribute("oiio:subimagename")
@@ -148,20 +151,26 @@ def _layers(image):
             layer, _, channel = channel.rpartition(".")
             if not layer and found.get("", (part,))[0] != part:
                 layer = title
+            elif not layer:
+                main = title
             if found.get(layer, (part,))[0] != part:  # another view's
                 layer = f"{title}.{layer}" if title != layer else f"{title} ({part + 1})"
             found.setdefault(layer, (part, {}))[1][_NAMES.get(channel.lower(), channel)] = number
-    return found
+    return found, main
 
 
-def _chosen(name, layers, wanted):
+def _chosen(name, layers, main, wanted):
     """A layer's name, part and channels' numbers, and the names of what else there is.
 
-    The wanted one; else the one without a name, or the only one that is a picture.
+    The wanted one; else the one without a name, or the only one that is a picture. The one without a name goes by that
+    of its part, `main`, too.
     """
+    called = {layer: layer or main for layer in layers}
+    if wanted and wanted == main and wanted not in layers:
+        wanted = ""
     planes = {layer: _planes(channels) for layer, (_, channels) in layers.items()}
     pictures = [layer for layer in layers if len(planes[layer]) > 1 or list(layers[layer][1]) == ["Y"]]
-    named = ", ".join(layer for layer in layers if layer)
+    named = ", ".join(filter(None, called.values()))
     if wanted is not None and wanted not in layers:
         raise OptionError(
             f"{name}: layer is {wanted!r}, expected {f'one of {named}' if named else 'none: it has none'}"
@@ -169,7 +178,7 @@ def _chosen(name, layers, wanted):
     if wanted is None:
         candidates = [""] if "" in pictures else pictures or list(layers)
         if len(candidates) > 1:
-            choice = ", ".join(filter(None, candidates))
+            choice = ", ".join(filter(None, (called[layer] for layer in candidates)))
             raise DataError(f"{name}: several layers, expected one: {choice}; `fastup convert --layer` chooses")
         (wanted,) = candidates
     part, channels = layers[wanted]
@@ -178,7 +187,7 @@ def _chosen(name, layers, wanted):
         chroma = "; luminance and chroma are to be converted first" if {"RY", "BY"} & set(channels) else ""
         raise DataError(f"{name}: the channels are {held}, expected R, G, B, or R, G, B, A, or one alone{chroma}")
     others = [channel for channel, number in channels.items() if number not in planes[wanted]]
-    others += [layer or ", ".join(layers[layer][1]) for layer in layers if layer != wanted]
+    others += [called[layer] or ", ".join(layers[layer][1]) for layer in layers if layer != wanted]
     return wanted, part, planes[wanted], others
 
 

@@ -462,13 +462,32 @@ def test_parts_are_layers(tmp_path):
     np.testing.assert_allclose(read_back(path, "right"), [4, 4.1, 4.2], rtol=1e-6)
     path = parts(tmp_path / "g.exr", [("depth", "Z"), ("main", "RGB")])
     np.testing.assert_allclose(read_back(path), [2, 2.1, 2.2], rtol=1e-6)
-    assert left_out(path) == ["layer main", "without Z"]
+    assert left_out(path) == ["layer main", "without depth"]
+    np.testing.assert_allclose(read_back(path, "depth"), [1], rtol=1e-6)
     path = parts(tmp_path / "i.exr", [("diffuse", ["diffuse.R", "diffuse.G", "diffuse.B"]), ("main", "RGB")])
     np.testing.assert_allclose(read_back(path), [2, 2.1, 2.2], rtol=1e-6)
     assert left_out(path) == ["without diffuse"]
     path = parts(tmp_path / "h.exr", [("left", ["a.R", "a.G", "a.B"]), ("right", ["a.R", "a.G", "a.B"])])
     np.testing.assert_allclose(read_back(path, "a"), [1, 1.1, 1.2], rtol=1e-6)
     np.testing.assert_allclose(read_back(path, "right.a"), [2, 2.1, 2.2], rtol=1e-6)
+
+
+def test_the_main_part_goes_by_its_name_too(tmp_path):
+    path = parts(tmp_path / "f.exr", [("left", "RGBA"), ("right", "RGBA")])
+    np.testing.assert_allclose(read_back(path), read_back(path, "left"), rtol=0)
+    np.testing.assert_allclose(read_back(path, "left"), [1, 1.1, 1.2, 1.3], rtol=1e-6)
+    np.testing.assert_allclose(read_back(path, "right"), [2, 2.1, 2.2, 2.3], rtol=1e-6)
+    assert left_out(path) == left_out(path, "left") == ["without right"]
+    assert left_out(path, "right") == ["layer right", "without left"]
+    with pytest.raises(OptionError, match=r"layer is 'top', expected one of left, right$"):
+        read_back(path, "top")
+    path = parts(tmp_path / "g.exr", [("near", "Z"), ("far", "Z")])
+    with pytest.raises(DataError, match="several layers, expected one: near, far; "):
+        read_back(path)
+    np.testing.assert_allclose(read_back(path, "near"), [1], rtol=1e-6)
+    path = parts(tmp_path / "h.exr", [("left", [*"RGB", "left.R", "left.G", "left.B"]), ("right", "RGB")])
+    np.testing.assert_allclose(read_back(path), [1, 1.1, 1.2], rtol=1e-6)  # a layer comes before a part of its name
+    np.testing.assert_allclose(read_back(path, "left"), [1.3, 1.4, 1.5], rtol=1e-6)
 
 
 def test_deep_pixels_are_refused(tmp_path):
