@@ -2,6 +2,7 @@
 
 import json
 from fractions import Fraction
+from functools import cache
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from fastup.header import Header
 HALOS = Halo(0.8, 1.6), Halo(0.3, 1.1), Halo(0.5, 1.2, 0.15, 4.3), Halo(0.0, 1.0, 0.2, 5.0)
 
 
+@cache
 def drawing(seed, size=(120, 240), filter="area", times=3):
     """Paints in shapes with ink lines around, made so many times as large and then smaller, (H, W, 3)."""
     rng = np.random.default_rng(seed)

@@ -274,8 +274,9 @@ def _matching(profiles, variance, own, screened=False):
     those that noise alone makes differ count in full.
 
     Where in its pixel an edge lies is summed over, by a distribution that may be learned. Taking the best place for
-    each would fit its noise, and make of a step one that is softer and has more of a halo (Kiefer and Wolfowitz 1956,
-    "Consistency of the maximum likelihood estimator in the presence of infinitely many incidental parameters").
+    each, as is quicker and done where `shares` is None, fits its noise, and makes of a step one that is softer and has
+    more of a halo (Kiefer and Wolfowitz 1956, "Consistency of the maximum likelihood estimator in the presence of
+    infinitely many incidental parameters").
     """
     count, size = profiles.shape
     centred = profiles - profiles.mean(1, keepdims=True)
@@ -299,8 +300,11 @@ def _matching(profiles, variance, own, screened=False):
         steps /= np.linalg.norm(steps, axis=1, keepdims=True)
         rests = 1 - ((unit @ steps.T.astype(np.float32)) ** 2).reshape(-1, len(_SHIFTS))[:count]
         least = rests.min(1, keepdims=True)
-        likely = np.exp((least - rests) / spread)
-        rest = (least - spread * np.log(likely @ shares)[:, np.newaxis])[:, 0]
+        if shares is None:
+            likely, rest = None, least[:, 0]
+        else:
+            likely = np.exp((least - rests) / spread)
+            rest = (least - spread * np.log(likely @ shares)[:, np.newaxis])[:, 0]
         rest = np.maximum(rest if screened else rest - floor, 0)
         counts = scale / (rest + scale)
         return 1 - float(counts.mean()), likely, counts, rest < 1e-3 + floor
@@ -308,7 +312,7 @@ def _matching(profiles, variance, own, screened=False):
     return match
 
 
-def _fit(match, starts, shares=_EVEN, size=1.0, tolerance=0.01):
+def _fit(match, starts, shares=None, size=1.0, tolerance=0.01):
     """The best parameters from several starts, and what they cost."""
     from scipy.optimize import minimize
 
