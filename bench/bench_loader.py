@@ -59,6 +59,24 @@ def batches_of(folder, geometry):
     return (batches[number] for number in itertools.count())  # epoch after epoch
 
 
+def copied(folder, geometry):
+    """Endless batches of words: the same tiles as slices of mapped files, as fast as NumPy copies them, no decoding."""
+    grids, batches = geometry.grids(TILE, 0, jitter=True), []
+    sides = []
+    for side, size, grid in zip(("Alpha", "Beta"), SIZES, grids, strict=True):
+        maps = [np.asarray(np.memmap(path, np.uint32, "r", 2048, size)) for path in sorted((folder / side).iterdir())]
+        sides.append((maps, grid.origins[np.flatnonzero(grids[1].inside)].tolist(), *grid.tile))
+    batches = [np.empty((BATCH, *grid.tile), np.uint32) for grid in grids]
+    random, count = np.random.default_rng(0), len(sides[0][1])
+    while True:
+        chosen = np.column_stack([random.integers(FRAMES, size=BATCH), random.integers(count, size=BATCH)]).tolist()
+        for batch, (maps, origins, height, width) in zip(batches, sides, strict=True):
+            for number, (frame, tile) in enumerate(chosen):
+                y, x = origins[tile]
+                batch[number] = maps[frame][y : y + height, x : x + width]
+        yield batches
+
+
 def basicsr(folder, pool):
     """Endless batches: every tile from a pair of frames of its own, decoded for it."""
     paths = [sorted((folder / side).iterdir()) for side in ("Alpha", "Beta")]
@@ -129,16 +147,16 @@ def by_turns(rounds, *sides):
     return [statistics.median(taken) for taken in times]
 
 
-@pytest.mark.parametrize(("name", "frames", "floor"), [("few", FRAMES, {"at_least": 1}), ("many", MANY, {})])
-def test_pairs_a_second(folder, geometry, judged, name, frames, floor):
-    """Without a floor for many frames: most are read then, as fast as memory is copied, which all processes share."""
-    (ours,) = by_turns(5, (batches_of(folder / name, geometry), 2000))
-    judged(ours, 1 / 60_000, label=f"loader, a pair of {frames} frames: 60,000 a second", **floor)
+@pytest.mark.parametrize(("name", "frames", "floor"), [("few", FRAMES, {"at_most": 2.5}), ("many", MANY, {})])
+def test_against_copying_the_words(folder, geometry, judged, name, frames, floor):
+    """Without a floor for many frames: most are read then, where the peer's are mapped."""
+    sides = (batches_of(folder / name, geometry), 2000), (copied(folder / "few", geometry), 1000)
+    judged(*by_turns(5, *sides), label=f"loader, a pair of {frames} frames: the same tiles' words, by NumPy", **floor)
 
 
 def test_against_basicsr(folder, geometry, judged, pool):
     sides = (batches_of(folder / "few", geometry), 2000), (basicsr(folder / "png", pool), 2)
-    judged(*by_turns(3, *sides), at_least=50, label="loader, a pair: BasicSR's way")
+    judged(*by_turns(3, *sides), at_least=2000, label="loader, a pair: BasicSR's way")
 
 
 @pytest.mark.parametrize("jitter", [False, True])
@@ -150,6 +168,6 @@ def test_against_the_ancestor(folder, geometry, judged, pool, openimageio_read, 
     """
     read = fastup.read if decoder == "fastup" else lambda path: openimageio_read(path, "uint16")
     theirs = ancestor(folder / "few", geometry, jitter, read, pool)
-    floor = {"at_least": 1.5} if decoder == "OpenImageIO" else {}
+    floor = {"at_least": 1.7 if jitter else 3} if decoder == "OpenImageIO" else {}
     label = f"loader, a pair: the ancestor's way, by {decoder}" + ", with jitter" * jitter
     judged(*by_turns(5, (batches_of(folder / "few", geometry), 2000), (theirs, 1000)), label=label, **floor)

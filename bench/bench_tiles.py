@@ -44,7 +44,7 @@ def test_detail_against_numpy(frame, against):
     grid = TileGrid((HEIGHT, WIDTH), TILE)
     assert detail(frame, grid).tolist() == np.array(numpy_detail(frame, (0, 1)), np.float32).tolist()
     against(
-        lambda: detail(frame, grid), lambda: numpy_detail(frame, (0, 1)), calls=5, at_least=10, label="detail, NumPy"
+        lambda: detail(frame, grid), lambda: numpy_detail(frame, (0, 1)), calls=5, at_least=8.5, label="detail, NumPy"
     )
 
 
@@ -52,17 +52,17 @@ def test_detail_against_half_of_it_in_numpy(frame, against):
     """Ours does both directions, the peer only the horizontal one."""
     grid = TileGrid((HEIGHT, WIDTH), TILE)
     peer = "detail, NumPy horizontally only"
-    against(lambda: detail(frame, grid), lambda: numpy_detail(frame, (1,)), calls=5, at_least=6, label=peer)
+    against(lambda: detail(frame, grid), lambda: numpy_detail(frame, (1,)), calls=5, at_least=5.3, label=peer)
 
 
 def test_detail_against_sum(frame, against):
     grid = TileGrid((HEIGHT, WIDTH), TILE)
-    against(lambda: detail(frame, grid), frame.sum, calls=5, at_most=2, label="detail, frame.sum()")
+    against(lambda: detail(frame, grid), frame.sum, calls=5, at_most=0.6, label="detail, frame.sum()")
 
 
 def test_detail_of_16_bits_against_sum(frame, against):
     grid, wide = TileGrid((HEIGHT, WIDTH), TILE), frame * np.uint16(64)
-    against(lambda: detail(wide, grid), wide.sum, calls=5, at_most=2, label="detail of 16 bits, frame.sum()")
+    against(lambda: detail(wide, grid), wide.sum, calls=5, at_most=0.8, label="detail of 16 bits, frame.sum()")
 
 
 def test_cut_against_numpy(frame, against):
@@ -73,7 +73,7 @@ def test_cut_against_numpy(frame, against):
         lambda: cut(frame, grid, out=ours),
         lambda: numpy_cut(frame, peer),
         calls=5,
-        at_least=1,
+        at_least=1.1,
         label="cut, NumPy slices",
     )
 

@@ -119,7 +119,7 @@ def read_magick(program, path, flavour, element):
         file = f"-define quantum:format=floating-point {file} +define quantum:format"
     options = ("" if "gm" in program else "-set colorspace sRGB ") + "-auto-orient -depth 16 pam:-"
     command = [*program, *file.split(" "), *options.split()]
-    head, data = subprocess.run(command, capture_output=True, check=True, timeout=20).stdout.split(b"\nENDHDR\n", 1)
+    head, data = subprocess.run(command, capture_output=True, check=True).stdout.split(b"\nENDHDR\n", 1)
     width, height, depth, white = map(int, re.findall(rb"^(?:WIDTH|HEIGHT|DEPTH|MAXVAL) (\d+)$", head, re.MULTILINE))
     pixels = np.frombuffer(data, ">u2" if white > 255 else "u1")
     if len(pixels) == height * -(-width // 8):  # GraphicsMagick writes black and white as PBM has it, 1 for black
@@ -273,7 +273,7 @@ def examine(job, files):
         verdicts = {}
         for path, picture, flavour, element, order, width in examples:
             try:
-                given = pool.apply_async(answer, [*job, path, flavour, element]).get(30)
+                given = pool.apply_async(answer, [*job, path, flavour, element]).get(300)
             except multiprocessing.TimeoutError:  # that's how a crash shows, too
                 given = "crashed"
                 pool.terminate()
