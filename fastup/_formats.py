@@ -221,10 +221,12 @@ def _placed(path, pixels, picture):
     (height, width), (y, x) = (picture.height, picture.width), picture.corner
     if (y, x, *pixels.shape[:2]) == (0, 0, height, width):
         return pixels
-    try:
-        frame = np.zeros((height, width, picture.channels), pixels.dtype)
-    except (MemoryError, ValueError):
-        raise FastupError(f"{os.fspath(path)}: the display window is {width}x{height}: no memory for it") from None
+    import OpenImageIO as oiio
+
+    # OpenImageIO holds data windows alone to what it takes for the largest picture; some systems promise any memory.
+    if height * width * picture.channels * pixels.itemsize > oiio.get_int_attribute("limits:imagesize_MB") << 20:
+        raise FastupError(f"{os.fspath(path)}: the display window is {width}x{height}: no memory for it")
+    frame = np.zeros((height, width, picture.channels), pixels.dtype)
     inside = pixels[max(-y, 0) : max(height - y, 0), max(-x, 0) : max(width - x, 0)]
     frame[max(y, 0) :, max(x, 0) :][: inside.shape[0], : inside.shape[1]] = inside
     return frame
