@@ -300,10 +300,11 @@ def test_a_curve_is_of_colours_that_are_not_multiplied(tmp_path):
     srgb = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
     expected = np.floor(np.concatenate([srgb.clip(0, 1), alpha], axis=2) * 65535 + 0.5)
     np.testing.assert_array_equal(fastup.read(tmp_path / "f.png"), expected)
-    for target in ("g.exr", "g.dpx"):  # multiplied before and after
+    for target in ("g.exr", "g.dpx"):  # multiplied before and after; light without alpha, such as a glow, stays light
         converted(path, tmp_path / target, source_curve="linear", target_curve="srgb")
         found = fastup.read(tmp_path / target, "float32")
-        expected = np.concatenate([srgb * alpha, alpha], axis=2)
+        assert found[0, 0, :3].all()
+        expected = np.concatenate([srgb * np.where(alpha > 0, alpha, 1), alpha], axis=2)
         np.testing.assert_allclose(found, expected.clip(0, 1), atol=2**-16 if target == "g.dpx" else 2**-23)
 
 
@@ -381,6 +382,7 @@ def read_back(path, layer=None):
         (["R", "G", "B", "id"], "RGB", "id"),
         (["beauty.R", "beauty.G", "beauty.B"], ["beauty.R", "beauty.G", "beauty.B"], ""),
         (["R", "G", "B", "beauty.R", "beauty.G", "beauty.B", "depth.Z"], "RGB", "beauty, depth"),
+        (["luma.Y", "depth.Z"], ["luma.Y"], "depth"),
         (["a.b.R", "a.b.G", "a.b.B", "a.N.X", "a.N.Y", "a.N.Z"], ["a.b.R", "a.b.G", "a.b.B"], "a.N"),
     ],
 )
@@ -536,6 +538,16 @@ def test_a_density_of_a_jpeg_that_cannot_be(tmp_path):
         path.write_bytes(data)
         assert fastup.read_header(path).pixel_aspect is None
         assert fastup.read(path).shape == (8, 8, 3)
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif", "exr", "jpg"])
+@pytest.mark.parametrize("aspect", ["8/9", "10/11", "32/27", "40/33", "59/54", "64/45", "128/117", "999/1000"])
+def test_a_pixel_aspect_comes_back(tmp_path, suffix, aspect):
+    aspect = Fraction(aspect)
+    fastup.write(tmp_path / f"f.{suffix}", np.zeros((8, 8, 3), np.uint16), Header.new(8, 8, pixel_aspect=aspect))
+    assert fastup.read_header(tmp_path / f"f.{suffix}").pixel_aspect == aspect
+    converted(tmp_path / f"f.{suffix}", tmp_path / "g.dpx")
+    assert fastup.read_header(tmp_path / "g.dpx").pixel_aspect == aspect
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif", "exr", "jpg", "tga"])
