@@ -129,7 +129,18 @@ def test_what_changed_just_now_is_not_noted(files, tmp_path, opened, monkeypatch
     for _ in range(2):
         assert contents(files, tmp_path / "cache") == _right(files)
         assert opened() == ["a", "b", "c"]
+        for path in files:
+            os.utime(path, (1, 1))  # such as `cp -p` gives it, which changed it now
     assert not (tmp_path / "cache").exists()
+
+
+def test_a_file_and_what_follows_its_header_are_told_apart(files, tmp_path, opened):
+    for _ in range(2):
+        digests = Digests(tmp_path / "cache")
+        for skip in (0, 7, 600_000):
+            assert digests.of(files[0], skip) == xxhash.xxh3_128_hexdigest(files[0].read_bytes()[skip:])
+        digests.save()
+    assert opened() == ["a", "a", "a"]
 
 
 def test_a_file_that_changes_while_it_is_read_is_read_again(files, tmp_path, monkeypatch):
