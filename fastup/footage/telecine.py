@@ -11,6 +11,7 @@ to these is learned from the clip itself.
 import json
 import math
 import os
+from bisect import bisect_left
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -439,9 +440,12 @@ def plan(cadence, sync=False, video="keep"):
         kind = "lost" if not fields else "orphan" if kind != "bob" and len(by_parity) < min(2, last - first) else kind
         woven.append(Woven(by_parity.get(True, -1), by_parity.get(False, -1), kind, margin))
 
-    k = 0
+    ahead_of = np.arange(len(starts)) - starts / 2.5  # if nothing were left out or shown twice
+    ends = [*np.flatnonzero(np.isin(starts, cadence.breaks) | (kinds[starts] != FILM)), len(starts)]
+    k, broken = 0, False  # whether a break came since the last whole film frame
     while k < len(starts):
         first, kind = int(starts[k]), int(kinds[starts[k]])
+        broken |= first in breaks
         if kind == FILM:
             last = int(starts[k + 1]) if k + 1 < len(starts) else count
             k += 1
@@ -450,11 +454,15 @@ def plan(cadence, sync=False, video="keep"):
                 if ahead <= -0.1:  # without it half a frame would be missing
                     add(first, last, "orphan")
                 continue
-            if sync and first in breaks and ahead >= 1:
-                continue
+            twice = False
+            if sync and broken:  # as far as the next break, over which frames of two and of three fields take turns
+                sway = ahead + ahead_of[k - 1 : ends[bisect_left(ends, k)]] - ahead_of[k - 1]
+                broken, twice = False, sway.min() < -1.01
+                if sway.max() > 1.01:
+                    continue
             begin = first + (last - first == 3 and first % 2)  # of the two that came in one frame
             add(begin, min(last, begin + 2), "film", [first, last - 1])
-            if sync and int(starts[k - 1]) in breaks and ahead <= -1:
+            if twice:
                 woven.append(woven[-1])
             continue
         while k < len(starts) and kinds[starts[k]] == kind:
