@@ -128,8 +128,8 @@ def test_a_change_that_nobody_sees_changes_nothing(clean, noise):
 
 @pytest.mark.parametrize("noise", [0.0, 2 / 255, 4 / 255])
 @pytest.mark.parametrize("softness", [0.0, 0.6, 1.2])
-def test_clean_frames_have_no_halo(clean, noise, softness):
-    soft = [gaussian(picture, softness) for picture in clean]
+def test_clean_frames_have_no_halo(noise, softness):
+    soft = [gaussian(drawing(seed), softness) for seed in range(16)]  # fewer have too few edges when they are soft
     assert estimate(peaked(soft, Halo(), noise)).none
 
 
