@@ -272,6 +272,7 @@ ASPECTS = [  # of the input, of the output at 9/4 x 2, and what is said where ta
     (Fraction(8, 9), Fraction(1), "1 frame of pixel aspect 8:9: 1:1 once upscaled; the targets .* had 16:15"),
     (Fraction(32, 27), Fraction(4, 3), "1 frame of pixel aspect 32:27: 4:3 once upscaled; the targets .* had 16:15"),
     (Fraction(128, 135), Fraction(16, 15), None),
+    (Fraction(1), Fraction(9, 8), "1 frame of pixel aspect 1:1: 9:8 once upscaled"),  # a DPX that says so means it
     (None, Fraction(16, 15), "1 frame without a pixel aspect: 16:15, that of the targets"),
     (Fraction(1, 200), Fraction(16, 15), "1 frame without a pixel aspect"),
     (Fraction(2**32 - 3, 2**32 - 2), Fraction(9, 8), ".*: 9:8 once upscaled"),  # as near as a header can say it
@@ -297,11 +298,13 @@ def test_the_picture_keeps_its_shape(tmp_path, given, made, words, trim):
 
 
 @pytest.mark.parametrize(("given", "made"), [(Fraction(8, 9), 1), (None, Fraction(16, 15)), (1, Fraction(16, 15))])
-def test_stills_that_say_square_pixels_say_nothing(tmp_path, given, made):
-    """Programs write equal densities where they don't know."""
+@pytest.mark.parametrize("suffix", ["png", "tif", "exr"])
+def test_stills_that_say_square_pixels_say_nothing(tmp_path, given, made, suffix):
+    """Programs write equal densities where they don't know, and an EXR has no way to say nothing."""
     upscaler = _upscaler(pixel_aspect=[16, 15])
-    fastup.write(tmp_path / "f.png", _frame(0), Header.new(10, 16, pixel_aspect=given))
-    upscale(upscaler.network, tmp_path / "f.png", tmp_path / "out")
+    path = tmp_path / f"f.{suffix}"
+    fastup.write(path, _frame(0), Header.new(10, 16, pixel_aspect=given))
+    upscale(upscaler.network, path, tmp_path / "out")
     assert fastup.read_header(tmp_path / "out" / "f.dpx").pixel_aspect == made
 
 
@@ -387,6 +390,16 @@ def test_low_and_high_code_come_with_the_transfer(tmp_path, transfer, levels, co
     made = fastup.read_header(tmp_path / "out" / "f.dpx")
     assert (made.transfer, made.low_code, made.high_code) == (transfer, *codes)
     assert (made.low_quantity, made.high_quantity) == (levels["low_quantity"], levels["high_quantity"])
+
+
+@pytest.mark.parametrize("white", [None, 255])
+def test_low_and_high_code_that_the_targets_cannot_have_are_undefined(tmp_path, white):
+    """Floats have no codes, and no code is above white. Those of the input do not hold either way."""
+    upscaler = _upscaler(target_white=white, transfer=6, levels=VIDEO | {"low_code": 300})
+    fastup.write(tmp_path / "f.dpx", _frame(0), Header.new(10, 16, transfer=5, low_code=64, high_code=940))
+    upscale(upscaler.network, tmp_path / "f.dpx", tmp_path / "out")
+    made = fastup.read_header(tmp_path / "out" / "f.dpx")
+    assert (made.transfer, made.low_code, made.high_code) == (6, None, None)
 
 
 def test_targets_that_say_nothing_leave_the_tags_of_the_input(tmp_path):

@@ -88,11 +88,11 @@ class Upscaler:
         names = ("transfer", "colorimetric")
         colour = {name: self.settings[name] for name in names if self.settings[name] is not None}
         levels, old, new = self.settings.get("levels"), self.white, 2**bits - 1
-        if "transfer" in colour and old and levels:  # older models have none
+        if "transfer" in colour and levels:  # older models have none
             colour |= levels
             for name in ("low_code", "high_code"):
                 code = levels[name]
-                colour[name] = None if code is None or code > old else (2 * code * new + old) // (2 * old)
+                colour[name] = None if None in (code, old) or code > old else (2 * code * new + old) // (2 * old)
         return header.replace(
             width=width, height=height, descriptor="RGB", bits=bits, pixel_aspect=self.aspect(header.pixel_aspect),
             **colour,
