@@ -127,8 +127,8 @@ def write(path, frame, header=None, fsync=True):
     header : Header, optional
         To a DPX it is written as it is, but for the frame's size; it says the flavour and the byte order. Without one,
         the file is big-endian 10-bit RGB (RGBA, luma) by method A, and all that is not known is left undefined.
-        Another format takes 8 bits or floats where the header has them, and the pixel aspect: exactly in PNG, TIFF, EXR
-        and JPEG, nearly in TGA, not at all in BMP.
+        Another format takes 8 bits or floats where the header has them, and the pixel aspect: in PNG, TIFF, EXR and
+        JPEG, which give it back exactly where its numbers are at most 1000; nearly in TGA; not at all in BMP.
     fsync : bool
         Flush the file to the disk before it gets its name: not even a power cut leaves half a frame. False is faster.
 

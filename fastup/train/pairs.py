@@ -310,7 +310,7 @@ def seen_note(pairs, other, found):
     path, twin = found[0]
     return (
         f"{len(found)} of the {len(other)} pairs of {other.folder} {'are' if len(found) > 1 else 'is'} in "
-        f"{pairs.folder} too, and so say nothing of frames that training does not see; the first: {path} is {twin}"
+        f"{pairs.folder} too, which says nothing of frames that training does not see; the first: {path} is {twin}"
     )
 
 
