@@ -12,6 +12,7 @@ import pytest
 from OpenImageIO import ImageBuf
 
 import fastup
+from fastup import cli
 from fastup.errors import DataError, FastupError
 from fastup.train import evaluate as module
 from fastup.train import fit
@@ -124,6 +125,14 @@ def test_a_black_frame_is_told_apart(model, small, tmp_path, run):
     assert [(row["frame"], row["flat"]) for row in json.loads(out)] == [
         ("a", True), *((score.frame, False) for score in others), ("mean", False),
     ]  # fmt: skip
+
+
+def test_where_all_frames_are_of_one_colour_none_is_left_out(run, capfd):
+    blacks = [Score(name, 62, 100, 60, 100, 0.98, 1, flat=True) for name in "ab"]
+    cli._print_scores([*blacks, mean(blacks)])
+    out = capfd.readouterr().out
+    assert [line.split()[0] for line in out.splitlines() if " 62.00 " in line] == ["a", "b", "mean"]
+    assert "left out" not in out
 
 
 @pytest.mark.parametrize("side", ["Alpha", "Beta"])
