@@ -308,6 +308,21 @@ def test_a_curve_is_of_colours_that_are_not_multiplied(tmp_path):
         np.testing.assert_allclose(found, expected.clip(0, 1), atol=2**-16 if target == "g.dpx" else 2**-23)
 
 
+@pytest.mark.parametrize(("source", "target"), [("linear", "log"), ("log", "linear")])
+@pytest.mark.parametrize("suffix", ["exr", "dpx"])
+def test_nothing_stays_nothing_whatever_a_curve_makes_of_black(tmp_path, source, target, suffix):
+    """Black of log is not 0: where there is neither light nor alpha, it would be added to what lies behind."""
+    frame = np.array([[[0, 0, 0, 0], [0.25, 0, 0, 0], [0, 0, 0, 1], [0, 0, 0, 0.5]]], np.float32)
+    converted(exr(tmp_path / "f.exr", frame), tmp_path / f"g.{suffix}", source_curve=source, target_curve=target)
+    nothing, glow, black, half = fastup.read(tmp_path / f"g.{suffix}", "float32")[0, :, :3]
+    of = [convert.encode(convert.decode(value, source), target) for value in (0, 0.25)]
+    if suffix == "dpx":
+        of = np.clip(of, 0, 1)
+    assert not nothing.any()
+    np.testing.assert_allclose(glow, [of[1], 0, 0], atol=2**-16)
+    np.testing.assert_allclose([*black, *(2 * half)], [of[0]] * 6, atol=2**-15)
+
+
 @pytest.mark.parametrize("suffix", ["png", "exr", "dpx"])
 def test_no_alpha_is_no_association(tmp_path, suffix):
     fastup.write(tmp_path / f"f.{suffix}", np.zeros((2, 2, 3), np.float32))

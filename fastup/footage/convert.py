@@ -176,7 +176,7 @@ def run(plan, on_frame=None):
     one. Integers are rounded to the nearest and clipped; EXR and TIFF of floats hold what lies beyond black and white.
     Alpha is scaled alone. Colours that are multiplied by it are divided where the other format's are not, and stay
     where it is 0; others are multiplied for EXR; either is rounded once. Curves are of colours that are not multiplied:
-    those that are get divided before and multiplied after, both not where alpha is 0, such as in a glow.
+    those that are get divided before and multiplied after, but for light where alpha is 0, such as a glow.
     A DPX does not say which it has: to and from it, they stay.
 
     From DPX to DPX the header stays as it is, byte by byte, but for the bits, with the low and high code; and the
@@ -366,7 +366,9 @@ def _by_alpha(frame, recipe, curves):
     scale = new_white if to_codes else 1
     colours, alpha = frame[:, :, :3].astype(np.float64), frame[:, :, 3:].astype(np.float64)
     by = np.where(alpha > 0, alpha, full) if recipe.divide else full
-    factor, whole = (by if recipe.divide else alpha, full) if recipe.multiply else (1, 1)
+    factor, whole = (alpha, full) if recipe.multiply else (1, 1)
+    if recipe.divide and recipe.multiply:  # what is light without alpha stays so; what is nothing, nothing
+        factor = np.where((alpha > 0) | (colours == 0), alpha, full)
     with np.errstate(over="ignore", invalid="ignore"):
         if curves:
             colours = _through(colours / by, curves) * (scale * factor) / whole
