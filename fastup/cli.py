@@ -1095,7 +1095,7 @@ def _print_settings(run, sources):
     more = {
         "model": f", {run.network.count_params():,} parameters",
         "epochs": f" in all, {state['epoch']} done"
-        + (f" and {state['step']:,} steps of the next" if state["step"] else "")
+        + (f" and {state['step']:,} step{'s' * (state['step'] != 1)} of the next" if state["step"] else "")
         + (f" (best {state['best_psnr']:.2f} dB in epoch {state['best_epoch']})" if state["best_epoch"] else ""),
         "tile": f" target pixels, {tile_w}x{tile_h} input pixels",
         "border": f" target pixels, {border_w}x{border_h} input pixels",

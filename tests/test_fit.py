@@ -119,13 +119,16 @@ def test_what_a_model_takes_from_its_targets(tmp_path):
     levels = {"low_code": 95, "high_code": 685, "low_quantity": 0.0, "high_quantity": 2.5}
     for side, size in (("Alpha", (8, 6)), ("Beta", (18, 12))):
         (tmp_path / side).mkdir()
-        header = fastup.Header.new(*size[::-1], transfer=3, colorimetric=4, pixel_aspect=Fraction(8, 9), **levels)
+        transfer = "linear" if side == "Alpha" else 3
+        header = fastup.Header.new(
+            *size[::-1], transfer=transfer, colorimetric=4, pixel_aspect=Fraction(8, 9), **levels
+        )
         fastup.write(tmp_path / side / "f.dpx", np.zeros((*size, 3), np.uint16), header)
     pairs = find_pairs(tmp_path)
     taken = fit._taken(pairs, Geometry.of(pairs.input_size, pairs.target_size, (0, 0, 0, 0)))
     assert taken == {
-        "scale": [[9, 4], [2, 1]], "input_white": 1023, "target_white": 1023, "pixel_aspect": [8, 9], "transfer": 3,
-        "colorimetric": 4,
+        "scale": [[9, 4], [2, 1]], "input_white": 1023, "input_transfer": 2, "target_white": 1023,
+        "pixel_aspect": [8, 9], "transfer": 3, "colorimetric": 4,
     }  # fmt: skip
     assert json.loads(json.dumps(fit._levels(pairs))) == levels
 
@@ -349,7 +352,11 @@ def _floats(codes, header):
         (_floats, ["input white none: floats (was 1023)", "target white none: floats (was 1023)"]),
         (
             lambda codes, header: (codes, header.replace(transfer="linear", colorimetric=200)),
-            ["transfer linear (was not said)", "colorimetric 200 (was not said)"],
+            [
+                "input transfer linear (was not said)",
+                "transfer linear (was not said)",
+                "colorimetric 200 (was not said)",
+            ],
         ),
         (
             lambda codes, header: (codes, header.replace(pixel_aspect=Fraction(32, 27))),
@@ -388,6 +395,7 @@ def test_a_run_of_an_older_fastup(copied):
     network = load(path)
     for name in ("under_way", "validation"):
         del network.settings["trained"][name]
+    del network.settings["input_transfer"]
     network.save(path)
     assert "minutes" not in fit.settings_of(path.parent)
     run = fit.prepare(copied, Config(), more_epochs=1)
@@ -432,6 +440,36 @@ def test_the_best_is_of_its_validation_frames(copied):
     assert (state["epoch"], state["best_epoch"], state["best_psnr"]) == (3, 3, state["history"][-1]["psnr"])
     assert (folder / "best.keras").read_bytes() != best
     assert fit.prepare(copied, Config(epochs=4)).notes == []
+
+
+def test_validation_frames_are_the_same_in_any_order(small, tmp_path):
+    pairs = find_pairs(small / "evaluation")
+    geometry = Geometry.of(pairs.input_size, pairs.target_size, (0, 0, 0, 0))
+
+    def digest(inputs, targets):
+        trained = {"best_epoch": None}
+        fit._judge_anew(tmp_path, trained, replace(pairs, inputs=inputs, targets=targets), geometry, None)
+        return trained["validation"]
+
+    usual = digest(pairs.inputs, pairs.targets)
+    assert digest(pairs.inputs[::-1], pairs.targets[::-1]) == usual
+    assert digest(pairs.inputs, pairs.targets[::-1]) != usual
+
+
+def test_a_black_frame_says_nothing_of_the_best_epoch(data, small):
+    for path in (small / "validation").glob("*/*.dpx"):
+        folder = data / "other" / path.parent.name
+        folder.mkdir(parents=True)
+        shutil.copy(path, folder)
+        fastup.write(folder / "black.dpx", 0 * fastup.read(path), fastup.read_header(path))
+    (data / "validation").unlink()
+    (data / "other").rename(data / "validation")
+    run = fit.prepare(data, Config(model="espcn", epochs=1))
+    fit.fit(run)
+    (row,) = run.state["history"]
+    scores = evaluate(run.folder / "last.keras", data / "validation")
+    assert [score.flat for score in scores] == [True, False]
+    assert (row["psnr"], row["psnr_bicubic"]) == pytest.approx((scores[1].psnr, scores[1].psnr_bicubic), abs=1e-4)
 
 
 def test_a_best_epoch_without_its_model(copied):

@@ -164,6 +164,13 @@ def test_a_timecode_that_is_there_twice_is_told():
     assert found.repeated == ["f06.dpx has the timecode of f05.dpx, 01:00:00:05"]
     assert found.places.tolist() == list(range(12))
     assert found.marks == [(0, stamps[0]), (6, stamps[6])]
+    stamps = timecodes(12)
+    stamps[6] = stamps[5]  # one stamp that is wrong: those after it run on
+    found = timeline(NAMES, stamps, 30)
+    assert found.repeated == []
+    assert found.places.tolist() == list(range(12))
+    assert found.marks == [(0, stamps[0]), (6, stamps[6]), (7, stamps[7])]
+    assert len(found.notes) == 1
 
 
 @pytest.mark.parametrize(

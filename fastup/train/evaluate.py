@@ -78,15 +78,16 @@ def bounded(decibels):
     return min(decibels, CEILING)
 
 
-def mean(scores):
-    """One Score for many frames: PSNR of the mean squared error, and the mean of SSIM.
+def counted(scores, flat):
+    """The scores that a mean is of: without those of frames of one colour, unless there are no others."""
+    return [score for score, out in zip(scores, flat, strict=True) if not out] or scores
 
-    Frames of one colour are left out, unless there are no others.
-    """
-    counted = [score for score in scores if not score.flat] or scores
+
+def mean(scores):
+    """One Score for many frames: PSNR of the mean squared error, and the mean of SSIM; see `counted`."""
 
     def over(name):
-        values = [getattr(score, name) for score in counted]
+        values = [getattr(score, name) for score in counted(scores, [score.flat for score in scores])]
         return float(np.mean(values)) if name.startswith("ssim") else bounded(mean_psnr(values))
 
     return Score("mean", *(over(field.name) for field in fields(Score) if field.name not in ("frame", "flat")))

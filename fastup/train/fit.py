@@ -27,7 +27,7 @@ from fastup.train import lock, memory
 from fastup.train.batches import TileBatches, steps_of
 from fastup.train.config import OPTIONS, Config
 from fastup.train.digests import contents
-from fastup.train.evaluate import bounded, compare, geometry_of
+from fastup.train.evaluate import bounded, compare, counted, geometry_of
 from fastup.train.metrics import mean_psnr, psnr
 from fastup.train.models import MODELS, Network
 from fastup.train.pairs import Geometry, Pairs, crop, find_sets, of_one_colour, seen, seen_note, tile_index, transcode
@@ -486,8 +486,7 @@ class _Watch(keras.callbacks.Callback):
             flat.append(of_one_colour(target))
             if self.asked:
                 return None
-        counted = [score for score, out in zip(scores, flat, strict=True) if not out] or scores
-        return [bounded(mean_psnr(values)) for values in zip(*counted, strict=True)]
+        return [bounded(mean_psnr(values)) for values in zip(*counted(scores, flat), strict=True)]
 
 
 def _tiles(pairs, geometry, config):
@@ -503,10 +502,11 @@ def _order(config, tiles):
 
 def _taken(pairs, geometry):
     """What the settings of a model take from the frames to train on; a run goes on with frames of the same alone."""
-    target = frames.read_header(pairs.targets[0])
+    source, target = (frames.read_header(paths[0]) for paths in (pairs.inputs, pairs.targets))
     return {
         "scale": [list(factor.as_integer_ratio()) for factor in geometry.scale],
         "input_white": pairs.input_white,
+        "input_transfer": None if source.transfer is None else int(source.transfer),
         "target_white": pairs.target_white,
         "pixel_aspect": list((target.pixel_aspect or Fraction(1)).as_integer_ratio()),
         "transfer": None if target.transfer is None else int(target.transfer),
@@ -580,7 +580,8 @@ def _check_same(folder, before, config, taken):
     ours, was = asdict(config), asdict(Config()) | _given(before)
     pairs = {name: (_plain(ours[name]), _plain(was[name])) for name in FIXED}
     options = [f"{name.replace('_', '-')} {new} (was {old})" for name, (new, old) in pairs.items() if new != old]
-    pairs = {name: (_fact(name, new), _fact(name, before[name])) for name, new in taken.items()}
+    # Older runs do not have all of it.
+    pairs = {name: (_fact(name, new), _fact(name, before[name])) for name, new in taken.items() if name in before}
     found = [f"{name.replace('_', ' ')} {new} (was {old})" for name, (new, old) in pairs.items() if new != old]
     if options or found:
         raise (OptionError if options else DataError)(
@@ -597,7 +598,7 @@ def _fact(name, value):
         return str(Fraction(*value))
     if value is None:
         return "none: floats" if name.endswith("white") else "not said"
-    kinds = {"transfer": Transfer, "colorimetric": Colorimetric}
+    kinds = {"input_transfer": Transfer, "transfer": Transfer, "colorimetric": Colorimetric}
     return getattr(kinds[name].of(value), "text", str(value)) if name in kinds else str(value)
 
 
