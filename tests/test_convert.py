@@ -162,6 +162,21 @@ def test_codes_in_the_header_become_what_they_become_in_the_picture(tmp_path):
     assert Header.read(tmp_path / "d.dpx") == retagged.replace(transfer="logarithmic", low_code=6086, high_code=43882)
 
 
+@pytest.mark.parametrize(
+    ("transfer", "curve"), [("REC_601_525", "rec709"), ("SMPTE_274M", "rec709"), ("PRINTING_DENSITY", "log")]
+)
+def test_from_a_curve_to_itself_nothing_changes(tmp_path, transfer, curve):
+    frame = codes()
+    fastup.write(tmp_path / "a.dpx", frame, header(frame, transfer=transfer, low_code=64, high_code=940))
+    convert(tmp_path / "a.dpx", tmp_path / "b.dpx", target_curve=curve)
+    assert (tmp_path / "b.dpx").read_bytes() == (tmp_path / "a.dpx").read_bytes()
+    other = "log" if curve == "rec709" else "rec709"  # what the header says is wrong, and so is the transfer alone
+    convert(tmp_path / "a.dpx", tmp_path / "c.dpx", source_curve=other, target_curve=other)
+    made = Header.read(tmp_path / "c.dpx")
+    assert made.transfer == (Transfer.LOGARITHMIC if other == "log" else Transfer.REC_709)
+    assert (made.low_code, made.high_code) == (64, 940)
+
+
 def test_dpx_to_dpx_keeps_the_header_byte_by_byte(tmp_path):
     frame = codes()
     before = header(frame, big_endian=False, timecode="01:02:03:04", slate="7A", low_code=64, high_code=940)
