@@ -189,6 +189,24 @@ def test_timecodes_that_tell_nothing_make_no_gaps(stamps, words):
     assert found.marks[0] == (0, stamps[0])
 
 
+@pytest.mark.parametrize(("own", "base"), [(24, 25), (24, 30), (25, 30), (30, 60)])
+def test_a_second_of_timecode_is_as_long_as_it_is_seen_to_be(own, base):
+    stamps = timecodes(4 * own, (1, 0, 58, 5), own)
+    names = paths(*(f"f{n}" for n in range(len(stamps))))
+    found = timeline(names, stamps, base)
+    assert (found.places.tolist(), found.base) == (list(range(4 * own)), own)
+    assert found.notes == [f"a second of timecode has {own} frames, not {base} as by the frame rate"]
+    del stamps[40:43], names[-3:]  # gaps are gaps all the same
+    found = timeline(names, stamps, base)
+    assert [gap[:2] for gap in found.gaps] == [(40, 42)]
+    every = [stamp for stamp in timecodes(3 * base, (1, 0, 58, 0), base) if stamp.frames < own]
+    found = timeline(paths(*(f"f{n}" for n in range(3 * own))), every, base)  # two seconds that end so tell too little
+    assert (found.base, len(found.gaps)) == (base, 2)
+    every = [stamp for stamp in timecodes(4 * own, (1, 0, 58, 0), own) for _ in (0, 1)]
+    found = timeline(paths(*(f"f{n}" for n in range(8 * own))), every, base)  # two have one
+    assert (found.base, found.notes) == (base, ["the timecode stands still: it tells of no gaps"])
+
+
 def test_some_have_no_timecode():
     stamps = timecodes(14)
     del stamps[7:9]

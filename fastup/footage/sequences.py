@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -206,7 +207,8 @@ def timeline(paths, timecodes, base=None):
     timecodes : list of Timecode or None
         One each.
     base : int, optional
-        How many frames of timecode a second has; by default the usual number that is large enough.
+        How many frames of timecode a second has; by default the usual number that is large enough. Where seconds are
+        seen to end earlier, it is that.
 
     Returns
     -------
@@ -216,7 +218,13 @@ def timeline(paths, timecodes, base=None):
     places = np.concatenate([[0], np.cumsum(steps)]).astype(np.int64)
     known = [k for k, timecode in enumerate(timecodes) if timecode]
     most = max((timecodes[k].frames for k in known), default=0)
-    base, pace, at, repeated = base or next((rate for rate in _RATES if rate > most), 60), 1, known[:1], []
+    pairs = list(pairwise(timecodes[k] for k in known))
+    stands_still = sum(a == b for a, b in pairs) > len(pairs) / 4
+    seen = next((rate for rate in _RATES if rate > most), 60)
+    if base and most + 1 == seen < base and not stands_still and _seconds_end(most, pairs):
+        notes.append(f"a second of timecode has {seen} frames, not {base} as by the frame rate")
+        base = seen
+    base, pace, at, repeated = base or seen, 1, known[:1], []
     if most >= base:
         notes.append(f"timecodes have frames up to {most}, though a second has {base}: they tell of no gaps")
     elif known:
@@ -225,10 +233,10 @@ def timeline(paths, timecodes, base=None):
         day = count(Timecode(f"23:59:59:{base - 1:02d}"), base, drop) + 1
         apart = (np.diff(counts) + day // 2) % day - day // 2  # midnight is no way back
         counts = np.concatenate([[0], np.cumsum(apart)])
-        neighbours = apart[np.diff(places[known]) == 1]
-        if (neighbours == 0).sum() > len(neighbours) / 4:
+        if stands_still:
             notes.append("the timecode stands still: it tells of no gaps")
         else:
+            neighbours = apart[np.diff(places[known]) == 1]
             pace = int(_commonest(neighbours[neighbours > 0])) or 1
             extra, at, odd, twice = _by_timecodes(known, counts, places, pace, len(paths))
             places += extra
@@ -247,6 +255,12 @@ def timeline(paths, timecodes, base=None):
         for k in wide
     ]  # fmt: skip
     return Timeline(places, gaps, marks, base, pace, doubled, repeated, notes)
+
+
+def _seconds_end(frame, pairs):
+    """Whether seconds end after that frame: three or more do, and most of those that end."""
+    ends = [(a.frames, b.frames) for a, b in pairs if a.seconds != b.seconds]
+    return max(3, len(ends) / 2) <= ends.count((frame, 0))
 
 
 def _by_numbers(paths):
