@@ -2,7 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 
 import numpy as np
 
@@ -218,13 +218,16 @@ def timeline(paths, timecodes, base=None):
     places = np.concatenate([[0], np.cumsum(steps)]).astype(np.int64)
     known = [k for k, timecode in enumerate(timecodes) if timecode]
     most = max((timecodes[k].frames for k in known), default=0)
-    pairs = list(pairwise(timecodes[k] for k in known))
+    pairs = [(timecodes[a], timecodes[b]) for a, b in pairwise(known) if places[b] - places[a] == 1]
     stands_still = sum(a == b for a, b in pairs) > len(pairs) / 4
     seen = next((rate for rate in _RATES if rate > most), 60)
     if base and most + 1 == seen < base and not stands_still and _seconds_end(most, pairs):
         notes.append(f"a second of timecode has {seen} frames, not {base} as by the frame rate")
         base = seen
     base, pace, at, repeated = base or seen, 1, known[:1], []
+    if _drops(pairs, base):
+        notes.append("timecodes leave out numbers as drop frame does, and do not say so: they are counted as such")
+        timecodes = [timecode and Timecode(f"{timecode[:8]};{timecode[9:]}") for timecode in timecodes]
     if most >= base:
         notes.append(f"timecodes have frames up to {most}, though a second has {base}: they tell of no gaps")
     elif known:
@@ -258,9 +261,20 @@ def timeline(paths, timecodes, base=None):
 
 
 def _seconds_end(frame, pairs):
-    """Whether seconds end after that frame: three or more do, and most of those that end."""
-    ends = [(a.frames, b.frames) for a, b in pairs if a.seconds != b.seconds]
-    return max(3, len(ends) / 2) <= ends.count((frame, 0))
+    """Whether three seconds or more end after that frame."""
+    return sum((a.frames, b.frames) == (frame, 0) and a.seconds != b.seconds for a, b in pairs) >= 3
+
+
+def _drops(pairs, base):
+    """Whether timecodes leave out the first two numbers of a minute, or four of 60, as drop frame does, unsaid."""
+    left_out = base // 15
+    leaps = any(
+        (a.seconds, a.frames, b.seconds, b.frames) == (59, base - 1, 0, left_out) and b.minutes % 10
+        for a, b in pairs
+        if not b.drop_frame
+    )
+    there = any(each.seconds == 0 and each.frames < left_out and each.minutes % 10 for each in chain(*pairs))
+    return base % 30 == 0 and leaps and not there and any(b.frames - a.frames == 1 for a, b in pairs)
 
 
 def _by_numbers(paths):
