@@ -366,7 +366,7 @@ def test_frames_that_training_sees_are_told(run, own, monkeypatch):
     shutil.copytree(own / "validation", own / "evaluation")
 
     def told(name):
-        start = f"note: 1 of the 2 pairs of {own / name} is in {own / 'train'} too, and so say"
+        start = f"note: 1 of the 2 pairs of {own / name} is in {own / 'train'} too, which says nothing"
         return start in out and f"the first: {own / name / 'Alpha' / 'again.dpx'} is {path}" in out
 
     code, out, err = run("pairs", own)
