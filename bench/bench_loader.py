@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 
 import fastup
-from fastup.train import start
+from fastup.networks import start
 
 start()
 
+from fastup.pairs.folder import Geometry, find_pairs, tile_index  # noqa: E402
 from fastup.train.batches import TileBatches  # noqa: E402
-from fastup.train.pairs import Geometry, find_pairs, tile_index  # noqa: E402
 
 SIZES, TILE, BATCH, THREADS = ((540, 720), (1080, 1440)), 64, 16, 2
 FRAMES, MANY = 20, 2000

@@ -13,15 +13,16 @@ import numpy as np
 import pytest
 
 import fastup
-from fastup.train import digests, start
+from fastup.networks import start
+from fastup.pairs import digests
 
 start()
 
 import keras  # noqa: E402
 
+from fastup.networks.models import MODELS, Network  # noqa: E402
+from fastup.pairs.folder import Geometry, detail_scores, find_pairs, tile_index  # noqa: E402
 from fastup.train.batches import TileBatches  # noqa: E402
-from fastup.train.models import MODELS, Network  # noqa: E402
-from fastup.train.pairs import Geometry, detail_scores, find_pairs, tile_index  # noqa: E402
 
 FRAMES, MANY, BATCH, STEPS, EPOCHS, ROUNDS = 20, 2000, 16, 20, 3, 9
 SIZES = {"Alpha": (480, 720), "Beta": (1080, 1440)}

@@ -13,6 +13,7 @@ _NAMES = {
     "codes": ("Descriptor", "Transfer", "Colorimetric", "Packing", "Orientation", "Timecode"),
     "frames": ("read", "read_header", "write", "find", "stream", "write_stream"),
     "_tiles": ("TileGrid", "cut", "stitch", "detail", "rank"),
+    "upscale.upscaler": ("Upscaler",),
 }
 _MODULES = {"telecine": "footage.telecine"}
 _HOME = {name: module for module, names in _NAMES.items() for name in names}

@@ -20,7 +20,7 @@ if worker := os.environ.get("PYTEST_XDIST_WORKER"):
         os.environ[name] = str(share)
     os.environ["NUMBA_CACHE_DIR"] = str(Path(__file__).parents[1] / "build" / "numba" / worker)
 
-import fastup.train  # noqa: F401  first of all: it quiets TensorFlow
+import fastup.networks  # noqa: F401  first of all: it quiets TensorFlow
 from fastup import cli, demo
 
 SD, HD = (120, 180), (270, 360)  # 9/4 x 2, as 720x480 to 1440x1080

@@ -15,9 +15,9 @@ import fastup
 from fastup import cli, demo
 from fastup.errors import DataError
 from fastup.footage.degrade import TAPE, degrade, resize
+from fastup.pairs.alignment import LIKENESS, Fit, alike, fit, fits, median
+from fastup.pairs.folder import Geometry, find_pairs
 from fastup.train import fit as training
-from fastup.train.alignment import LIKENESS, Fit, alike, fit, fits, median
-from fastup.train.pairs import Geometry, find_pairs
 
 MARGIN = 72
 TARGET = (270, 360)

@@ -12,8 +12,8 @@ import pytest
 
 from fastup.train import fit
 from fastup.train.config import Config
-from fastup.train.evaluate import evaluate, mean
-from fastup.train.upscale import load
+from fastup.upscale.evaluate import evaluate, mean
+from fastup.upscale.upscaler import load
 
 SCRIPT = """
 import json, sys
@@ -21,8 +21,8 @@ import keras
 import numpy as np
 from fastup.train import fit
 from fastup.train.config import Config
-from fastup.train.evaluate import evaluate, mean
-from fastup.train.upscale import upscale
+from fastup.upscale.evaluate import evaluate, mean
+from fastup.upscale.upscaler import upscale
 
 data, backend = sys.argv[1:]
 assert keras.backend.backend() == backend

@@ -562,7 +562,7 @@ def test_unexpected_errors_are_not_swallowed(run, monkeypatch, frame):
 
 def test_a_missing_extra_is_named(run, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "keras", None)
-    monkeypatch.delitem(sys.modules, "fastup.train.models", raising=False)
+    monkeypatch.delitem(sys.modules, "fastup.networks.models", raising=False)
     fails(run("models"), 1, "keras is not installed", "pip install 'fastup[train]'")
 
 

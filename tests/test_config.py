@@ -150,8 +150,8 @@ def test_what_may_be_absent_says_what_that_means():
 
 
 def test_names_are_those_of_training():
+    from fastup.networks.models import MODELS
     from fastup.train import fit
-    from fastup.train.models import MODELS
 
     assert tuple(MODELS) == ARCHITECTURES
     assert tuple(fit.SCHEDULES) == SCHEDULES

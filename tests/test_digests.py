@@ -6,8 +6,8 @@ import shutil
 import pytest
 import xxhash
 
-from fastup.train import digests as module
-from fastup.train.digests import FILE, Digests, contents
+from fastup.pairs import digests as module
+from fastup.pairs.digests import FILE, Digests, contents
 
 
 @pytest.fixture(autouse=True)

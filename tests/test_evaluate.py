@@ -14,11 +14,11 @@ from OpenImageIO import ImageBuf
 import fastup
 from fastup import cli
 from fastup.errors import DataError, FastupError
-from fastup.train import evaluate as module
+from fastup.pairs.folder import find_pairs
 from fastup.train import fit
-from fastup.train.evaluate import Score, compare, evaluate, geometry_of, mean
-from fastup.train.pairs import find_pairs
-from fastup.train.upscale import Upscaler, upscale
+from fastup.upscale import evaluate as module
+from fastup.upscale.evaluate import Score, compare, evaluate, geometry_of, mean
+from fastup.upscale.upscaler import Upscaler, upscale
 
 
 def _psnr(a, b, peak):
@@ -59,7 +59,7 @@ def test_scores_are_those_of_the_frames_that_are_written(model, small, tmp_path)
 
 
 def _ssim_of(ours, target, rim):
-    from fastup.train.metrics import ssim_y
+    from fastup.upscale.metrics import ssim_y
 
     window = np.s_[: 60 + 2 * rim, : 60 + 2 * rim]
     return ssim_y(ours[window] / 1023, target[window] / 1023, rim)
@@ -210,7 +210,7 @@ def test_a_frame_that_goes_bad(model, small, tmp_path, monkeypatch):
 
 def test_equal_pictures_count_as_a_number(tmp_path, monkeypatch):
     """Films fade to black: bicubic of a black frame is its target, and a mean with infinity in it says nothing."""
-    from fastup.train import evaluate as module
+    from fastup.upscale import evaluate as module
 
     black = np.zeros((18, 20, 3), np.float32)
     monkeypatch.setattr(module, "Upscaler", lambda model: model)

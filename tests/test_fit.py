@@ -19,12 +19,12 @@ import pytest
 
 import fastup
 from fastup.errors import DataError, DpxError, FastupError, OptionError
+from fastup.pairs.folder import Geometry, find_pairs
 from fastup.train import batches, fit, lock
 from fastup.train.config import Config
-from fastup.train.evaluate import compare, evaluate, geometry_of, mean
-from fastup.train.metrics import psnr
-from fastup.train.pairs import Geometry, find_pairs
-from fastup.train.upscale import Upscaler, load
+from fastup.upscale.evaluate import compare, evaluate, geometry_of, mean
+from fastup.upscale.metrics import psnr
+from fastup.upscale.upscaler import Upscaler, load
 
 FILES = ["best.keras", "history.csv", "last.keras", "state.json"]
 
@@ -657,7 +657,7 @@ EXACT = """
 import os, signal, sys
 from fastup.train import fit
 from fastup.train.config import Config
-from fastup.train.models import Network
+from fastup.networks.models import Network
 
 data, runs, options = sys.argv[1], eval(sys.argv[2]), eval(sys.argv[3])
 save = fit._save
@@ -871,7 +871,7 @@ KILL = """
 import os, signal, sys
 from fastup.train import fit
 from fastup.train.config import Config
-from fastup.train.models import Network
+from fastup.networks.models import Network
 
 save = Network.save
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
 
-from fastup.train.layers import Bicubic, SubPixel, fractions, phases
+from fastup.networks.layers import Bicubic, SubPixel, fractions, phases
 
 SCALES = [
     (Fraction(9, 4), 2),

@@ -4,8 +4,8 @@ import keras
 import pytest
 
 from fastup.errors import OptionError
-from fastup.train import memory
-from fastup.train.models import Network
+from fastup.networks import memory
+from fastup.networks.models import Network
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastup.train.metrics import mean_psnr, psnr, psnr_y, ssim_y
+from fastup.upscale.metrics import mean_psnr, psnr, psnr_y, ssim_y
 
 
 def _pair(shape, seed=0, noise=0.05):

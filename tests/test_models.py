@@ -13,9 +13,9 @@ import pytest
 from keras import ops
 
 from fastup.errors import OptionError
-from fastup.train import start
-from fastup.train.layers import SubPixel
-from fastup.train.models import MODELS, Network
+from fastup.networks import start
+from fastup.networks.layers import SubPixel
+from fastup.networks.models import MODELS, Network
 
 NTSC = [[9, 4], [2, 1]]
 SMALL = {"vdsr": {"features": 4, "depth": 4}, "compact": {"features": 4, "depth": 2}}
@@ -202,7 +202,7 @@ def test_a_few_steps_learn():
 
 LOAD = """
 import sys
-import fastup.train.models
+import fastup.networks.models
 import keras
 import numpy as np
 
@@ -210,7 +210,7 @@ backend, *files = sys.argv[1:]
 assert keras.backend.backend() == backend
 for file in files:
     network = keras.saving.load_model(file)
-    assert type(network) is fastup.train.models.Network
+    assert type(network) is fastup.networks.models.Network
     assert network.settings["trained"] == {"epochs": 3}
     expected = np.load(f"{file}.npz")
     result = keras.ops.convert_to_numpy(network(expected["pictures"]))

@@ -21,9 +21,9 @@ from test_digests import tick
 
 import fastup
 from fastup.errors import DataError, DpxError, FastupError, OptionError
-from fastup.train import digests
-from fastup.train import pairs as module
-from fastup.train.pairs import (
+from fastup.pairs import digests
+from fastup.pairs import folder as module
+from fastup.pairs.folder import (
     Geometry,
     Pairs,
     crop,

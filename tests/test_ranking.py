@@ -8,9 +8,9 @@ from test_cli import fails
 
 import fastup
 from fastup.errors import OptionError
-from fastup.train import ranking as module
-from fastup.train.pairs import Geometry, find_pairs
-from fastup.train.ranking import picture, ranking
+from fastup.pairs import ranking as module
+from fastup.pairs.folder import Geometry, find_pairs
+from fastup.pairs.ranking import picture, ranking
 
 
 def write_pairs(folder, frames):

@@ -18,9 +18,9 @@ from OpenImageIO import ImageBuf
 import fastup
 from fastup import Header
 from fastup.errors import DataError, DpxError, FastupError, OptionError
-from fastup.train import upscale as module
-from fastup.train.models import Network
-from fastup.train.upscale import Upscaler, fill_of, load, upscale
+from fastup.networks.models import Network
+from fastup.upscale import upscaler as module
+from fastup.upscale.upscaler import Upscaler, fill_of, load, upscale
 
 SETTINGS = {
     "model": "compact", "features": 6, "depth": 2, "scale": [[9, 4], [2, 1]], "border": [18, 18],
@@ -656,7 +656,7 @@ def test_the_model_travels_alone(trained, small, tmp_path):
     path = fastup.find(small / "evaluation" / "Alpha")[0]
     shutil.copy(path, tmp_path / "elsewhere" / "f.dpx")
     script = (
-        "import numpy as np; import fastup; from fastup.train import Upscaler; up = Upscaler('m.keras'); "
+        "import numpy as np; import fastup; from fastup import Upscaler; up = Upscaler('m.keras'); "
         "np.save('hd.npy', up(fastup.read('f.dpx')))"
     )
     subprocess.run([sys.executable, "-c", script], cwd=tmp_path / "elsewhere", check=True)

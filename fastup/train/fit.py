@@ -23,15 +23,16 @@ from fastup import frames
 from fastup._tiles import kept
 from fastup.codes import Colorimetric, Transfer
 from fastup.errors import DataError, FastupError, OptionError
-from fastup.train import lock, memory
+from fastup.networks import memory
+from fastup.networks.models import MODELS, Network
+from fastup.pairs.digests import contents
+from fastup.pairs.folder import Geometry, Pairs, crop, find_sets, of_one_colour, seen, seen_note, tile_index, transcode
+from fastup.train import lock
 from fastup.train.batches import TileBatches, steps_of
 from fastup.train.config import OPTIONS, Config
-from fastup.train.digests import contents
-from fastup.train.evaluate import bounded, compare, counted, geometry_of
-from fastup.train.metrics import mean_psnr, psnr
-from fastup.train.models import MODELS, Network
-from fastup.train.pairs import Geometry, Pairs, crop, find_sets, of_one_colour, seen, seen_note, tile_index, transcode
-from fastup.train.upscale import NEEDED, Upscaler, load
+from fastup.upscale.evaluate import bounded, compare, counted, geometry_of
+from fastup.upscale.metrics import mean_psnr, psnr
+from fastup.upscale.upscaler import NEEDED, Upscaler, load
 
 # What a model computes, and what its optimiser keeps, depend on these, so that a run cannot go on under others.
 FIXED = ("model", "residual", "border", "trim", "input_trim", "black_level", "precision", "ema")
@@ -79,7 +80,7 @@ class Run:
 
     @property
     def memory(self):
-        """What a step takes, about, in bytes; see `fastup.train.memory`."""
+        """What a step takes, about, in bytes; see `fastup.networks.memory`."""
         return memory.of_step(self.network, self.config.batch, self.config.tile)
 
     @property

@@ -10,10 +10,10 @@ from keras import ops
 from fastup import frames
 from fastup.codes import codes_of
 from fastup.errors import DataError
-from fastup.train.layers import Bicubic
-from fastup.train.metrics import mean_psnr, psnr, psnr_y, ssim_y
-from fastup.train.pairs import Geometry, crop, find_pairs, of_one_colour
-from fastup.train.upscale import BITS, Upscaler
+from fastup.networks.layers import Bicubic
+from fastup.pairs.folder import Geometry, crop, find_pairs, of_one_colour
+from fastup.upscale.metrics import mean_psnr, psnr, psnr_y, ssim_y
+from fastup.upscale.upscaler import BITS, Upscaler
 
 CEILING = 100.0  # dB
 
@@ -23,7 +23,7 @@ class Score:
     """How near a frame is to its target: the model, and bicubic beside it.
 
     Both are judged as `upscale` would write them, clipped and rounded to codes of 10 bits. `psnr` is of normalised RGB
-    over the whole picture; `psnr_y` and `ssim_y` follow the papers (see `fastup.train.metrics`), the crop being the
+    over the whole picture; `psnr_y` and `ssim_y` follow the papers (see `fastup.upscale.metrics`), the crop being the
     scale, rounded up. Equal pictures, such as two black ones, count as `CEILING`.
     """
 

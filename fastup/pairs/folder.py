@@ -19,7 +19,7 @@ from fastup._tiles import TileGrid, detail, kept, rank
 from fastup.codes import CHROMA
 from fastup.errors import DataError, FastupError, OptionError
 from fastup.header import Header
-from fastup.train.digests import Digests, state_of
+from fastup.pairs.digests import Digests, state_of
 
 SMALLEST_DEFAULT_TILE = 60  # target pixels
 SMALLEST_DEFAULT_BORDER = 2  # target pixels

@@ -22,7 +22,7 @@ from rich.table import Table
 import fastup
 from fastup.errors import DataError, FastupError, OptionError
 from fastup.frames import find, refuse_other
-from fastup.train import start
+from fastup.networks import start
 from fastup.train.config import (
     ABSENT,
     ARCHITECTURES,
@@ -667,7 +667,7 @@ def convert(
 def models(as_json: Json = False):
     """List the networks that can be trained, at 720x480 to 1440x1080."""
     start()
-    from fastup.train.models import MODELS, Network
+    from fastup.networks.models import MODELS, Network
 
     rows = []
     for name, architecture in MODELS.items():
@@ -735,8 +735,8 @@ def _resolve(layers, data, name=None):
     """What `resolve` makes of settings, with those that the run has and those of the models; and the run's name."""
     config, _ = resolve(layers)  # so that mistakes are told at once: Keras takes seconds to load
     start()
+    from fastup.networks.models import MODELS
     from fastup.train.fit import settings_of
-    from fastup.train.models import MODELS
 
     name = config.model if name is None else name
     if data is not None:
@@ -773,8 +773,8 @@ def _pairs(data, trim, input_trim, as_json):
     from itertools import count
 
     from fastup.frames import is_dpx
-    from fastup.train.alignment import alike, fits, median
-    from fastup.train.pairs import Geometry, find_sets, seen, seen_note
+    from fastup.pairs.alignment import alike, fits, median
+    from fastup.pairs.folder import Geometry, find_sets, seen, seen_note
 
     folders = [data / name for name in ("train", "validation", "evaluation")]
     sets = find_sets([folder for folder in folders if folder.exists() or folder.name == "train"])
@@ -822,7 +822,7 @@ def _print_fits(pairs, geometry, found):
     from collections import Counter
 
     from fastup.frames import is_dpx
-    from fastup.train.alignment import alike, median
+    from fastup.pairs.alignment import alike, median
 
     (h, w), (height, width) = geometry.input_picture, geometry.target_picture
     other = Counter(path.suffix.lower() for path in pairs.inputs + pairs.targets if not is_dpx(path))
@@ -874,7 +874,7 @@ def _plain(values, digits):
 
 def _clear_cache(cache):
     """Remove what fastup made in the cache, and the folder if nothing else is in it; of a link, the link alone."""
-    from fastup.train.pairs import clear_cache
+    from fastup.pairs.folder import clear_cache
 
     if cache.is_symlink():
         kept = os.readlink(cache)
@@ -900,8 +900,8 @@ def _clear_cache(cache):
 
 def _rank(data, config, output):
     refuse_other(data)
-    from fastup.train.pairs import Geometry, find_sets, transcode
-    from fastup.train.ranking import picture, ranking
+    from fastup.pairs.folder import Geometry, find_sets, transcode
+    from fastup.pairs.ranking import picture, ranking
 
     (found,) = find_sets([data / "train"])
     geometry = Geometry.of(found.input_size, found.target_size, config.trim, config.input_trim)
@@ -941,7 +941,7 @@ def _evaluate(model, data):
     """Scores of every frame, the mean last."""
     refuse_other(data)
     start()
-    from fastup.train.evaluate import evaluate, mean
+    from fastup.upscale.evaluate import evaluate, mean
 
     with _progress("evaluating") as advance:
         scores = evaluate(model, data, advance)
@@ -951,7 +951,7 @@ def _evaluate(model, data):
 def _upscale(model, source, destination, overwrite):
     refuse_other(source)  # before Keras is loaded
     start()
-    from fastup.train.upscale import upscale
+    from fastup.upscale.upscaler import upscale
 
     with _progress("upscaling") as advance:
         notes = []
@@ -1063,9 +1063,9 @@ def _ranges(gaps):
 def _comparison(folder, model, score):
     """The demo's picture: the last evaluation frame by bicubic, by the model and as it was drawn."""
     from fastup import demo as clip
-    from fastup.train.evaluate import compare, geometry_of
-    from fastup.train.pairs import find_pairs
-    from fastup.train.upscale import Upscaler
+    from fastup.pairs.folder import find_pairs
+    from fastup.upscale.evaluate import compare, geometry_of
+    from fastup.upscale.upscaler import Upscaler
 
     upscaler = Upscaler(model)
     pairs = find_pairs(folder / "evaluation")
@@ -1120,7 +1120,7 @@ def _print_settings(run, sources):
 
 def _memory(run):
     """What a step takes, and whether there is room."""
-    from fastup.train.memory import ROOM
+    from fastup.networks.memory import ROOM
 
     free, text = run.free, f"about {run.memory / 2**30:.2g} GiB a step"
     if free is None:

@@ -6,15 +6,14 @@ from collections import Counter
 from fractions import Fraction
 from pathlib import Path
 
-import keras
 import numpy as np
 
 from fastup import frames
 from fastup.codes import codes_of
 from fastup.errors import DataError, FastupError, OptionError
 from fastup.footage.folders import targets_of
-from fastup.train.models import Network
-from fastup.train.pairs import crop, picture_of, refuse_chroma
+from fastup.networks import start
+from fastup.pairs.folder import crop, picture_of, refuse_chroma
 
 # What the settings of a model that `fastup train` wrote hold beside those of every Network.
 NEEDED = {
@@ -40,7 +39,7 @@ class Upscaler:
     """
 
     def __init__(self, model):
-        self.network = model if isinstance(model, Network) else load(model, compile=False)
+        self.network = load(model, compile=False) if isinstance(model, str | os.PathLike) else model
 
     @property
     def settings(self):
@@ -194,6 +193,11 @@ def load(path, compile=True):
     """
     path = Path(path)
     os.stat(path)
+    start()
+    import keras
+
+    from fastup.networks.models import Network
+
     if not zipfile.is_zipfile(path):
         raise FastupError(f"{path}: not a model, expected a .keras file that `fastup train` wrote")
     try:

@@ -10,7 +10,7 @@ import numpy as np
 
 from fastup import frames
 from fastup.footage.degrade import resize
-from fastup.train.pairs import crop
+from fastup.pairs.folder import crop
 
 CHANNELS = ("red", "green", "blue")
 SHIFT, GAIN, OFFSET = 0.25, 0.01, 0.01  # a pair is off by more: input pixels, a share, a share of white

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 
 from fastup.errors import OptionError
-from fastup.train.layers import Bicubic, SubPixel, fractions, phases
+from fastup.networks.layers import Bicubic, SubPixel, fractions, phases
 
 
 @dataclass(frozen=True)
@@ -131,9 +131,9 @@ class Network(keras.Model):
     Parameters
     ----------
     settings : dict
-        What JSON can hold. ``model``: a name in `MODELS`. ``scale``: see `fastup.train.layers.fractions`. ``border``:
-        (vertical, horizontal) target pixels, whole cells; none if absent. ``residual``: over bicubic, true if absent.
-        ``features``, ``depth``: where the architecture has them. What is absent is filled in with the default.
+        What JSON can hold. ``model``: a name in `MODELS`. ``scale``: see `fastup.networks.layers.fractions`.
+        ``border``: (vertical, horizontal) target pixels, whole cells; none if absent. ``residual``: over bicubic, true
+        if absent. ``features``, ``depth``: where the architecture has them. What is absent is filled in with the default.
 
     Attributes
     ----------

@@ -1,0 +1,42 @@
+"""What Keras builds, and what it takes of a device; `start` imports Keras quietly."""
+
+import contextlib
+import os
+
+from fastup.errors import OptionError
+
+# Before anything imports TensorFlow: its remarks would stand between ours. Errors still show.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+def start():
+    """Import Keras and wake its backend, with the process's stderr set aside.
+
+    TensorFlow announces its build and the graphics cards it misses there, before any log level counts. What goes wrong
+    is still raised; so is an OptionError where Keras is set to make all numbers of half precision.
+    """
+    with _quiet():
+        import keras
+
+        keras.ops.zeros(1)
+    if keras.config.floatx() in ("float16", "bfloat16"):
+        raise OptionError(
+            f"Keras has {keras.config.floatx()} as its floatx (keras.json, or set_floatx), expected float32: half "
+            "precision does not hold pictures of 10 bits; --precision says what layers compute in"
+        )
+
+
+@contextlib.contextmanager
+def _quiet():
+    try:
+        kept = os.dup(2)
+    except OSError:  # there is no stderr to keep quiet
+        yield
+        return
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
