@@ -72,11 +72,12 @@ def trained(small, shared):
     """A folder in which compact was trained for two epochs; shared, so nothing in it may be changed."""
     from fastup.train import fit
     from fastup.train.config import Config
+    from fastup.train.prepare import prepare
 
     def train(folder):
         for name in ("train", "validation", "evaluation"):
             (folder / name).symlink_to(small / name)
-        fit.fit(fit.prepare(folder, Config(epochs=2, learning_rate=3e-4)))
+        fit.fit(prepare(folder, Config(epochs=2, learning_rate=3e-4)))
 
     return shared("trained", train) / "models" / "compact"
 

@@ -12,6 +12,7 @@ import pytest
 
 from fastup.train import fit
 from fastup.train.config import Config
+from fastup.train.prepare import prepare
 from fastup.upscale.evaluate import evaluate, mean
 from fastup.upscale.upscaler import load
 
@@ -21,13 +22,14 @@ import keras
 import numpy as np
 from fastup.train import fit
 from fastup.train.config import Config
+from fastup.train.prepare import prepare
 from fastup.upscale.evaluate import evaluate, mean
 from fastup.upscale.upscaler import upscale
 
 data, backend = sys.argv[1:]
 assert keras.backend.backend() == backend
-fit.fit(fit.prepare(data, Config(learning_rate=3e-4), more_epochs=2))
-fit.fit(fit.prepare(data, Config(model="espcn", epochs=1, ema=0.9)))
+fit.fit(prepare(data, Config(learning_rate=3e-4), more_epochs=2))
+fit.fit(prepare(data, Config(model="espcn", epochs=1, ema=0.9)))
 model = f"{data}/models/compact/last.keras"
 score = mean(evaluate(model, data))
 counts = upscale(model, f"{data}/evaluation/Alpha", f"{data}/upscaled")
@@ -56,7 +58,7 @@ def test_other_backends(backend, trained, data, tmp_path):
     assert done.returncode == 0, done.stderr
     psnr, psnr_bicubic, written, skipped = json.loads(done.stdout.splitlines()[-1])
     assert (written, skipped) == (3, 0)
-    run = fit.prepare(here, Config(learning_rate=3e-4), more_epochs=2)
+    run = prepare(here, Config(learning_rate=3e-4), more_epochs=2)
     start = run.network.get_weights()
     fit.fit(run)
     theirs = load(data / "models" / "compact" / "last.keras")

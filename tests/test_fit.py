@@ -22,6 +22,8 @@ from fastup.errors import DataError, DpxError, FastupError, OptionError
 from fastup.pairs.folder import Geometry, find_pairs
 from fastup.train import batches, fit, lock
 from fastup.train.config import Config
+from fastup.train.prepare import _judge_anew, prepare
+from fastup.train.run import facts_of, levels_of, settings_of
 from fastup.upscale.evaluate import compare, evaluate, geometry_of, mean
 from fastup.upscale.metrics import psnr
 from fastup.upscale.upscaler import Upscaler, load
@@ -80,7 +82,7 @@ def copied(trained, data):
 @pytest.mark.parametrize("name", ["", "a/b", "../c", "..", "."])
 def test_a_name_is_one_folder(tmp_path, name):
     with pytest.raises(OptionError, match="name is"):
-        fit.prepare(tmp_path, Config(), name)
+        prepare(tmp_path, Config(), name)
 
 
 def test_a_run(trained, small):
@@ -125,16 +127,16 @@ def test_what_a_model_takes_from_its_targets(tmp_path):
         )
         fastup.write(tmp_path / side / "f.dpx", np.zeros((*size, 3), np.uint16), header)
     pairs = find_pairs(tmp_path)
-    taken = fit._taken(pairs, Geometry.of(pairs.input_size, pairs.target_size, (0, 0, 0, 0)))
+    taken = facts_of(pairs, Geometry.of(pairs.input_size, pairs.target_size, (0, 0, 0, 0)))
     assert taken == {
         "scale": [[9, 4], [2, 1]], "input_white": 1023, "input_transfer": 2, "target_white": 1023,
         "pixel_aspect": [8, 9], "transfer": 3, "colorimetric": 4,
     }  # fmt: skip
-    assert json.loads(json.dumps(fit._levels(pairs))) == levels
+    assert json.loads(json.dumps(levels_of(pairs))) == levels
 
 
 def test_an_untrained_model_validates_as_bicubic(data):
-    run = fit.prepare(data, Config(seed=4))
+    run = prepare(data, Config(seed=4))
     assert not list((data / "models").rglob("*.*"))
     started = {name: value for name, value in run.state.items() if name not in ("order", "validation")}
     assert started.pop("history") == []
@@ -148,7 +150,7 @@ def test_an_untrained_model_validates_as_bicubic(data):
 
 
 def test_seeds(data):
-    runs = [fit.prepare(data, Config(model="espcn", seed=seed)) for seed in (1, 1, 2)]
+    runs = [prepare(data, Config(model="espcn", seed=seed)) for seed in (1, 1, 2)]
     one, again, other = (run.network.get_weights() for run in runs)
     assert all((a == b).all() for a, b in zip(one, again, strict=True))
     assert not all((a == b).all() for a, b in zip(one, other, strict=True))
@@ -159,7 +161,7 @@ def test_seeds(data):
 
 def test_an_interrupted_run_goes_on_as_if_it_had_not_been(data):
     config = Config(model="espcn", epochs=3, seed=9)
-    fit.fit(fit.prepare(data, config, "whole"))
+    fit.fit(prepare(data, config, "whole"))
     whole = _check_whole(data / "models" / "whole")
 
     def interrupt(step):
@@ -168,11 +170,11 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_been(data):
 
     folder = data / "models" / "cut"
     with pytest.raises(KeyboardInterrupt):
-        fit.fit(fit.prepare(data, config, "cut"), interrupt)
+        fit.fit(prepare(data, config, "cut"), interrupt)
     state = _check_whole(folder)
     assert state["epoch"] == 1
     heard = []
-    run = fit.prepare(data, config, "cut")
+    run = prepare(data, config, "cut")
     assert (run.state["epoch"], run.state["best_psnr"], run.epochs) == (1, state["best_psnr"], 3)
     fit.fit(run, on_epoch=heard.append)
     assert [row["epoch"] for row in heard] == [2, 3]
@@ -180,7 +182,7 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_been(data):
     _rates_follow_the_cosine(cut, config.learning_rate or 1e-3, 3)
     assert cut["history"][0] == state["history"][0]
     ours, theirs = load(folder / "last.keras"), load(data / "models" / "whole" / "last.keras")
-    before = fit.prepare(data, config, "fresh").network.get_weights()
+    before = prepare(data, config, "fresh").network.get_weights()
     for a, b, start in zip(ours.get_weights(), theirs.get_weights(), before, strict=True):
         # The same tiles, rates and moments. Threads may add up in another order, by far less than a step moves.
         np.testing.assert_allclose(a, b, atol=2e-6)
@@ -195,14 +197,14 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_been(data):
 def test_all_epochs_are_done(copied):
     before = _bytes(copied / "models" / "compact")
     with pytest.raises(OptionError, match=r"2 epochs are done.*--more-epochs"):
-        fit.prepare(copied, Config(epochs=2))
+        prepare(copied, Config(epochs=2))
     with pytest.raises(OptionError, match="--more-epochs"):
-        fit.prepare(copied, Config(epochs=1))
+        prepare(copied, Config(epochs=1))
     assert _bytes(copied / "models" / "compact") == before
 
 
 def test_more_epochs_at_another_rate(copied):
-    run = fit.prepare(copied, Config(epochs=2, learning_rate=1e-5, batch=8), more_epochs=1)
+    run = prepare(copied, Config(epochs=2, learning_rate=1e-5, batch=8), more_epochs=1)
     assert run.epochs == 3
     weights = run.network.get_weights()
     fit.fit(run)
@@ -234,7 +236,7 @@ def test_other_settings_in_the_same_folder(copied, name, value, found):
     if name in ("trim", "input_trim"):  # halves of both, so that the scale stays
         options = {"trim": (0, 0, 0, 135), "input_trim": (0, 0, 0, 60)}
     with pytest.raises((OptionError, DataError)) as caught:
-        fit.prepare(copied, Config(epochs=3, **options), "compact")
+        prepare(copied, Config(epochs=3, **options), "compact")
     message = str(caught.value)
     assert found in message, message
     assert str(copied / "models" / "compact") in message
@@ -243,14 +245,14 @@ def test_other_settings_in_the_same_folder(copied, name, value, found):
 
 def test_settings_that_may_change(copied):
     changed = {"tile": 144, "quality": 0.5, "jitter": False, "skip": 1, "shuffle": False, "batch": 4, "seed": 7}
-    run = fit.prepare(copied, Config(epochs=3, learning_rate=2e-4, **changed))
+    run = prepare(copied, Config(epochs=3, learning_rate=2e-4, **changed))
     assert run.state["epoch"] == 2
     for name, value in {**changed, "learning_rate": 2e-4}.items():
         assert run.network.settings[name] == value
 
 
 def test_another_name_is_another_run(copied):
-    run = fit.prepare(copied, Config(residual=False), "plain")
+    run = prepare(copied, Config(residual=False), "plain")
     assert run.folder == copied / "models" / "plain"
     assert run.state["epoch"] == 0
 
@@ -273,21 +275,21 @@ def _interrupt(*_):
 def test_more_epochs_are_no_more_after_an_interruption(data):
     config = Config(model="espcn")
     with pytest.raises(KeyboardInterrupt):
-        fit.fit(fit.prepare(data, config, more_epochs=3), on_epoch=_interrupt)
+        fit.fit(prepare(data, config, more_epochs=3), on_epoch=_interrupt)
     folder = data / "models" / "espcn"
-    assert fit.prepare(data, config, more_epochs=2).epochs == 1 + 2  # another number counts from here
-    assert fit.settings_of(folder)["epochs"] == 3  # what a start without either goes to
-    again = fit.prepare(data, replace(config, epochs=3))
+    assert prepare(data, config, more_epochs=2).epochs == 1 + 2  # another number counts from here
+    assert settings_of(folder)["epochs"] == 3  # what a start without either goes to
+    again = prepare(data, replace(config, epochs=3))
     with pytest.raises(KeyboardInterrupt):
         fit.fit(again, on_epoch=_interrupt)
-    run = fit.prepare(data, config, more_epochs=3)
+    run = prepare(data, config, more_epochs=3)
     assert (run.state["epoch"], run.epochs, run.before["epochs"]) == (2, 3, 3)
     fit.fit(run)
     state = _check_whole(folder)
     assert (state["epoch"], state["under_way"]) == (3, None)
     _rates_follow_the_cosine(state, 1e-3, 3)
-    assert fit.prepare(data, config, more_epochs=3).epochs == 6  # it came to its end: these are others
-    assert fit.prepare(data, replace(config, epochs=40)).epochs == 40
+    assert prepare(data, config, more_epochs=3).epochs == 6  # it came to its end: these are others
+    assert prepare(data, replace(config, epochs=40)).epochs == 40
 
 
 def test_minutes_go_on_after_an_interruption(copied):
@@ -299,9 +301,9 @@ def test_minutes_go_on_after_an_interruption(copied):
 
     config = Config(epochs=1000, minutes=10, learning_rate=3e-4)
     _edit(folder / "last.keras", {"under_way": {"more_epochs": None, "seconds": 300}}, epochs=1000, minutes=10)
-    assert fit.settings_of(folder)["minutes"] == 10
+    assert settings_of(folder)["minutes"] == 10
     for minutes, begun in ((10, 0.5), (5, 0)):
-        run = fit.prepare(copied, replace(config, minutes=minutes))
+        run = prepare(copied, replace(config, minutes=minutes))
         before = time.perf_counter()
         with pytest.raises(KeyboardInterrupt):
             fit.fit(run, first)
@@ -309,19 +311,19 @@ def test_minutes_go_on_after_an_interruption(copied):
         assert _rate(3e-4, max(latest, 3 / 1000)) <= rates[-1] * (1 + 1e-6)
         assert rates[-1] <= _rate(3e-4, begun) * (1 + 1e-6)
     # Of what is over, the step under way is saved, too.
-    run = fit.prepare(copied, replace(config, minutes=10))
+    run = prepare(copied, replace(config, minutes=10))
     assert run.state["under_way"]["seconds"] == 300
 
 
 def test_what_a_run_had_is_known_without_loading_it(copied):
     folder = copied / "models" / "compact"
-    before = fit.settings_of(folder)
+    before = settings_of(folder)
     found = {"epochs": 2, "learning_rate": 3e-4, "tile": 72, "border": 18, "input_trim": (0, 0, 0, 0), "minutes": None}
     assert before | {"minutes": None} == asdict(Config()) | found
     assert "minutes" not in before  # they are over
-    assert fit.settings_of(copied / "models" / "none") == {}
+    assert settings_of(copied / "models" / "none") == {}
     (folder / "last.keras").write_bytes((folder / "last.keras").read_bytes()[:-100])
-    assert fit.settings_of(folder) == {}
+    assert settings_of(folder) == {}
 
 
 # -- frames that are others than before ------------------------------------------------------------------------------
@@ -370,24 +372,24 @@ def test_a_run_goes_on_with_frames_like_those_that_it_had(copied, change, found)
     before = _bytes(copied / "models" / "compact")
     _rewrite(copied, "train", change)
     if not found:  # a model has no size
-        run = fit.prepare(copied, Config(epochs=3))
+        run = prepare(copied, Config(epochs=3))
         assert (run.state["epoch"], run.tiles) == (2, 3 * 9)
         return
     with pytest.raises(DataError) as caught:
-        fit.prepare(copied, Config(epochs=3))
+        prepare(copied, Config(epochs=3))
     assert str(caught.value) == (
         f"{copied / 'models' / 'compact'}: a run with other frames is here: {', '.join(found)}; "
         "give the new run another --name"
     )
     assert _bytes(copied / "models" / "compact") == before
-    assert fit.prepare(copied, Config(epochs=3), "other").state["epoch"] == 0
+    assert prepare(copied, Config(epochs=3), "other").state["epoch"] == 0
 
 
 def test_another_scale_is_told_before_the_tile_that_it_has_none_of(copied):
     for part in ("train", "validation"):
         _rewrite(copied, part, lambda codes, header: (codes[:100, :150] if len(codes) < 200 else codes, header))
     with pytest.raises(DataError, match=r"scale 27/10 x 12/5 \(was 9/4 x 2\); give the new run another --name"):
-        fit.prepare(copied, Config(**(fit.settings_of(copied / "models" / "compact") | {"epochs": 3})))
+        prepare(copied, Config(**(settings_of(copied / "models" / "compact") | {"epochs": 3})))
 
 
 def test_a_run_of_an_older_fastup(copied):
@@ -397,8 +399,8 @@ def test_a_run_of_an_older_fastup(copied):
         del network.settings["trained"][name]
     del network.settings["input_transfer"]
     network.save(path)
-    assert "minutes" not in fit.settings_of(path.parent)
-    run = fit.prepare(copied, Config(), more_epochs=1)
+    assert "minutes" not in settings_of(path.parent)
+    run = prepare(copied, Config(), more_epochs=1)
     assert (run.epochs, len(run.notes), run.state["best_epoch"]) == (3, 1, None)  # of validation frames not known
 
 
@@ -407,7 +409,7 @@ def test_codes_after_floats(copied):
     with pytest.raises(
         DataError, match=r"input white 1023 \(was none: floats\), target white 1023 \(was none: floats\)"
     ):
-        fit.prepare(copied, Config(epochs=3))
+        prepare(copied, Config(epochs=3))
 
 
 def _brighter(codes, header):
@@ -422,15 +424,15 @@ def test_the_best_is_of_its_validation_frames(copied):
     _rewrite(copied, "validation", lambda codes, header: (codes, header))
     for path in (copied / "validation").glob("*/*.dpx"):  # name and time are nothing
         path.rename(path.with_name(f"x{path.name}"))
-    run = fit.prepare(copied, Config(epochs=9, patience=2))
+    run = prepare(copied, Config(epochs=9, patience=2))
     assert (run.notes, run.state["best_psnr"]) == ([], 99)
     with pytest.raises(OptionError, match="no gain since epoch 1 of 2, and patience is 1"):
-        fit.prepare(copied, Config(epochs=9, patience=1))
+        prepare(copied, Config(epochs=9, patience=1))
     (path,) = (copied / "validation" / "Beta").glob("*.dpx")
     stat = path.stat()
     fastup.write(path, *_brighter(fastup.read(path), fastup.read_header(path)))
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    run = fit.prepare(copied, Config(epochs=3, patience=1))
+    run = prepare(copied, Config(epochs=3, patience=1))
     assert run.notes == [
         "the best so far (epoch 1, 99.00 dB) was not found on the validation frames that are here now; "
         "best and patience begin anew"
@@ -439,7 +441,7 @@ def test_the_best_is_of_its_validation_frames(copied):
     state = json.loads((folder / "state.json").read_text())
     assert (state["epoch"], state["best_epoch"], state["best_psnr"]) == (3, 3, state["history"][-1]["psnr"])
     assert (folder / "best.keras").read_bytes() != best
-    assert fit.prepare(copied, Config(epochs=4)).notes == []
+    assert prepare(copied, Config(epochs=4)).notes == []
 
 
 def test_validation_frames_are_the_same_in_any_order(small, tmp_path):
@@ -448,7 +450,7 @@ def test_validation_frames_are_the_same_in_any_order(small, tmp_path):
 
     def digest(inputs, targets):
         trained = {"best_epoch": None}
-        fit._judge_anew(tmp_path, trained, replace(pairs, inputs=inputs, targets=targets), geometry, None)
+        _judge_anew(tmp_path, trained, replace(pairs, inputs=inputs, targets=targets), geometry, None)
         return trained["validation"]
 
     usual = digest(pairs.inputs, pairs.targets)
@@ -464,7 +466,7 @@ def test_a_black_frame_says_nothing_of_the_best_epoch(data, small):
         fastup.write(folder / "black.dpx", 0 * fastup.read(path), fastup.read_header(path))
     (data / "validation").unlink()
     (data / "other").rename(data / "validation")
-    run = fit.prepare(data, Config(model="espcn", epochs=1))
+    run = prepare(data, Config(model="espcn", epochs=1))
     fit.fit(run)
     (row,) = run.state["history"]
     scores = evaluate(run.folder / "last.keras", data / "validation")
@@ -475,13 +477,13 @@ def test_a_black_frame_says_nothing_of_the_best_epoch(data, small):
 def test_a_best_epoch_without_its_model(copied):
     folder = copied / "models" / "compact"
     (folder / "best.keras").write_bytes((folder / "best.keras").read_bytes()[:-1000])
-    (note,) = fit.prepare(copied, Config(epochs=3)).notes
+    (note,) = prepare(copied, Config(epochs=3)).notes
     told = (
         r"the best so far \(epoch \d, [\d.]{5} dB\) is gone: best.keras is missing or damaged; best and patience begin"
     )
     assert re.match(told, note)
     (folder / "best.keras").unlink()
-    run = fit.prepare(copied, Config(epochs=3))
+    run = prepare(copied, Config(epochs=3))
     assert run.notes == [note]
     assert (run.state["best_psnr"], run.state["best_epoch"]) == (None, None)
 
@@ -504,14 +506,14 @@ def test_a_frame_that_holds_no_number_is_named(data, value):
     (path,) = (data / "validation" / "Beta").glob("*.dpx")
     spoil(path, 7, 5, 1)
     with pytest.raises(DataError) as caught:
-        fit.prepare(data, config)
+        prepare(data, config)
     assert str(caught.value) == f"{path}: holds NaN or infinity, expected finite numbers"
     trimmed = replace(config, trim=(0, 0, 135, 0), input_trim=(0, 0, 60, 0))
-    assert fit.prepare(data, trimmed).state["validation"]  # outside the picture nothing counts
+    assert prepare(data, trimmed).state["validation"]  # outside the picture nothing counts
     shutil.rmtree(data / "validation")
     (data / "validation").symlink_to(data / "train")
     path = sorted((data / "train" / "Alpha").glob("*.dpx"))[1]
-    run = fit.prepare(data, config)
+    run = prepare(data, config)
     spoil(path, 50, 60, 0)
     with pytest.raises(DataError) as caught:
         fit.fit(run)
@@ -537,7 +539,7 @@ def test_minutes_end_a_run_and_keep_the_epoch_under_way(data, slow_reading):
     # Quality and jitter are off their defaults: validation doesn't hear of them.
     config = Config(model="espcn", epochs=1000, minutes=0.025, quality=0.7, jitter=False)
     ranked, steps = [], []
-    run = fit.prepare(data, config)
+    run = prepare(data, config)
     fit.fit(run, steps.append, on_index=lambda *progress: ranked.append(progress[:2]))
     assert ranked == [(1, 3), (2, 3), (3, 3)]
     state = _check_whole(run.folder)
@@ -557,16 +559,16 @@ def test_minutes_end_a_run_and_keep_the_epoch_under_way(data, slow_reading):
 
 
 def test_minutes_that_end_between_epochs_start_no_other(data):
-    run = fit.prepare(data, Config(model="espcn", epochs=1000, minutes=0.03))
+    run = prepare(data, Config(model="espcn", epochs=1000, minutes=0.03))
     fit.fit(run, on_epoch=lambda row: time.sleep(1.8))
     assert run.state["epoch"] == 1
     assert load(run.folder / "last.keras").settings["trained"]["under_way"] is None  # it has come to its end
-    assert "minutes" not in fit.settings_of(run.folder)
+    assert "minutes" not in settings_of(run.folder)
 
 
 def test_a_loss_that_is_not_a_number(copied):
     before = _bytes(copied / "models" / "compact")
-    run = fit.prepare(copied, Config(epochs=3))
+    run = prepare(copied, Config(epochs=3))
     run.network.set_weights([weight * np.nan for weight in run.network.get_weights()])
     steps = []
     with pytest.raises(DataError, match=r"loss is nan at step 1 of epoch 3.*--learning-rate"):
@@ -578,7 +580,7 @@ def test_a_loss_that_is_not_a_number(copied):
 def test_a_frame_that_goes_bad(data, small):
     (data / "train").unlink()
     shutil.copytree(small / "train", data / "train")
-    run = fit.prepare(data, Config(model="espcn", epochs=1))
+    run = prepare(data, Config(model="espcn", epochs=1))
     path = run.pairs.inputs[1]
     path.write_bytes(path.read_bytes()[:5000])
     with pytest.raises(DpxError) as caught:
@@ -591,7 +593,7 @@ def test_a_frame_that_goes_bad(data, small):
 def test_a_disk_that_is_full(copied, monkeypatch):
     folder = copied / "models" / "compact"
     before = _bytes(folder)
-    run = fit.prepare(copied, Config(epochs=3))
+    run = prepare(copied, Config(epochs=3))
 
     def full(self, path, *args, **options):
         path.write_bytes(b"PK half a model")
@@ -628,7 +630,7 @@ def test_signals_and_the_same_command_again(data, run):
             for line in process.stdout:
                 if line.startswith("epoch "):
                     with pytest.raises(FastupError, match=rf"espcn: another run trains here .process {process.pid} on"):
-                        fit.prepare(data, Config(model="espcn"))
+                        prepare(data, Config(model="espcn"))
                     process.send_signal(number)
                     break
             output, errors = process.communicate()
@@ -657,17 +659,18 @@ EXACT = """
 import os, signal, sys
 from fastup.train import fit
 from fastup.train.config import Config
+from fastup.train.prepare import prepare
 from fastup.networks.models import Network
 
 data, runs, options = sys.argv[1], eval(sys.argv[2]), eval(sys.argv[3])
-save = fit._save
+save = fit.save
 for name, after in runs:
     def killed(run, what):
         save(run, what)
         if what == "last" and after and run.state["steps"] >= after:
             os.kill(os.getpid(), signal.SIGKILL)
-    fit._save = killed
-    fit.fit(fit.prepare(data, Config(model="espcn", batch=4, seed=9, **options), name))
+    fit.save = killed
+    fit.fit(prepare(data, Config(model="espcn", batch=4, seed=9, **options), name))
 """
 
 
@@ -710,11 +713,11 @@ def test_another_order_begins_the_epoch_anew(data):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        fit.fit(fit.prepare(data, config), interrupt)
-    assert fit.prepare(data, config).state["step"] > 0
+        fit.fit(prepare(data, config), interrupt)
+    assert prepare(data, config).state["step"] > 0
     for changed in ({"batch": 5}, {"seed": 1}, {"jitter": False}, {"skip": 1}, {"augment": True}, {"shuffle": False}):
-        assert fit.prepare(data, replace(config, **changed)).state["step"] == 0
-    kept = fit.prepare(data, replace(config, threads=3, learning_rate=1e-5, minutes=5, patience=2))
+        assert prepare(data, replace(config, **changed)).state["step"] == 0
+    kept = prepare(data, replace(config, threads=3, learning_rate=1e-5, minutes=5, patience=2))
     assert kept.state["step"] > 0
 
 
@@ -730,9 +733,9 @@ def test_stopped_while_it_validates(data, monkeypatch):
 
     monkeypatch.setattr(fit, "compare", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        fit.fit(fit.prepare(data, config))
+        fit.fit(prepare(data, config))
     monkeypatch.undo()
-    run = fit.prepare(data, config)
+    run = prepare(data, config)
     assert (run.state["epoch"], run.state["step"]) == (0, run.steps)
     rows = []
     fit.fit(run, on_epoch=rows.append)
@@ -745,7 +748,7 @@ def test_stopped_while_it_validates(data, monkeypatch):
 
 
 def test_averaged_weights(data):
-    run = fit.prepare(data, Config(model="espcn", epochs=1, ema=0.9))
+    run = prepare(data, Config(model="espcn", epochs=1, ema=0.9))
     weights = []
     fit.fit(run, on_epoch=lambda row: weights.append(run.network.get_weights()))
     _check_whole(run.folder)
@@ -767,14 +770,14 @@ def test_a_run_without_gain_ends(data, monkeypatch):
     scores = iter([30.0, 31.0, 30.5, 30.9, 40.0, 40.0, 40.0])
     monkeypatch.setattr(fit._Watch, "_validate", lambda self: (next(scores), 20.0))
     config = Config(model="espcn", epochs=50, patience=2)
-    run = fit.prepare(data, config)
+    run = prepare(data, config)
     fit.fit(run)
     assert run.state["epoch"] == 4
     with pytest.raises(OptionError, match=r"no gain since epoch 2 of 4.*patience is 2"):
-        fit.prepare(data, config)
+        prepare(data, config)
     # Another start goes on counting where this one stopped.
     scores = iter([30.0, 30.0, 40.0])
-    run = fit.prepare(data, replace(config, patience=4))
+    run = prepare(data, replace(config, patience=4))
     fit.fit(run)
     assert run.state["epoch"] == 6
 
@@ -783,7 +786,7 @@ def test_validation_that_is_not_a_number(copied, monkeypatch):
     before = _bytes(copied / "models" / "compact")
     monkeypatch.setattr(fit._Watch, "_validate", lambda self: (np.nan, 20.0))
     with pytest.raises(DataError, match=r"PSNR is nan after epoch 3.*--learning-rate"):
-        fit.fit(fit.prepare(copied, Config(epochs=3)))
+        fit.fit(prepare(copied, Config(epochs=3)))
     assert _bytes(copied / "models" / "compact") == before
 
 
@@ -793,7 +796,7 @@ def test_weights_that_are_not_numbers_are_not_saved(copied):
     def spoil(step):
         run.network.set_weights([weight * np.nan for weight in run.network.get_weights()])
 
-    run = fit.prepare(copied, Config(epochs=3, checkpoint_minutes=1e-9))
+    run = prepare(copied, Config(epochs=3, checkpoint_minutes=1e-9))
     with pytest.raises(DataError, match=r"weights are no numbers after step 1 of epoch 3"):
         fit.fit(run, spoil)
     assert _bytes(copied / "models" / "compact") == before
@@ -802,7 +805,7 @@ def test_weights_that_are_not_numbers_are_not_saved(copied):
 @pytest.mark.filterwarnings("ignore:Skipping variable loading for optimizer")  # before the error at another precision
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_mixed_precision(data, precision):
-    run = fit.prepare(data, Config(model="espcn", epochs=1, precision=precision))
+    run = prepare(data, Config(model="espcn", epochs=1, precision=precision))
     assert keras.config.dtype_policy().name == "float32"
     assert {weight.dtype for weight in run.network.weights} == {"float32"}
     assert any(layer.compute_dtype == precision for layer in run.network.layers)
@@ -810,10 +813,10 @@ def test_mixed_precision(data, precision):
     (row,) = run.state["history"]
     assert row["psnr"] > row["psnr_bicubic"] - 0.1
     assert all(layer.compute_dtype == "float32" for layer in load(run.folder / "best.keras", compile=False).layers)
-    again = fit.prepare(data, Config(model="espcn", epochs=2, precision=precision))
+    again = prepare(data, Config(model="espcn", epochs=2, precision=precision))
     assert any(layer.compute_dtype == precision for layer in again.network.layers)
     with pytest.raises(OptionError, match=f"precision float32 .was {precision}"):
-        fit.prepare(data, Config(model="espcn", epochs=3))
+        prepare(data, Config(model="espcn", epochs=3))
 
 
 def test_schedules():
@@ -830,13 +833,13 @@ def test_a_folder_of_any_bytes(data):
     folder = data.rename(data.with_name(os.fsdecode(b"d\xff")))
     config = Config(model="espcn", epochs=1)
     with pytest.raises(OptionError, match=r"tensorboard: .* is not UTF-8"):
-        fit.prepare(folder, replace(config, tensorboard=True))
-    fit.fit(fit.prepare(folder, config))
+        prepare(folder, replace(config, tensorboard=True))
+    fit.fit(prepare(folder, config))
     assert len(list(evaluate(folder / "models" / "espcn" / "best.keras", folder))) == 3
 
 
 def test_tensorboard(data):
-    run = fit.prepare(data, Config(model="espcn", epochs=2, tensorboard=True))
+    run = prepare(data, Config(model="espcn", epochs=2, tensorboard=True))
     fit.fit(run)
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -857,7 +860,7 @@ def test_frames_that_are_not_dpx(data, small):
                     codes = (fastup.read(path) >> 2).astype(np.uint16)
                     header = fastup.Header.new(codes.shape[1], codes.shape[0], bits=8)
                     fastup.write(here / part / side / f"{path.stem}{suffix}", codes, header)
-        run = runs[suffix] = fit.prepare(here, Config(model="espcn", epochs=1))
+        run = runs[suffix] = prepare(here, Config(model="espcn", epochs=1))
         fit.fit(run)
     png, dpx = runs.values()
     assert len(fastup.find(png.cache / "train" / "Alpha")) == len(png.pairs)
@@ -871,6 +874,7 @@ KILL = """
 import os, signal, sys
 from fastup.train import fit
 from fastup.train.config import Config
+from fastup.train.prepare import prepare
 from fastup.networks.models import Network
 
 save = Network.save
@@ -882,7 +886,7 @@ def killed(self, path, *args, **options):
         os.kill(os.getpid(), signal.SIGKILL)
 
 Network.save = killed
-fit.fit(fit.prepare(sys.argv[1], Config(model="espcn", epochs=3)))
+fit.fit(prepare(sys.argv[1], Config(model="espcn", epochs=3)))
 """
 
 
@@ -895,7 +899,7 @@ def test_killed_while_saving(data):
     assert load(folder / "last.keras").settings["trained"]["epoch"] == 1
     load(folder / "best.keras")
     assert json.loads((folder / "state.json").read_text())["epoch"] == 1
-    run = fit.prepare(data, Config(model="espcn", epochs=3))
+    run = prepare(data, Config(model="espcn", epochs=3))
     assert run.state["epoch"] == 1
     fit.fit(run)
     (folder / rest).unlink(missing_ok=True)
@@ -928,16 +932,16 @@ def test_what_is_left_of_a_run_is_not_written_over(copied, gone, cut, words):
         (folder / name).write_bytes((folder / name).read_bytes()[:-1000])
     before = _bytes(folder)
     with pytest.raises(FastupError) as caught:
-        fit.prepare(copied, Config(epochs=9))
+        prepare(copied, Config(epochs=9))
     assert str(caught.value).startswith(f"{folder / words[0]}")
     for word in words:
         assert word in str(caught.value)
     assert str(caught.value).endswith("give the new run another --name")
     assert _bytes(folder) == before
-    assert fit.prepare(copied, Config(epochs=9), "other").state["epoch"] == 0
+    assert prepare(copied, Config(epochs=9), "other").state["epoch"] == 0
     if "copy" in str(caught.value):
         shutil.copy(folder / "best.keras", folder / "last.keras")
-        run = fit.prepare(copied, Config(epochs=9))
+        run = prepare(copied, Config(epochs=9))
         assert run.state["epoch"] == run.state["best_epoch"] == 2
         for a, b in zip(run.network.get_weights(), best.get_weights(), strict=True):
             np.testing.assert_array_equal(a, b)
@@ -945,10 +949,10 @@ def test_what_is_left_of_a_run_is_not_written_over(copied, gone, cut, words):
 
 def test_two_runs_in_one_folder(copied, small):
     folder = copied / "models" / "compact"
-    run, late = (fit.prepare(copied, Config(epochs=3)) for _ in range(2))
+    run, late = (prepare(copied, Config(epochs=3)) for _ in range(2))
     before = _bytes(folder)
     with lock.held(folder):
-        for start in (lambda: fit.prepare(copied, Config(epochs=3)), lambda: fit.fit(run)):
+        for start in (lambda: prepare(copied, Config(epochs=3)), lambda: fit.fit(run)):
             with pytest.raises(FastupError, match=f"compact: another run trains here .process {os.getpid()} on"):
                 start()
         assert len(evaluate(folder / "best.keras", small / "validation")) == 1  # reading is no harm
@@ -966,21 +970,21 @@ def test_a_disk_without_room_for_a_model(copied, monkeypatch):
     for room, fits in ((2 * size, False), (3 * size + 2**21, True), (0, False)):
         monkeypatch.setattr(shutil, "disk_usage", lambda _, room=room: (2**40, 2**40 - room, room))
         if fits:
-            fit.prepare(copied, Config(epochs=3))
+            prepare(copied, Config(epochs=3))
         else:
             with pytest.raises(
                 FastupError, match=r"compact: \d+ MiB are free on its disk, expected \d+ for the models"
             ):
-                fit.prepare(copied, Config(epochs=3))
+                prepare(copied, Config(epochs=3))
     monkeypatch.setattr(shutil, "disk_usage", lambda _: (0, 0, 0))  # it does not say
-    fit.prepare(copied, Config(epochs=3))
+    prepare(copied, Config(epochs=3))
     assert _bytes(folder) == before
 
 
 def test_models_is_a_file(data):
     (data / "models").write_text("")
     with pytest.raises(OSError, match="models") as caught:
-        fit.prepare(data, Config())
+        prepare(data, Config())
     assert str(data / "models") in str(caught.value.filename)
 
 
@@ -989,7 +993,7 @@ def test_a_folder_that_cannot_be_written(data):
     (data / "models").mkdir()
     (data / "models" / "compact").symlink_to("/proc/self")
     with pytest.raises(OSError, match="models/compact"):
-        fit.prepare(data, Config())
+        prepare(data, Config())
 
 
 @pytest.mark.parametrize("content", [b"", b"not a model", b"PK\x05\x06" + bytes(18)])
@@ -998,20 +1002,20 @@ def test_a_last_model_that_is_none(data, content):
     folder.mkdir(parents=True)
     (folder / "last.keras").write_bytes(content)
     with pytest.raises(FastupError, match=r"last\.keras: not a model"):
-        fit.prepare(data, Config())
+        prepare(data, Config())
     assert (folder / "last.keras").read_bytes() == content
 
 
 def test_nothing_is_made_where_nothing_can_begin(data):
     for config in (Config(tile=60), Config(border=2), Config(trim=(400, 0, 0, 0)), Config(black_level=1024)):
         with pytest.raises(OptionError):
-            fit.prepare(data, config)
+            prepare(data, config)
     assert not (data / "models").exists()
 
 
 def test_a_black_level_above_white(data):
     with pytest.raises(OptionError, match=r"black-level is 1024.*1023"):
-        fit.prepare(data, Config(black_level=1024))
+        prepare(data, Config(black_level=1024))
 
 
 def test_validation_of_another_scale(data, small):
@@ -1021,5 +1025,5 @@ def test_validation_of_another_scale(data, small):
     fastup.write(data / "validation" / "Alpha" / "f.dpx", np.zeros((135, 180, 3), np.uint16))
     fastup.write(data / "validation" / "Beta" / "f.dpx", np.zeros((270, 360, 3), np.uint16))
     with pytest.raises(DataError, match=r"validation: the scale .* is 2 x 2, but the model's is 9/4 x 2"):
-        fit.prepare(data, Config())
+        prepare(data, Config())
     assert not (data / "models").exists()

@@ -23,7 +23,7 @@ FLOORS = [
     ["pairs", "pairs.digests", "pairs.folder", "pairs.alignment", "pairs.ranking"],
     ["networks", "networks.layers", "networks.models", "networks.memory"],
     ["upscale", "upscale.metrics", "upscale.upscaler", "upscale.evaluate"],
-    ["train", "train.config", "train.batches", "train.lock", "train.fit"],
+    ["train", "train.config", "train.batches", "train.lock", "train.run", "train.prepare", "train.fit"],
     ["_cartoon", "demo"],
     ["cli"],
 ]  # fmt: skip

@@ -736,7 +736,7 @@ def _resolve(layers, data, name=None):
     config, _ = resolve(layers)  # so that mistakes are told at once: Keras takes seconds to load
     start()
     from fastup.networks.models import MODELS
-    from fastup.train.fit import settings_of
+    from fastup.train.run import settings_of
 
     name = config.model if name is None else name
     if data is not None:
@@ -747,9 +747,10 @@ def _resolve(layers, data, name=None):
 def _train(data, config, sources, name, more_epochs):
     refuse_other(data)
     start()
-    from fastup.train import fit
+    from fastup.train.fit import fit
+    from fastup.train.prepare import prepare
 
-    run = fit.prepare(data, config, name, more_epochs)
+    run = prepare(data, config, name, more_epochs)
     follow = [field for field in ("tile", "border", "input_trim") if getattr(config, field) is None]
     sources = sources | dict.fromkeys(follow, "frames")
     if config.batch == "auto":
@@ -760,7 +761,7 @@ def _train(data, config, sources, name, more_epochs):
     for note in run.notes:
         out.print(f"note: {note}", style="yellow", markup=False)
     with _training_line() as (on_step, on_epoch, on_index):
-        fit.fit(run, on_step, on_epoch, on_index)
+        fit(run, on_step, on_epoch, on_index)
     state = run.state
     out.print(
         f"best: epoch {state['best_epoch']}, {state['best_psnr']:.2f} dB: {escape(str(run.folder / 'best.keras'))}"

@@ -1,5 +1,6 @@
 """The architectures, by name, and the one model class that builds, holds and saves any of them."""
 
+import contextlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -133,7 +134,7 @@ class Network(keras.Model):
     settings : dict
         What JSON can hold. ``model``: a name in `MODELS`. ``scale``: see `fastup.networks.layers.fractions`.
         ``border``: (vertical, horizontal) target pixels, whole cells; none if absent. ``residual``: over bicubic, true
-        if absent. ``features``, ``depth``: where the architecture has them. What is absent is filled in with the default.
+        if absent. ``features``, ``depth``: where the architecture has them. Defaults fill in what is absent.
 
     Attributes
     ----------
@@ -226,6 +227,17 @@ class Network(keras.Model):
     @classmethod
     def from_config(cls, config, custom_objects=None):
         return cls(config["settings"])
+
+
+@contextlib.contextmanager
+def precision(name):
+    """Layers that are made in this context compute in `name`; their weights stay float32."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float32" if name == "float32" else f"mixed_{name}")
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def _normalised(pixels, white):

@@ -1,0 +1,236 @@
+"""A run and its folder: what it holds, what it was given, whether the same command may go on, and saving it whole."""
+
+import csv
+import json
+import os
+import shutil
+import tempfile
+import zipfile
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from fastup import frames
+from fastup._tiles import kept
+from fastup.codes import Colorimetric, Transfer
+from fastup.errors import DataError, FastupError, OptionError
+from fastup.networks import memory
+from fastup.networks.models import Network
+from fastup.pairs.folder import Geometry, Pairs
+from fastup.train.batches import steps_of
+from fastup.train.config import OPTIONS, Config
+from fastup.upscale.upscaler import NEEDED, load
+
+# What a model computes, and what its optimiser keeps, depend on these, so that a run cannot go on under others.
+FIXED = ("model", "residual", "border", "trim", "input_trim", "black_level", "precision", "ema")
+
+
+@dataclass
+class Run:
+    """A training run, checked and ready: see `prepare` and `fit`."""
+
+    folder: Path
+    cache: Path  # what is made of the data, and can be made again
+    config: Config  # with everything filled in
+    pairs: Pairs
+    validation: Pairs
+    geometry: Geometry
+    network: Network
+    free: int | None  # bytes that the device had for training before it; None if that isn't known
+    before: dict  # what the run had, if there was one: see `settings_of`
+    notes: list[str]  # what should be known before it begins
+    stamp: tuple | None  # of the file that it goes on from, as only that one may be written over
+
+    @property
+    def epochs(self):
+        """In all, those that are done among them."""
+        return self.config.epochs
+
+    @property
+    def tiles(self):
+        """How many tiles are trained on."""
+        return count_tiles(self.pairs, self.geometry, self.config)
+
+    @property
+    def steps(self):
+        """Steps of an epoch; a last batch that is not full is left out."""
+        return steps_of(self.tiles, self.config.batch, self.config.skip)
+
+    @property
+    def memory(self):
+        """What a step takes, about, in bytes; see `fastup.networks.memory`."""
+        return memory.of_step(self.network, self.config.batch, self.config.tile)
+
+    @property
+    def state(self):
+        """Progress: epochs and steps done, the best epoch and its PSNR, and the history, one dictionary an epoch.
+
+        ``step`` and ``loss`` are of the epoch under way: its steps that are done, and their mean. ``validation`` is a
+        digest of the frames that the best epoch was found on. ``under_way`` is of a run that has not come to its end:
+        what it was given as ``more_epochs``, and the ``seconds`` of its ``minutes`` that are over.
+        """
+        return self.network.settings["trained"]
+
+
+def count_tiles(pairs, geometry, config):
+    """How many tiles are trained on."""
+    _, grid = geometry.grids(config.tile, config.border, config.jitter)
+    return len(pairs) * kept(config.quality, int(grid.inside.sum()))
+
+
+def out_of_patience(state, config):
+    """Whether so many epochs gained nothing. Keras' own callback forgets them when a run carries on."""
+    since = state["epoch"] - (state["best_epoch"] or state["epoch"])
+    return config.patience is not None and since >= config.patience
+
+
+def settings_of(folder):
+    """What the run in a folder has, as fields of `Config`, for what a start of it again is not given; empty if none.
+
+    `minutes` is left out where they are over.
+    """
+    saved = saved_settings(Path(folder) / "last.keras")
+    if saved is None:
+        return {}
+    given = config_of(saved)
+    if not saved["trained"].get("under_way"):
+        del given["minutes"]
+    return given
+
+
+def facts_of(pairs, geometry):
+    """What the settings of a model take from the frames to train on; a run goes on with frames of the same alone."""
+    source, target = (frames.read_header(paths[0]) for paths in (pairs.inputs, pairs.targets))
+    return {
+        "scale": [list(factor.as_integer_ratio()) for factor in geometry.scale],
+        "input_white": pairs.input_white,
+        "input_transfer": None if source.transfer is None else int(source.transfer),
+        "target_white": pairs.target_white,
+        "pixel_aspect": list((target.pixel_aspect or Fraction(1)).as_integer_ratio()),
+        "transfer": None if target.transfer is None else int(target.transfer),
+        "colorimetric": None if target.colorimetric is None else int(target.colorimetric),
+    }
+
+
+def levels_of(pairs):
+    """What the targets say of black and white: it goes with their transfer."""
+    target = frames.read_header(pairs.targets[0])
+    return {name: getattr(target, name) for name in ("low_code", "low_quantity", "high_code", "high_quantity")}
+
+
+def last_network(folder, config, facts):
+    """The model that the run in a folder goes on with; None if there is no run, an error if it cannot go on."""
+    last = folder / "last.keras"
+    if not last.exists():
+        left = [name for name in ("best.keras", "state.json", "history.csv") if (folder / name).exists()]
+        if left:
+            raise FastupError(
+                f"{last}: gone, and a new run would write over what is left of its run, {', '.join(left)}; "
+                f"{_way_out(folder)}"
+            )
+        return None
+    saved = saved_settings(last)
+    if saved is not None:
+        _check_same(folder, saved, config, facts)
+    try:
+        return load(last)
+    except FastupError as error:
+        raise FastupError(f"{error}; {_way_out(folder)}") from error
+
+
+def _way_out(folder):
+    best = saved_settings(folder / "best.keras")
+    copy = (
+        f"copy best.keras, of epoch {best['trained']['epoch']}, to last.keras to go on from there, or " if best else ""
+    )
+    return f"{copy}give the new run another --name"
+
+
+def saved_settings(path):
+    """The settings of a model that `fastup train` wrote, read without Keras; None if it is missing or damaged."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            settings = json.loads(archive.read("config.json"))["config"]["settings"]
+            whole = archive.testzip() is None
+        return settings if whole and settings.keys() >= {*NEEDED, "trained"} else None
+    except Exception:  # damage shows anywhere
+        return None
+
+
+def config_of(settings):
+    """The fields of `Config` among a model's settings."""
+    given = {name: settings[name] for name in OPTIONS.values() if name in settings}
+    trims = {name: tuple(given[name]) for name in ("trim", "input_trim")}
+    return given | trims | {"border": given["border"][0]}
+
+
+def _check_same(folder, before, config, facts):
+    """A run goes on only under the settings that its model was built for, and on frames like those that it had."""
+    ours, was = asdict(config), asdict(Config()) | config_of(before)
+    pairs = {name: (plain(ours[name]), plain(was[name])) for name in FIXED}
+    options = [f"{name.replace('_', '-')} {new} (was {old})" for name, (new, old) in pairs.items() if new != old]
+    # Older runs do not have all of it.
+    pairs = {name: (_shown(name, new), _shown(name, before[name])) for name, new in facts.items() if name in before}
+    found = [f"{name.replace('_', ' ')} {new} (was {old})" for name, (new, old) in pairs.items() if new != old]
+    if options or found:
+        raise (OptionError if options else DataError)(
+            f"{folder}: a run with other {'settings' if options else 'frames'} is here: {', '.join(options + found)}; "
+            "give the new run another --name"
+        )
+
+
+def _shown(name, value):
+    """What was taken from frames, for people."""
+    if name == "scale":
+        return " x ".join(str(Fraction(*factor)) for factor in value)
+    if name == "pixel_aspect":
+        return str(Fraction(*value))
+    if value is None:
+        return "none: floats" if name.endswith("white") else "not said"
+    kinds = {"input_transfer": Transfer, "transfer": Transfer, "colorimetric": Colorimetric}
+    return getattr(kinds[name].of(value), "text", str(value)) if name in kinds else str(value)
+
+
+def check_room(folder, network):
+    """Better no room to write now than after an epoch."""
+    with tempfile.TemporaryFile(dir=folder):
+        pass
+    # For two models: the best and the last, or a new one and the old. Each has its weights, their moments and average.
+    size = 4 * network.count_params() * (4 if network.optimizer.use_ema else 3) + 2**20
+    total, _, free = shutil.disk_usage(folder)
+    if total and free < 2 * size:  # some file systems say nothing
+        needed = 2 * size / 2**20
+        raise FastupError(
+            f"{folder}: {free / 2**20:.0f} MiB are free on its disk, expected {needed:.0f} for the models to save"
+        )
+
+
+def stamp_of(folder):
+    """What tells the last model in a folder from any other; None if there is none."""
+    try:
+        stat = os.stat(folder / "last.keras")
+    except OSError:
+        return None
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns
+
+
+def plain(value):
+    return list(value) if isinstance(value, tuple) else value
+
+
+def save(run, name):
+    """Save the model as `name`; after the last one also what people and scripts read."""
+    with frames.whole(run.folder / f"{name}.keras") as part:
+        run.network.save(part)
+    state = run.state
+    if name != "last":
+        return
+    run.stamp = stamp_of(run.folder)
+    with frames.whole(run.folder / "state.json") as part:
+        settings = {name: value for name, value in run.network.settings.items() if name != "trained"}
+        part.write_text(json.dumps({"settings": settings, **state}, indent=1) + "\n")
+    if state["history"]:
+        with frames.whole(run.folder / "history.csv") as part, open(part, "w", newline="") as file:
+            writer = csv.DictWriter(file, state["history"][0])
+            writer.writeheader()
+            writer.writerows(state["history"])
