@@ -22,6 +22,7 @@ if worker := os.environ.get("PYTEST_XDIST_WORKER"):
 
 import fastup.networks  # noqa: F401  first of all: it quiets TensorFlow
 from fastup import cli, demo
+from fastup.cli import show
 
 SD, HD = (120, 180), (270, 360)  # 9/4 x 2, as 720x480 to 1440x1080
 
@@ -94,6 +95,6 @@ def run(monkeypatch, capfd):
         return end.value.code, printed.out, printed.err
 
     # The consoles were made with the streams of the import; these are of the test.
-    monkeypatch.setattr(cli, "out", cli.Console(width=160, highlight=False, soft_wrap=True))
-    monkeypatch.setattr(cli, "err", cli.Console(stderr=True, highlight=False))
+    monkeypatch.setattr(show, "out", show.Console(width=160, highlight=False, soft_wrap=True))
+    monkeypatch.setattr(show, "err", show.Console(stderr=True, highlight=False))
     return call

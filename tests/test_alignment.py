@@ -12,7 +12,8 @@ from OpenImageIO import ImageBuf
 from test_cli import fails
 
 import fastup
-from fastup import cli, demo
+from fastup import demo
+from fastup.cli import show
 from fastup.errors import DataError
 from fastup.footage.degrade import TAPE, degrade, resize
 from fastup.pairs.alignment import LIKENESS, Fit, alike, fit, fits, median
@@ -326,7 +327,7 @@ def test_pairs_that_are_off_alike_want_a_trim(run, own):
 
 
 def test_worst_first_and_how_many_more(run, own, monkeypatch):
-    monkeypatch.setattr(cli, "MOST_LISTED", 2)
+    monkeypatch.setattr(show, "MOST_LISTED", 2)
     paths = sorted((own / "train" / "Alpha").iterdir())
     for path, down in zip(paths, (2, 5, 3), strict=True):
         change(path, lambda frame, down=down: np.roll(frame, down, 0))

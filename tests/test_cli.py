@@ -14,6 +14,7 @@ import pytest
 
 import fastup
 from fastup import cli
+from fastup.cli import show, train, upscale
 from fastup.header import Header
 from fastup.train.config import ABSENT, OPTIONS, Config
 
@@ -104,7 +105,7 @@ def test_info_says_what_is_odd_under_each_table(run, frame, tmp_path):
 def test_info_is_yellow_on_a_terminal(run, frame, monkeypatch):
     frame.write_bytes(frame.read_bytes()[:5000])
     monkeypatch.setattr(
-        cli, "out", cli.Console(width=160, highlight=False, force_terminal=True, color_system="standard")
+        show, "out", show.Console(width=160, highlight=False, force_terminal=True, color_system="standard")
     )
     _, out, _ = run("info", frame)
     assert "\x1b[33modd: image data is cut short: the file has 5000 bytes, expected 1384448 or more: no program" in out
@@ -390,7 +391,7 @@ def test_one_bad_file_prints_none(run, frame, tmp_path):
     ],
 )
 def test_usage_errors_end_with_2_and_one_line(run, tmp_path, monkeypatch, arguments, words):
-    monkeypatch.setattr(cli, "start", lambda: pytest.fail("Keras is loaded before options are checked"))
+    monkeypatch.setattr(train, "start", lambda: pytest.fail("Keras is loaded before options are checked"))
     fails(run("train", tmp_path, *arguments), 2, *words)
     assert list(tmp_path.iterdir()) == []
 
@@ -405,7 +406,7 @@ def test_usage_errors_end_with_2_and_one_line(run, tmp_path, monkeypatch, argume
     ],
 )
 def test_errors_in_a_config_file_are_one_line(run, tmp_path, monkeypatch, content, code, words):
-    monkeypatch.setattr(cli, "start", lambda: pytest.fail("Keras is loaded before options are checked"))
+    monkeypatch.setattr(train, "start", lambda: pytest.fail("Keras is loaded before options are checked"))
     path = tmp_path / "run.toml"
     if content is not None:
         path.write_text(content + "\n")
@@ -641,7 +642,7 @@ def test_ctrl_c_says_how_to_go_on(run, monkeypatch, tmp_path):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "_upscale", interrupted)
+    monkeypatch.setattr(upscale, "_upscale", interrupted)
     fails(run("upscale", "m.keras", tmp_path, tmp_path / "out"), 1, "stopped", "the same command carries on")
 
 
@@ -661,7 +662,7 @@ def test_commands_that_skip_what_is_there_carry_on(run, monkeypatch, tmp_path):
 
 def test_a_frame_that_cannot_be_written_is_one_line(run, monkeypatch, tmp_path):
     monkeypatch.setattr(
-        cli, "_upscale", lambda *_: fastup.write(tmp_path / "f.dpx", np.full((2, 2, 3), np.nan, np.float32))
+        upscale, "_upscale", lambda *_: fastup.write(tmp_path / "f.dpx", np.full((2, 2, 3), np.nan, np.float32))
     )
     fails(run("upscale", "m.keras", tmp_path, tmp_path / "out"), 1, "f.dpx", "NaN", "nothing was written")
     assert list(tmp_path.iterdir()) == []

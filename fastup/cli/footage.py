@@ -1,0 +1,431 @@
+"""Look at frames, and make others of them: info, extract, detelecine, degrade, dehalo, convert."""
+
+import json
+import re
+import time
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from fastup.cli import show
+from fastup.cli.options import Json, Overwrite, trim_of
+from fastup.errors import OptionError
+from fastup.frames import refuse_other
+
+Filter = StrEnum("Filter", {name: name for name in ("lanczos", "area", "bicubic")})
+Curve = StrEnum("Curve", {name: name for name in ("log", "linear", "srgb", "rec709")})
+Order = StrEnum("Order", {name: name for name in ("top", "bottom")})
+Range = StrEnum("Range", {name: name for name in ("full", "keep")})
+Video = StrEnum("Video", {name: name for name in ("keep", "bob")})
+PLACE = "N|H:MM:SS|TIMECODE"
+Start = Annotated[str, typer.Option(metavar=PLACE, help="The first frame: its number, time or timecode.")]
+End = Annotated[str | None, typer.Option(metavar=PLACE, help="The frame after the last.  [default: the end]")]
+Lines = Annotated[
+    int | None, typer.Option(help="Crop to an even number of lines fewer: 480 of 486 are 4 off the top, 2 below.")
+]
+Interlaced = Annotated[
+    bool | None,
+    typer.Option("--interlaced/--progressive", help="How 4:2:0 chroma lies.  [default: as each frame says]"),
+]
+Levels = Annotated[Range, typer.Option(help="Black and white of video: to 0 and 1023, or kept at 64 and 940.")]
+STRENGTH = "S|LOW:HIGH"
+
+
+def info(
+    files: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE...", help="DPX files; of others, the size and what is not read; folders."),
+    ],
+    as_json: Json = False,
+):
+    """Show the header of files, and what is odd in it that other programs may trip over; of folders, the sequences."""
+    from fastup.footage.sequences import survey
+    from fastup.frames import is_dpx, left_out, premultiplied, read_header
+    from fastup.oddities import oddities
+
+    told, bad = [], False
+    for path in files:
+        if path.is_dir():
+            found = survey(path)
+            bad |= any(each["unreadable"] for each in found)
+            told.append((path, found, None, None, None))
+            continue
+        refuse_other(path)
+        header, size = read_header(path), path.stat().st_size
+        if is_dpx(path):
+            told.append((path, header, header.flavour, header.summary(size), oddities(header, size, path)))
+        else:
+            kind, *_ = header.flavour.split(",")  # the rest is of a DPX that there isn't
+            picture = f"{header.width}x{header.height}, {kind}"
+            rows = [("file", f"{size:,} bytes, not a DPX: read through OpenImageIO"), ("picture", picture)]
+            if (multiplied := premultiplied(path)) is not None:
+                rows.append(("alpha", "colours are multiplied by it" if multiplied else "straight"))
+            rows += [("read", words) for words in left_out(path)]
+            told.append((path, header, f"{kind}, not a DPX", rows, []))
+    if as_json:
+        names = "width", "height", "channels", "bits"
+        rows = [
+            {"path": str(path), "sequences": header}
+            if isinstance(header, list)
+            else {"path": str(path), "flavour": flavour, "oddities": odd}
+            | {name: getattr(header, name) for name in names}
+            | (header.to_dict() if is_dpx(path) else {"premultiplied": premultiplied(path), "left_out": left_out(path)})
+            for path, header, flavour, _, odd in told
+        ]
+        print(json.dumps(rows, indent=1))
+    for path, header, _, rows, odd in told if not as_json else ():
+        if isinstance(header, list):
+            _print_sequences(path, header)
+            continue
+        table = Table(title=escape(str(path)), title_justify="left", show_header=False, box=None, padding=(0, 2))
+        table.add_column(style="dim")
+        for name, value in rows:
+            table.add_row(name, escape(value))
+        show.out.print(table)
+        for text in odd:
+            show.out.print(f"odd: {text}", style="yellow", markup=False)
+    if bad:
+        raise typer.Exit(1)
+
+
+def _print_sequences(folder, found):
+    for each in found:
+        first, last, count = each["first"], each["last"], each["frames"]
+        rows = {
+            "frames": f"{count:,}, {first}" + f" to {last}" * (count > 1) + f", {each['bytes']:,} bytes",
+            "pictures": show.few(
+                [kind + f" ({number:,})" * (number < count) for kind, number in each["pictures"].items()], between="\n"
+            ),
+            "frame rate": ", ".join(f"{rate:g} frames/s" for rate in each["frame_rates"]),
+            "timecode": " to ".join(each["timecodes"]),
+        }
+        if "numbers" in each:
+            rows |= {
+                "numbers": "{} to {}".format(*each["numbers"])
+                + (f" by {each['step']}" if each["step"] > 1 else ", not evenly apart" * (each["step"] == 0)),
+                "missing": f"{each['missing']:,}: {show.few(show.ranges(each['gaps']))}" if each["gaps"] else "",
+                "time missing": show.few(each["time"], between="\n"),
+                "doubled": show.few(each["doubled"]),
+            }
+        show.table({name: value for name, value in rows.items() if value}, escape(str(folder)))
+        for text in [
+            *each.get("notes", ()),
+            *(f"cannot be read: {text}" for text in each["unreadable"][: show.MOST_LISTED]),
+        ]:
+            show.out.print(f"odd: {text}", style="yellow", markup=False)
+
+
+def convert(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="A frame, or a folder of frames.")],
+    destination: Annotated[Path, typer.Argument(metavar="OUT", help="A file, whose suffix says the format; a folder.")],
+    format: Annotated[
+        str | None, typer.Option(help="Of what goes to a folder: dpx, png, tif, exr, jpg, bmp, tga.")
+    ] = None,
+    bits: Annotated[
+        int | None, typer.Option(help="8, 10, 12 or 16 of DPX, 8 or 16 of PNG and TIFF.  [default: the input's]")
+    ] = None,
+    source_curve: Annotated[
+        Curve | None, typer.Option("--from", help="Transfer of IN.  [default: what a DPX' header says]")
+    ] = None,
+    target_curve: Annotated[
+        Curve | None, typer.Option("--to", help="Transfer to convert to.  [default: code values stay]")
+    ] = None,
+    layer: Annotated[
+        str | None, typer.Option(help="Of EXR: `beauty` of beauty.R, G, B.  [default: the main or only one]")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Make files again that are there already.")] = False,
+):
+    """Convert frames to another format, bits or transfer. Files that are there already are skipped.
+
+    Without --to no code value changes, but for a scale from white to white, and where colours are multiplied by alpha
+    in one format (EXR; TIFF and TGA that say so) and not in the other. Log is Cineon's, with black and white by
+    the header's low and high code, or 95 and 685.
+    """
+    from fastup.footage.convert import prepare, run
+
+    plan = prepare(source, destination, format, bits, source_curve, target_curve, overwrite, layer)
+    for words, count in plan.assumed.items():
+        show.out.print(f"{count} frame{'s' * (count != 1)}: {words}", markup=False)
+    show.work(run, plan, "converting", "converted", destination)
+
+
+def extract(
+    source: Annotated[Path, typer.Argument(metavar="VIDEO|FOLDER", help="A video, or a folder of stills.")],
+    destination: Annotated[Path, typer.Argument(metavar="OUT", help="A folder for 10-bit DPX frames.")],
+    start: Start = "0",
+    end: End = None,
+    every: Annotated[int, typer.Option(help="Take one frame of so many.")] = 1,
+    lines: Lines = None,
+    range: Levels = "full",
+    interlaced: Interlaced = None,
+    detelecine: Annotated[
+        bool, typer.Option("--detelecine", help="Undo 3:2 pulldown too, as `fastup detelecine` does.")
+    ] = False,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+):
+    """Write the frames of a video, or stills, as 10-bit RGB DPX of their own size. Those already in OUT are skipped."""
+    from fastup.footage.extract import open_source, prepare
+
+    if detelecine:
+        if every != 1:
+            raise OptionError(f"every is {every}, but --detelecine needs every frame")
+        _detelecine(
+            source, destination, as_json, start=start, end=end, lines=lines, keep=range == Range.keep,
+            interlaced=interlaced, overwrite=overwrite,
+        )  # fmt: skip
+        return
+    with open_source(source, keep=range == Range.keep, interlaced=interlaced) as opened:
+        options = {"start": start, "end": end, "every": every, "lines": lines, "overwrite": overwrite}
+        _extract(prepare(opened, destination, **options), as_json)
+
+
+def _extract(plan, as_json):
+    from fastup.footage.extract import run
+
+    source = plan.source
+    if not as_json:
+        show.table({**source.settings, "output": f"10-bit RGB DPX in {plan.destination}"})
+    began = time.perf_counter()
+    with show.progress("extracting") as advance:
+
+        def on_frame(done, total):
+            advance(done, total, f"extracting, {done / (time.perf_counter() - began):.0f} frames/s")
+
+        written, skipped = run(plan, on_frame)
+    seconds = time.perf_counter() - began
+    if as_json:
+        facts = {name: getattr(source, name) for name in ("width", "height", "field_order", "timecode", "frame_count")}
+        fractions = {name: getattr(source, name) for name in ("rate", "pixel_aspect")}
+        facts |= {name: value and str(value) for name, value in fractions.items()}
+        counts = {"written": written, "skipped": skipped, "frames_per_second": round(written / seconds, 1)}
+        print(json.dumps({**facts, "settings": source.settings, **counts, "notes": source.notes}, indent=1))
+        return
+    show.out.print(
+        f"{written} frame{'s' * (written != 1)} extracted to {escape(str(plan.destination))}"
+        + (f", {written / seconds:.3g} frames/s" if written else "")
+        + (f", {skipped} were there already (--overwrite makes them again)" if skipped else "")
+    )
+    for note in source.notes:
+        show.out.print(f"note: {note}", style="yellow", markup=False)
+
+
+def detelecine(
+    source: Annotated[Path, typer.Argument(metavar="VIDEO|FOLDER", help="Telecined video, or its frames in a folder.")],
+    destination: Annotated[Path, typer.Argument(metavar="OUT", help="A folder for 10-bit DPX frames.")],
+    order: Annotated[Order | None, typer.Option(help="Which field comes first.  [default: it is found]")] = None,
+    sync: Annotated[
+        bool, typer.Option("--sync", help="Hold the length to one frame: drop or repeat a frame at a break.")
+    ] = False,
+    video: Annotated[
+        Video, typer.Option(help="Where it isn't telecined: keep frames as they are, or bob fields by bwdif.")
+    ] = "keep",
+    start: Start = "0",
+    end: End = None,
+    lines: Lines = None,
+    range: Levels = "full",
+    force: Annotated[bool, typer.Option("--force", help="Write what does not look telecined too.")] = False,
+    interlaced: Interlaced = None,
+    review: Annotated[
+        bool, typer.Option("--review", help="Write doubtful frames to OUT/telecine as pictures.")
+    ] = False,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+):
+    """Undo 3:2 pulldown: 29.97 interlaced to 23.976 progressive. Frames that are in OUT already are skipped.
+
+    The cadence is tracked over the whole clip, so that drawings stay as long as they were drawn for. What was found
+    goes to OUT/telecine: the phase of every frame and every doubt, as JSON and as a picture.
+    """
+    _detelecine(
+        source, destination, as_json, order=order, sync=sync, video=video, start=start, end=end, lines=lines,
+        keep=range == Range.keep, force=force, interlaced=interlaced, review=review, overwrite=overwrite,
+    )  # fmt: skip
+
+
+def _detelecine(source, destination, as_json, **options):
+    from fastup.footage.telecine import detelecine
+
+    began = time.perf_counter()
+    with show.progress("measuring") as advance:
+        report = detelecine(source, destination, on_frame=lambda what, *count: advance(*count, what), **options)
+    if as_json:
+        print(json.dumps({name: value for name, value in report.items() if name not in ("fields", "woven")}, indent=1))
+        return
+    show.table(report["settings"])
+    stretches = [f"{part['kind']} {part['first']} to {part['last']}" for part in report["stretches"]]
+    hardly = "" if options.get("order") or report["order_margin"] >= 20 else " (hardly told: see --order)"
+    rows = {
+        "field order": f"{report['order']} first{hardly}",
+        "breaks": f"{len(report['breaks'])}; film frames of one field that were kept: {report['orphans']}",
+        "frames": f"{report['frames']} of video, {report['film_frames']} of film",
+        "doubtful": f"{len(report['doubts'])} of film",
+        "details": f"{destination / 'telecine'}",
+    }
+    if stretches:
+        rows["not telecined"] = "frames " + ", ".join(stretches[:8]) + ", ..." * (len(stretches) > 8)
+    show.table(rows, "found")
+    for note in report["notes"]:
+        show.out.print(f"note: {note}", style="yellow", markup=False)
+    written, skipped = report["written"], report["skipped"]
+    rate = report["frames"] / (time.perf_counter() - began)
+    show.out.print(
+        f"{written} frame{'s' * (written != 1)} written to {escape(str(destination))}, {rate:.3g} frames/s of video"
+        + (f", {skipped} were there already (--overwrite makes them again)" if skipped else "")
+    )
+
+
+def degrade(
+    source: Annotated[Path, typer.Argument(metavar="HD", help="A folder of RGB frames, or one frame.")],
+    destination: Annotated[Path, typer.Argument(metavar="SD", help="A folder for 10-bit DPX frames.")],
+    trim: Annotated[
+        str, typer.Option(metavar="auto|L,R,T,B", help="Pixels to trim: left, right, top, bottom; auto: black pillars.")
+    ] = "auto",
+    size: Annotated[
+        str, typer.Option(metavar="WxH", help="Of what is made, whatever the picture's shape.")
+    ] = "720x480",
+    filter: Annotated[Filter, typer.Option(help="What resizes.")] = "lanczos",
+    tape: Annotated[
+        bool, typer.Option("--tape", help="Be a good analog tape, in what is not given of the next four.")
+    ] = False,
+    softness: Annotated[
+        str | None,
+        typer.Option(metavar=STRENGTH, help="Width of the luma Gaussian, SD pixels: 0 to 20; 1.79 / MHz.  [tape: 0.5]"),
+    ] = None,
+    peaking: Annotated[
+        str | None, typer.Option(metavar=STRENGTH, help="Of edges along the line: 0 to 10.  [tape: 0.25]")
+    ] = None,
+    noise: Annotated[
+        str | None, typer.Option(metavar=STRENGTH, help="Deviation, white is 1: 0 to 1.  [tape: 0.006, 44 dB]")
+    ] = None,
+    chroma: Annotated[
+        str | None,
+        typer.Option(metavar=STRENGTH, help="Width of the chroma Gaussian: 0 to 20; 1.79 / MHz.  [tape: 1.4]"),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the noise, and of strengths that are ranges.")] = 0,
+    overwrite: Overwrite = False,
+):
+    """Make SD twins of HD frames, to train on: trim, resize, age. Those already in SD are skipped.
+
+    A strength is a number, or LOW:HIGH, between which one is drawn for each frame. VHS has 0.6 of softness and 4.5 of
+    chroma (3 and 0.4 MHz), Betacam SP 0.4 and 1.2 (4.5 and 1.5 MHz).
+    """
+    from fastup.footage.degrade import TAPE, prepare, run
+
+    given = {"softness": softness, "peaking": peaking, "noise": noise, "chroma": chroma}
+    given = {name: _strength(name, text) for name, text in given.items() if text is not None}
+    plan = prepare(
+        source, destination, _size(size), None if trim == "auto" else trim_of("trim", trim), filter,
+        {**(TAPE if tape else {}), **given}, seed, overwrite,
+    )  # fmt: skip
+    (height, width), aspect = plan.size, plan.pixel_aspect
+    tape_words = ", ".join(
+        f"{name} {low:g}" + (f" to {high:g}" if high > low else "") for name, (low, high) in plan.tape.items() if high
+    )
+    show.table(
+        {
+            "trim": f"{show.shown(plan.trim)} (left, right, top, bottom): {plan.why_trim}",
+            "size": f"{plan.picture[1]}x{plan.picture[0]} to {width}x{height}",
+            "filter": plan.filter,
+            "pixel aspect": f"{aspect.numerator}:{aspect.denominator}, so that the picture is "
+            f"{float(aspect * width / height):.3f}:1",
+            "tape": f"{tape_words}; seed {seed}" if tape_words else "none",
+            "output": f"10-bit DPX in {destination}",
+        }
+    )
+    show.work(run, plan, "degrading", "degraded", destination)
+
+
+def dehalo(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="A folder of RGB frames, or one frame.")],
+    destination: Annotated[Path, typer.Argument(metavar="OUT", help="A folder for DPX frames.")],
+    pairs: Annotated[
+        Path | None, typer.Option(metavar="HD", help="A folder of HD twins, to find the kernel by instead of edges.")
+    ] = None,
+    kernel: Annotated[
+        str | None,
+        typer.Option(
+            metavar="S:W[:E:D]|TAPS",
+            help="The kernel itself: peaking and width, echo and delay; or an odd number of taps, with commas.",
+        ),
+    ] = None,
+    strength: Annotated[float, typer.Option(help="How much of the halo is undone: 0 to 1.")] = 1.0,
+    protect: Annotated[
+        float, typer.Option(help="Flats that differ by less than so many times the noise stay; 0: none.")
+    ] = 2.0,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+):
+    """Take the halos of an analog transfer out of frames. Those already in OUT are skipped.
+
+    One horizontal kernel is estimated for the source, from edges that stand alone in up to 40 of its frames, and
+    inverted. It goes to OUT/dehalo, as JSON and as a picture of the kernel and its response.
+    """
+    from fastup.footage.dehalo import plot, prepare, run
+
+    with show.progress("looking for edges") as advance:
+        plan = prepare(
+            source, destination, twins=pairs, kernel=kernel and _kernel(kernel), strength=strength, protect=protect,
+            overwrite=overwrite, on_frame=advance,
+        )  # fmt: skip
+    found, picture = plan.estimate, destination / "dehalo" / "kernel.png"
+    plot(picture, found, strength)
+    if as_json:
+        told = asdict(found) | {"taps": [round(float(tap), 6) for tap in found.taps]}
+        run(plan)
+        print(json.dumps({**told, "made": len(plan.todo), "skipped": len(plan.targets) - len(plan.todo)}, indent=1))
+        return
+    halo, whence = found.halo, f"{found.edges} edges" if pairs is None else f"{found.edges} pairs"
+    middle = len(found.taps) // 2
+    reach = max(abs(k - middle) for k, tap in enumerate(found.taps) if abs(tap) > 0.004)
+    rows = {
+        "kernel": (f"peaking {halo.peaking:.2f}, width {halo.width:.2f} pixels" if halo else "by its taps")
+        + (f"; echo {halo.echo:+.2f}, {halo.delay:.1f} pixels late" if halo and halo.echo else ""),
+        "found by": whence if found.edges else "hand",
+        "taps": ",".join(f"{tap:.4f}" for tap in found.taps[middle - reach : middle + reach + 1]),
+        "overshoot": f"{found.before:.1%} of a step, {found.after:.1%} after",
+        "noise": f"{found.noise:.4f} of white",
+        "picture": str(picture) if picture.exists() else "none: matplotlib is not installed",
+    }
+    if found.none:
+        rows = {"kernel": f"no halo in {whence}: frames stay as they are", "noise": rows["noise"]}
+    show.table(rows, "found")
+    show.work(run, plan, "dehaloing", "dehaloed", destination)
+
+
+def _size(text):
+    """(height, width) of WIDTHxHEIGHT."""
+    found = re.fullmatch(r"(\d{1,6})x(\d{1,6})", text)
+    if not found:
+        raise OptionError(f"size is {text!r}, expected WIDTHxHEIGHT, such as 720x480")
+    return int(found[2]), int(found[1])
+
+
+def _strength(name, text):
+    """A number, or the two of LOW:HIGH."""
+    try:
+        low, *high = map(float, text.split(":"))
+        (high,) = high or [low]
+    except ValueError:
+        raise OptionError(f"{name} is {text!r}, expected a number, or two: LOW:HIGH") from None
+    return low, high
+
+
+def _kernel(text):
+    """A halo by its numbers, or taps."""
+    from fastup.footage.dehalo import Halo
+
+    try:
+        if ":" not in text:
+            return [float(part) for part in text.split(",")]
+        numbers = [float(part) for part in text.split(":")]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in (2, 4) or not (numbers[0] >= 0 and numbers[1] > 0) or not 0 <= sum(numbers[3:]) <= 16:
+        raise OptionError(f"kernel is {text!r}, expected 0.8:1.6, 0.8:1.6:0.1:4, or taps as -0.1,1.2,-0.1")
+    return Halo(*numbers)

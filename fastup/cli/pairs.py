@@ -1,0 +1,244 @@
+"""Look at pairs of frames: pairs, rank."""
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+
+from fastup.cli import show
+from fastup.cli.options import InputTrim, Json, Trim, trim_of
+from fastup.errors import DataError, OptionError
+from fastup.frames import refuse_other
+from fastup.train.config import Config
+
+
+def pairs(
+    data: Annotated[
+        Path, typer.Argument(metavar="DATA", help="Holds train/, and validation/ and evaluation/ if there are any.")
+    ],
+    trim: Trim = "0,0,0,0",
+    input_trim: InputTrim = None,
+    clear_cache: Annotated[
+        bool, typer.Option("--clear-cache", help="Remove what fastup made in DATA/cache, and can make again, and end.")
+    ] = False,
+    as_json: Json = False,
+):
+    """Check that frames pair up and that pairs fit. Exit code 1 if any is off.
+
+    A pair is off where the input lies more than a quarter of an input pixel off its target, or a channel's gain is more
+    than 1 % off, or its offset more than 0.01 of white.
+    """
+    if clear_cache:
+        if not data.is_dir():
+            raise DataError(f"{data}: no such folder, expected the one that holds train/")
+        _clear_cache(data / "cache")
+        return
+    _pairs(data, trim_of("trim", trim), trim_of("input-trim", input_trim), as_json)
+
+
+def _pairs(data, trim, input_trim, as_json):
+    """Check the sets of DATA and print what is off."""
+    refuse_other(data)
+    from itertools import count
+
+    from fastup.frames import is_dpx
+    from fastup.pairs.alignment import alike, fits, median
+    from fastup.pairs.folder import Geometry, find_sets, seen, seen_note
+
+    folders = [data / name for name in ("train", "validation", "evaluation")]
+    sets = find_sets([folder for folder in folders if folder.exists() or folder.name == "train"])
+    geometries = [Geometry.of(each.input_size, each.target_size, trim, input_trim) for each in sets]
+    done, total = count(1), sum(map(len, sets))
+    with show.progress("fitting pairs") as advance:
+
+        def on_frame(*_):
+            advance(next(done), total)
+
+        told = [(each, g, fits(each, g, on_frame)) for each, g in zip(sets, geometries, strict=True)]
+    off = sum(bool(fit.off) for *_, found in told for fit in found)
+    train, *others = sets
+    copies = {each.folder.name: seen(train, each, data / "cache") for each in others}
+    if as_json:
+        rows = []
+        for each, geometry, found in told:
+            (h, w), (height, width) = geometry.input_picture, geometry.target_picture
+            rows.append(
+                {
+                    "set": each.folder.name,
+                    "pairs": len(each),
+                    "input": [w, h],
+                    "target": [width, height],
+                    "scale": [str(scale) for scale in geometry.scale],
+                    "to_transcode": sum(not is_dpx(path) for path in each.inputs + each.targets),
+                    "median": asdict(median(found)),
+                    "in_train": [[str(path) for path in pair] for pair in copies.get(each.folder.name, ())],
+                    "off_alike": alike(found),
+                    "fits": [asdict(fit) | {"judged": fit.judged, "off": fit.off} for fit in found],
+                }
+            )
+        print(json.dumps(rows, indent=1))
+    else:
+        for each, geometry, found in told:
+            _print_fits(each, geometry, found)
+        for each in others:
+            if note := seen_note(train, each, copies[each.folder.name]):
+                show.out.print(f"note: {note}", style="yellow", markup=False)
+    if off:
+        raise typer.Exit(1)
+
+
+def _print_fits(pairs, geometry, found):
+    from collections import Counter
+
+    from fastup.frames import is_dpx
+    from fastup.pairs.alignment import alike, median
+
+    (h, w), (height, width) = geometry.input_picture, geometry.target_picture
+    other = Counter(path.suffix.lower() for path in pairs.inputs + pairs.targets if not is_dpx(path))
+    off = sorted((fit for fit in found if fit.off), key=lambda fit: -fit.badness)
+    silent = [fit.frame for fit in found if not fit.judged]
+    middle = median(found)
+    rows = {
+        "pairs": f"{len(found)}, {len(off)} off",
+        "pictures": f"{w}x{h} to {width}x{height}, scale {' x '.join(map(str, geometry.scale))} (vertical, horizontal)",
+        "to transcode": ", ".join(f"{count} {suffix}" for suffix, count in other.items()) or "nothing: all are DPX",
+        "median": "no pair says anything"
+        if middle.shift is None
+        else f"shift {_signed(middle.shift, 2)} input pixels (down, right); gain {_plain(middle.gain, 3)}; "
+        f"offset {_signed(middle.offset, 3)} (R, G, B)",
+    }
+    if silent:
+        names = ", ".join(silent[:5]) + (", ..." if len(silent) > 5 else "")
+        rows["not judged"] = f"{len(silent)}, too flat to tell: {names}"
+    show.table(rows, escape(str(pairs.folder)))
+    if off:
+        table = Table(box=box.SIMPLE_HEAD)
+        table.add_column("frame", overflow="fold")
+        for column in ("down, right", "gain R, G, B", "offset R, G, B", "likeness"):
+            table.add_column(column, justify="right", no_wrap=True)
+        table.add_column("off")
+        for fit in off[: show.MOST_LISTED]:
+            table.add_row(
+                escape(fit.frame), _signed(fit.shift, 2), _plain(fit.gain, 3), _signed(fit.offset, 3),
+                f"{fit.likeness:.2f}", ", ".join(fit.off),
+            )  # fmt: skip
+        show.out.print(table)
+        if len(off) > show.MOST_LISTED:
+            show.out.print(f"and {len(off) - show.MOST_LISTED} more, less far off")
+    common = alike(found)
+    if common:
+        why = ["a missing or wrong trim"] if "shift" in common else []
+        why += ["a difference of transfer"] if set(common) - {"shift"} else []
+        text = f"most pairs are off alike ({', '.join(common)}): {' and '.join(why)}, rather than bad pairs"
+        show.out.print(text, style="yellow", markup=False)
+
+
+def _signed(values, digits):
+    return ", ".join("-" if v is None else f"{round(v, digits) + 0:+.{digits}f}" for v in values or (None,))  # no -0
+
+
+def _plain(values, digits):
+    return ", ".join("-" if v is None else f"{v:.{digits}f}" for v in values)
+
+
+def _clear_cache(cache):
+    """Remove what fastup made in the cache, and the folder if nothing else is in it; of a link, the link alone."""
+    from fastup.pairs.folder import clear_cache
+
+    if cache.is_symlink():
+        kept = os.readlink(cache)
+        cache.unlink()
+        show.out.print(f"{escape(str(cache))} was a link and is removed; what it pointed to stays: {escape(kept)}")
+        return
+    if not cache.exists():
+        show.out.print(f"{escape(str(cache))}: nothing there")
+        return
+    if not cache.is_dir():
+        raise DataError(f"{cache}: a file, expected the folder that fastup made")
+    size, left = clear_cache(cache)
+    if not left:
+        show.out.print(f"{escape(str(cache))} is removed: {size:,} bytes")
+        return
+    names = ", ".join(str(path.relative_to(cache)) for path in left[:5]) + (", ..." if len(left) > 5 else "")
+    show.out.print(
+        f"{cache}: {size:,} bytes are removed; {len(left)} file{'s' * (len(left) != 1)} that fastup did not make "
+        f"stay{'s' * (len(left) == 1)}: {names}",
+        markup=False,
+    )
+
+
+def rank(
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="Holds train/, with Alpha/ (input) and Beta/.")],
+    quality: Annotated[float, typer.Option(help="Share of each frame's tiles to keep, the most detailed.")] = 0.5,
+    tile: Annotated[
+        int | None, typer.Option(help="Tile, in target pixels.  [default: the smallest that fits of 60 or more]")
+    ] = None,
+    trim: Trim = "0,0,0,0",
+    input_trim: InputTrim = None,
+    jitter: Annotated[bool, typer.Option(help="Also rank tiles that are half a tile off.")] = Config.jitter,
+    output: Annotated[
+        Path | None, typer.Option(metavar="PNG", help="Where the picture goes.  [default: DATA/cache/rank.png]")
+    ] = None,
+):
+    """Show which tiles a --quality keeps: a histogram and a contact sheet of the kept and the dropped, as one PNG.
+
+    Detail is the sum of absolute differences to the right and the lower neighbour, so that lines count in every
+    direction.
+    """
+    config = Config(
+        quality=quality,
+        tile=tile,
+        trim=trim_of("trim", trim),
+        input_trim=trim_of("input-trim", input_trim),
+        jitter=jitter,
+    )
+    output = output or data / "cache" / "rank.png"
+    if output.suffix.lower() != ".png":
+        raise OptionError(f"output is {output}, expected a name that ends in .png")
+    _rank(data, config, output)
+
+
+def _rank(data, config, output):
+    refuse_other(data)
+    from fastup.pairs.folder import Geometry, find_sets, transcode
+    from fastup.pairs.ranking import picture, ranking
+
+    (found,) = find_sets([data / "train"])
+    geometry = Geometry.of(found.input_size, found.target_size, config.trim, config.input_trim)
+    tile = geometry.tile(config.tile)
+    _, grid = geometry.grids(tile, 0, config.jitter)
+    with show.progress("transcoding") as advance:
+        found = transcode(found, data / "cache", advance)
+    with show.progress("ranking tiles") as advance:
+        ranked = ranking(found, geometry, grid, config.quality, data / "cache", advance)
+    picture(output, ranked)
+    count, tiles, line = len(ranked.scores), len(ranked.tiles), ranked.thresholds
+    digits, unit = (",.0f", "in codes") if found.target_white else (".4g", "1 is white")
+    show.table(
+        {
+            "frames": f"{count}",
+            "tiles": f"{tiles:,} a frame, of {tile} target pixels, {'with' if config.jitter else 'without'} jitter",
+            "kept": f"{ranked.kept:,} a frame, {ranked.kept * count:,} in all: quality {config.quality:g}",
+            "the line": f"{line.min():{digits}}"
+            + (f" to {line.max():{digits}}, by frame" if line.min() < line.max() else ""),
+            "picture": str(output),
+        },
+        "ranking",
+    )
+    shares = {"least": 0, "5 %": 0.05, "25 %": 0.25, "median": 0.5, "75 %": 0.75, "95 %": 0.95, "most": 1}
+    caption = f"detail: the sum of absolute differences to the right and the lower neighbour, {unit}"
+    table = Table(box=box.SIMPLE_HEAD, caption=caption, caption_justify="left")
+    table.add_column("tiles")
+    for name in shares:
+        table.add_column(name, justify="right", no_wrap=True)
+    for name, scores in zip(("kept", "dropped"), np.split(ranked.ranked, [ranked.kept], axis=1), strict=True):
+        if scores.size:
+            table.add_row(name, *(f"{score:{digits}}" for score in np.quantile(scores, list(shares.values()))))
+    show.out.print(table)

@@ -1,0 +1,137 @@
+"""What commands print: consoles, tables, progress, notes."""
+
+import contextlib
+import os
+import sys
+import time
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+# A table that is piped keeps its columns; a terminal's width is its own.
+_TERMINAL = sys.stdout is not None and sys.stdout.isatty()
+out = Console(width=None if _TERMINAL else 160, highlight=False, soft_wrap=not _TERMINAL)
+err = Console(stderr=True, highlight=False)
+
+MOST_LISTED = 50  # pairs that are off, in a table
+
+
+def complain(message, code):
+    text = "\n  ".join(" ".join(line.split()) for line in str(message).split("\n  "))  # a list keeps its lines
+    try:
+        err.print(f"fastup: {escape(text)}", soft_wrap=True)
+    except OSError:  # there is nowhere to say it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+    return code
+
+
+def table(rows, title="settings"):
+    table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 2))
+    table.add_column(style="dim")
+    for name, value in rows.items():
+        value, *source = (value,) if isinstance(value, str) else value
+        table.add_row(name, escape(value), *(f"[dim]{escape(text)}" for text in source))
+    out.print(table)
+
+
+def shown(value):
+    """A setting as people read it."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (tuple, list)):
+        return ",".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def few(words, most=8, between=", "):
+    return between.join([*words[:most], *([f"and {len(words) - most:,} more"] if len(words) > most else [])])
+
+
+def ranges(gaps):
+    return [f"{first}" if first == last else f"{first} to {last}" for first, last in gaps]
+
+
+def note_gaps(paths):
+    """Say which frames are missing; nothing of chosen ones, between which there are more that are not."""
+    from fastup.footage.sequences import sequences
+
+    for each in sequences(paths):
+        if 0 < each.missing <= len(each.paths):
+            numbers = "number is" if each.missing == 1 else "numbers are"
+            out.print(
+                f"note: {each.paths[0].name} to {each.paths[-1].name}: {each.missing:,} {numbers} missing "
+                f"({few(ranges(each.gaps))}); the others keep their names",
+                style="yellow",
+                markup=False,
+            )
+
+
+def work(run, plan, doing, done, destination):
+    """Carry out a plan of frames to make, and say how many and how fast."""
+    began, count, skipped = time.perf_counter(), len(plan.todo), len(plan.targets) - len(plan.todo)
+    with progress(doing) as advance:
+        run(plan, advance)
+    rate = count / (time.perf_counter() - began)
+    out.print(
+        f"{count} frame{'s' * (count != 1)} {done} to {escape(str(destination))}"
+        + (f", {rate:.3g} frames/s" if count else "")
+        + (f", {skipped} were there already (--overwrite makes them again)" if skipped else "")
+    )
+    note_gaps(list(plan.targets))
+
+
+@contextlib.contextmanager
+def progress(what):
+    """A progress bar on a terminal, nothing elsewhere; gives a function of what is done and to do, and what it is."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, **_live()) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total, now=what: bar.update(task, completed=done, total=total, description=now)
+
+
+@contextlib.contextmanager
+def training_line():
+    """A live line while training, on a terminal; and a line an epoch, everywhere."""
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    columns = TextColumn("{task.description}"), BarColumn(bar_width=20), TextColumn("{task.fields[text]}")
+    with Progress(*columns, **_live()) as bar:
+        task = bar.add_task("starting", total=None, text="")
+
+        def on_index(done, total, what):
+            bar.update(task, description=what, completed=done, total=total, text=f"{done}/{total} frames")
+
+        def on_step(step):
+            bar.update(
+                task,
+                description=f"epoch {step.epoch}",
+                completed=step.step,
+                total=step.steps,
+                text=f"step {step.step}/{step.steps}  loss {step.loss:.5f}  {step.tiles_per_second:.0f} tiles/s  "
+                f"waiting {step.waiting:.1%}  {_clock(step.seconds_left)} left",
+            )
+
+        def on_epoch(row):
+            out.print(
+                f"epoch {row['epoch']}  {row['steps']} steps  loss {row['loss']:.5f}  validation {row['psnr']:.2f} dB, "
+                f"bicubic {row['psnr_bicubic']:.2f} dB  {row['tiles_per_second']:.0f} tiles/s  "
+                f"waiting {row['waiting']:.1%}  {_clock(row['seconds'])}"
+            )
+
+        yield on_step, on_epoch, on_index
+
+
+def _live():
+    """Where a live line goes: a terminal, if there is one; where results are printed, so that they don't collide."""
+    console = out if out.is_terminal else err
+    return {"console": console, "transient": True, "disable": not console.is_terminal}
+
+
+def _clock(seconds):
+    minutes, seconds = divmod(round(seconds), 60)
+    return f"{minutes}:{seconds:02d}"
