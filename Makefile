@@ -68,7 +68,7 @@ lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	PATH="$(BIN):$$PATH" cython-lint fastup/_dpx.pyx
-	$(BIN)/clang-format --dry-run --Werror fastup/_dpx.h fastup/_pixels.h fastup/_file.h fastup/_loader.cpp fuzz/fuzz_dpx.c
+	$(BIN)/clang-format --dry-run --Werror fastup/*.h fastup/_loader.cpp fuzz/fuzz_dpx.c
 
 dist: .venv/installed
 	$(BIN)/python -m build

@@ -1,12 +1,13 @@
 """The two native modules. Everything else is in pyproject.toml."""
 
+import glob
 import os
 import sys
 
 from pybind11.setup_helpers import Pybind11Extension
 from setuptools import Extension, setup
 
-# -O3 vectorises; wide instructions are picked at run time (see _pixels.h), so no -march here. The same memory is seen
+# -O3 vectorises; wide instructions are picked at run time (see _samples.h), so no -march here. The same memory is seen
 # as words and as floats, hence no strict aliasing.
 OPTIMISE = ["/O2"] if sys.platform == "win32" else ["-O3", "-fno-strict-aliasing"]
 LINK = []
@@ -17,7 +18,7 @@ if SANITIZE:
     LINK = [f"-fsanitize={SANITIZE}"]
     OPTIMISE += [*LINK, "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer", "-g", "-O1"]
 
-NATIVE = ["setup.py", "fastup/_dpx.h", "fastup/_pixels.h", "fastup/_file.h"]
+NATIVE = ["setup.py", *glob.glob("fastup/*.h")]
 
 # std::filesystem::path came with macOS 10.15.
 os.environ.setdefault("MACOSX_DEPLOYMENT_TARGET", "10.15")

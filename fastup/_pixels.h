@@ -1,43 +1,16 @@
-/* The samples of a DPX and the pixels of a frame: unpacks, reorders, normalises, and the way back.
+/* The channels of a frame's pixels: orders them, normalises them, and the way back; runs of pixels and whole windows.
  *
- * Plain C99, also valid C++. No Python, no allocation, no I/O. `dpx_sample` is the definition, one sample at a time;
- * everything else is it in loops that compilers vectorise, and a test holds them to it.
+ * Plain C99, also valid C++. No Python, no allocation, no I/O. `dpx_decode_plainly` is the definition, one value at a
+ * time; `dpx_decode` is the same in runs, and a test holds it to it.
  */
 #ifndef FASTUP_PIXELS_H
 #define FASTUP_PIXELS_H
 
-#include "_dpx.h"
-
-#if !defined(DPX_SANITIZED) && (defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__))
-#define DPX_SANITIZED
-#endif
-#if !defined(DPX_SANITIZED) && defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
-#define DPX_SANITIZED
-#endif
-#endif
-
-/* Wide instructions picked at run time, where the compiler and the C library can do it (GNU ifunc); "arch=haswell"
- * would not do, it asks for that very processor. Elsewhere the plain loops stand: arm64 vectorises them as they are.
- * Sanitizers start after ifuncs are resolved, so they go without. */
-#if defined(__x86_64__) && defined(__GLIBC__) && !defined(DPX_SANITIZED) && !defined(__clang__) && __GNUC__ >= 12
-#define DPX_WIDE __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#elif defined(__x86_64__) && defined(__GLIBC__) && !defined(DPX_SANITIZED) &&                                          \
-    (defined(__clang__) ? __clang_major__ >= 14 : __GNUC__ >= 8)
-#define DPX_WIDE __attribute__((target_clones("avx2", "default")))
-#else
-#define DPX_WIDE
-#endif
+#include "_samples.h"
 
 #if defined(__SSE2__) || defined(_M_X64)
 #define DPX_STREAMS
 #include <emmintrin.h>
-#endif
-
-#if defined(_MSC_VER)
-#define DPX_RESTRICT __restrict
-#else
-#define DPX_RESTRICT __restrict__
 #endif
 
 typedef enum { DPX_CODES, DPX_SINGLE, DPX_HALF } dpx_type; /* uint16 codes; float32 and float16, normalised */
@@ -46,201 +19,6 @@ typedef enum { DPX_CODES, DPX_SINGLE, DPX_HALF } dpx_type; /* uint16 codes; floa
 enum { DPX_RUN = 768 };
 
 static inline size_t dpx_type_bytes(dpx_type type) { return type == DPX_SINGLE ? 4 : 2; }
-
-/* ---- from the file: samples to codes ---- */
-
-/* Sample i of those that start at src: a code, or the bits of a float. */
-static inline uint32_t dpx_sample(const dpx_layout *l, const uint8_t *src, uint64_t i) {
-    switch (l->store) {
-    case DPX_BYTES: return src[i];
-    case DPX_WORDS: return dpx_u16(src + 2 * i, l->swap);
-    case DPX_FLOATS: return dpx_u32(src + 4 * i, l->swap);
-    case DPX_TWELVES: return (dpx_u16(src + 2 * i, l->swap) >> l->shift) & 4095u;
-    case DPX_TENS: return (dpx_u32(src + i / 3 * 4, l->swap) >> (l->shift + 20 - 10 * (i % 3))) & 1023u;
-    case DPX_TENS_LOW: return (dpx_u32(src + i / 3 * 4, l->swap) >> (l->shift + 10 * (i % 3))) & 1023u;
-    case DPX_BITS: break;
-    }
-    {
-        const uint64_t bit = i * l->bits;
-        const uint8_t *word = src + bit / 32 * 4;
-        uint32_t value = dpx_u32(word, l->swap) >> (bit % 32);
-        if (bit % 32 + l->bits > 32) value |= dpx_u32(word + 4, l->swap) << (32 - bit % 32);
-        return value & l->white;
-    }
-}
-
-/* The order of bytes is a constant in each copy of the loop. */
-#define DPX_BOTH_ORDERS(loop)                                                                                          \
-    if (swap) {                                                                                                        \
-        loop(dpx_swap16, dpx_swap32)                                                                                   \
-    } else {                                                                                                           \
-        loop(DPX_KEEP, DPX_KEEP)                                                                                       \
-    }
-#define DPX_KEEP(v) (v)
-
-DPX_WIDE static inline void dpx_unpack_tens(const uint8_t *DPX_RESTRICT src, uint16_t *DPX_RESTRICT dst, size_t words,
-                                            int swap, int shift, int low) {
-    const int first = low ? 0 : 20, last = 20 - first;
-    size_t i;
-#define LOOP(swap16, swap32)                                                                                           \
-    for (i = 0; i < words; i++) {                                                                                      \
-        uint32_t v;                                                                                                    \
-        memcpy(&v, src + 4 * i, 4);                                                                                    \
-        v = swap32(v) >> shift;                                                                                        \
-        dst[3 * i] = (uint16_t)(v >> first & 1023u);                                                                   \
-        dst[3 * i + 1] = (uint16_t)(v >> 10 & 1023u);                                                                  \
-        dst[3 * i + 2] = (uint16_t)(v >> last & 1023u);                                                                \
-    }
-    DPX_BOTH_ORDERS(LOOP)
-#undef LOOP
-}
-
-DPX_WIDE static inline void dpx_unpack_words(const uint8_t *DPX_RESTRICT src, uint16_t *DPX_RESTRICT dst,
-                                             size_t samples, int swap, int shift, uint16_t mask) {
-    size_t i;
-#define LOOP(swap16, swap32)                                                                                           \
-    for (i = 0; i < samples; i++) {                                                                                    \
-        uint16_t v;                                                                                                    \
-        memcpy(&v, src + 2 * i, 2);                                                                                    \
-        dst[i] = (uint16_t)(swap16(v) >> shift) & mask;                                                                \
-    }
-    DPX_BOTH_ORDERS(LOOP)
-#undef LOOP
-}
-
-DPX_WIDE static inline void dpx_unpack_bytes(const uint8_t *DPX_RESTRICT src, uint16_t *DPX_RESTRICT dst,
-                                             size_t samples) {
-    size_t i;
-    for (i = 0; i < samples; i++) dst[i] = src[i];
-}
-
-/* Packed: 5 words hold 16 samples of 10 bits, 6 hold 16 of 12. To a machine with the lowest byte first they are a
- * stream of bytes too, in which each sample lies within two: those go to a lane of their own and are multiplied up to
- * its high end. Byte o of the stream is byte o ^ 3 of words in the other order. The two loads overlap, so that nothing
- * is read beyond the group. */
-#if defined(__GNUC__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-#define DPX_LANES
-typedef uint8_t dpx_bytes16 __attribute__((vector_size(16)));
-typedef uint16_t dpx_words8 __attribute__((vector_size(16)));
-#if defined(__clang__)
-#define DPX_SHUFFLE(v, ...) __builtin_shufflevector(v, v, __VA_ARGS__)
-#else
-#define DPX_SHUFFLE(v, ...) __builtin_shuffle(v, (dpx_bytes16){__VA_ARGS__})
-#endif
-#define DPX_PAIR(o, turn) (o) ^ (turn), ((o) + 1) ^ (turn)
-#define DPX_EIGHT(v, turn, a, b, c, d, e, f, g, h)                                                                     \
-    (dpx_words8) DPX_SHUFFLE(v, DPX_PAIR(a, turn), DPX_PAIR(b, turn), DPX_PAIR(c, turn), DPX_PAIR(d, turn),            \
-                             DPX_PAIR(e, turn), DPX_PAIR(f, turn), DPX_PAIR(g, turn), DPX_PAIR(h, turn))
-
-DPX_WIDE static inline void dpx_unpack_bits10(const uint8_t *DPX_RESTRICT src, uint16_t *DPX_RESTRICT dst,
-                                              size_t groups, int swap) {
-    const dpx_words8 up = {64, 16, 4, 1, 64, 16, 4, 1};
-    size_t i;
-#define LOOP(turn)                                                                                                     \
-    for (i = 0; i < groups; i++, src += 20, dst += 16) {                                                               \
-        dpx_bytes16 a, b;                                                                                              \
-        dpx_words8 v, w;                                                                                               \
-        memcpy(&a, src, 16);                                                                                           \
-        memcpy(&b, src + 4, 16);                                                                                       \
-        v = DPX_EIGHT(a, turn, 0, 1, 2, 3, 5, 6, 7, 8) * up >> 6;                                                      \
-        w = DPX_EIGHT(b, turn, 6, 7, 8, 9, 11, 12, 13, 14) * up >> 6;                                                  \
-        memcpy(dst, &v, 16);                                                                                           \
-        memcpy(dst + 8, &w, 16);                                                                                       \
-    }
-    if (swap) {
-        LOOP(3)
-    } else {
-        LOOP(0)
-    }
-#undef LOOP
-}
-
-DPX_WIDE static inline void dpx_unpack_bits12(const uint8_t *DPX_RESTRICT src, uint16_t *DPX_RESTRICT dst,
-                                              size_t groups, int swap) {
-    const dpx_words8 up = {16, 1, 16, 1, 16, 1, 16, 1};
-    size_t i;
-#define LOOP(turn)                                                                                                     \
-    for (i = 0; i < groups; i++, src += 24, dst += 16) {                                                               \
-        dpx_bytes16 a, b;                                                                                              \
-        dpx_words8 v, w;                                                                                               \
-        memcpy(&a, src, 16);                                                                                           \
-        memcpy(&b, src + 8, 16);                                                                                       \
-        v = DPX_EIGHT(a, turn, 0, 1, 3, 4, 6, 7, 9, 10) * up >> 4;                                                     \
-        w = DPX_EIGHT(b, turn, 4, 5, 7, 8, 10, 11, 13, 14) * up >> 4;                                                  \
-        memcpy(dst, &v, 16);                                                                                           \
-        memcpy(dst + 8, &w, 16);                                                                                       \
-    }
-    if (swap) {
-        LOOP(3)
-    } else {
-        LOOP(0)
-    }
-#undef LOOP
-}
-#endif
-
-DPX_WIDE static inline void dpx_unpack_bits1(const uint8_t *DPX_RESTRICT src, uint16_t *DPX_RESTRICT dst, size_t groups,
-                                             int swap) {
-    size_t i;
-    int j;
-    for (i = 0; i < groups; i++, dst += 32) {
-        const uint32_t v = dpx_u32(src + 4 * i, swap);
-        for (j = 0; j < 32; j++) dst[j] = (uint16_t)(v >> j & 1u);
-    }
-}
-
-DPX_WIDE static inline void dpx_unpack_floats(const uint8_t *DPX_RESTRICT src, uint8_t *DPX_RESTRICT dst,
-                                              size_t samples, int swap) {
-    size_t i;
-#define LOOP(swap16, swap32)                                                                                           \
-    for (i = 0; i < samples; i++) {                                                                                    \
-        uint32_t v;                                                                                                    \
-        memcpy(&v, src + 4 * i, 4);                                                                                    \
-        v = swap32(v);                                                                                                 \
-        memcpy(dst + 4 * i, &v, 4);                                                                                    \
-    }
-    DPX_BOTH_ORDERS(LOOP)
-#undef LOOP
-}
-
-/* Words that lie where they are wanted already. */
-DPX_WIDE static inline void dpx_settle_words(uint16_t *words, size_t count, int swap, int shift, uint16_t mask) {
-    size_t i;
-#define LOOP(swap16, swap32)                                                                                           \
-    for (i = 0; i < count; i++) words[i] = (uint16_t)(swap16(words[i]) >> shift) & mask;
-    DPX_BOTH_ORDERS(LOOP)
-#undef LOOP
-}
-
-DPX_WIDE static inline void dpx_settle_floats(uint32_t *words, size_t count) {
-    size_t i;
-    for (i = 0; i < count; i++) words[i] = dpx_swap32(words[i]);
-}
-
-/* The first samples from the start of a group on. */
-static inline void dpx_unpack(const dpx_layout *l, const uint8_t *src, uint16_t *dst, size_t samples) {
-    size_t i = 0;
-    switch (l->store) {
-    case DPX_BYTES: dpx_unpack_bytes(src, dst, samples); return;
-    case DPX_WORDS: dpx_unpack_words(src, dst, samples, l->swap, 0, 0xffff); return;
-    case DPX_TWELVES: dpx_unpack_words(src, dst, samples, l->swap, l->shift, 4095); return;
-    case DPX_FLOATS: return; /* they are no codes */
-    case DPX_TENS:
-    case DPX_TENS_LOW:
-        dpx_unpack_tens(src, dst, samples / 3, l->swap, l->shift, l->store == DPX_TENS_LOW);
-        i = samples / 3 * 3;
-        break;
-    case DPX_BITS:
-        if (l->bits == 1) dpx_unpack_bits1(src, dst, samples / 32, l->swap), i = samples / 32 * 32;
-#ifdef DPX_LANES
-        else if (l->bits == 10)
-            dpx_unpack_bits10(src, dst, samples / 16, l->swap), i = samples / 16 * 16;
-        else
-            dpx_unpack_bits12(src, dst, samples / 16, l->swap), i = samples / 16 * 16;
-#endif
-    }
-    for (; i < samples; i++) dst[i] = (uint16_t)dpx_sample(l, src, i);
-}
 
 /* ---- the order of channels ---- */
 
@@ -548,7 +326,7 @@ static inline void dpx_settle(const dpx_layout *l, void *samples, size_t count) 
         dpx_settle_floats((uint32_t *)samples, count);
 }
 
-/* ---- to the file: frames to codes to samples ---- */
+/* ---- to the file: frames to codes ---- */
 
 /* All codes or-ed together: above white means that one of them is. */
 DPX_WIDE static inline uint32_t dpx_seen(const uint16_t *src, size_t count) {
@@ -584,91 +362,6 @@ DPX_WIDE static inline uint32_t dpx_nans(const float *src, size_t count) {
     size_t i;
     for (i = 0; i < count; i++) nan += (uint32_t)(src[i] != src[i]);
     return nan;
-}
-
-DPX_WIDE static inline void dpx_pack_tens(const uint16_t *DPX_RESTRICT src, uint8_t *DPX_RESTRICT dst, size_t words,
-                                          int swap, int shift, int low) {
-    const int first = low ? 0 : 20, last = 20 - first;
-    size_t i;
-#define LOOP(swap16, swap32)                                                                                           \
-    for (i = 0; i < words; i++) {                                                                                      \
-        const uint32_t a = src[3 * i], b = src[3 * i + 1], c = src[3 * i + 2];                                         \
-        const uint32_t v = (a << first | b << 10 | c << last) << shift, w = swap32(v);                                 \
-        memcpy(dst + 4 * i, &w, 4);                                                                                    \
-    }
-    DPX_BOTH_ORDERS(LOOP)
-#undef LOOP
-}
-
-DPX_WIDE static inline void dpx_pack_words(const uint16_t *DPX_RESTRICT src, uint8_t *DPX_RESTRICT dst, size_t samples,
-                                           int swap, int shift) {
-    size_t i;
-#define LOOP(swap16, swap32)                                                                                           \
-    for (i = 0; i < samples; i++) {                                                                                    \
-        const uint16_t v = (uint16_t)(src[i] << shift), w = swap16(v);                                                 \
-        memcpy(dst + 2 * i, &w, 2);                                                                                    \
-    }
-    DPX_BOTH_ORDERS(LOOP)
-#undef LOOP
-}
-
-DPX_WIDE static inline void dpx_pack_bytes(const uint16_t *DPX_RESTRICT src, uint8_t *DPX_RESTRICT dst,
-                                           size_t samples) {
-    size_t i;
-    for (i = 0; i < samples; i++) dst[i] = (uint8_t)src[i];
-}
-
-#define DPX_PACK_BITS(name, bits, words, samples)                                                                      \
-    DPX_WIDE static inline void name(const uint16_t *DPX_RESTRICT src, uint8_t *DPX_RESTRICT dst, size_t groups,       \
-                                     int swap) {                                                                       \
-        size_t i;                                                                                                      \
-        int j;                                                                                                         \
-        for (i = 0; i < groups; i++, src += (samples), dst += 4 * (words)) {                                           \
-            uint32_t v[(words) + 1] = {0};                                                                             \
-            for (j = 0; j < (samples); j++) {                                                                          \
-                const int bit = j * (bits);                                                                            \
-                const uint64_t two = (uint64_t)src[j] << (bit % 32);                                                   \
-                v[bit / 32] |= (uint32_t)two;                                                                          \
-                v[bit / 32 + 1] |= (uint32_t)(two >> 32);                                                              \
-            }                                                                                                          \
-            for (j = 0; j < (words); j++) {                                                                            \
-                const uint32_t w = swap ? dpx_swap32(v[j]) : v[j];                                                     \
-                memcpy(dst + 4 * j, &w, 4);                                                                            \
-            }                                                                                                          \
-        }                                                                                                              \
-    }
-DPX_PACK_BITS(dpx_pack_bits1, 1, 1, 32)
-DPX_PACK_BITS(dpx_pack_bits10, 10, 5, 16)
-DPX_PACK_BITS(dpx_pack_bits12, 12, 3, 8)
-
-/* Samples from the start of a group on, with zeros after them up to the end of the last word. */
-static inline void dpx_pack(const dpx_layout *l, const uint16_t *src, uint8_t *dst, size_t samples) {
-    const int swap = l->swap;
-    const size_t group = (size_t)dpx_group(l), rest = samples % group;
-    if (rest) {
-        uint8_t last[4 * 32];
-        const size_t whole = samples - rest;
-        uint16_t few[32] = {0};
-        memcpy(few, src + whole, rest * 2);
-        dpx_pack(l, few, last, group);
-        memcpy(dst + dpx_bytes(l, whole), last, (size_t)dpx_bytes(l, rest));
-        samples = whole;
-    }
-    switch (l->store) {
-    case DPX_BYTES: dpx_pack_bytes(src, dst, samples); break;
-    case DPX_WORDS:
-    case DPX_TWELVES: dpx_pack_words(src, dst, samples, swap, l->shift); break;
-    case DPX_FLOATS: break; /* they are no codes */
-    case DPX_TENS:
-    case DPX_TENS_LOW: dpx_pack_tens(src, dst, samples / 3, swap, l->shift, l->store == DPX_TENS_LOW); break;
-    case DPX_BITS:
-        if (l->bits == 1)
-            dpx_pack_bits1(src, dst, samples / 32, swap);
-        else if (l->bits == 10)
-            dpx_pack_bits10(src, dst, samples / 16, swap);
-        else
-            dpx_pack_bits12(src, dst, samples / 8, swap);
-    }
 }
 
 /* A run of at most DPX_RUN pixels, from the start of a group, to the bytes of the file. src holds codes, or floats
