@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from fastup import demo
+from fastup._resample import area, gaussian, resize
 from fastup.footage import dehalo
-from fastup.footage.degrade import area, gaussian, resize
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import test_dehalo

@@ -20,7 +20,9 @@ from fastup.networks import start
 
 start()
 
-from fastup.pairs.folder import Geometry, find_pairs, tile_index  # noqa: E402
+from fastup.pairs.folder import find_pairs  # noqa: E402
+from fastup.pairs.geometry import Geometry  # noqa: E402
+from fastup.pairs.index import tile_index  # noqa: E402
 from fastup.train.batches import TileBatches  # noqa: E402
 
 SIZES, TILE, BATCH, THREADS = ((540, 720), (1080, 1440)), 64, 16, 2

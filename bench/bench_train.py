@@ -21,7 +21,9 @@ start()
 import keras  # noqa: E402
 
 from fastup.networks.models import MODELS, Network  # noqa: E402
-from fastup.pairs.folder import Geometry, detail_scores, find_pairs, tile_index  # noqa: E402
+from fastup.pairs.folder import find_pairs  # noqa: E402
+from fastup.pairs.geometry import Geometry  # noqa: E402
+from fastup.pairs.index import detail_scores, tile_index  # noqa: E402
 from fastup.train.batches import TileBatches  # noqa: E402
 
 FRAMES, MANY, BATCH, STEPS, EPOCHS, ROUNDS = 20, 2000, 16, 20, 3, 9

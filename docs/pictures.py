@@ -8,9 +8,10 @@ import numpy as np
 
 import fastup
 from fastup import demo
+from fastup._resample import resize
 from fastup.footage import dehalo, telecine
 from fastup.footage.convert import decode, encode
-from fastup.footage.degrade import degrade, resize
+from fastup.footage.degrade import degrade
 
 HERE = Path(__file__).parent / "pictures"
 

@@ -1,6 +1,7 @@
 """What several test files share: a small data set at the real scale, a model trained on it, and the command line."""
 
 import os
+import shutil
 import signal
 import sys
 import time
@@ -21,7 +22,7 @@ if worker := os.environ.get("PYTEST_XDIST_WORKER"):
     os.environ["NUMBA_CACHE_DIR"] = str(Path(__file__).parents[1] / "build" / "numba" / worker)
 
 import fastup.networks  # noqa: F401  first of all: it quiets TensorFlow
-from fastup import cli, demo
+from fastup import cli, demo, frames
 from fastup.cli import show
 
 SD, HD = (120, 180), (270, 360)  # 9/4 x 2, as 720x480 to 1440x1080
@@ -68,6 +69,14 @@ def data(small, tmp_path):
     return folder
 
 
+@pytest.fixture
+def own(small, tmp_path):
+    """A copy of the small data set's train and validation."""
+    for name in ("train", "validation"):
+        shutil.copytree(small / name, tmp_path / "own" / name)
+    return tmp_path / "own"
+
+
 @pytest.fixture(scope="session")
 def trained(small, shared):
     """A folder in which compact was trained for two epochs; shared, so nothing in it may be changed."""
@@ -98,3 +107,29 @@ def run(monkeypatch, capfd):
     monkeypatch.setattr(show, "out", show.Console(width=160, highlight=False, soft_wrap=True))
     monkeypatch.setattr(show, "err", show.Console(stderr=True, highlight=False))
     return call
+
+
+@pytest.fixture
+def settled(monkeypatch):
+    """Digests are noted of files that changed just now, too."""
+    from fastup.pairs import digests
+
+    monkeypatch.setattr(digests, "SETTLED", 0)
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """Names of the frames that are read, sorted, since the last look."""
+    names, really = [], frames.read
+
+    def read(path, *arguments):
+        names.append(path.name)
+        return really(path, *arguments)
+
+    def look():
+        seen = sorted(names)
+        names.clear()
+        return seen
+
+    monkeypatch.setattr(frames, "read", read)
+    return look

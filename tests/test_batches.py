@@ -10,7 +10,9 @@ import pytest
 
 import fastup
 from fastup.errors import DpxError, OptionError
-from fastup.pairs.folder import Geometry, find_pairs, tile_index
+from fastup.pairs.folder import find_pairs
+from fastup.pairs.geometry import Geometry
+from fastup.pairs.index import tile_index
 from fastup.train.batches import TIMED, TileBatches
 
 # (input frame, target frame, trim, input trim, tile, border): pictures are 24 x 30 to 54 x 60, or 50 x 62 of one size.

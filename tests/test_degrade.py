@@ -5,14 +5,12 @@ from fractions import Fraction
 import naive
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from OpenImageIO import ImageBuf
 from test_cli import fails
 
 import fastup
 from fastup.errors import DataError, FastupError, OptionError
-from fastup.footage.degrade import TAPE, area, degrade, draw, gaussian, pillars, prepare, resize, run
+from fastup.footage.degrade import TAPE, degrade, draw, pillars, prepare, run
 from fastup.header import Header
 
 
@@ -22,23 +20,6 @@ def picture(height, width, channels=3, seed=0):
 
 def edge(width=40):
     return np.repeat((np.arange(width) >= width // 2).astype(np.float32)[None, :, None], 3, axis=0) * 0.5 + 0.25
-
-
-@given(st.integers(1, 23), st.integers(1, 23), st.data())
-def test_area_is_the_mean_of_the_covered_rectangle(height, width, data):
-    size = data.draw(st.tuples(st.integers(1, height), st.integers(1, width)))
-    frame = picture(height, width, 2)
-    found = area(frame, size)
-    assert found.dtype == np.float32
-    assert found.shape == (*size, 2)
-    np.testing.assert_allclose(found, naive.area(frame, size), atol=2e-6)
-    assert found.mean(dtype=float) == pytest.approx(frame.mean(dtype=float), abs=1e-6)
-
-
-def test_area_of_a_ramp_has_exact_weights():
-    ramp = np.arange(9, dtype=np.float32).reshape(9, 1, 1)  # the first pixel covers 0, 1 and a quarter of 2
-    assert area(ramp, (4, 1))[0, 0, 0] == pytest.approx(float((0 + 1 + Fraction(2, 4)) / Fraction(9, 4)))
-    np.testing.assert_array_equal(area(ramp, (9, 1)), ramp)
 
 
 @pytest.mark.parametrize("value", [0.0, 0.3, 1.0])
@@ -73,14 +54,6 @@ def test_peaking_rings_on_both_sides_of_an_edge():
     assert ringing.max() > 0.76
     assert ringing[0] == pytest.approx(0.25, abs=1e-6)
     assert ringing.mean() == pytest.approx(0.5, abs=1e-6)
-
-
-def test_gaussian_has_the_deviation_that_was_asked():
-    point = np.zeros((1, 41, 1), np.float32)
-    point[0, 20] = 1
-    spread, offsets = gaussian(point, 2.0)[0, :, 0], np.arange(41) - 20
-    assert spread.sum() == pytest.approx(1, abs=1e-6)
-    assert (spread * offsets**2).sum() ** 0.5 == pytest.approx(2, abs=0.01)
 
 
 def test_noise_has_the_deviation_that_was_asked_and_follows_the_seed():
@@ -121,79 +94,6 @@ def test_frames_that_are_not():
 
 
 # -- resizing ----------------------------------------------------------------------------------------------------------
-
-
-def resized(frame, size, filter):
-    """Lanczos or bicubic by the definition, one result line at a time, in double precision."""
-    kernel, reach = {
-        "lanczos": (lambda x: np.sinc(x) * np.sinc(x / 3), 3),
-        "bicubic": (lambda x: 1 - 2.5 * x**2 + 1.5 * x**3 if x < 1 else 2 - 4 * x + 2.5 * x**2 - 0.5 * x**3, 2),
-    }[filter]
-    frame = np.asarray(frame, np.float64)
-    for axis, count in enumerate(size):
-        lines = np.moveaxis(frame, axis, 0)
-        if count == len(lines):
-            continue
-        scale, made = len(lines) / count, []
-        for i in range(count):
-            centre, total, weight = (i + 0.5) * scale - 0.5, 0.0, 0.0
-            for j in range(int(np.floor(centre - reach * scale)), int(np.ceil(centre + reach * scale)) + 1):
-                if (x := abs(j - centre) / scale) < reach:
-                    total = total + kernel(x) * lines[min(max(j, 0), len(lines) - 1)]
-                    weight += kernel(x)
-            made.append(total / weight)
-        frame = np.moveaxis(np.array(made), 0, axis)
-    return frame
-
-
-@given(st.integers(1, 40), st.integers(1, 40), st.sampled_from(["lanczos", "bicubic"]), st.data())
-def test_resize_against_the_definition(height, width, filter, data):
-    size = data.draw(st.tuples(st.integers(1, height), st.integers(1, width)))
-    frame = picture(height, width, 2)
-    found = resize(frame, size, filter)
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, resized(frame, size, filter), atol=3e-6)
-
-
-def test_resize_at_the_real_size_is_exact_to_a_thousandth_of_a_code():
-    frame = picture(1080, 12)
-    for filter in ("lanczos", "bicubic"):
-        error = np.abs(resize(frame, (480, 6), filter) - resized(frame, (480, 6), filter)).max()
-        assert error * 1023 < 1e-3
-    error = np.abs(area(frame, (480, 6)) - naive.area(frame, (480, 6))).max()
-    assert error * 1023 < 1e-3
-
-
-def test_lanczos_agrees_with_openimageio():
-    oiio = pytest.importorskip("OpenImageIO")
-    frame = picture(270, 360)
-    source = oiio.ImageBuf(oiio.ImageSpec(360, 270, 3, "float"))
-    source.set_pixels(oiio.ROI(), frame)
-    theirs = oiio.ImageBufAlgo.resize(source, filtername="lanczos3", roi=oiio.ROI(0, 180, 0, 120, 0, 1, 0, 3))
-    assert (
-        np.abs(resize(frame, (120, 180)) - theirs.get_pixels("float")).max() * 1023 < 0.2
-    )  # their sines are near ones
-
-
-@pytest.mark.parametrize("filter", ["lanczos", "area", "bicubic"])
-def test_resize_keeps_what_is_flat_and_what_has_its_size(filter):
-    np.testing.assert_allclose(resize(np.full((54, 72, 3), 0.3, np.float32), (24, 31), filter), 0.3, atol=1e-6)
-    frame = picture(5, 7)
-    same = resize(frame, (5, 7), filter)
-    np.testing.assert_array_equal(same, frame)
-    assert not np.shares_memory(same, frame)
-
-
-def test_resize_reads_views_and_doubles():
-    wide = picture(30, 50).astype(np.float64)
-    part = wide[3:27, 5:41]
-    expected = resize(np.ascontiguousarray(part, np.float32), (10, 20))
-    np.testing.assert_array_equal(resize(part, (10, 20)), expected)
-
-
-def test_a_filter_that_there_is_not():
-    with pytest.raises(OptionError, match="filter: found 'mitchell', expected one of lanczos, area, bicubic"):
-        resize(picture(4, 4), (2, 2), "mitchell")
 
 
 # -- chroma ------------------------------------------------------------------------------------------------------------
@@ -278,7 +178,7 @@ def test_a_folder_becomes_twins(hd, tmp_path):
     assert seen == [(1, 3), (2, 3), (3, 3)]
     for number, path in enumerate(fastup.find(sd)):
         assert path.name == f"f{number:04d}.dpx"
-        expected = resized(hd_frame(number)[:, 24:168] / 1023, SD, "lanczos")
+        expected = naive.resized(hd_frame(number)[:, 24:168] / 1023, SD, "lanczos")
         codes = np.clip(expected, 0, 1) * 1023
         assert np.abs(fastup.read(path) - codes).max() <= 0.501
         header = Header.read(path)
@@ -301,7 +201,7 @@ def test_other_formats_and_bits_become_ten_bits(tmp_path):
         header = Header.read(twin)
         assert (header.bits, header.low_code, header.high_code) == (10, 0, 1023)
         assert header.pixel_aspect == Fraction(8, 9) * (Fraction(4, 3) if name[0] in "ab" else 1)
-        codes = np.clip(resized(pixels / 65535, SD, "lanczos"), 0, 1) * 1023
+        codes = np.clip(naive.resized(pixels / 65535, SD, "lanczos"), 0, 1) * 1023
         assert np.abs(fastup.read(twin) - codes).max() <= (0.8 if name[0] == "b" else 0.501)  # 12 bits were cut
 
 

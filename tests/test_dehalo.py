@@ -12,9 +12,9 @@ from OpenImageIO import ImageBuf
 from test_cli import fails
 
 import fastup
+from fastup._resample import gaussian, resize
 from fastup.errors import DataError, OptionError
 from fastup.footage import dehalo
-from fastup.footage.degrade import gaussian, resize
 from fastup.footage.dehalo import REACH, Halo, estimate, from_pairs, overshoot, prepare
 from fastup.header import Header
 

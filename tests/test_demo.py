@@ -8,7 +8,7 @@ import pytest
 
 import fastup
 from fastup import demo
-from fastup.footage.degrade import area
+from fastup._resample import area
 
 SMALL = (270, 360)
 

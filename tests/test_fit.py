@@ -19,7 +19,8 @@ import pytest
 
 import fastup
 from fastup.errors import DataError, DpxError, FastupError, OptionError
-from fastup.pairs.folder import Geometry, find_pairs
+from fastup.pairs.folder import find_pairs
+from fastup.pairs.geometry import Geometry
 from fastup.train import batches, fit, lock
 from fastup.train.config import Config
 from fastup.train.prepare import _judge_anew, prepare

@@ -16,11 +16,12 @@ PACKAGE = Path(fastup.__file__).parent
 # From the ground up: a module imports from floors below its own, and the modules of its own floor that stand before it.
 FLOORS = [
     ["errors", "_types"],
-    ["codes", "header", "_dpx", "_loader", "_tiles", "_fields", "_ycbcr", "oddities"],
+    ["codes", "header", "_dpx", "_loader", "_tiles", "_fields", "_ycbcr", "_resample", "oddities"],
     ["_formats", "frames"],
     ["footage", "footage.folders", "footage.sequences", "footage.extract", "footage.telecine", "footage.degrade",
      "footage.convert", "footage.dehalo"],
-    ["pairs", "pairs.digests", "pairs.folder", "pairs.alignment", "pairs.ranking"],
+    ["pairs", "pairs.cache", "pairs.digests", "pairs.folder", "pairs.geometry", "pairs.transcode", "pairs.index",
+     "pairs.alignment", "pairs.ranking"],
     ["networks", "networks.layers", "networks.models", "networks.memory"],
     ["upscale", "upscale.metrics", "upscale.upscaler", "upscale.evaluate"],
     ["train", "train.config", "train.batches", "train.lock", "train.run", "train.prepare", "train.fit"],

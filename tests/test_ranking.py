@@ -9,7 +9,8 @@ from test_cli import fails
 import fastup
 from fastup.errors import OptionError
 from fastup.pairs import ranking as module
-from fastup.pairs.folder import Geometry, find_pairs
+from fastup.pairs.folder import find_pairs
+from fastup.pairs.geometry import Geometry
 from fastup.pairs.ranking import picture, ranking
 
 

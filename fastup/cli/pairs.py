@@ -50,7 +50,8 @@ def _pairs(data, trim, input_trim, as_json):
 
     from fastup.frames import is_dpx
     from fastup.pairs.alignment import alike, fits, median
-    from fastup.pairs.folder import Geometry, find_sets, seen, seen_note
+    from fastup.pairs.folder import find_sets, seen, seen_note
+    from fastup.pairs.geometry import Geometry
 
     folders = [data / name for name in ("train", "validation", "evaluation")]
     sets = find_sets([folder for folder in folders if folder.exists() or folder.name == "train"])
@@ -150,7 +151,7 @@ def _plain(values, digits):
 
 def _clear_cache(cache):
     """Remove what fastup made in the cache, and the folder if nothing else is in it; of a link, the link alone."""
-    from fastup.pairs.folder import clear_cache
+    from fastup.pairs.cache import clear_cache
 
     if cache.is_symlink():
         kept = os.readlink(cache)
@@ -207,8 +208,10 @@ def rank(
 
 def _rank(data, config, output):
     refuse_other(data)
-    from fastup.pairs.folder import Geometry, find_sets, transcode
+    from fastup.pairs.folder import find_sets
+    from fastup.pairs.geometry import Geometry
     from fastup.pairs.ranking import picture, ranking
+    from fastup.pairs.transcode import transcode
 
     (found,) = find_sets([data / "train"])
     geometry = Geometry.of(found.input_size, found.target_size, config.trim, config.input_trim)

@@ -4,30 +4,24 @@
 noise and clipping is linear along rows or columns, so one product with banded matrices does it all.
 """
 
-import math
 import operator
 import os
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import lru_cache
 
 import numpy as np
 
 from fastup import frames
+from fastup._resample import FILTERS, check_size, gaussian, gaussian_weights, resize
 from fastup.codes import CHROMA
 from fastup.errors import DataError, OptionError
 from fastup.footage.folders import on_threads, targets_of
 
 SIZE = (480, 720)
-FILTERS = ("lanczos", "area", "bicubic")
 TAPE = {"softness": 0.5, "peaking": 0.25, "noise": 0.006, "chroma": 1.4}  # a good analog master of NTSC video
 LIMITS = {"softness": 20.0, "peaking": 10.0, "noise": 1.0, "chroma": 20.0}
 
 _LUMA = np.float32([0.299, 0.587, 0.114])  # ITU-R BT.601
-_BLOCK = 8  # lines of a banded matrix that are multiplied at once: few enough zeros, few enough calls
-_PRODUCTS = (
-    1 << 17
-)  # in a call of BLAS: with more it takes threads of its own, which frames on threads wait for in vain
 _LOOKED_AT = 9  # frames in which pillars are looked for
 _DARK, _FLAT, _ROWS = 0.12, 8 / 1023, 0.99  # pillars: at most so bright, so far off their level, on this share of rows
 _NARROWEST = 16  # columns; less is blanking and no pillar
@@ -95,80 +89,6 @@ def degrade(frame, size=SIZE, *, filter="area", softness=0.5, peaking=0.25, nois
     return np.clip(picture, 0, 1, out=picture)
 
 
-def resize(frame, size, filter="lanczos"):
-    """Make a frame smaller, along each axis in turn.
-
-    Pixel centres lie at half positions. Beyond the border the last pixel goes on. The kernels are as wide in result
-    pixels as they are for enlarging in source pixels, so nothing aliases; their weights sum to one.
-
-    Parameters
-    ----------
-    frame : ndarray, (H, W, C), floating
-    size : (int, int)
-        Height and width of the result in pixels, 1 or more and no larger than the frame's.
-    filter : {"lanczos", "area", "bicubic"}
-        sinc(x) sinc(x / 3) out to 3; the mean of the rectangle that a pixel covers, partly covered source pixels by
-        their share; Keys' cubic with a = -1/2 (Keys 1981, "Cubic convolution interpolation for digital image
-        processing").
-
-    Returns
-    -------
-    ndarray, (size[0], size[1], C), float32
-        Lanczos and bicubic go a little beyond the frame's range beside sharp edges.
-
-    Raises
-    ------
-    OptionError
-        If `size` is larger than the frame or smaller than a pixel, or there is no such filter.
-    ValueError, TypeError
-        If `frame` does not have three dimensions, or holds integers.
-    """
-    frame = np.asarray(frame)
-    if frame.ndim != 3:
-        raise ValueError(f"frame: found shape {frame.shape}, expected (height, width, channels)")
-    if not np.issubdtype(frame.dtype, np.floating):
-        raise TypeError(f"frame: found {frame.dtype}, expected normalised floating point")
-    height, width = _check_size(size, frame.shape)
-    if filter not in FILTERS:
-        raise OptionError(f"filter: found {filter!r}, expected one of {', '.join(FILTERS)}")
-    picture = frame.astype(np.float32, copy=False)
-    if height < picture.shape[0]:
-        picture = _multiply(picture, 0, _resampling, height, filter)
-    if width < picture.shape[1]:
-        picture = _multiply(picture, 1, _resampling, width, filter)
-    return picture.copy() if picture is frame else picture
-
-
-def area(frame, size):
-    """`resize` by exact area averaging, which keeps the mean of the frame."""
-    return resize(frame, size, "area")
-
-
-def gaussian(frame, sigma, axis=1):
-    """Blur along one axis by a Gaussian; beyond the border the last pixel goes on.
-
-    Parameters
-    ----------
-    frame : ndarray, (H, W, C), float32
-    sigma : float
-        Standard deviation in pixels, 0 or more. The Gaussian is sampled at whole pixels out to four deviations and
-        sums to one.
-    axis : {0, 1}
-
-    Returns
-    -------
-    ndarray, float32, the shape of `frame`; `frame` itself where sigma is 0
-    """
-    return _multiply(frame, axis, _blurring, sigma) if sigma else frame
-
-
-def _check_size(size, shape):
-    height, width = (operator.index(n) for n in size)
-    if not (1 <= height <= shape[0] and 1 <= width <= shape[1]):
-        raise OptionError(f"size: found {width}x{height}, expected 1x1 to the picture's {shape[1]}x{shape[0]}")
-    return height, width
-
-
 def _check_strength(name, value):
     if not 0 <= value <= LIMITS[name]:
         raise OptionError(f"{name}: found {value}, expected 0 to {LIMITS[name]:g}")
@@ -177,92 +97,10 @@ def _check_strength(name, value):
 def _noise(shape, deviation, seed):
     """Gaussian noise of the given deviation, blurred along the lines; drawn wider, so that the borders are alike."""
     rng = np.random.default_rng(seed)
-    reach, weights = _gaussian(0.5)
+    reach, weights = gaussian_weights(0.5)
     white = rng.standard_normal((shape[0], shape[1] + 2 * reach, shape[2]), dtype=np.float32)
     blurred = gaussian(white, 0.5)[:, reach : reach + shape[1]]
     return blurred * np.float32(deviation / np.linalg.norm(weights))
-
-
-# -- products with banded matrices -------------------------------------------------------------------------------------
-#
-# A matrix is two arrays of (lines of the result, weights of a line): which lines of the source each is made of, and the
-# weights. Source lines that lie outside are the nearest ones inside.
-
-
-def _resampling(length, count, filter):
-    """What makes `length` lines into fewer, `count`."""
-    i = np.arange(count)[:, np.newaxis]
-    if filter == "area":  # in units of 1 / count source pixels every overlap is a whole number
-        source = i * length // count + np.arange(-(-length // count) + 1)
-        overlap = np.minimum((i + 1) * length, (source + 1) * count) - np.maximum(i * length, source * count)
-        return source, np.maximum(overlap, 0) / length
-    kernel, reach = {"lanczos": (_lanczos, 3), "bicubic": (_keys, 2)}[filter]
-    scale = length / count
-    centre = (i + 0.5) * scale - 0.5
-    source = np.floor(centre).astype(int) + np.arange(1 - math.ceil(reach * scale), math.ceil(reach * scale) + 1)
-    weights = kernel((source - centre) / scale)
-    return source, weights / weights.sum(1, keepdims=True)
-
-
-def _lanczos(x):
-    return np.where(abs(x) < 3, np.sinc(x) * np.sinc(x / 3), 0)
-
-
-def _keys(x):
-    x = abs(x)
-    return np.where(x < 1, (1.5 * x - 2.5) * x * x + 1, np.where(x < 2, ((2.5 - 0.5 * x) * x - 4) * x + 2, 0))
-
-
-def _blurring(length, sigma):
-    reach, weights = _gaussian(sigma)
-    source = np.arange(length)[:, np.newaxis] + np.arange(-reach, reach + 1)
-    return source, np.broadcast_to(weights, source.shape)
-
-
-def _gaussian(sigma):
-    reach = math.ceil(4 * sigma)
-    weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
-    return reach, weights / weights.sum()
-
-
-def _multiply(frame, axis, matrix, *arguments):
-    """Rows (axis 0) or columns (axis 1) of a frame, multiplied by ``matrix(how many there are, *arguments)``."""
-    height, width, channels = frame.shape
-    lines = np.ascontiguousarray(frame, np.float32).reshape(height, width * channels)
-    count, blocks = _blocks(1 if axis == 0 else channels, matrix, frame.shape[axis], *arguments)
-    if axis == 0:
-        height = count
-    else:
-        width = count
-    result = np.empty((height, width * channels), np.float32)
-    for made, source, weights in blocks:
-        across = max(1, _PRODUCTS // weights.size)
-        for start in range(0, lines.shape[1 - axis], across):
-            part = slice(start, start + across)
-            if axis == 0:
-                np.matmul(weights, lines[source, part], out=result[made, part])
-            else:
-                np.matmul(lines[part, source], weights.T, out=result[part, made])
-    return result.reshape(height, width, channels)
-
-
-@lru_cache(32)
-def _blocks(channels, matrix, length, *arguments):
-    """A banded matrix as dense blocks: how many lines it makes; slices of them and of their source, and the weights.
-
-    Each line is `channels` lines side by side, which keep apart.
-    """
-    source, weights = matrix(length, *arguments)
-    source, blocks = np.clip(source, 0, length - 1), []
-    for start in range(0, len(source), _BLOCK):
-        rows, values = source[start : start + _BLOCK], weights[start : start + _BLOCK]
-        first, end = int(rows.min()), int(rows.max()) + 1
-        block = np.zeros((len(rows), end - first))
-        np.add.at(block, (np.arange(len(rows))[:, np.newaxis], rows - first), values)
-        block = np.kron(block, np.eye(channels)).astype(np.float32)
-        made = slice(start * channels, (start + len(rows)) * channels)
-        blocks.append((made, slice(first * channels, end * channels), block))
-    return len(source), blocks
 
 
 # -- a folder ----------------------------------------------------------------------------------------------------------
@@ -354,7 +192,7 @@ def prepare(source, destination, size=SIZE, trim=None, filter="lanczos", tape=No
             f"trim: found {','.join(map(str, trim))}, expected pixels at left, right, top and bottom that leave "
             f"something of {first.width}x{first.height}"
         )
-    size = _check_size(size, picture)
+    size = check_size(size, picture)
     todo = [path for path in paths if overwrite or not targets[path].exists()]
     aspect = _twin_aspect(first, picture, size)
     return Plan(targets, todo, size, filter, trim, why, picture, aspect, strengths, seed)
@@ -488,6 +326,3 @@ def _twin_header(header, plan):
     height, width = plan.size
     aspect = _twin_aspect(header, plan.picture, plan.size)
     return header.replace(width=width, height=height, descriptor="RGB", bits=10, pixel_aspect=aspect, **codes)
-
-
-# -- what other chores need too ----------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from fastup import frames
+from fastup._resample import resize
 from fastup.codes import CHROMA
 from fastup.errors import DataError, OptionError
 from fastup.footage import degrade
@@ -190,7 +191,7 @@ def from_pairs(pairs):
     power, cross = np.zeros((2 * _PAIR_REACH + 1,) * 2), np.zeros(2 * _PAIR_REACH + 1)
     for picture, twin in pairs:
         if twin.shape != picture.shape:
-            twin = degrade.resize(twin, picture.shape[:2], "area")  # which adds no ringing
+            twin = resize(twin, picture.shape[:2], "area")  # which adds no ringing
         count, noise = count + 1, [*noise, _noise(picture)]
         if picture.shape[1] <= 2 * _PAIR_REACH:
             continue

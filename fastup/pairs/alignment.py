@@ -9,8 +9,8 @@ from math import hypot, inf
 import numpy as np
 
 from fastup import frames
-from fastup.footage.degrade import resize
-from fastup.pairs.folder import crop
+from fastup._resample import resize
+from fastup.pairs.geometry import crop
 
 CHANNELS = ("red", "green", "blue")
 SHIFT, GAIN, OFFSET = 0.25, 0.01, 0.01  # a pair is off by more: input pixels, a share, a share of white

@@ -6,7 +6,7 @@ import json
 import os
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import xxhash
@@ -108,3 +108,16 @@ def state_of(path):
     """What changes with a file: size, times and inode."""
     stat = os.stat(path)
     return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
+
+
+def on_threads(work, items, on_frame):
+    """Call ``work(item)`` for each; the first error ends it, after those that are under way."""
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
+        futures = [pool.submit(work, item) for item in items]
+        try:
+            for done, future in enumerate(as_completed(futures), 1):
+                future.result()
+                if on_frame is not None:
+                    on_frame(done, len(items))
+        finally:
+            pool.shutdown(cancel_futures=True)

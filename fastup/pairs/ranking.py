@@ -7,7 +7,9 @@ import numpy as np
 
 from fastup import frames
 from fastup._tiles import TileGrid, rank
-from fastup.pairs.folder import Geometry, Pairs, detail_scores
+from fastup.pairs.folder import Pairs
+from fastup.pairs.geometry import Geometry
+from fastup.pairs.index import detail_scores
 
 _ROWS, _COLUMNS = 6, 6  # of each half of the sheet
 _BINS = 80

@@ -12,7 +12,9 @@ import numpy as np
 
 from fastup.errors import DataError, FastupError
 from fastup.networks.models import precision
-from fastup.pairs.folder import of_one_colour, tile_index, transcode
+from fastup.pairs.folder import of_one_colour
+from fastup.pairs.index import tile_index
+from fastup.pairs.transcode import transcode
 from fastup.train import lock
 from fastup.train.batches import TileBatches
 from fastup.train.prepare import check_finite

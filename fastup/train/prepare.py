@@ -12,7 +12,8 @@ from fastup.errors import OptionError
 from fastup.networks import memory
 from fastup.networks.models import MODELS, Network, precision
 from fastup.pairs.digests import contents
-from fastup.pairs.folder import Geometry, crop, find_sets, seen, seen_note
+from fastup.pairs.folder import find_sets, seen, seen_note
+from fastup.pairs.geometry import Geometry, crop
 from fastup.train import lock
 from fastup.train.run import (
     Run,

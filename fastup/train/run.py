@@ -16,7 +16,8 @@ from fastup.codes import Colorimetric, Transfer
 from fastup.errors import DataError, FastupError, OptionError
 from fastup.networks import memory
 from fastup.networks.models import Network
-from fastup.pairs.folder import Geometry, Pairs
+from fastup.pairs.folder import Pairs
+from fastup.pairs.geometry import Geometry
 from fastup.train.batches import steps_of
 from fastup.train.config import OPTIONS, Config
 from fastup.upscale.upscaler import NEEDED, load

@@ -11,7 +11,8 @@ from fastup import frames
 from fastup.codes import codes_of
 from fastup.errors import DataError
 from fastup.networks.layers import Bicubic
-from fastup.pairs.folder import Geometry, crop, find_pairs, of_one_colour
+from fastup.pairs.folder import find_pairs, of_one_colour
+from fastup.pairs.geometry import Geometry, crop
 from fastup.upscale.metrics import mean_psnr, psnr, psnr_y, ssim_y
 from fastup.upscale.upscaler import BITS, Upscaler
 

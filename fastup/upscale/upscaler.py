@@ -13,7 +13,8 @@ from fastup.codes import codes_of
 from fastup.errors import DataError, FastupError, OptionError
 from fastup.footage.folders import targets_of
 from fastup.networks import start
-from fastup.pairs.folder import crop, picture_of, refuse_chroma
+from fastup.pairs.folder import refuse_chroma
+from fastup.pairs.geometry import crop, picture_of
 
 # What the settings of a model that `fastup train` wrote hold beside those of every Network.
 NEEDED = {

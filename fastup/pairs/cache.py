@@ -1,0 +1,42 @@
+"""What fastup leaves in DATA/cache: its names, and how it is removed."""
+
+import os
+import re
+from pathlib import Path
+
+from fastup import frames
+
+_MADE_FOLDER = re.compile(r"\.|train(/(Alpha|Beta))?")  # in a cache; and the files, with those that `whole` begins:
+_MADE = re.compile(
+    r"\./(detail-[0-9a-f]{32}\.bin|digests\.json|rank\.png"
+    rf"|\.(detail-[0-9a-f]{{32}}{frames.PART}\.bin|digests{frames.PART}\.json|rank{frames.PART}\.png))"
+    r"|train/(Alpha|Beta)/[^/]*\.dpx"
+)
+
+
+def clear_cache(cache):
+    """Remove what `transcode`, `detail_scores` and `rank` left in a folder, and the folders that are empty then.
+
+    Goes by names, hidden part-files of killed runs among them. Whatever else is there stays, as do links.
+
+    Returns
+    -------
+    size : int
+        Bytes that were removed.
+    left : list of Path
+        What is still there, links and files.
+    """
+    size, left = 0, []
+    for top, folders, names in os.walk(cache, topdown=False):
+        here = os.path.relpath(top, cache).replace(os.sep, "/")
+        for name in names:
+            path = Path(top, name)
+            if _MADE.fullmatch(f"{here}/{name}") and not path.is_symlink():
+                size += path.stat().st_size
+                path.unlink()
+            else:
+                left.append(path)
+        left += [Path(top, name) for name in folders if os.path.islink(os.path.join(top, name))]
+        if _MADE_FOLDER.fullmatch(here) and not os.listdir(top):
+            os.rmdir(top)
+    return size, sorted(left)

@@ -1,0 +1,132 @@
+"""The geometry between the frames of a pair: pictures, the exact scale, tiles of whole cells."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from math import lcm
+
+from fastup._tiles import TileGrid
+from fastup.errors import DataError, OptionError
+
+SMALLEST_DEFAULT_TILE = 60  # target pixels
+SMALLEST_DEFAULT_BORDER = 2  # target pixels
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """What lies where: the pictures of a pair, the exact scale between them, and tiles of whole cells.
+
+    A cell is the smallest window that is whole pixels on both sides: `cell_input` and `cell_target` pixels. Every pair
+    is (vertical, horizontal), every trim (left, right, top, bottom).
+    """
+
+    input_picture: tuple[int, int]
+    target_picture: tuple[int, int]
+    input_trim: tuple[int, int, int, int]
+    trim: tuple[int, int, int, int]
+
+    @classmethod
+    def of(cls, input_size, target_size, trim, input_trim=None):
+        """Geometry of frames of those sizes. `input_trim` defaults to `trim` where both are one size, else to none."""
+        if input_trim is None:
+            input_trim = trim if input_size == target_size else (0, 0, 0, 0)
+        geometry = cls(
+            picture_of(input_size, input_trim, "input-trim"), picture_of(target_size, trim, "trim"),
+            tuple(input_trim), tuple(trim),
+        )  # fmt: skip
+        if min(geometry.scale) < 1:
+            raise DataError(
+                f"the target picture is {size_text(geometry.target_picture)} and smaller than the input picture of "
+                f"{size_text(geometry.input_picture)}; are Alpha and Beta swapped?"
+            )
+        return geometry
+
+    @property
+    def scale(self):
+        """Target picture over input picture, exact."""
+        return tuple(Fraction(t, i) for t, i in zip(self.target_picture, self.input_picture, strict=True))
+
+    @property
+    def cell_input(self):
+        """Input pixels of a cell."""
+        return tuple(s.denominator for s in self.scale)
+
+    @property
+    def cell_target(self):
+        """Target pixels of a cell."""
+        return tuple(s.numerator for s in self.scale)
+
+    def tile(self, tile=None):
+        """The tile in target pixels: the given one, checked, or the smallest that fits of 60 or more.
+
+        Half a tile is a whole number of cells, so that jittered tiles are too. In a small picture the default is the
+        largest that it holds.
+        """
+        unit, room = 2 * lcm(*self.cell_target), min(self.target_picture)
+        if tile is not None and tile > room:
+            raise OptionError(f"tile is {tile}, but the target picture is {size_text(self.target_picture)}")
+        if unit > room:
+            raise (OptionError if any(self.trim + self.input_trim) else DataError)(
+                f"the scale from {size_text(self.input_picture)} to {size_text(self.target_picture)} is "
+                f"{' x '.join(map(str, self.scale))} (vertical x horizontal): its smallest tile, {unit}, is larger "
+                f"than the picture; the nearest target picture with a simple scale: {size_text(self._simple_target())}"
+            )
+        if tile is None:
+            return min(-(-SMALLEST_DEFAULT_TILE // unit) * unit, room // unit * unit)
+        return self._fitting("tile", tile, unit, unit, room)
+
+    def _simple_target(self):
+        """The target picture nearest to this one whose cell has 20 target pixels a side or fewer."""
+        return tuple(
+            min(
+                (size for size in range(i, 2 * t) if Fraction(size, i).numerator <= 20),
+                key=lambda size, t=t: (abs(size - t), size),
+            )
+            for i, t in zip(self.input_picture, self.target_picture, strict=True)
+        )
+
+    def border(self, border=None):
+        """The border in target pixels: the given one, checked, or the smallest that fits of 2 or more."""
+        unit = lcm(*self.cell_target)
+        if border is None:
+            return -(-SMALLEST_DEFAULT_BORDER // unit) * unit
+        return self._fitting("border", border, unit, 0, border + unit)
+
+    def _fitting(self, name, value, unit, low, high):
+        """Refuse a value that is not a multiple of `unit`. Names the nearest that are, of low to high."""
+        if value % unit:
+            below = value // unit * unit
+            nearest = " or ".join(str(n) for n in (below, below + unit) if low <= n <= high)
+            raise OptionError(
+                f"{name} is {value} target pixels, which is not whole cells of {size_text(self.input_picture)} to "
+                f"{size_text(self.target_picture)}; the nearest that are: {nearest}"
+            )
+        return value
+
+    def grids(self, tile, border, jitter):
+        """The grids of the input and of the target picture: the same tiles; the input's carry the border."""
+        grid = TileGrid(self.target_picture, (tile, tile), 0, jitter)
+        return TileGrid(self.input_picture, self.to_input(tile), self.to_input(border), jitter), grid
+
+    def to_input(self, pixels):
+        """A length of whole cells in target pixels as (vertical, horizontal) input pixels."""
+        return tuple(int(pixels / s) for s in self.scale)
+
+
+def picture_of(size, trim, name="trim"):
+    """Size of the picture that trim leaves of a frame."""
+    left, right, top, bottom = trim
+    picture = size[0] - top - bottom, size[1] - left - right
+    if min(picture) < 1:
+        raise OptionError(f"{name} is {','.join(map(str, trim))}, which leaves nothing of a frame of {size_text(size)}")
+    return picture
+
+
+def crop(frame, trim):
+    """The picture of a frame, a view."""
+    left, right, top, bottom = trim
+    return frame[top : frame.shape[0] - bottom, left : frame.shape[1] - right]
+
+
+def size_text(size):
+    """A size in words: WIDTHxHEIGHT."""
+    return f"{size[1]}x{size[0]}"

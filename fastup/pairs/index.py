@@ -1,0 +1,124 @@
+"""The index of tiles to train on: the detail of every tile, kept on disk, and the share that has the most of it."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from fastup import frames
+from fastup._tiles import detail, kept, rank
+from fastup.errors import DataError
+from fastup.pairs.digests import Digests, on_threads, state_of
+from fastup.pairs.geometry import crop, size_text
+
+INDEX_VERSION = 1  # of the file that keeps detail scores, and of what they measure
+
+
+def detail_scores(pairs, geometry, grid, cache=None, on_frame=None):
+    """The detail of every tile of every target's picture: see `fastup.detail`.
+
+    Scores are kept in a file in `cache`, each frame's under the digest of its file, the grid and the trim, so that
+    only frames that are new or have changed are read. A row that is damaged is as good as none. An error or Ctrl-C
+    leaves what was scored by then for the next time.
+
+    Parameters
+    ----------
+    pairs : Pairs
+    geometry : Geometry
+    grid : TileGrid
+        Of the target picture.
+    cache : path-like, optional
+        A folder, made if it is missing. Without one nothing is kept.
+    on_frame : callable, optional
+        Called with (frames done, frames to do).
+
+    Returns
+    -------
+    (frames, tiles) float32 array
+        In code values; of frames that hold floats, in their own units.
+
+    Raises
+    ------
+    DataError
+        If a frame has changed its size, or holds pixels that are no numbers.
+    DpxError, FastupError, OSError
+        If a frame cannot be read, or the file not be written.
+    """
+    # The file is rows of key, scores and a digest of both, and nothing else.
+    rows = np.zeros(len(pairs), [("key", "V16"), ("scores", "<f4", (len(grid),)), ("digest", "V16")])
+    done = np.zeros(len(pairs), bool)
+    what = INDEX_VERSION, grid.shape, grid.tile, grid.jitter, geometry.trim
+    path, old = None, b""
+    if cache is not None:
+        name = _digest(repr((pairs.folder.name, what)).encode()).hex()
+        path = Path(cache) / f"detail-{name}.bin"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        old = path.read_bytes() if path.exists() else b""
+    stored, digests = _stored_rows(old, rows.itemsize), Digests(cache)
+    dtype = "uint16" if pairs.target_white else "float32"
+
+    def key_of(content):
+        return _digest(repr((content, what)).encode()) if content else bytes(16)  # zeros: of no frame
+
+    def is_stored(number, content):
+        row = stored.get(key_of(content)) if content else None
+        if row is not None:
+            rows[number], done[number] = np.frombuffer(row, rows.dtype)[0], True
+        return row is not None
+
+    def score(number):
+        target = pairs.targets[number]
+        state, content = state_of(target), digests.of(target) if path else None
+        if is_stored(number, content):
+            return
+        frame = frames.read(target, dtype)
+        if frame.shape != (*pairs.target_size, 3):
+            raise DataError(f"{target}: has become {size_text(frame.shape)}, expected {size_text(pairs.target_size)}")
+        scores = detail(crop(frame, geometry.trim), grid)
+        if not np.isfinite(scores).all():
+            raise DataError(
+                f"{target}: holds NaN, or pixels that are infinite or near it, so that its tiles cannot be ranked; "
+                "expected finite numbers"
+            )
+        if state_of(target) != state:
+            content = None  # it changed while it was read, and is scored again
+        key = key_of(content)
+        rows[number] = key, scores, _digest(key + scores.astype("<f4").tobytes())
+        done[number] = True
+
+    todo = [number for number, target in enumerate(pairs.targets) if not is_stored(number, digests.known(target))]
+    try:
+        on_threads(score, todo, on_frame)
+    finally:
+        digests.save()
+        if path is not None and rows[done].tobytes() != old:
+            with frames.whole(path) as part:
+                part.write_bytes(rows[done].view(np.uint8))
+    return rows["scores"]
+
+
+def tile_index(pairs, geometry, grid, quality, cache=None, on_frame=None):
+    """The tiles to train on: (frames, k) int32, for each frame the numbers of its tiles in the grid, ascending.
+
+    Tiles that reach beyond the picture are left out. Of the others, each frame gives the share `quality` that has the
+    most detail in the target, by `detail_scores`. Where that is all of them, no frame is read, and the array is
+    read-only.
+    """
+    inside = np.flatnonzero(grid.inside).astype(np.int32)
+    if quality == 1:
+        return np.broadcast_to(inside, (len(pairs), len(inside)))
+    index = np.empty((len(pairs), kept(quality, len(inside))), np.int32)
+    for row, scores in zip(index, detail_scores(pairs, geometry, grid, cache, on_frame), strict=True):
+        row[:] = inside[np.sort(rank(scores[inside], quality))]
+    return index
+
+
+def _stored_rows(data, size):
+    """The rows of an index file by their keys; those that are damaged are left out."""
+    data = memoryview(data)
+    rows = (data[at : at + size] for at in range(0, len(data) - size + 1, size))
+    return {bytes(row[:16]): row for row in rows if _digest(row[:-16]) == row[-16:]}
+
+
+def _digest(data):
+    return hashlib.blake2b(data, digest_size=16).digest()

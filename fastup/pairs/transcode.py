@@ -1,0 +1,81 @@
+"""Frames of other formats made DPX, which training reads its tiles from."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from fastup import frames
+from fastup.errors import FastupError
+from fastup.header import Header
+from fastup.pairs.digests import Digests, on_threads, state_of
+from fastup.pairs.folder import SIDES
+
+TRANSCODED = "fastup: frame made DPX, of the file with XXH3 {}"  # in the header of a copy, as its project
+
+
+def transcode(pairs, cache, on_frame=None):
+    """Give the frames that aren't DPX as DPX, which training reads its tiles from: written once, without loss.
+
+    A code stays the code that `frames.read` gives, 8 and 16 bits stay so, and floats become 32-bit floats. Frames go
+    to cache/SET/Alpha/STEM.dpx and cache/SET/Beta/STEM.dpx, each whole, and carry the digest of their original: by
+    that, and by size and white, those that are there already are known to be good.
+
+    Parameters
+    ----------
+    pairs : Pairs
+    cache : path-like
+        Made if there is something to write.
+    on_frame : callable, optional
+        Called with (frames done, frames to do).
+
+    Returns
+    -------
+    Pairs
+        With the paths of those frames replaced; `pairs` itself where all are DPX.
+
+    Raises
+    ------
+    DataError
+        If a frame holds NaN.
+    FastupError, OSError
+        If a frame cannot be read, or its DPX not be written. What was written by then is kept.
+    """
+    sides = zip(SIDES, (pairs.inputs, pairs.targets), strict=True)
+    folder = Path(cache) / pairs.folder.name
+    copies = {path: folder / side / f"{path.stem}.dpx" for side, paths in sides for path in paths}
+    copies = {path: copy for path, copy in copies.items() if not frames.is_dpx(path)}
+    if not copies:
+        return pairs
+    probes = dict.fromkeys(pairs.inputs, ((*pairs.input_size, 3), pairs.input_white))
+    probes |= dict.fromkeys(pairs.targets, ((*pairs.target_size, 3), pairs.target_white))
+    digests = Digests(cache)
+
+    def is_fresh(path, digest):
+        try:
+            return (
+                digest is not None
+                and Header.read(copies[path]).project == TRANSCODED.format(digest)
+                and frames.probe(copies[path]) == probes[path]
+            )
+        except (FastupError, OSError):
+            return False
+
+    def write(path):
+        state, digest = state_of(path), digests.of(path)
+        if is_fresh(path, digest):
+            return
+        white = probes[path][1]
+        frame = frames.read(path, "uint16" if white else "float32")
+        frames.refuse_nan(path, frame, infinity=False)
+        # A copy of a frame that changed while it was read has no mark, and is made again.
+        mark = TRANSCODED.format(digest) if state_of(path) == state else None
+        frames.write(copies[path], frame, frames.read_header(path).replace(project=mark))
+
+    todo = [path for path in copies if not is_fresh(path, digests.known(path))]
+    for folder in {copies[path].parent for path in todo}:
+        folder.mkdir(parents=True, exist_ok=True)
+    try:
+        on_threads(write, todo, on_frame)
+    finally:
+        digests.save()
+    inputs, targets = (tuple(copies.get(path, path) for path in paths) for paths in (pairs.inputs, pairs.targets))
+    return replace(pairs, inputs=inputs, targets=targets)

@@ -1,0 +1,47 @@
+"""Small sets of frames of noise, in DPX and in other formats."""
+
+import numpy as np
+from OpenImageIO import ImageBuf
+
+import fastup
+from fastup.pairs.folder import find_pairs
+
+
+def write_frame(path, size, seed=0):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fastup.write(path, np.random.default_rng(seed).integers(0, 1024, (*size, 3), np.uint16))
+    return path
+
+
+def write_png(path, size):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert ImageBuf(np.zeros((*size, 3), np.uint8)).write(str(path), "uint8", "png")
+    return path
+
+
+def three_pairs(folder):
+    """Three pairs, 9/4 x 2."""
+    for number, name in enumerate(("f9", "f10", "f11")):
+        write_frame(folder / "Alpha" / f"{name}.dpx", (8, 6), number)
+        write_frame(folder / "Beta" / f"{name}.dpx", (18, 12), 10 + number)
+    return folder
+
+
+def write_other(path, size, kind, seed=0):
+    """A frame of noise in another format; of floats, some below 0 and above 1, minus nothing and an infinity too."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    if kind in ("uint8", "uint16"):
+        frame = rng.integers(0, np.iinfo(kind).max + 1, (*size, 3), kind)
+    else:
+        frame = rng.normal(0.5, 1, (*size, 3)).astype(np.float32)
+        frame[0, 0] = -0.0, np.inf, 1e-30
+    assert ImageBuf(frame).write(str(path), kind)
+    return path
+
+
+def write_set(folder, suffix, kind, count=3):
+    for number in range(count):
+        write_other(folder / "Alpha" / f"f{number}{suffix}", (8, 6), kind, number)
+        write_other(folder / "Beta" / f"f{number}{suffix}", (18, 12), kind, 10 + number)
+    return find_pairs(folder)

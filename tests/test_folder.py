@@ -1,0 +1,366 @@
+"""Pairs: which frames belong together, what is refused, and what two sets share."""
+
+import errno
+import os
+import shutil
+import unicodedata
+
+import numpy as np
+import pytest
+from framesets import three_pairs, write_frame, write_other, write_png, write_set
+from OpenImageIO import ImageBuf
+
+import fastup
+from fastup.errors import DataError
+from fastup.pairs import digests
+from fastup.pairs import folder as module
+from fastup.pairs.folder import find_pairs, find_sets, seen, seen_note
+
+pytestmark = pytest.mark.usefixtures("settled")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return three_pairs(tmp_path)
+
+
+# -- pairs -----------------------------------------------------------------------------------------------------------
+
+
+def test_pairs_are_in_frame_order(folder):
+    pairs = find_pairs(folder)
+    assert [path.name for path in pairs.inputs] == ["f9.dpx", "f10.dpx", "f11.dpx"]
+    assert [path.stem for path in pairs.targets] == [path.stem for path in pairs.inputs]
+    assert {path.parent for path in pairs.inputs} == {folder / "Alpha"}
+    assert {path.parent for path in pairs.targets} == {folder / "Beta"}
+    assert (pairs.input_size, pairs.target_size) == ((8, 6), (18, 12))
+    assert (pairs.input_white, pairs.target_white) == (1023, 1023)
+    assert len(pairs) == 3
+
+
+def test_chroma_is_refused(folder):
+    path = folder / "Beta" / "f10.dpx"
+    fastup.write(path, fastup.read(path), fastup.read_header(path).replace(descriptor="CBYCR"))
+    with pytest.raises(DataError, match=r"f10\.dpx: holds Y, Cb and Cr, expected RGB: fastup converts no colours"):
+        find_pairs(folder)
+
+
+def test_formats_may_differ_between_the_folders(folder):
+    for path in (folder / "Alpha").iterdir():
+        write_png(path.with_suffix(".png"), (8, 6))
+        path.unlink()
+    pairs = find_pairs(folder)
+    assert [path.name for path in pairs.inputs] == ["f9.png", "f10.png", "f11.png"]
+    assert (pairs.input_white, pairs.target_white) == (255, 1023)
+
+
+def test_what_is_no_frame_is_passed_over(folder):
+    (folder / "Alpha" / "notes.txt").write_text("held on twos")
+    (folder / "Beta" / ".f12.123-456.dpx").write_bytes(b"half a frame")
+    assert len(find_pairs(folder)) == 3
+
+
+def _no_data(folder):
+    shutil.rmtree(folder)
+
+
+def _no_beta(folder):
+    shutil.rmtree(folder / "Beta")
+
+
+def _beta_is_a_file(folder):
+    shutil.rmtree(folder / "Beta")
+    (folder / "Beta").write_text("")
+
+
+def _empty(folder):
+    shutil.rmtree(folder / "Alpha")
+    (folder / "Alpha").mkdir()
+
+
+def _no_partner(folder):
+    (folder / "Beta" / "f10.dpx").unlink()
+
+
+def _odd_one_out(folder):
+    write_frame(folder / "Beta" / "extra.dpx", (18, 12))
+
+
+def _two_sizes(folder):
+    write_frame(folder / "Alpha" / "f10.dpx", (8, 7))
+
+
+def _two_target_sizes(folder):
+    write_frame(folder / "Beta" / "f11.dpx", (20, 12))
+
+
+def _two_whites(folder):
+    write_png(folder / "Beta" / "f11.png", (18, 12))
+    (folder / "Beta" / "f11.dpx").unlink()
+
+
+def _same_stem(folder):
+    write_png(folder / "Alpha" / "f9.png", (8, 6))
+
+
+def _png_named_dpx(folder):
+    write_png(folder / "Alpha" / "x.png", (8, 6)).rename(folder / "Alpha" / "f10.dpx")
+
+
+def _truncated(folder):
+    path = folder / "Beta" / "f11.dpx"
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def _empty_file(folder):
+    (folder / "Alpha" / "f9.dpx").write_bytes(b"")
+
+
+def _four_channels(folder):
+    for path in (folder / "Beta").iterdir():
+        path.unlink()
+        ImageBuf(np.zeros((18, 12, 4), np.uint8)).write(str(path.with_suffix(".png")), "uint8", "png")
+
+
+@pytest.mark.parametrize(
+    ("harm", "words"),
+    [
+        (_no_data, ["Alpha", "Beta"]),
+        (_no_beta, ["Beta", "expected"]),
+        (_beta_is_a_file, ["Beta", "expected"]),
+        (_empty, ["Alpha", "no frames", ".dpx"]),
+        (_no_partner, ["Alpha/f10.dpx", "no partner in Beta"]),
+        (_odd_one_out, ["Beta/extra.dpx", "no partner in Alpha"]),
+        (_two_sizes, ["Alpha/f10.dpx", "7x8", "6x8"]),
+        (_two_target_sizes, ["Beta/f11.dpx", "12x20", "12x18"]),
+        (_two_whites, ["Beta/f11.png", "255", "1023"]),
+        (_same_stem, ["f9.dpx", "f9.png", "stem"]),
+        (_png_named_dpx, ["Alpha/f10.dpx", "PNG"]),
+        (_truncated, ["Beta/f11.dpx", "cut short", "bytes"]),
+        (_empty_file, ["Alpha/f9.dpx"]),
+        (_four_channels, ["Beta", "4 channels", "expected 3"]),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_bad_folders(folder, harm, words):
+    harm(folder)
+    with pytest.raises(DataError) as caught:
+        find_pairs(folder)
+    message = str(caught.value)
+    assert str(folder) in message
+    assert "\n" not in message
+    for word in words:
+        assert word in message, message
+
+
+def _problems(*folders):
+    with pytest.raises(DataError) as caught:
+        find_sets(folders)
+    return str(caught.value)
+
+
+def test_every_problem_at_once_by_pair(folder):
+    for number, name in enumerate(("f12", "f13", "f14")):
+        write_frame(folder / "Alpha" / f"{name}.dpx", (8, 6), number)
+        write_frame(folder / "Beta" / f"{name}.dpx", (18, 12), number)
+    alpha, beta = folder / "Alpha", folder / "Beta"
+    _same_stem(folder)
+    (beta / "f10.dpx").unlink()
+    _two_target_sizes(folder)
+    (alpha / "f11.dpx").write_bytes(b"")
+    fastup.write(beta / "f12.dpx", fastup.read(beta / "f12.dpx"), fastup.Header.new(12, 18, descriptor="CBYCR"))
+    png = write_png(beta / "f14.png", (18, 12))
+    (beta / "f14.dpx").unlink()
+    first, *lines = _problems(folder).split("\n  ")
+    assert first == f"6 problems in {folder}:"
+    expected = [
+        f"{alpha}/f9.png: another frame has the same stem, f9.dpx; pairs go by stem",
+        f"{alpha}/f10.dpx: no partner in Beta",
+        f"{alpha}/f11.dpx: ",
+        f"{beta}/f11.dpx: 12x20, 3 channels, white 1023, expected 12x18, 3 channels, white 1023 like the most of its",
+        f"{beta}/f12.dpx: holds Y, Cb and Cr, expected RGB: fastup converts no colours",
+        f"{png}: 12x18, 3 channels, white 255, expected 12x18, 3 channels, white 1023 like the most of its",
+    ]
+    assert len(lines) == len(expected)
+    for line, start in zip(lines, expected, strict=True):
+        assert line.startswith(start)
+        assert "\n" not in line
+
+
+def test_several_sets_at_once(folder, tmp_path_factory):
+    other = tmp_path_factory.mktemp("other")
+    shutil.copytree(folder, other, dirs_exist_ok=True)
+    sets = find_sets([folder, other])
+    assert [each.folder for each in sets] == [folder, other]
+    assert sets == [find_pairs(folder), find_pairs(other)]
+    _no_partner(folder)
+    assert _problems(folder, other) == f"{folder}/Alpha/f10.dpx: no partner in Beta"
+    _truncated(other)
+    first, *lines = _problems(folder, other, folder / "none").split("\n  ")
+    assert first == f"3 problems in {folder}, {other}, {folder}/none:"
+    for line, path in zip(lines, (f"{folder}/Alpha/f10", f"{other}/Beta/f11", f"{folder}/none: no such"), strict=True):
+        assert line.startswith(path)
+    shutil.rmtree(other / "Alpha")  # what is wrong with Beta is told all the same
+    assert _problems(other).startswith(f"2 problems in {other}:\n  {other}: no folder Alpha here, expected")
+    assert f"\n  {other}/Beta/f11.dpx: " in _problems(other)
+
+
+def test_what_all_frames_have_in_common_is_one_problem(folder):
+    for path in (folder / "Beta").iterdir():
+        path.write_bytes(b"no frame")
+    message = _problems(folder)
+    assert message.startswith(f"{folder}/Beta: all 3 frames: ")
+    assert "\n" not in message
+    for path in (folder / "Beta").iterdir():
+        path.rename(path.with_name(f"x{path.name}"))
+    first, *lines = _problems(folder).split("\n  ")
+    assert first == f"3 problems in {folder}:"
+    assert lines[0] == f"{folder}/Alpha: all 3 frames: no partner in Beta"
+    assert lines[1].startswith(f"{folder}/Beta: all 3 frames: not a DPX")
+    assert lines[2:] == [f"{folder}/Beta: all 3 frames: no partner in Alpha"]
+
+
+def test_at_most_40_problems_are_listed(folder):
+    for number in range(100, 143):
+        write_frame(folder / "Beta" / f"f{number}.dpx", (18, 12))
+    first, *lines, last = _problems(folder).split("\n  ")
+    assert first == f"43 problems in {folder}:"
+    assert lines == [f"{folder}/Beta/f{number}.dpx: no partner in Alpha" for number in range(100, 140)]
+    assert last == "and 3 more"
+
+
+def test_a_frame_that_the_system_refuses_is_listed(folder, monkeypatch):
+    really = fastup.frames.probe
+
+    def probe(path):
+        if path.name == "f10.dpx":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return really(path)
+
+    monkeypatch.setattr(module.frames, "probe", probe)
+    _, *lines = _problems(folder).split("\n  ")
+    assert lines == [f"{folder}/{side}/f10.dpx: Permission denied" for side in ("Alpha", "Beta")]
+
+
+def test_the_command_line_keeps_the_lines(folder, run):
+    (folder / "train").mkdir()
+    for side in ("Alpha", "Beta"):
+        (folder / side).rename(folder / "train" / side)
+    train = folder / "train"
+    (train / "Alpha" / "f9.dpx").rename(train / "Alpha" / "g  [9].dpx")
+    code, out, err = run("pairs", folder)
+    assert (code, out) == (1, "")
+    assert err == (
+        f"fastup: 2 problems in {train}:\n  {train}/Alpha/g [9].dpx: no partner in Beta\n"
+        f"  {train}/Beta/f9.dpx: no partner in Alpha\n"
+    )
+
+
+# -- geometry --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def two_sets(tmp_path):
+    """Four pairs to train on and three others, of noise."""
+    for name, count in (("train", 4), ("validation", 3)):
+        for number in range(count):
+            for side, size in (("Alpha", (8, 6)), ("Beta", (18, 12))):
+                seed = 100 * len(name) + 10 * number + size[0]
+                write_frame(tmp_path / name / side / f"{name[0]}{number}.dpx", size, seed)
+    return tmp_path / "train", tmp_path / "validation"
+
+
+def _seen(folders, cache=None):
+    return seen(*find_sets(folders), cache)
+
+
+def test_sets_that_share_nothing(two_sets):
+    assert _seen(two_sets) == []
+    assert seen_note(*find_sets(two_sets), []) is None
+
+
+def test_a_copy_is_seen(two_sets, tmp_path):
+    shutil.copytree(two_sets[0], tmp_path / "copy")
+    sets = find_sets([two_sets[0], tmp_path / "copy"])
+    found = seen(*sets)
+    assert found == list(zip(sets[1].inputs, sets[0].inputs, strict=True))
+    note = seen_note(*sets, found)
+    assert note.startswith(f"4 of the 4 pairs of {tmp_path / 'copy'} are in {two_sets[0]} too")
+    assert note.endswith(f"the first: {sets[1].inputs[0]} is {sets[0].inputs[0]}")
+    (tmp_path / "link").symlink_to(two_sets[0])
+    assert len(_seen([two_sets[0], tmp_path / "link"])) == 4
+
+
+@pytest.mark.parametrize("side", ["Alpha", "Beta"])
+def test_one_frame_under_another_name_and_timecode(two_sets, side):
+    train, validation = two_sets
+    path, twin = validation / side / "v1.dpx", train / side / "t2.dpx"
+    fastup.write(path, fastup.read(twin), fastup.read_header(twin).replace(timecode="01:00:00:00", frame_position=7))
+    sets = find_sets(two_sets)
+    assert seen(*sets) == [(path, twin)]
+    assert seen_note(*sets, seen(*sets)).startswith(f"1 of the 3 pairs of {validation} is in {train} too")
+
+
+def test_other_formats_are_held_against_each_other(tmp_path):
+    one, other = (write_set(tmp_path / name, ".png", "uint16") for name in ("one", "other"))
+    assert seen(one, other) == list(zip(other.inputs, one.inputs, strict=True))
+    for path in other.inputs:
+        write_other(path, (8, 6), "uint16", 99)
+    assert seen(one, other) == list(zip(other.targets, one.targets, strict=True))
+
+
+@pytest.mark.parametrize("suffix", [".dpx", ".png", ".tif", ".exr"])
+def test_frames_of_one_colour_are_not_held_to_be_seen(tmp_path, suffix):
+    one, other = tmp_path / "one", tmp_path / "other"
+    size, header = (480, 640), fastup.Header.new(640, 480, bits=32 if suffix == ".exr" else 16)
+    for side in ("Alpha", "Beta"):
+        (one / side).mkdir(parents=True)
+        for number, colour in enumerate([(0, 0, 0), (940, 64, 512)]):
+            frame = np.full((*size, 3), np.array(colour) / 1023, np.float32)
+            fastup.write(one / side / f"{number}{suffix}", frame, header)
+    shutil.copytree(one, other)
+    assert _seen([one, other]) == []
+    frame[5] = 0.25  # one line of another colour, far from the middle
+    path, twin = other / "Beta" / f"1{suffix}", one / "Beta" / f"1{suffix}"
+    fastup.write(twin, frame, header)
+    shutil.copy(twin, path)
+    assert _seen([one, other]) == [(path, twin)]
+
+
+def test_frames_with_the_same_middle_are_told_apart(two_sets, monkeypatch):
+    """The whole of a frame is read where a part is the same, and only there."""
+    monkeypatch.setattr(module, "PART", 64)
+    train, validation = two_sets
+    frame = fastup.read(train / "Beta" / "t1.dpx")
+    frame[0, 0] ^= 1
+    fastup.write(validation / "Beta" / "v0.dpx", frame)
+    reads, really = [], digests.hashlib.file_digest
+
+    def file_digest(file, kind):
+        reads.append(os.path.basename(file.name))
+        return really(file, kind)
+
+    monkeypatch.setattr(digests.hashlib, "file_digest", file_digest)
+    assert _seen(two_sets, train.parent / "cache") == []
+    assert sorted(reads) == ["t1.dpx", "v0.dpx"]
+    assert _seen(two_sets, train.parent / "cache") == []
+    assert len(reads) == 2  # it is noted
+
+
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
+def test_names_pair_whatever_form_their_letters_have(tmp_path, forms):
+    """A folder that went through a Mac has a letter and its mark apart."""
+    for side, form in zip(("Alpha", "Beta"), forms, strict=True):
+        for name in ("Käse_é1", "Käse_é2"):
+            write_frame(tmp_path / side / f"{unicodedata.normalize(form, name)}.dpx", (8, 6))
+    pairs = find_pairs(tmp_path)
+    for source, target in zip(pairs.inputs, pairs.targets, strict=True):
+        assert source.stem != target.stem
+        assert unicodedata.normalize("NFC", source.stem) == unicodedata.normalize("NFC", target.stem)
+    write_frame(tmp_path / "Alpha" / f"{unicodedata.normalize(forms[1], name)}.dpx", (8, 6))
+    if len(os.listdir(tmp_path / "Alpha")) == 3:  # a file system may hold both to be one
+        with pytest.raises(DataError, match="another frame has the same stem"):
+            find_pairs(tmp_path)
+
+
+# -- the scores on disk ----------------------------------------------------------------------------------------------
