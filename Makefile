@@ -69,6 +69,7 @@ lint: .venv/installed
 	$(BIN)/ruff format --check .
 	PATH="$(BIN):$$PATH" cython-lint fastup/_dpx.pyx
 	$(BIN)/clang-format --dry-run --Werror fastup/*.h fastup/_loader.cpp fuzz/fuzz_dpx.c
+	$(BIN)/mypy
 
 dist: .venv/installed
 	$(BIN)/python -m build
