@@ -133,3 +133,11 @@ def reads(monkeypatch):
 
     monkeypatch.setattr(frames, "read", read)
     return look
+
+
+@pytest.fixture
+def tape(tmp_path):
+    """A video of twenty frames with a timecode, every one another shade."""
+    from videos import twenty
+
+    return twenty(tmp_path)

@@ -1,6 +1,7 @@
 """Which sequences frames are, and when each is, against lists that were counted out one by one."""
 
 import itertools
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from fastup.codes import Timecode
-from fastup.footage.sequences import sequences, timeline
+from fastup.footage.sequences import sequences, timecode_at, timeline
 
 
 def paths(*names):
@@ -275,3 +276,33 @@ def test_without_a_rate_the_timecodes_show_it():
 def test_one_frame_is_at_the_beginning():
     found = timeline(paths("f7"), timecodes(1), 30)
     assert (found.places.tolist(), found.gaps, found.marks) == ([0], [], [(0, "01:00:00:00")])
+
+
+def tape_timecodes(start, base, dropped, count):
+    """Timecodes one after another, by the rule: minutes but each tenth begin with number `dropped`."""
+    hours, minutes, seconds, frames = (int(part) for part in start.replace(";", ":").split(":"))
+    for _ in range(count):
+        yield f"{hours:02d}:{minutes:02d}:{seconds:02d}{';' if dropped else ':'}{frames:02d}"
+        frames += 1
+        if frames == base:
+            frames, seconds = 0, seconds + 1
+        if seconds == 60:
+            seconds, minutes = 0, minutes + 1
+            frames = dropped if minutes % 10 else 0
+        if minutes == 60:
+            minutes, hours = 0, (hours + 1) % 24
+
+
+@pytest.mark.parametrize(
+    ("start", "rate", "dropped"),
+    [
+        ("00:58:59;20", Fraction(30000, 1001), 2), ("23:59:58;00", Fraction(30000, 1001), 2),
+        ("10:00:00:00", Fraction(30000, 1001), 0), ("00:08:59;50", Fraction(60000, 1001), 4),
+        ("09:59:58:20", Fraction(25), 0), ("23:59:59:20", Fraction(24000, 1001), 0),
+    ],
+)  # fmt: skip
+def test_timecode_is_counted_as_tapes_do(start, rate, dropped):
+    count = 20000
+    expected = list(tape_timecodes(start, round(rate), dropped, count))
+    assert [timecode_at(start, n, rate) for n in range(count)] == expected
+    assert timecode_at(start, 24 * 3600 * round(rate) - (dropped * 54 * 24), rate) == start  # a day later

@@ -18,6 +18,7 @@ import fastup
 from fastup import _fields
 from fastup.errors import DataError, OptionError
 from fastup.footage import extract, telecine
+from fastup.footage.sequences import timecode_at
 
 av = pytest.importorskip("av")
 
@@ -480,7 +481,7 @@ def stills(tmp_path_factory):
     for n, (luma, *_) in enumerate(clip.frames):
         header = fastup.Header.new(
             160, 96, frame_rate=30000 / 1001, user_bits=n,
-            timecode=extract.timecode_at("01:00:58;20", n, Fraction(30000, 1001)),
+            timecode=timecode_at("01:00:58;20", n, Fraction(30000, 1001)),
         )  # fmt: skip
         fastup.write(folder / "tape" / f"t{n:04d}.dpx", np.repeat(luma[..., None], 3, 2), header, fsync=False)
     assert telecine.detelecine(folder / "tape", folder / "film")["film_frames"] == 120
@@ -530,8 +531,8 @@ def test_film_frames_have_the_header_of_their_still(stills):
     for n, path in film(stills / "film").items():
         header = fastup.read_header(path)
         assert header.user_bits == min(told[n][:2])
-        start = extract.timecode_at("01:00:58;20", 0, Fraction(30000, 1001))
-        assert header.timecode == extract.timecode_at(start, n, Fraction(30000, 1001), Fraction(24000, 1001))
+        start = timecode_at("01:00:58;20", 0, Fraction(30000, 1001))
+        assert header.timecode == timecode_at(start, n, Fraction(30000, 1001), Fraction(24000, 1001))
 
 
 def test_another_timecode_goes_on_in_the_film(stills, tmp_path):

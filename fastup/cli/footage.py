@@ -170,7 +170,8 @@ def extract(
     as_json: Json = False,
 ):
     """Write the frames of a video, or stills, as 10-bit RGB DPX of their own size. Those already in OUT are skipped."""
-    from fastup.footage.extract import open_source, prepare
+    from fastup.footage.extract import prepare
+    from fastup.footage.source import open_source
 
     if detelecine:
         if every != 1:

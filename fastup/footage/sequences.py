@@ -344,3 +344,32 @@ def count(timecode, base, drop):
     minutes = timecode.hours * 60 + timecode.minutes
     number = (minutes * 60 + timecode.seconds) * base + timecode.frames
     return number - (base // 15 * (minutes - minutes // 10) if drop else 0)
+
+
+def timecode_at(start, index, rate, new_rate=None):
+    """The timecode of a frame.
+
+    Parameters
+    ----------
+    start : str
+        Timecode of frame 0, at `rate`.
+    index : int
+        The frame's number.
+    rate, new_rate : Fraction
+        Frames per second of the source, and those that `index` is of, where they differ.
+
+    Returns
+    -------
+    Timecode
+        It starts anew after 24 hours. Drop frame, which leaves out the first two numbers of every minute but each
+        tenth at 30000/1001 frames/s and four at 60000/1001 (SMPTE 12-1), stays so at these rates alone.
+    """
+    start, old, new = Timecode(start), round(rate), round(new_rate or rate)
+    drop = start.drop_frame and new % 30 == 0
+    ahead = Timecode(f"{start[:9]}{min(start.frames * new // old, new - 1):02d}")
+    number, skipped = count(ahead, new, drop) + index, new // 15 if drop else 0
+    tens, rest = divmod(number, 600 * new - 9 * skipped)
+    number += 9 * skipped * tens + skipped * max(0, (rest - skipped) // (60 * new - skipped))
+    seconds, last = divmod(number, new)
+    hours, minutes = seconds // 3600 % 24, seconds // 60 % 60
+    return Timecode(f"{hours:02d}:{minutes:02d}:{seconds % 60:02d}{':;'[drop]}{last:02d}")

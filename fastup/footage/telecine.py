@@ -25,6 +25,7 @@ from fastup import _fields
 from fastup import frames as _frames
 from fastup.errors import DataError, OptionError
 from fastup.footage import extract
+from fastup.footage.clip import Planes
 
 ORDERS = ("top", "bottom")  # which field of a frame comes first
 KINDS = ("film", "progressive", "interlaced")
@@ -523,8 +524,8 @@ def weave(frames, cadence, woven=None, white=None):
             planes = [
                 _join(*pair) for pair in zip(*(part or (None,) * len(_planes(one)) for part in parts), strict=True)
             ]
-        if isinstance(one, extract.Planes):
-            planes = extract.Planes(planes)
+        if isinstance(one, Planes):
+            planes = Planes(planes)
             planes.interlaced = one.interlaced
         yield tuple(planes) if type(one) is tuple else planes if isinstance(one, tuple) else planes[0]
 

@@ -1,0 +1,148 @@
+"""Stills in a folder, each at its place in time; or one still."""
+
+import math
+from bisect import bisect_right
+from fractions import Fraction
+
+from fastup import frames
+from fastup.codes import CHROMA, Colorimetric, Descriptor
+from fastup.errors import DataError
+from fastup.footage.clip import Planes, Source, is_sd, made_levels, per_second, some
+from fastup.footage.sequences import timeline
+from fastup.header import FIELDS, FULL_BYTES, Header
+
+_PICTURES = {Descriptor.LUMA, Descriptor.RGB, Descriptor.RGBA, Descriptor.ABGR, *CHROMA}
+
+# What a DPX header that ends after the generic section has to carry over.
+_CARRIED = [name for name, field in FIELDS.items() if field.section == "source"] + [
+    "file_name", "create_time", "creator", "project", "copyright", "orientation", "descriptor", "bits", "transfer",
+    "colorimetric", "low_code", "low_quantity", "high_code", "high_quantity", "description",
+]  # fmt: skip
+
+
+class Stills(Source):
+    """Frames in files of their own. See `open_source` and `Source`; `paths` has the files.
+
+    A frame's number is its place in time, from the first still on: numbers and timecodes that are missing are frames
+    that are missing.
+    """
+
+    def __init__(self, path, keep, interlaced):
+        super().__init__(path, keep, interlaced)
+        self.paths = frames.find(path)
+        first = frames.read_header(self.paths[0])
+        self._kind = _kind(first)
+        self.width, self.height, self.bits, descriptor = self._kind
+        if self.bits not in range(8, 17) or descriptor not in _PICTURES:
+            raise DataError(
+                f"{self.paths[0]}: {first.flavour}, expected codes of 8 to 16 bits, of a picture in one piece"
+            )
+        self.rate, self.pixel_aspect = _exact(first.frame_rate), first.pixel_aspect
+        timecodes = [frames.read_header(path).timecode if frames.is_dpx(path) else None for path in self.paths]
+        line = timeline(self.paths, timecodes, self.rate and max(1, round(self.rate)))
+        if line.doubled:
+            raise DataError(f"{path}: {some(line.doubled)}; expected one of them, elsewhere the others")
+        self.places, self.gaps, self._repeated = line.places.tolist(), line.gaps, line.repeated
+        self._marks, self._base, self._pace = line.marks, line.base, line.pace
+        self.timecode, self.frame_count = self._at_start(), self.places[-1] + 1
+        self.notes += line.notes
+        if self.rate and self._pace > 1:
+            self.rate /= self._pace
+            self.note(f"every frame is {self._pace} frames of timecode long: {per_second(self.rate)}")
+        self.settings["source"] = (
+            f"{len(self.paths)} still{'s' * (len(self.paths) > 1)}, {first.flavour}, {self.width}x{self.height}"
+        )
+        self._say_scaled()
+        if descriptor in CHROMA:
+            named = {Colorimetric.REC_709: False, Colorimetric.REC_601_525: True, Colorimetric.REC_601_625: True}
+            sd = named.get(first.colorimetric, is_sd(self))
+            self.matrix, self.full = "601" if sd else "709", False
+            self.settings["range"] = f"limited, {'kept' if keep else 'to 0-1023'} (assumed)"
+            self.settings["matrix"] = f"Rec.{self.matrix} (assumed)"
+            self.note(f"{descriptor.text}: limited range and the matrix of Rec.{self.matrix} are assumed")
+
+    def close(self):
+        """Nothing to end."""
+
+    def frames(self, start=0, end=None, every=1):
+        """Read the stills, ahead of their use. Parameters and what is yielded are as of `Video.frames`.
+
+        Raises
+        ------
+        DataError, OSError
+            When the turn of a still comes that cannot be read, or is of another size or depth than the first.
+        """
+        end = math.inf if end is None else end
+        self.damage = self.missing(start, end)
+        found = [
+            (place, path)
+            for place, path in zip(self.places, self.paths, strict=True)
+            if start <= place < end and (place - start) % every == 0
+        ]
+        for (index, _), (path, frame) in zip(found, frames.stream([path for _, path in found]), strict=True):
+            if (kind := _kind(frames.read_header(path))) != self._kind:
+                words = ["{}x{}, {} bits, {}".format(*k[:3], getattr(k[3], "text", k[3])) for k in (kind, self._kind)]
+                raise DataError(f"{path}: {words[0]}, expected {words[1]} as in {self.paths[0].name}")
+            if self.matrix:
+                step = 2 if self._kind[3] in (Descriptor.CBYCRY, Descriptor.CBYACRYA) else 1
+                yield index, Planes((frame[:, :, 0].copy(), *(frame[:, ::step, n].copy() for n in (1, 2))))
+            else:
+                yield index, Planes((frame[:, :, 0],) if frame.shape[2] < 3 else (frame[:, :, :3],))
+
+    def header(self, index, rate=None, at=None):
+        """The still's own `Header`, for 10-bit RGB; with a `rate`, timecode and position are counted anew.
+
+        Of another format than DPX, or a DPX without film and television header, what there is is carried over.
+        """
+        at = index if at is None else at
+        header = frames.read_header(self.paths[max(bisect_right(self.places, at) - 1, 0)])
+        if len(header.elements) > 1:
+            header = header.only(0)
+        if rate is not None and len(header.raw) < FULL_BYTES:
+            header = Header.new(
+                self.width, self.height, big_endian=header.big_endian,
+                **{name: getattr(header, name) for name in _CARRIED},
+            )  # fmt: skip
+        header = header.replace(descriptor="RGB", bits=10)
+        if self.matrix:
+            low, high = made_levels(self)
+            header = header.replace(low_code=low, high_code=high)
+        if rate is None:
+            return header
+        return header.replace(frame_rate=float(rate), timecode=self._timecode(index, rate), frame_position=index)
+
+    def name(self, index):
+        """What a frame's file is called: the still's own stem."""
+        return f"{self.paths[bisect_right(self.places, index) - 1].stem}.dpx"
+
+    def there(self, index):
+        """Whether there is a still of that number."""
+        return self.places[bisect_right(self.places, index) - 1] == index
+
+    def _at_start(self):
+        """The timecode of frame 0, if that has one."""
+        return self._marks[0][1] if self._marks and self._marks[0][0] == 0 else None
+
+    def missing(self, start, end):
+        """What is missing or doubled from a frame to before another, in words; None if nothing is."""
+        gaps = [(min(last + 1, end) - max(first, start), words) for first, last, words in self.gaps]
+        gaps = [(count, words) for count, words in gaps if count > 0]
+        total = sum(count for count, _ in gaps)
+        if len(gaps) == 1:
+            told = [f"{total} still{'s are' if total > 1 else ' is'} missing {gaps[0][1]}"]
+        else:
+            told = [f"{total} stills are missing: {some([f'{n} {words}' for n, words in gaps])}"] * bool(gaps)
+        return "; ".join(told + [some(self._repeated)] * bool(self._repeated)) or None
+
+
+def _kind(header):
+    return header.width, header.height, header.bits, header.descriptor
+
+
+def _exact(rate):
+    """The frame rate that a header's float32 means."""
+    if not rate or rate < 0:
+        return None
+    usual = (Fraction(round(rate)), Fraction(1000 * round(rate * 1.001), 1001))
+    near = min(usual, key=lambda exact: abs(exact - Fraction(rate)))
+    return near if abs(float(near) / rate - 1) < 1e-4 else Fraction(rate).limit_denominator(1001)

@@ -1,0 +1,393 @@
+"""A video, through FFmpeg."""
+
+import contextlib
+import os
+import re
+from fractions import Fraction
+
+import numpy as np
+
+from fastup.codes import Colorimetric, Timecode, Transfer
+from fastup.errors import DataError
+from fastup.footage.clip import Planes, Source, is_sd, made_levels, per_second
+from fastup.header import Header
+
+# By the numbers of ITU-T H.273, which FFmpeg has for tags. Transfers and primaries that no code of DPX is for are
+# unspecified video; a transfer tagged as linear is not believed.
+_MATRICES = {1: "709", 4: "FCC", 5: "601", 6: "601", 7: "240M", 9: "2020"}
+_TRANSFERS = {
+    1: "REC_709", 4: "REC_601_525", 5: "REC_601_625", 6: "REC_601_525", 14: "REC_709", 15: "REC_709"
+}  # fmt: skip
+_PRIMARIES = {1: "REC_709", 4: "NTSC", 5: "REC_601_625", 6: "REC_601_525", 7: "REC_601_525"}
+_LINEAR = 8
+_MATRIX_WORDS = {"601": "Rec.601", "709": "Rec.709", "240M": "SMPTE 240M", "2020": "Rec.2020", "FCC": "FCC"}
+
+# FFmpeg's field orders: what is stored first, what is shown first. Its decoders go by the former.
+_ORDERS = {2: "top", 3: "bottom", 4: "top", 5: "bottom"}
+_EVERY_FRAME_SAYS = {"mpeg1video", "mpeg2video", "h264", "hevc", "vc1"}  # whether it is interlaced; a file may be mixed
+
+# How samples lie in formats that are not one plane for each: the letters of each plane, "-" for what is passed over.
+_GROUPS = {
+    "nv12": ("y", "uv"), "nv16": ("y", "uv"), "nv24": ("y", "uv"), "nv20": ("y", "uv"), "nv21": ("y", "vu"),
+    "nv42": ("y", "vu"), "yuyv422": ("yuyv",), "yvyu422": ("yvyu",), "uyvy422": ("uyvy",), "uyyvyy411": ("uyyvyy",),
+    "ayuv": ("-yuv",), "vuya": ("vuy-",), "vuyx": ("vuy-",), "uyva": ("uyv-",), "vyu444": ("vyu",), "xv36": ("uyv-",),
+    "xv48": ("uyv-",), "ayuv64": ("-yuv",), "ya8": ("y-",), "ya16": ("y-",), "rgb24": ("rgb",), "bgr24": ("bgr",),
+    "rgb0": ("rgb-",), "rgba": ("rgb-",), "bgr0": ("bgr-",), "bgra": ("bgr-",), "0rgb": ("-rgb",), "argb": ("-rgb",),
+    "0bgr": ("-bgr",), "abgr": ("-bgr",), "rgb48": ("rgb",), "bgr48": ("bgr",), "rgba64": ("rgb-",),
+    "bgra64": ("bgr-",),
+    **{f"p{chroma}{bits}": ("y", "uv") for chroma in (0, 2, 4) for bits in (10, 12, 16)},
+    **{f"y2{bits}": ("yuyv",) for bits in (10, 12, 16)},
+}  # fmt: skip
+_SHIFTED = re.compile(r"p[024]1|y21|xv3|.*msb")  # their codes lie at the upper end of 16 bits
+_SUBSAMPLINGS = {
+    (8, 8): "4:4:4", (4, 8): "4:2:2", (4, 4): "4:2:0", (2, 8): "4:1:1", (8, 4): "4:4:0", (2, 2): "4:1:0"
+}  # fmt: skip
+_EXPANDED = re.compile(r"pal8|mono[bw]|(rgb|bgr)(4|8|4_byte|444|555|565)(le|be)?")  # FFmpeg makes 8-bit RGB of them
+
+
+_AT_A_TIME = 64  # frames that threads may have under way
+
+
+class Video(Source):
+    """A video, through FFmpeg. See `open_source` and `Source`."""
+
+    def __init__(self, path, keep, interlaced):
+        super().__init__(path, keep, interlaced)
+        self._running, self._header = set(), None
+        with self._opened() as (container, stream):
+            codec, claimed = stream.codec_context.name, _ORDERS.get(stream.codec_context.field_order)
+            frame = next((frame for found, _ in _decoded(container, stream) for frame in found), None)
+            if frame is None:
+                raise DataError(f"{path}: no frame of its {codec} video can be decoded")
+            self._layout, self._shape, self._first = _Layout(path, frame.format), _shape(frame), frame.pts
+            self.width, self.height, self.bits = frame.width, frame.height, self._layout.bits
+            if len(frame.format.components) > len(self._layout.letters):
+                self.note("alpha is left out")
+            # A mean below the rate that is named is of a variable rate, or of fields; without timestamps it is none.
+            rate, mean = stream.guessed_rate or None, stream.start_time is not None and stream.average_rate
+            self.rate = mean if rate and mean and mean < rate * Fraction(995, 1000) else rate
+            self._seconds = _seconds(container, stream)
+            guess = (
+                self._seconds or (stream.duration or 0) * stream.time_base or Fraction(container.duration or 0, 10**6)
+            )
+            self.frame_count = stream.frames or round(guess * (self.rate or 0)) or None
+            self.pixel_aspect = stream.sample_aspect_ratio or None
+            siting, order = _shown(stream, frame)
+            self.field_order = claimed or order
+            self._fields = claimed is not None and codec not in _EVERY_FRAME_SAYS
+            tags = [stream.metadata, container.metadata, *(other.metadata for other in container.streams)]
+            self.timecode = self._timecode_of([*tags, frame.metadata])
+        self.settings["source"] = f"{codec}, {frame.format.name}, {self.width}x{self.height}, {per_second(self.rate)}"
+        self._take_colours(frame, siting)
+        aspect = self.pixel_aspect
+        self.settings |= {
+            "fields": f"{self.field_order} first" if self.field_order else "progressive, or not known",
+            "pixel aspect": f"{aspect.numerator}:{aspect.denominator}" if aspect else "not known",
+            "timecode": self.timecode or "none",
+        }
+
+    def close(self):
+        """End the passes over the frames that are under way."""
+        for container in list(self._running):
+            container.close()
+
+    def frames(self, start=0, end=None, every=1):
+        """Decode the video from its beginning, or from `start` where that can be found without decoding.
+
+        Frames that cannot be decoded are passed over but counted; `damage` tells of them when the pass has ended.
+
+        Parameters
+        ----------
+        start, end, every : int
+            Numbers of frames, as of a slice.
+
+        Yields
+        ------
+        index : int
+        planes : Planes
+            Arrays of their own.
+        """
+        with self._opened() as (container, stream):
+            for index, frame in self._decode(container, stream, start):
+                if end is not None and index >= end:
+                    return
+                if index >= start and (index - start) % every == 0:
+                    planes = Planes(self._layout.planes(frame))
+                    woven = frame.interlaced_frame or self._fields
+                    planes.interlaced = woven if self._interlaced is None else self._interlaced
+                    yield index, planes
+
+    def name(self, index):
+        """What a frame's file is called: the video's stem and the number."""
+        return f"{self.path.stem}_{index:07d}.dpx"
+
+    def header(self, index, rate=None, at=None):
+        """The `Header` of a 10-bit RGB DPX of a frame, timecode and position counted to it.
+
+        Parameters
+        ----------
+        index : int
+        rate : Fraction, optional
+            Frames per second where they are not the source's own frames any more; then they are no fields either.
+        at : int, optional
+            The frame of the source that it is made of, then.
+        """
+        fps = rate or self.rate
+        if self._header is None:
+            low, high = made_levels(self)
+            self._header = Header.new(
+                self.width, self.height, transfer=self.transfer, colorimetric=self.colorimetric,
+                pixel_aspect=self.pixel_aspect, low_code=low, high_code=high,
+                source_file_name=os.fsencode(self.path.name)[:100].decode(errors="ignore"),
+            )  # fmt: skip
+        return self._header.replace(
+            frame_rate=fps and float(fps), timecode=self._timecode(index, fps), frame_position=index,
+            interlace=int(self.field_order is not None and rate is None),
+        )  # fmt: skip
+
+    @contextlib.contextmanager
+    def _opened(self):
+        """The file, opened for a pass of its own, and its video stream."""
+        import av
+
+        os.stat(self.path)  # a missing file is an OSError here as everywhere
+        with _log("WARNING") as said:
+            try:
+                container = av.open(f"file:{self.path}")  # a colon in it is no protocol's
+            except av.error.FFmpegError as error:
+                reason = said[-1][2].strip() if said else error.strerror
+                reason += ": a MOV or MP4 that was cut short, or none at all" if reason.startswith("moov atom") else ""
+                raise DataError(f"{self.path}: not a video that FFmpeg can read: {reason}") from None
+        self._running.add(container)
+        try:
+            cover = av.stream.Disposition.attached_pic
+            stream = next((s for s in container.streams.video if not s.disposition & cover), None)
+            if stream is None:
+                kinds = ", ".join(other.type for other in container.streams) or "nothing"
+                raise DataError(f"{self.path}: there is no video in it, only {kinds}")
+            if stream.codec_context is None:
+                codec = re.search(r"Video: (.+?)[,)]", " ".join(message for _, _, message in said))
+                raise DataError(f"{self.path}: no decoder for its video codec, {codec[1] if codec else 'unknown'})")
+            stream.thread_type = "AUTO"
+            yield container, stream
+        finally:
+            self._running.discard(container)
+            container.close()
+
+    def _decode(self, container, stream, start):
+        """Yield every frame that can be decoded and its number; take note of what is odd, and of what is missing."""
+        self.damage, lost, before, usual = None, [], None, None
+        index, timestamp = _seek(container, stream, start)
+        end = index / self.rate if self.rate else 0
+        for found, failed in _decoded(container, stream, timestamp):
+            if failed:
+                self._lose(lost, index)
+                index, before = index + 1, None
+            for frame in found:
+                if _shape(frame) != self._shape:
+                    width, height, pixels = _shape(frame)
+                    self.damage = f"from frame {index} on it is {width}x{height}, {pixels}, and no longer as before"
+                    return
+                if not lost and None not in (before, frame.pts):
+                    usual = usual or frame.pts - before
+                    if abs(frame.pts - before - usual) > max(1.5, 0.2 * usual):
+                        self.note(
+                            "the frame rate is variable, or frames are missing: they are as they come, none repeated; "
+                            f"headers have the mean, {per_second(self.rate)}"
+                        )
+                before = frame.pts
+                if frame.is_corrupt:
+                    self._lose(lost, index)
+                else:
+                    if None not in (frame.pts, self._first, self.rate):
+                        shown = max((frame.duration or 0) * stream.time_base, 1 / self.rate)
+                        end = (frame.pts - min(self._first, 0)) * stream.time_base + shown
+                    yield index, frame
+                index += 1
+        if self._seconds and self.rate and end < self._seconds - Fraction(3, 2) / self.rate:
+            should = stream.frames or round(self._seconds * self.rate)
+            self.damage = f"cut short: {index - len(lost)} of {should} frames can be decoded"
+
+    def _lose(self, lost, index):
+        lost.append(index)
+        numbers = ", ".join(map(str, lost[:3])) + ", ..." * (len(lost) > 3)
+        self.damage = f"{len(lost)} frame{'s' * (len(lost) > 1)} cannot be decoded: {numbers}"
+
+    def _timecode_of(self, tags):
+        text = next((tag["timecode"] for tag in tags if "timecode" in tag), None)
+        try:  # at 10 frames/s and less, FFmpeg takes one digit to be enough
+            return text and Timecode(re.sub("([:;])([0-9])$", r"\g<1>0\2", text))
+        except ValueError:
+            self.note(f"the timecode that the file has, {text!r}, is none")
+            return None
+
+    def _take_colours(self, frame, siting):
+        """Matrix, range, siting, transfer and primaries from the tags of a frame; what is not tagged is assumed."""
+        sd = is_sd(self)
+        usual = ("REC_601_525" if self.height <= 512 else "REC_601_625") if sd else "REC_709"
+        matrix, levels = int(frame.colorspace), int(frame.color_range)
+        if self._layout.letters == "yuv":
+            if matrix not in (0, 2, *_MATRICES):
+                raise DataError(
+                    f"{self.path}: its matrix is number {matrix} of ITU-T H.273, expected one of "
+                    f"{', '.join(map(str, _MATRICES))}: R, G and B cannot be made of others"
+                )
+            assumed = matrix not in _MATRICES
+            self.matrix = ("601" if sd else "709") if assumed else _MATRICES[matrix]
+            if assumed:
+                self.note(f"no tag of a matrix: Rec.{self.matrix} is assumed, as {'SD' if sd else 'HD'} has it")
+            self._say("matrix", _MATRIX_WORDS[self.matrix], assumed)
+        if self._layout.letters != "rgb":
+            self.full = levels == 2 or frame.format.name.startswith("yuvj")
+            made = "kept" if self.keep or self.full else "to 0-1023"
+            self._say("range", f"{'full' if self.full else 'limited'}, {made}", levels == 0 and not self.full)
+        else:
+            self._say_scaled()
+        if self._layout.letters == "yuv":
+            self.siting = siting or "left"
+            self._say("chroma", f"{self._layout.subsampling}, sited {self.siting}", siting is None)
+            if self._layout.subsampling in ("4:2:0", "4:4:0", "4:1:0"):  # the others don't know of fields
+                fields = {True: "all frames", False: "no frames", None: "interlaced frames"}[self._interlaced]
+                self.settings["chroma"] += f", by field in {fields}"
+        for name, codes, known, tag in (
+            ("transfer", Transfer, _TRANSFERS, int(frame.color_trc)),
+            ("colorimetric", Colorimetric, _PRIMARIES, int(frame.color_primaries)),
+        ):
+            assumed = tag in (0, 2) or (name == "transfer" and tag == _LINEAR)
+            code = codes[usual] if assumed else codes[known.get(tag, "VIDEO")]
+            setattr(self, name, code)
+            self._say(name, code.text, assumed)
+
+    def _say(self, name, text, assumed):
+        self.settings[name] = f"{text} ({'assumed' if assumed else 'tag'})"
+
+
+# -- what FFmpeg gives -----------------------------------------------------------------------------------------------
+
+
+class _Layout:
+    """Where the samples of a pixel format lie, by letter: y, u, v; r, g, b."""
+
+    def __init__(self, path, pixels):
+        self._twin = "rgb24" if _EXPANDED.fullmatch(pixels.name) else None
+        if self._twin:
+            import av
+
+            pixels = av.VideoFormat(self._twin)
+        self.subsampling = _SUBSAMPLINGS.get((pixels.chroma_width(8), pixels.chroma_height(8)))
+        components, name = pixels.components, re.sub("(?<=[0-9b])[lb]e$", "", pixels.name)
+        self.bits = components[0].bits if components else 0
+        self.letters = "rgb" if pixels.is_rgb else "yuv" if len(components) > 2 else "y"
+        groups = _GROUPS.get(name)
+        if groups is None and len({part.plane for part in components}) == len(components):
+            order = {part.plane: letter for part, letter in zip(components, self.letters, strict=False)}
+            groups = [order.get(plane, "-") for plane in range(len(components))]
+        if not groups or not 8 <= self.bits <= 16 or re.search("f(16|32)|xyz|bayer", name):
+            raise DataError(f"{path}: its pixels are {pixels.name}, expected Y Cb Cr, RGB or grey of 8 to 16 bits")
+        self._dtype = np.dtype("u1" if self.bits == 8 else ">u2" if pixels.is_big_endian else "<u2")
+        self._shift = 16 - self.bits if _SHIFTED.match(name) else 0
+        self._groups = {
+            letter: (plane, [n for n, found in enumerate(group) if found == letter], len(group))
+            for letter in self.letters
+            for plane, group in enumerate(groups)
+            if letter in group
+        }
+
+    def planes(self, frame):
+        """Copies of a frame's planes, as `Planes` has them."""
+        if self._twin:
+            frame = frame.reformat(format=self._twin)
+        planes = [self._plane(frame, letter) for letter in self.letters]
+        return [np.stack(planes, axis=2)] if self.letters == "rgb" else planes
+
+    def _plane(self, frame, letter):
+        number, places, size = self._groups[letter]
+        plane, width = frame.planes[number], frame.format.chroma_width() if letter in "uv" else frame.width
+        samples = np.frombuffer(plane, self._dtype).reshape(plane.height, -1)
+        if size > 1:
+            count = -(-width // len(places))
+            samples = samples[:, : count * size].reshape(plane.height, count, size)[:, :, places]
+            samples = samples.reshape(plane.height, -1)
+        samples = samples[:, :width].astype(self._dtype.newbyteorder("="))
+        return samples >> self._shift if self._shift else samples
+
+
+@contextlib.contextmanager
+def _log(level):
+    """What FFmpeg says meanwhile: (level, name, message) each."""
+    import av.logging
+
+    before, skips = av.logging.get_level(), av.logging.get_skip_repeated()
+    av.logging.set_level(getattr(av.logging, level))
+    av.logging.set_skip_repeated(False)  # of one file, opened twice, it says the same
+    try:
+        with av.logging.Capture(local=False) as said:  # its threads too
+            yield said
+    finally:
+        av.logging.set_level(before)
+        av.logging.set_skip_repeated(skips)
+
+
+def _shown(stream, frame):
+    """Siting and first field of a frame, None where they are not known: PyAV has them in its log alone."""
+    import av
+
+    graph = av.filter.Graph()
+    graph.link_nodes(graph.add_buffer(template=stream), graph.add("showinfo"), graph.add("buffersink")).configure()
+    with _log("INFO") as said:
+        graph.push(frame)
+        graph.pull()
+    text = " ".join(message for _, _, message in said)
+    siting, order = re.search(r" cl:(left|center|topleft|top|bottomleft|bottom) ", text), re.search(r" i:([TB])", text)
+    return siting and siting[1], order and {"T": "top", "B": "bottom"}[order[1]]
+
+
+def _seconds(container, stream):
+    """How long the video is by what the file says; None where FFmpeg guesses from the file's size."""
+    if stream.duration and {"mov", "avi", "mxf"} & set(container.format.name.split(",")):
+        return stream.duration * stream.time_base
+    clock = re.fullmatch(r"(\d+):(\d\d):(\d\d\.\d+)", stream.metadata.get("DURATION", ""))  # Matroska's
+    return clock and sum(Fraction(part) * unit for part, unit in zip(clock.groups(), (3600, 60, 1), strict=True))
+
+
+def _seek(container, stream, start):
+    """Go to a frame, if it can be found without decoding; gives the number and timestamp of the first packet."""
+    entries = stream.index_entries
+    if not (start and stream.codec_context.codec.intra_only and 0 < len(entries) == stream.frames):
+        return 0, None
+    start = min(start, len(entries) - 1)  # beyond the end, the last one shows that it is there
+    if any(entry.is_discard or not entry.size for entry in (entries[n] for n in range(start))):
+        return 0, None  # packets that give no frame
+    container.seek(entries[start].timestamp, stream=stream)
+    return start, entries[start].timestamp
+
+
+def _decoded(container, stream, first=None):
+    """Yield frames, as they come, in lists, and how many could not be decoded; from a timestamp on."""
+    import av
+
+    packets, readable = container.demux(stream), True
+    while readable:
+        try:
+            packet = next(packets)
+        except StopIteration:
+            return
+        except av.error.FFmpegError:  # the file itself cannot be read any further
+            packet, readable = None, False
+        if packet and None not in (first, packet.dts) and packet.dts < first:
+            continue
+        for _ in range(_AT_A_TIME):  # without a packet, or bytes in it, what threads have comes out; errors too
+            try:
+                yield stream.decode(packet), 0
+            except av.error.EOFError:
+                pass
+            except av.error.FFmpegError:
+                yield [], 1
+                if not (packet and packet.size):
+                    continue
+            break
+    yield [], 1
+
+
+def _shape(frame):
+    return frame.width, frame.height, frame.format.name
