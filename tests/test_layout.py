@@ -17,7 +17,7 @@ PACKAGE = Path(fastup.__file__).parent
 FLOORS = [
     ["errors", "_types"],
     ["codes", "header", "_dpx", "_loader", "_tiles", "_fields", "_ycbcr", "_resample", "oddities"],
-    ["_formats", "frames"],
+    ["_whole", "_formats", "frames"],
     ["footage", "footage.folders", "footage.sequences", "footage.clip", "footage.video", "footage.stills",
      "footage.source", "footage.extract", "footage.telecine", "footage.degrade", "footage.convert", "footage.dehalo"],
     ["pairs", "pairs.cache", "pairs.digests", "pairs.folder", "pairs.geometry", "pairs.transcode", "pairs.index",
