@@ -15,6 +15,7 @@ import pytest
 from fastup import demo
 from fastup._resample import area, gaussian, resize
 from fastup.footage import dehalo
+from fastup.footage.halo import estimate
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import test_dehalo
@@ -109,7 +110,7 @@ def _spread(picture):
 def scores(clean, case):
     """PSNR to the clean drawings of the halo, of dehalo_alpha at its best of four settings, of fastup; the estimate."""
     clean, frames = peaked(clean, *case)
-    found = dehalo.estimate(frames)
+    found = estimate(frames)
     ours = np.stack([dehalo.dehalo(frame, found.taps, protect=2 * found.noise) for frame in frames])
     theirs = max(
         psnr(np.stack([dehalo_alpha(frame, *setting) for frame in frames]), clean)
@@ -140,7 +141,7 @@ def test_halos_come_out(case, capsys):
 @pytest.mark.parametrize("noise", [0.0, 2.0])
 def test_halos_come_out_of_what_rings_itself(noise):
     clean, frames = peaked(drawings("lanczos"), 0.8, 1.6, 0, 0, 0, noise, 255)
-    found = dehalo.estimate(frames)
+    found = estimate(frames)
     ours = np.stack([dehalo.dehalo(frame, found.taps, protect=2 * found.noise) for frame in frames])
     assert psnr(ours, clean) >= psnr(frames, clean) + 9, found
 
@@ -150,7 +151,7 @@ def test_halos_come_out_of_what_rings_itself(noise):
 @pytest.mark.parametrize("filter", ["area", "bicubic", "lanczos"])
 def test_clean_frames_stay(filter, softness, noise):
     _, frames = peaked(drawings(filter), 0, 1, 0, 0, softness, noise, 1023)
-    found = dehalo.estimate(frames)
+    found = estimate(frames)
     ours = np.stack([dehalo.dehalo(frame, found.taps, protect=2 * found.noise) for frame in frames])
     assert 1023 * np.sqrt(np.mean((ours - frames) ** 2)) <= 1, found
 

@@ -9,7 +9,7 @@ import numpy as np
 import fastup
 from fastup import demo
 from fastup._resample import resize
-from fastup.footage import dehalo, telecine
+from fastup.footage import dehalo, halo, telecine
 from fastup.footage.convert import decode, encode
 from fastup.footage.degrade import degrade
 
@@ -82,14 +82,14 @@ def _busiest(motion, size):
 def draw_dehalo():
     """A drawing as a transfer peaks it, with an echo, and with the kernel that is found in six drawings undone."""
     clean = [resize(next(demo.clip(seed=seed, shots=1, frames=1)), (480, 720), "area") for seed in range(6)]
-    taps = dehalo.Halo(0.8, 1.6, 0.1, 5.0).taps
+    taps = halo.Halo(0.8, 1.6, 0.1, 5.0).taps
     reach, rng = len(taps) // 2, np.random.default_rng(0)
     frames = []
     for frame in clean:
         padded = np.pad(frame, ((0, 0), (reach, reach), (0, 0)), mode="edge")
         peaked = sum(tap * padded[:, k : k + 720] for k, tap in enumerate(taps[::-1]))
         frames.append(np.clip(peaked + 0.004 * rng.standard_normal(peaked.shape), 0, 1).astype(np.float32))
-    found = dehalo.estimate(frames)
+    found = halo.estimate(frames)
     dehalo.plot(HERE / "kernel.png", found)
     after = dehalo.dehalo(frames[0], found.taps, protect=2 * found.noise)
     crop = np.s_[190:310, 250:430]

@@ -15,7 +15,8 @@ import fastup
 from fastup._resample import gaussian, resize
 from fastup.errors import DataError, OptionError
 from fastup.footage import dehalo
-from fastup.footage.dehalo import REACH, Halo, estimate, from_pairs, overshoot, prepare
+from fastup.footage.dehalo import prepare
+from fastup.footage.halo import REACH, Halo, estimate, from_pairs, overshoot, response_of_inverse
 from fastup.header import Header
 
 HALOS = Halo(0.8, 1.6), Halo(0.3, 1.1), Halo(0.5, 1.2, 0.15, 4.3), Halo(0.0, 1.0, 0.2, 5.0)
@@ -196,7 +197,7 @@ def test_the_inverse_keeps_flats_and_hardly_amplifies(taps, centre, strength, wi
     if abs(kernel.sum()) < 0.3:
         return
     kernel /= kernel.sum()
-    assert np.abs(dehalo._inverse_response(kernel, 512, strength)).max() <= 1.2501
+    assert np.abs(response_of_inverse(kernel, 512, strength)).max() <= 1.2501
     flat = np.full((2, width, 3), 0.4, np.float32)
     np.testing.assert_allclose(dehalo.dehalo(flat, kernel, strength=strength), flat, atol=1e-5)
 
@@ -256,7 +257,7 @@ def test_the_same_command_carries_on_with_its_kernel(folder, tmp_path, monkeypat
     frames = fastup.find(tmp_path / "out")
     before = [path.read_bytes() for path in frames]
     frames[3].unlink()
-    monkeypatch.setattr(dehalo, "estimate", lambda pictures: pytest.fail("looked for edges again"))
+    monkeypatch.setattr("fastup.footage.halo.estimate", lambda pictures: pytest.fail("looked for edges again"))
     plan = prepare(folder, tmp_path / "out")
     assert len(plan.todo) == 1
     dehalo.run(plan)

@@ -419,7 +419,7 @@ def _strength(name, text):
 
 def _kernel(text):
     """A halo by its numbers, or taps."""
-    from fastup.footage.dehalo import Halo
+    from fastup.footage.halo import Halo
 
     try:
         if ":" not in text:

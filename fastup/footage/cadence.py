@@ -1,0 +1,388 @@
+"""The cadence of telecined video: which fields hold one film frame, tracked over the whole clip.
+
+3:2 pulldown spreads film frames A B C D over five video frames, as fields: AA BB BC CD DD. Five fields that hold two
+film frames, of two and of three fields, are one turn of a machine with five states, whichever field comes first. It
+breaks rarely, mostly where the video was edited. So the states of all fields are found together, as the cheapest path
+(Viterbi) through what was measured: how much two neighbouring fields comb when they are woven, where a field starts to
+differ from the one two before it, and whether it repeats that one, grain and all. What noise, grain and compression do
+to these is learned from the clip itself.
+"""
+
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from fastup import _fields
+from fastup.errors import DataError, OptionError
+
+ORDERS = ("top", "bottom")  # which field of a frame comes first
+KINDS = ("film", "progressive", "interlaced")
+FILM, PROGRESSIVE, INTERLACED = range(3)
+
+# The states of a field. Film: 0 1, a film frame of two fields; 2 3 4, one of three, of which 4 repeats 2. After a break
+# a film frame may start late: ENTER_1, ENTER_3 with LATE_4 after it, and ENTER_4, are 1, 3 and 4 with fewer fields
+# before them. PAIR_0 PAIR_1: frames that were progressive, of which a break may leave PAIR_1 alone. VIDEO: each field
+# has its own time.
+ENTER_1, ENTER_3, LATE_4, ENTER_4, PAIR_0, PAIR_1, ENTER_PAIR_1, VIDEO = range(5, 13)
+_FOLLOWER = np.array([1, 2, 3, 4, 0, 2, LATE_4, 0, 0, PAIR_1, PAIR_0, PAIR_0, VIDEO], np.int8)
+_KIND = np.array([FILM] * 9 + [PROGRESSIVE] * 3 + [INTERLACED], np.int8)
+_ENTRIES = np.array([0, 2, ENTER_1, ENTER_3, ENTER_4, PAIR_0, ENTER_PAIR_1, VIDEO], np.int8)
+_PLACE = np.array([0, 1, 2, 3, 4, 1, 3, 4, 4, 5, 6, 6, 7], np.int8)  # what a state means for those after it
+# What a field costs where it isn't film: less than the repeats that film would want there cost.
+PAIR_COST, VIDEO_COST = 0.06, 0.05
+_LOST_JUMP = 5.0  # of a break where frames are lost: an edit is likelier there than elsewhere
+_SWITCH = 8.0  # what it costs, besides a break, to go over to another kind
+_GOES_ON = np.isin(np.arange(13), [1, 3, 4, LATE_4, PAIR_1])  # of the film frame of the field before
+
+_EVIDENCE = np.dtype(
+    [
+        # Of both orders, of the first and the second field of the frame by that order:
+        ("comb", "f4", (2, 2)),  # how much more it combs with the field before than its neighbours do
+        ("onset", "f4", (2, 2)),  # how much more it differs from the one two before than its neighbour does
+        # Of the top and the bottom field, from the same field of the frame before:
+        ("motion", "f4", 2),  # the most that a block differs
+        ("change", "f4", 2),  # the median block, brightness too: cuts
+        ("floor", "f4", 2),  # a quiet block: noise, and grain where it doesn't repeat
+        ("texture", "f4"),  # combing of a quiet block, well woven
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Fields:
+    """What `measure` found of a clip's fields; sixty bytes a frame, whatever their size.
+
+    `lost` has the numbers of frames that are missing, in whose place others were measured: nothing is made of those.
+    """
+
+    evidence: np.ndarray
+    lost: tuple = ()
+
+    def __len__(self):
+        return len(self.evidence)
+
+
+def measure(frames, white=None, on_frame=None):
+    """Measure how the fields of a clip fit together: the one pass over the pictures before `track`.
+
+    Parameters
+    ----------
+    frames : iterable of ndarray, (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), uint8 or uint16
+        Codes of luma, or of RGB, of which (R + 2 G + B) / 4 is taken; fields interlaced, 16 x 16 pixels or more.
+    white : int, optional
+        The largest code; by default 255 of ``uint8``, 1023 of ``uint16``.
+    on_frame : callable, optional
+        Called with the number of frames measured.
+
+    Returns
+    -------
+    Fields
+
+    Raises
+    ------
+    DataError
+        If there are fewer than five frames, they differ in size, or they are smaller than a block.
+    """
+    rows, window, scale = [], [], None if white is None else np.float32(255 / white)
+    for found, kind in _compared(frames, on_frame):
+        scale = scale or np.float32(1 if kind == np.uint8 else 255 / 1023)
+        window = [*window[-2:], [part.reshape(len(part), -1) * scale for part in found]]
+        rows.append(_evidence(window[0], window[max(0, len(window) - 2)], window[-1]))  # of the frame before
+    if len(rows) < 4:
+        raise DataError("fewer than five frames: a cadence is five frames long")
+    rows.append(_evidence(window[-2], window[-1], window[-1]))
+    return Fields(np.array(rows, _EVIDENCE))
+
+
+def _compared(frames, on_frame):
+    """Each frame but the first, compared with the one before it, on threads, while the next are read; and its type."""
+    waiting, first, before = deque(), None, None
+    with ThreadPoolExecutor(2) as pool:
+        for number, frame in enumerate(frames):
+            frame = _luma(frame, number)
+            first = frame if first is None else first
+            if min(frame.shape) < _fields.BLOCK:
+                raise DataError(f"frame {number} is {_by(frame.shape)}, expected {_by([_fields.BLOCK] * 2)} or more")
+            if (frame.shape, frame.dtype) != (first.shape, first.dtype):
+                raise DataError(
+                    f"frame {number} is {_by(frame.shape)} of {frame.dtype}, those before it are {_by(first.shape)} "
+                    f"of {first.dtype}"
+                )
+            if number:
+                waiting.append(pool.submit(_fields.compare, frame, before))
+            before = frame
+            if len(waiting) > 3:
+                yield waiting.popleft().result(), first.dtype
+            if on_frame is not None:
+                on_frame(number + 1)
+        for future in waiting:
+            yield future.result(), first.dtype
+
+
+def _luma(frame, number):
+    frame = np.asarray(frame)
+    if frame.dtype not in (np.uint8, np.uint16):
+        raise DataError(f"frame {number} is of {frame.dtype}, expected codes as uint8 or uint16")
+    if frame.ndim == 3 and frame.shape[2] in (1, 3, 4):
+        return frame[..., 0] if frame.shape[2] == 1 else _fields.luma(frame)
+    if frame.ndim != 2:
+        raise DataError(f"frame {number} is {frame.shape}, expected (height, width) or (height, width, 1, 3 or 4)")
+    return frame
+
+
+def _by(shape):
+    return f"{shape[1]}x{shape[0]}"
+
+
+def _evidence(last, this, next_):
+    """A row of evidence for the frame of `this`, each (comb, apart, shift) by blocks."""
+    comb, apart, shift = this
+    combing, onset = [], []
+    for order, first in enumerate((_fields.TOP_LATER, _fields.BOTTOM_LATER)):
+        within, across = comb[0], comb[first]
+        least = np.minimum(last[0][0], next_[0][first])  # of what is a field away, or two
+        combing.append((_most(across - np.minimum.reduce([least, within, last[0][first]])),
+                        _most(within - np.minimum.reduce([least, across, next_[0][0]]))))  # fmt: skip
+        onset.append((_most(apart[order] - last[1][1 - order]), _most(apart[1 - order] - apart[order])))
+    return (
+        combing, onset, _most(apart), np.median(np.maximum(apart, shift), 1), [_quiet(part) for part in apart],
+        min(_quiet(part) for part in comb),
+    )  # fmt: skip
+
+
+def _quiet(blocks):
+    """The quartile of blocks, without those that have no change at all, as the black beside a picture."""
+    some = blocks[blocks > 0]
+    return np.quantile(some, 0.25) if len(some) else 0.0
+
+
+def _most(blocks):
+    """Mean of the three largest along the last axis: one block can be a fluke, an average drowns a mouth."""
+    return np.sort(blocks, axis=-1)[..., -3:].mean(-1)
+
+
+@dataclass(frozen=True)
+class Cadence:
+    """What `track` found: the state of every field, in the order of time.
+
+    Attributes
+    ----------
+    order : {"top", "bottom"}
+        Which field of a frame comes first.
+    order_margin : float
+        By how much this order is the better one; near 0 nothing told them apart.
+    states : ndarray, (2 n,), int8
+        0 and 1: the fields of a film frame of two; 2, 3 and 4: of one of three; 5 and 6: the fields of a frame that was
+        progressive; 7: a field with a time of its own.
+    breaks : ndarray, int
+        The fields before which the cadence breaks.
+    margin : ndarray, (2 n,), float32
+        How much more the cheapest path costs that has the field elsewhere; below `DOUBT` it is doubtful.
+    joins : ndarray, (2 n,), bool
+        Whether a field belongs to the film frame, or progressive frame, of the field before it.
+    combing : ndarray, (2 n,), float32
+        How much the field combs with the one before it, in units of noise.
+    gain : float
+        How much more it would cost if nothing was telecined; near 0, there is too little to see to tell.
+    lost : tuple of int
+        As of `Fields`: through these frames the cadence runs on by itself.
+    """
+
+    order: str
+    order_margin: float
+    states: np.ndarray
+    breaks: np.ndarray
+    margin: np.ndarray
+    joins: np.ndarray
+    combing: np.ndarray
+    gain: float
+    lost: tuple = ()
+
+    def __len__(self):
+        return len(self.states) // 2
+
+    @property
+    def kinds(self):
+        """Of every field: 0 film, 1 progressive, 2 interlaced."""
+        return np.array([0, 0, 0, 0, 0, 1, 1, 2], np.int8)[self.states]
+
+    @property
+    def phases(self):
+        """Of every frame: how many frames ago its turn of the cadence began, 0 to 4; -1 where it isn't film.
+
+        Frames 0, 1 and 4 of a turn show one film frame each, 2 and 3 two.
+        """
+        first, second = self.states[0::2], self.states[1::2]
+        phase = np.full((8, 8), -1, np.int8)
+        for number, pair in enumerate(((0, 1), (2, 3), (4, 0), (1, 2), (3, 4))):
+            phase[pair] = number
+        return phase[first, second]
+
+
+DOUBT = 3.0  # a margin below this is in doubt: about one way in twenty is another
+
+
+def track(fields, order=None, white=None):
+    """Find the cadence of a clip.
+
+    Parameters
+    ----------
+    fields : Fields, or iterable of ndarray
+        What `measure` gave; or the frames themselves, for it to measure.
+    order : {"top", "bottom"}, optional
+        Which field of a frame comes first; found by default.
+    white : int, optional
+        As in `measure`.
+
+    Returns
+    -------
+    Cadence
+
+    Raises
+    ------
+    DataError
+        As `measure` does.
+    OptionError
+        If the order is none.
+    """
+    if order not in (None, *ORDERS):
+        raise OptionError(f"order is {order!r}, expected top or bottom")
+    if not isinstance(fields, Fields):
+        fields = measure(fields, white)
+    if len(fields) - len({*fields.lost, *(n + 1 for n in fields.lost if n + 1 < len(fields))}) < 5:
+        raise DataError("fewer than five frames that follow another: a cadence is five frames long")
+    orders = ORDERS if order is None else (order,)
+    found = [_track(fields, ORDERS.index(order)) for order in orders]
+    # Film comes before no film, whose fields cost little in either order; then what costs less.
+    film = [one.gain > 0 for one in found]
+    best = min(range(len(found)), key=lambda k: (not film[k], found[k].total))
+    if len(found) == 1:
+        margin = np.inf
+    elif all(film) or not any(film):
+        margin = abs(found[0].total - found[1].total)
+    else:
+        margin = found[best].gain
+    path, through, combing = found[best].path, found[best].through, found[best].combing
+    follows = _FOLLOWER[path[:-1]] == path[1:]
+    places = _PLACE[path]
+    for place in range(8):
+        rows = places == place
+        through[np.ix_(rows, place == _PLACE)] = np.inf
+    return Cadence(
+        orders[best], float(margin), places, 1 + np.flatnonzero(~follows), through.min(1),
+        np.concatenate([[False], follows & _GOES_ON[path[1:]]]), combing,
+        found[best].gain, fields.lost,
+    )  # fmt: skip
+
+
+class _Found(NamedTuple):
+    """The cheapest path for one order of fields: what it costs, and how much more it would without film."""
+
+    total: float
+    gain: float
+    path: np.ndarray
+    through: np.ndarray  # what the cheapest path costs that is in a state at a time, above the total
+    combing: np.ndarray
+
+
+def _track(fields, order):
+    """The `_Found` of one order of fields."""
+    told = np.ones(len(fields), bool)  # a frame that is lost tells nothing, and little the one that is compared with it
+    told[[n for lost in fields.lost for n in (lost, lost + 1) if n < len(told)]] = False
+    evidence, told = fields.evidence[told], np.repeat(told, 2)
+
+    def in_time(values):
+        return np.ravel(values[:, [order, 1 - order]]).astype(np.float32)
+
+    comb, onset = np.ravel(evidence["comb"][:, order]), np.ravel(evidence["onset"][:, order])
+    floor = in_time(evidence["floor"]) + 0.1  # of an 8-bit code, where there is no noise at all
+    floor = np.minimum(_near(floor, 2, np.min), 1.3 * _quantile(floor, 250, 0.1))
+    motion = in_time(evidence["motion"]) / floor
+    combing = np.maximum(comb / (np.repeat(evidence["texture"], 2) + 0.3), 0)
+    # A field that repeats differs less than those around it, and than the other field of its frame, which never repeats
+    # too. The second tells it from a frame that the codec kept well, or kept back.
+    level = np.log(in_time(evidence["floor"]) + 0.05)
+    inside = level[0::2] - level[1::2]
+    inside -= _near(inside, 25, np.median)
+    level = np.maximum(level - _near(level, 5, np.median), np.ravel(np.column_stack([inside, -inside])))
+    level = np.clip(level, -2, 0.5)
+    change = np.log(in_time(evidence["change"]) + 3)  # that black becomes nearly black is no cut
+
+    # A film frame cannot begin at each of two neighbours, so what shows at both is mostly the larger's.
+    begins = combing + np.maximum(onset / floor - 0.6, 0)
+    beside = np.maximum(_later(begins, -1), _later(begins, 1))
+    # What a codec leaves where nothing begins, or moves; but not what is the same in all fields, as in true 60i.
+    rest = 1 + np.minimum(_quantile(begins, 250, 0.4), np.maximum(5, 0.3 * _quantile(begins, 250, 0.8)))
+    begin, begin_pair = (
+        np.clip(2 * np.log1p(np.maximum(begins - share * beside, 0) / rest) - 1, 0, 6) for share in (0.3, 0.15)
+    )  # in the wrong order, fields with times of their own look like pairs that comb a third as much as others
+    still = np.clip(np.log((0.5 * beside + rest) / (begins + rest)), 0, 2)
+    usual = np.minimum(_quantile(motion, 250, 0.1), np.maximum(8, 0.4 * _quantile(motion, 250, 0.5)))
+    moves = np.clip(1.5 * np.log((motion + 0.5) / (usual + 0.5)) - 0.2, 0, 5)
+    cut = np.minimum(change, _later(change, 1)) - np.maximum(_later(change, -1), _later(change, 2))
+    jump = 7 - 5.5 * np.clip(cut / 0.9, 0, 1)
+    jump[1::2] += 1.5  # videos are edited at frames
+    jump = jump.astype(np.float32)
+
+    grain = np.clip(4 * level, -1, 1)
+    everywhere, jumps = np.zeros((len(told), len(_KIND)), np.float32), np.full(len(told), _LOST_JUMP, np.float32)
+    jumps[told] = jump
+    for warmth in (6, 3, 1, 0):  # paths that cost little more count too, less and less
+        cost = np.zeros((len(begin), len(_KIND)), np.float32)
+        cost[:, _GOES_ON] += begin[:, None]
+        cost[:, 4] += moves + grain
+        cost[:, PAIR_1] = begin_pair
+        cost[:, _KIND == PROGRESSIVE] += PAIR_COST
+        cost[:, VIDEO] += VIDEO_COST + still
+        everywhere[told] = cost
+        path, through, total = _fields.cheapest(everywhere, jumps, _FOLLOWER, _KIND, _ENTRIES, _SWITCH)
+        if warmth:
+            grain = _grain(level, through[told], warmth)
+    others = _ENTRIES[_KIND[_ENTRIES] != FILM]
+    without = _fields.cheapest(everywhere, jumps, _FOLLOWER, _KIND, others, _SWITCH)[2]
+    all_combing = np.zeros(len(told), combing.dtype)
+    all_combing[told] = combing
+    return _Found(total, without - total, path, through, all_combing)
+
+
+def _grain(level, through, warmth):
+    """The log-likelihood ratio of not repeating to repeating, from grain, as the cheap paths have it around a field."""
+    weight = np.exp(-through / warmth)
+    weight /= weight.sum(1, keepdims=True)
+    again, others = weight[:, 4], weight[:, _KIND == FILM].sum(1) - weight[:, 4]
+    others = others * (level < 0.3)  # not where everything moves
+    lower, upper = _mean(level, again), _mean(level, others)
+    variance = (_mean((level - lower) ** 2, again) + _mean((level - upper) ** 2, others)) / 2 + 0.02**2
+    apart = np.maximum(upper - lower, 0)
+    ratio = np.clip((level - (lower + upper) / 2) * apart / variance, -5, 5)
+    return np.where(apart > 0.1 * np.sqrt(variance), ratio, 0)
+
+
+def _later(values, offset):
+    """Values so many fields later; the first and the last go on."""
+    return values[np.clip(np.arange(len(values)) + offset, 0, len(values) - 1)]
+
+
+def _near(values, reach, function):
+    windows = np.lib.stride_tricks.sliding_window_view(np.pad(values, reach, mode="edge"), 2 * reach + 1)
+    return function(windows, axis=-1)
+
+
+def _quantile(values, reach, share):
+    """A quantile of the values around, in steps of a fifth of the reach."""
+    step = reach // 5
+    starts = range(0, len(values), step)
+    found = [np.quantile(values[max(0, k - reach) : k + step + reach], share) for k in starts]
+    return np.repeat(found, step)[: len(values)].astype(np.float32)
+
+
+def _mean(values, weights, reach=400):
+    """Weighted mean of the values around; 0 where none weighs."""
+    sums = [np.concatenate([[0], np.cumsum(part, dtype=np.float64)]) for part in (values * weights, weights)]
+    last = np.minimum(np.arange(len(values)) + reach + 1, len(values))
+    first = np.maximum(np.arange(len(values)) - reach, 0)
+    total, weight = (part[last] - part[first] for part in sums)
+    return total / np.maximum(weight, 1e-3)
