@@ -1,6 +1,7 @@
 """NumPy twins of the kernels, written for clarity alone; imports nothing of fastup."""
 
 import math
+from fractions import Fraction
 
 import numpy as np
 
@@ -532,3 +533,75 @@ def resized(frame, size, filter):
             made.append(total / weight)
         frame = np.moveaxis(np.array(made), 0, axis)
     return frame
+
+
+LUMA_SHARES = {  # of red and blue
+    "601": (Fraction(299, 1000), Fraction(114, 1000)), "709": (Fraction(2126, 10000), Fraction(722, 10000)),
+    "240M": (Fraction(212, 1000), Fraction(87, 1000)), "2020": (Fraction(2627, 10000), Fraction(593, 10000)),
+    "FCC": (Fraction(30, 100), Fraction(11, 100)),
+}  # fmt: skip
+CHROMA_SITINGS = {  # across and down
+    "left": (0, Fraction(1, 2)), "center": (Fraction(1, 2), Fraction(1, 2)), "topleft": (0, 0),
+    "top": (Fraction(1, 2), 0), "bottomleft": (0, 1), "bottom": (Fraction(1, 2), 1),
+}  # fmt: skip
+
+
+def quick_luma(frame):
+    """(R + 2 G + B) / 4 of codes, rounded to the nearest, halves up."""
+    red, green, blue = np.moveaxis(np.asarray(frame)[..., :3], -1, 0).astype(object)
+    return np.vectorize(lambda total: math.floor(Fraction(total, 4) + Fraction(1, 2)))(red + 2 * green + blue)
+
+
+def _chroma_lines(count, v, siting, interlaced):
+    """For each line of chroma, where it is among the lines of the frame, and whose field it is of (0: all are one)."""
+    if not interlaced:
+        return [(line * v + CHROMA_SITINGS[siting][1] * (v - 1), 0) for line in range(count)]
+    if CHROMA_SITINGS[siting][1] == Fraction(1, 2):  # in the middle of the frame's lines
+        return [(line * v + Fraction(v - 1, 2), line % 2) for line in range(count)]
+    return [(2 * (line // 2 * v + CHROMA_SITINGS[siting][1] * (v - 1)) + line % 2, line % 2) for line in range(count)]
+
+
+def rgb_of_planes(planes, bits, matrix, siting="left", interlaced=False, full=False, keep=False, number=float):
+    """R, G, B of planes of Y, Cb and Cr before rounding, (H, W, 3): exact with Fractions as numbers, else float64."""
+    luma, *chroma = planes
+    (height, width), (rows, columns) = luma.shape, chroma[0].shape
+    v, h = (next(n for n in (1, 2, 4) if -(-a // n) == b) for a, b in ((height, rows), (width, columns)))
+    interlaced = interlaced and v > 1 and rows > 1
+    at_x = [column * h + CHROMA_SITINGS[siting][0] * (h - 1) for column in range(columns)]
+    lines = _chroma_lines(rows, v, siting, interlaced)
+    upsampled = []
+    for plane in chroma:
+        wide = _interpolated(plane.astype(object if number is Fraction else np.float64), at_x, range(width), 1, number)
+        tall = np.empty((height, width), wide.dtype)
+        for field in (0, 1) if interlaced else (0,):
+            own = [line for line in range(rows) if lines[line][1] == field]
+            of = range(field, height, 2) if interlaced else range(height)
+            tall[list(of)] = _interpolated(wide[own], [lines[line][0] for line in own], of, 0, number)
+        upsampled.append(tall)
+    unit = 1 << (bits - 8)
+    black, span, chroma_span = (0, 2**bits - 1, 2**bits - 1) if full else (16 * unit, 219 * unit, 224 * unit)
+    y = (luma.astype(wide.dtype) - black) / number(span)
+    cb, cr = ((plane - (1 << (bits - 1))) / number(chroma_span) for plane in upsampled)
+    kr, kb = (number(k) for k in LUMA_SHARES[matrix])
+    r, b = y + 2 * (1 - kr) * cr, y + 2 * (1 - kb) * cb
+    rgb = np.stack([r, (y - kr * r - kb * b) / (1 - kr - kb), b], axis=2)
+    return rgb * 876 + 64 if keep and not full else rgb * 1023
+
+
+def _interpolated(plane, positions, wanted, axis, number):
+    """Linear interpolation along an axis; the ends go on."""
+    plane = np.moveaxis(plane, axis, 0)
+    result = []
+    for at in wanted:
+        after = next((n for n, position in enumerate(positions) if position >= at), len(positions) - 1)
+        before = max(after - 1, 0) if positions[after] > at else after
+        share = number(at - positions[before]) / number(positions[after] - positions[before]) if after > before else 0
+        share = min(share, 1)
+        result.append(plane[before] * (1 - share) + plane[after] * share)
+    return np.moveaxis(np.array(result), 0, axis)
+
+
+def nearest_codes(exact):
+    """Nearest codes of Fractions, halves up, clipped."""
+    codes = [min(max(math.floor(value + Fraction(1, 2)), 0), 1023) for value in exact.ravel()]
+    return np.array(codes, np.uint16).reshape(exact.shape)

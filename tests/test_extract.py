@@ -4,9 +4,10 @@ import json
 import os
 import sys
 
+import naive
 import numpy as np
 import pytest
-from videos import assert_rounds, cut, extracted, fast_start, noise, numbers, twin, video
+from videos import assert_rounds, cut, extracted, fast_start, noise, numbers, video
 
 import fastup
 from fastup.errors import DataError, OptionError
@@ -47,7 +48,7 @@ def test_frames_are_chosen_by_number_time_and_timecode(tmp_path, tape, options, 
     assert done == [(n + 1, len(expected)) for n in range(len(expected))]
     for n, path in zip(expected, sorted(out.iterdir()), strict=True):
         planes = [np.full(shape, 300 + 10 * n, np.uint16) for shape in ((30, 48), (30, 24), (30, 24))]
-        assert_rounds(fastup.read(path), twin(planes, 10, "601"))
+        assert_rounds(fastup.read(path), naive.rgb_of_planes(planes, 10, "601"))
         assert Header.read(path).frame_position == n
 
 

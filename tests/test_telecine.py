@@ -45,12 +45,18 @@ def test_compare_takes_rows_that_are_apart():
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
-def test_luma_is_exact(kind):
-    frame = np.random.default_rng(0).integers(0, np.iinfo(kind).max + 1, (9, 31, 3)).astype(kind)
-    frame[0, 0] = np.iinfo(kind).max
-    twin = (frame[..., 0].astype(int) + 2 * frame[..., 1].astype(int) + frame[..., 2] + 2) // 4
-    np.testing.assert_array_equal(_fields.luma(frame), twin)
+@given(
+    height=st.integers(1, 9), width=st.integers(1, 31), channels=st.sampled_from([3, 4]),
+    kind=st.sampled_from([np.uint8, np.uint16]), most=st.sampled_from([1, 255, 1023, 65535]), seed=st.integers(0, 99),
+)  # fmt: skip
+@settings(deadline=None, max_examples=60)
+def test_luma_equals_its_twin(height, width, channels, kind, most, seed):
+    most = min(most, np.iinfo(kind).max)
+    frame = np.random.default_rng(seed).integers(0, most + 1, (height, width, channels)).astype(kind)
+    frame[0, 0] = most
+    ours = _fields.luma(frame)
+    assert ours.dtype == kind
+    np.testing.assert_array_equal(ours, naive.quick_luma(frame))
 
 
 @given(seed=st.integers(0, 10_000), count=st.integers(1, 5))

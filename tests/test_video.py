@@ -3,22 +3,10 @@
 import os
 from fractions import Fraction
 
+import naive
 import numpy as np
 import pytest
-from videos import (
-    PACKED,
-    SUBSAMPLED,
-    assert_rounds,
-    decoded,
-    extracted,
-    interlaced_video,
-    noise,
-    picture,
-    ramp,
-    rounded,
-    twin,
-    video,
-)
+from videos import PACKED, SUBSAMPLED, assert_rounds, decoded, extracted, interlaced_video, noise, picture, ramp, video
 
 from fastup.codes import Colorimetric, Transfer
 from fastup.errors import DataError
@@ -95,7 +83,9 @@ def test_v210_equals_the_formula_on_every_pixel(tmp_path, keep):
     found = extracted(path, tmp_path / "out", keep=keep)
     assert list(found) == ["ramp_0000000.dpx", "ramp_0000001.dpx"]
     for (rgb, header), planes in zip(found.values(), frames, strict=True):
-        np.testing.assert_array_equal(rgb, rounded(twin(planes, 10, "601", keep=keep, number=Fraction)))
+        np.testing.assert_array_equal(
+            rgb, naive.nearest_codes(naive.rgb_of_planes(planes, 10, "601", keep=keep, number=Fraction))
+        )
         assert (header.low_code, header.high_code) == ((64, 940) if keep else (0, 1023))
 
 
@@ -121,7 +111,7 @@ def test_every_codec_gives_what_the_formula_gives(tmp_path, name):
     assert len(found) == len(truth) == 3
     for (rgb, header), planes in zip(found.values(), truth, strict=True):
         assert (header.width, header.height) == (width, height)
-        assert_rounds(rgb, twin(planes, bits, matrix, siting, full=tags.get("color_range") == 2))
+        assert_rounds(rgb, naive.rgb_of_planes(planes, bits, matrix, siting, full=tags.get("color_range") == 2))
     if codec == "ffv1":  # which loses nothing
         for planes, expected in zip(truth, frames, strict=True):
             for plane, data in zip(planes, expected, strict=True):
@@ -146,7 +136,7 @@ def test_chroma_goes_by_the_frame_unless_told_otherwise(tmp_path, given_):
     for source, itself in ((path, True), (flat, False)):
         ((rgb, header),) = extracted(source, tmp_path / source.stem, interlaced=given_).values()
         (planes,) = decoded(source, 1)
-        assert_rounds(rgb, twin(planes, 8, "601", interlaced=itself if given_ is None else given_))
+        assert_rounds(rgb, naive.rgb_of_planes(planes, 8, "601", interlaced=itself if given_ is None else given_))
         assert header.interlace == int(itself)
 
 
@@ -190,7 +180,7 @@ def test_chroma_lies_as_the_source_is_told(tmp_path):
             ((_, planes),) = source.frames()
             out = np.empty((32, 48, 3), np.uint16)
             assert source.rgb(planes, out) is out
-            assert_rounds(out, twin(planes, 8, "601", interlaced=interlaced))
+            assert_rounds(out, naive.rgb_of_planes(planes, 8, "601", interlaced=interlaced))
 
 
 # -- headers ---------------------------------------------------------------------------------------------------------

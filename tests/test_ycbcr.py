@@ -2,11 +2,12 @@
 
 from fractions import Fraction
 
+import naive
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from videos import ACROSS, KR_KB, SUBSAMPLED, noise, rounded, twin
+from videos import SUBSAMPLED, noise
 
 from fastup import _ycbcr
 
@@ -15,7 +16,7 @@ from fastup import _ycbcr
 @given(
     seed=st.integers(0, 2**32), height=st.integers(1, 9), width=st.integers(1, 11),
     bits=st.sampled_from([8, 10, 12, 16]), kind=st.sampled_from(sorted(SUBSAMPLED)),
-    siting=st.sampled_from(sorted(ACROSS)), matrix=st.sampled_from(sorted(KR_KB)),
+    siting=st.sampled_from(sorted(naive.CHROMA_SITINGS)), matrix=st.sampled_from(sorted(naive.LUMA_SHARES)),
     interlaced=st.booleans(), full=st.booleans(), keep=st.booleans(),
 )  # fmt: skip
 def test_codes_are_the_exact_value_rounded(seed, height, width, bits, kind, siting, matrix, interlaced, full, keep):
@@ -23,8 +24,8 @@ def test_codes_are_the_exact_value_rounded(seed, height, width, bits, kind, siti
     small = -(-height // v), -(-width // h)
     planes = noise(seed, bits, (height, width), small, small)
     found = _ycbcr.rgb(planes, bits, matrix=matrix, siting=siting, interlaced=interlaced, full=full, keep=keep)
-    exact = twin(planes, bits, matrix, siting, interlaced, full, keep, Fraction)
-    np.testing.assert_array_equal(found, rounded(exact))
+    exact = naive.rgb_of_planes(planes, bits, matrix, siting, interlaced, full, keep, Fraction)
+    np.testing.assert_array_equal(found, naive.nearest_codes(exact))
 
 
 def test_halves_are_rounded_up_over_every_luma_and_chroma():
@@ -70,3 +71,12 @@ def test_what_is_known_of_neutrals():
     assert full[0].tolist() == [[code] * 3 for code in (0, 0, 766, 1023, 1023)]
     kept = _ycbcr.rgb((y, grey, grey), 10, matrix="709", keep=True)
     assert kept[0].tolist() == [[code] * 3 for code in (0, 64, 720, 940, 1023)]
+
+
+@pytest.mark.parametrize("bits", range(8, 17))
+@pytest.mark.parametrize(("full", "keep"), [(False, False), (False, True), (True, False), (True, True)])
+def test_the_table_of_luma_is_the_exact_value_rounded(bits, full, keep):
+    codes = np.unique([0, *np.random.default_rng(bits).integers(0, 1 << bits, 500), (1 << bits) - 1])
+    grey = np.full((1, len(codes)), 1 << (bits - 1))
+    exact = naive.rgb_of_planes([codes[None], grey, grey], bits, "709", full=full, keep=keep, number=Fraction)
+    np.testing.assert_array_equal(_ycbcr.table(bits, full, keep)[codes], naive.nearest_codes(exact)[0, :, 0])

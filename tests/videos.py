@@ -1,6 +1,5 @@
-"""What the tests of footage share: the exact twin of the conversion to R, G, B, and small videos to order."""
+"""What the tests of footage share: planes of noise, and small videos to order."""
 
-import math
 import os
 from fractions import Fraction
 
@@ -15,81 +14,6 @@ try:
     import av
 except ModuleNotFoundError:  # tests that need it are skipped
     av = None
-
-KR_KB = {
-    "601": (Fraction(299, 1000), Fraction(114, 1000)),
-    "709": (Fraction(2126, 10000), Fraction(722, 10000)),
-    "240M": (Fraction(212, 1000), Fraction(87, 1000)),
-    "2020": (Fraction(2627, 10000), Fraction(593, 10000)),
-    "FCC": (Fraction(30, 100), Fraction(11, 100)),
-}
-ACROSS = {
-    "left": 0,
-    "topleft": 0,
-    "bottomleft": 0,
-    "center": Fraction(1, 2),
-    "top": Fraction(1, 2),
-    "bottom": Fraction(1, 2),
-}
-DOWN = {"left": Fraction(1, 2), "center": Fraction(1, 2), "topleft": 0, "top": 0, "bottomleft": 1, "bottom": 1}
-
-
-# -- twins -----------------------------------------------------------------------------------------------------------
-
-
-def chroma_lines(count, v, siting, interlaced):
-    """For each line of chroma, where it is among the lines of the frame, and whose field it is of (0: all are one)."""
-    if not interlaced:
-        return [(line * v + DOWN[siting] * (v - 1), 0) for line in range(count)]
-    if DOWN[siting] == Fraction(1, 2):  # in the middle of the frame's lines
-        return [(line * v + Fraction(v - 1, 2), line % 2) for line in range(count)]
-    return [(2 * (line // 2 * v + DOWN[siting] * (v - 1)) + line % 2, line % 2) for line in range(count)]
-
-
-def twin(planes, bits, matrix, siting="left", interlaced=False, full=False, keep=False, number=float):
-    """R, G, B before rounding, (H, W, 3): exact with Fractions as numbers, else float64."""
-    luma, *chroma = planes
-    (height, width), (rows, columns) = luma.shape, chroma[0].shape
-    v, h = (next(n for n in (1, 2, 4) if -(-a // n) == b) for a, b in ((height, rows), (width, columns)))
-    interlaced = interlaced and v > 1 and rows > 1
-    at_x = [column * h + ACROSS[siting] * (h - 1) for column in range(columns)]
-    lines = chroma_lines(rows, v, siting, interlaced)
-    upsampled = []
-    for plane in chroma:
-        wide = interpolate(plane.astype(object if number is Fraction else np.float64), at_x, range(width), 1, number)
-        tall = np.empty((height, width), wide.dtype)
-        for field in (0, 1) if interlaced else (0,):
-            own = [line for line in range(rows) if lines[line][1] == field]
-            of = range(field, height, 2) if interlaced else range(height)
-            tall[list(of)] = interpolate(wide[own], [lines[line][0] for line in own], of, 0, number)
-        upsampled.append(tall)
-    unit = 1 << (bits - 8)
-    black, span, chroma_span = (0, 2**bits - 1, 2**bits - 1) if full else (16 * unit, 219 * unit, 224 * unit)
-    y = (luma.astype(wide.dtype) - black) / number(span)
-    cb, cr = ((plane - (1 << (bits - 1))) / number(chroma_span) for plane in upsampled)
-    kr, kb = (number(k) for k in KR_KB[matrix])
-    r, b = y + 2 * (1 - kr) * cr, y + 2 * (1 - kb) * cb
-    rgb = np.stack([r, (y - kr * r - kb * b) / (1 - kr - kb), b], axis=2)
-    return rgb * 876 + 64 if keep and not full else rgb * 1023
-
-
-def interpolate(plane, positions, wanted, axis, number):
-    """Linear interpolation along an axis; the ends go on."""
-    plane = np.moveaxis(plane, axis, 0)
-    result = []
-    for at in wanted:
-        after = next((n for n, position in enumerate(positions) if position >= at), len(positions) - 1)
-        before = max(after - 1, 0) if positions[after] > at else after
-        share = number(at - positions[before]) / number(positions[after] - positions[before]) if after > before else 0
-        share = min(share, 1)
-        result.append(plane[before] * (1 - share) + plane[after] * share)
-    return np.moveaxis(np.array(result), 0, axis)
-
-
-def rounded(exact):
-    """Nearest codes of Fractions, halves up, clipped."""
-    codes = [min(max(math.floor(value + Fraction(1, 2)), 0), 1023) for value in exact.ravel()]
-    return np.array(codes, np.uint16).reshape(exact.shape)
 
 
 def assert_rounds(found, value):
