@@ -1,7 +1,8 @@
 """Make networks: train, models."""
 
+import contextlib
 import json
-from enum import StrEnum
+from inspect import Parameter, Signature, signature
 from pathlib import Path
 from typing import Annotated
 
@@ -11,46 +12,41 @@ from rich.markup import escape
 from rich.table import Table
 
 from fastup.cli import show
-from fastup.cli.options import Json, trim_of
+from fastup.cli.options import Json
 from fastup.errors import OptionError
 from fastup.frames import refuse_other
 from fastup.networks import start
-from fastup.train.config import (
-    ABSENT,
-    ARCHITECTURES,
-    OPTIONS,
-    PRECISIONS,
-    SCHEDULES,
-    Config,
-    as_toml,
-    read_toml,
-    resolve,
-)
-
-DEFAULTS = Config()
-Model = StrEnum("Model", {name: name for name in ARCHITECTURES})
-Schedule = StrEnum("Schedule", {name: name for name in SCHEDULES})
-Precision = StrEnum("Precision", {name: name for name in PRECISIONS})
+from fastup.train.config import OPTIONS, SETTINGS, TRIMS, as_toml, parse_trim, read_toml, resolve
 
 
-def _setting(option, text, **more):
-    """An option of `train` that is a setting: None where it isn't given, its default in its help alone."""
-    value = getattr(DEFAULTS, OPTIONS[option])
-    if value is None:
-        default = ABSENT[OPTIONS[option]]
-    elif isinstance(value, bool):
-        default = option if value else f"no-{option}"
-    else:
-        default = show.shown(value)
-    return typer.Option(help=f"{text}  [default: {default}]", **more)
+def _with_settings(command):
+    """Put an option for every setting of `Config` in the place of a command's ``**settings``."""
+    *own, _ = signature(command).parameters.values()
+    options = {each.name: each for each in (*own, *map(_option, SETTINGS))}
+    first = "data", "model", "name", "config", "print_config", "epochs", "more_epochs"
+    command.__signature__ = Signature([options[name] for name in dict.fromkeys((*first, *options))])
+    return command
 
 
+def _option(option):
+    """The option of a setting: None where it isn't given, its default in its help alone."""
+    field = SETTINGS[option]
+    text, absent, metavar = (field.metadata[name] for name in ("help", "absent", "metavar"))
+    default = absent or show.shown(field.default)
+    if isinstance(field.default, bool):
+        default = option if field.default else f"no-{option}"
+    kind = (str if metavar else field.type) | None
+    shown = typer.Option(help=f"{text}  [default: {default}]", metavar=metavar)
+    return Parameter(field.name, Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind, shown])
+
+
+@_with_settings
 def train(
+    *,
     data: Annotated[
         Path | None,
         typer.Argument(metavar="DATA", help="Holds train/ and validation/, each with Alpha/ (input) and Beta/."),
     ] = None,
-    model: Annotated[Model | None, _setting("model", "The network; `fastup models` describes them.")] = None,
     name: Annotated[
         str | None, typer.Option(help="The run's folder in DATA/models.  [default: the model's name]")
     ] = None,
@@ -61,71 +57,18 @@ def train(
     print_config: Annotated[
         bool, typer.Option("--print-config", help="Print the settings as TOML for --config, and end.")
     ] = False,
-    epochs: Annotated[int | None, _setting("epochs", "Passes over the tiles, in all, over several runs.")] = None,
     more_epochs: Annotated[
         int | None, typer.Option(help="Passes beyond those done, instead of --epochs.", min=1)
     ] = None,
-    minutes: Annotated[float | None, _setting("minutes", "End this run, and its epoch, after so many minutes.")] = None,
-    patience: Annotated[
-        int | None, _setting("patience", "End after so many epochs that gained nothing in validation.")
-    ] = None,
-    tile: Annotated[int | None, _setting("tile", "Tile, in target pixels.")] = None,
-    border: Annotated[int | None, _setting("border", "Context around a tile, in target pixels.")] = None,
-    trim: Annotated[
-        str | None,
-        _setting("trim", "Pixels to trim from target frames: left, right, top, bottom.", metavar="L,R,T,B"),
-    ] = None,
-    input_trim: Annotated[str | None, _setting("input-trim", "The same for input frames.", metavar="L,R,T,B")] = None,
-    black_level: Annotated[
-        str | None,
-        _setting("black-level", "What lies outside the picture: a code, or its nearest pixel.", metavar="CODE|edge"),
-    ] = None,
-    quality: Annotated[
-        float | None, _setting("quality", "Share of each frame's tiles to train on, the most detailed.")
-    ] = None,
-    jitter: Annotated[bool | None, _setting("jitter", "Also train on tiles that are half a tile off.")] = None,
-    skip: Annotated[int | None, _setting("skip", "Tiles left out after each one used, 0 to 3.")] = None,
-    shuffle: Annotated[bool | None, _setting("shuffle", "Take the tiles in a random order.")] = None,
-    augment: Annotated[
-        bool | None, _setting("augment", "Flip tiles at random, and turn them where both scales are equal.")
-    ] = None,
-    residual: Annotated[bool | None, _setting("residual", "Learn the difference to bicubic.")] = None,
-    learning_rate: Annotated[float | None, _setting("learning-rate", "At the start.")] = None,
-    schedule: Annotated[
-        Schedule | None, _setting("schedule", "How the learning rate falls to 0 over the run, if it does.")
-    ] = None,
-    ema: Annotated[
-        float | None, _setting("ema", "Momentum of averaged weights, such as 0.999; best.keras then has those.")
-    ] = None,
-    batch: Annotated[
-        str | None, _setting("batch", "Tiles in a step; auto: as many as the device has room for.", metavar="N|auto")
-    ] = None,
-    precision: Annotated[
-        Precision | None, _setting("precision", "What layers compute in; their weights stay float32.")
-    ] = None,
-    seed: Annotated[int | None, _setting("seed", "Of the first weights and the order of tiles.")] = None,
-    threads: Annotated[int | None, _setting("threads", "That read tiles.")] = None,
-    checkpoint_minutes: Annotated[
-        float | None, _setting("checkpoint-minutes", "Save after so many minutes within an epoch, too.")
-    ] = None,
-    tensorboard: Annotated[
-        bool | None, _setting("tensorboard", "Log for TensorBoard too, in the run's folder.")
-    ] = None,
+    **settings,
 ):
     """Train a model on pairs of frames, or carry on. It goes to DATA/models.
 
     A setting that isn't given comes from the --config file, else it is what the run has, else the model's, else the
     default.
     """
-    given = {
-        "model": model, "epochs": epochs, "minutes": minutes, "patience": patience, "tile": tile, "border": border,
-        "trim": trim_of("trim", trim), "input_trim": trim_of("input-trim", input_trim),
-        "black_level": _whole_or_word(black_level), "quality": quality, "jitter": jitter, "skip": skip,
-        "shuffle": shuffle, "augment": augment, "residual": residual, "learning_rate": learning_rate,
-        "schedule": schedule, "ema": ema, "batch": _whole_or_word(batch), "precision": precision, "seed": seed,
-        "threads": threads, "checkpoint_minutes": checkpoint_minutes, "tensorboard": tensorboard,
-    }  # fmt: skip
-    layers = [("command line", {field: value for field, value in given.items() if value is not None})]
+    given = {name: _value(option, settings[name]) for option, name in OPTIONS.items() if settings[name] is not None}
+    layers = [("command line", given)]
     if config is not None:
         layers.append((config.name, read_toml(config)))
     settings, sources, name = _resolve(layers, data, name)
@@ -200,7 +143,7 @@ def _print_settings(run, sources):
     for option, field in OPTIONS.items():
         value, before = getattr(config, field), run.before.get(field)
         was = f" (was {show.shown(before)})" if field in run.before and before != value else ""
-        off = value is None or (value is getattr(DEFAULTS, field) is False and sources[field] in ("default", "run"))
+        off = value is None or (value is SETTINGS[option].default is False and sources[field] in ("default", "run"))
         if was or not off:
             rows[option] = show.shown(value) + was + more.get(field, ""), sources[field]
     show.table({**rows, "output": str(run.folder)})
@@ -234,12 +177,12 @@ def _shapes(run):
     return text
 
 
-def _whole_or_word(text):
-    """A whole number, if it is one; which words will do is the settings' to say."""
-    try:
-        return int(text)
-    except (TypeError, ValueError):
-        return text
+def _value(option, given):
+    """A setting of what the command line has for it; which words will do is for `Config` to say."""
+    if SETTINGS[option].type == int | str:
+        with contextlib.suppress(ValueError):
+            return int(given)
+    return parse_trim(option, given) if option in TRIMS else given
 
 
 def models(as_json: Json = False):

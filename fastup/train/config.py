@@ -1,108 +1,170 @@
-"""Every training option: its default, its check, and where its value comes from. Imports no Keras."""
+"""Every setting of training, once: type, default, check, help; and where its value comes from. Imports no Keras."""
 
 import tomllib
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from math import inf
 from numbers import Integral, Real
 from pathlib import Path
 from sys import float_info
+from typing import Any, Literal, get_args
 
+from fastup._types import StrPath
 from fastup.errors import OptionError
 
-ARCHITECTURES = ("srcnn", "vdsr", "espcn", "compact")
-SCHEDULES = ("cosine", "linear", "constant")
-PRECISIONS = ("float32", "bfloat16", "float16")
+Architecture = Literal["srcnn", "vdsr", "espcn", "compact"]
+Schedule = Literal["cosine", "linear", "constant"]
+Precision = Literal["float32", "bfloat16", "float16"]
+ARCHITECTURES, SCHEDULES, PRECISIONS = map(get_args, (Architecture, Schedule, Precision))
+
+Sides = tuple[int, int, int, int]  # left, right, top, bottom, in pixels
+Check = Callable[[str, Any], None]  # of a setting's name and value: raises an OptionError
+
+# -- checks ------------------------------------------------------------------------------------------------------------
+
+
+def one_of(names: Sequence[str]) -> Check:
+    def check(name, value):
+        if value not in names:
+            raise OptionError(f"{name} is {value!r}, expected one of {', '.join(names)}")
+
+    return check
+
+
+def whole(low: int, high: float = inf, word: str = "") -> Check:
+    """A whole number, low <= value <= high, or that word."""
+
+    def check(name, value):
+        if word and value == word:
+            return
+        if not isinstance(value, Integral) or isinstance(value, bool) or not low <= int(value) <= high:
+            span = f"{low} or more" if high == inf else f"{low} to {high}"
+            instead = f"{word!r} or " if word else ""
+            raise OptionError(f"{name} is {value!r}, expected {instead}a whole number, {span}")
+
+    return check
+
+
+def positive(high: float = float_info.max, below: float = inf) -> Check:
+    """A number, 0 < value <= high, value < below, and not infinite."""
+
+    def check(name, value):
+        if not isinstance(value, Real) or isinstance(value, bool) or not (0 < value <= high and value < below):
+            most = f" and at most {high}" if high < float_info.max else f" and less than {below}" if below < inf else ""
+            raise OptionError(f"{name} is {value!r}, expected a number of more than 0{most}")
+
+    return check
+
+
+def true_or_false(name: str, value: Any) -> None:
+    if not isinstance(value, bool):
+        raise OptionError(f"{name} is {value!r}, expected True or False")
+
+
+def four_sides(name: str, value: Any) -> None:
+    four = isinstance(value, (tuple, list)) and len(value) == 4
+    if not four or not all(isinstance(n, Integral) and not isinstance(n, bool) and n >= 0 for n in value):
+        raise OptionError(f"{name} is {value!r}, expected four whole numbers of 0 or more: left, right, top, bottom")
+
+
+# -- the settings ------------------------------------------------------------------------------------------------------
+
+
+def setting(default: Any, check: Check, help: str, absent: str = "", metavar: str | None = None) -> Any:
+    """A field of `Config`, from which its option, its line in a file and in the tables that are printed are made.
+
+    Parameters
+    ----------
+    default
+        None where it is known later only, or where there is none; then None is not checked.
+    help
+        What the command line says of it, which adds the default.
+    absent
+        What None means.
+    metavar
+        Of one that the command line takes as text: what that looks like.
+    """
+    return field(default=default, metadata={"check": check, "help": help, "absent": absent, "metavar": metavar})
 
 
 @dataclass(frozen=True)
 class Config:
-    """The options of a training run.
+    """The settings of a training run."""
 
-    None stands for a default that is only known later, or for none at all: see `ABSENT`.
-    """
+    model: Architecture = setting("compact", one_of(ARCHITECTURES), "The network; `fastup models` describes them.")
+    epochs: int = setting(20, whole(1), "Passes over the tiles, in all, over several runs.")
+    minutes: float | None = setting(None, positive(), "End this run, and its epoch, after so many minutes.", "no limit")
+    patience: int | None = setting(
+        None, whole(1), "End after so many epochs that gained nothing in validation.", "no limit"
+    )
+    tile: int | None = setting(None, whole(1), "Tile, in target pixels.", "the smallest that fits of 60 or more")
+    border: int | None = setting(
+        None, whole(0), "Context around a tile, in target pixels.", "the smallest that fits of 2 or more"
+    )
+    trim: Sides = setting(
+        (0, 0, 0, 0), four_sides, "Pixels to trim from target frames: left, right, top, bottom.", metavar="L,R,T,B"
+    )
+    input_trim: Sides | None = setting(
+        None, four_sides, "The same for input frames.", "--trim if both are one size, else nothing", "L,R,T,B"
+    )
+    black_level: int | str = setting(
+        "edge", whole(0, 65535, "edge"), "What lies outside the picture: a code, or its nearest pixel.",
+        metavar="CODE|edge",
+    )  # fmt: skip
+    quality: float = setting(1.0, positive(1), "Share of each frame's tiles to train on, the most detailed.")
+    jitter: bool = setting(True, true_or_false, "Also train on tiles that are half a tile off.")
+    skip: int = setting(0, whole(0, 3), "Tiles left out after each one used, 0 to 3.")
+    shuffle: bool = setting(True, true_or_false, "Take the tiles in a random order.")
+    augment: bool = setting(False, true_or_false, "Flip tiles at random, and turn them where both scales are equal.")
+    residual: bool = setting(True, true_or_false, "Learn the difference to bicubic.")
+    learning_rate: float | None = setting(None, positive(1), "At the start.", "the model's")
+    schedule: Schedule = setting(
+        "cosine", one_of(SCHEDULES), "How the learning rate falls to 0 over the run, if it does."
+    )
+    ema: float | None = setting(
+        None, positive(below=1), "Momentum of averaged weights, such as 0.999; best.keras then has those.", "no average"
+    )
+    batch: int | str = setting(
+        16, whole(1, word="auto"), "Tiles in a step; auto: as many as the device has room for.", metavar="N|auto"
+    )
+    precision: Precision = setting("float32", one_of(PRECISIONS), "What layers compute in; their weights stay float32.")
+    seed: int = setting(0, whole(0, 2**32 - 1), "Of the first weights and the order of tiles.")
+    threads: int | None = setting(None, whole(1, 64), "That read tiles.", "as many as cores, at most 4")
+    checkpoint_minutes: float = setting(10.0, positive(), "Save after so many minutes within an epoch, too.")
+    tensorboard: bool = setting(False, true_or_false, "Log for TensorBoard too, in the run's folder.")
 
-    model: str = "compact"
-    epochs: int = 20  # in all, over several runs
-    minutes: float | None = None  # of this run
-    patience: int | None = None  # epochs without gain after which the run ends
-    tile: int | None = None  # target pixels, wide and high
-    border: int | None = None  # target pixels of context on each side of an input tile
-    trim: tuple[int, int, int, int] = (0, 0, 0, 0)  # left, right, top, bottom of a target frame, in pixels
-    input_trim: tuple[int, int, int, int] | None = None  # of an input frame
-    black_level: int | str = "edge"  # the code outside the picture, or "edge": its nearest pixel
-    quality: float = 1.0  # share of each frame's tiles, the most detailed ones
-    jitter: bool = True
-    skip: int = 0  # tiles left out after each one used
-    shuffle: bool = True
-    augment: bool = False  # flips, and quarter turns where both scales are equal
-    residual: bool = True
-    learning_rate: float | None = None
-    schedule: str = "cosine"  # of the learning rate
-    ema: float | None = None  # momentum of an exponential moving average of the weights, which is what is validated
-    batch: int | str = 16  # tiles in a step, or "auto": the largest power of two that fits
-    precision: str = "float32"  # that layers compute in
-    seed: int = 0
-    threads: int | None = None  # that read tiles
-    checkpoint_minutes: float = 10.0  # between saves within an epoch
-    tensorboard: bool = False
-
-    def __post_init__(self):
-        _one_of("model", self.model, ARCHITECTURES)
-        _one_of("schedule", self.schedule, SCHEDULES)
-        _one_of("precision", self.precision, PRECISIONS)
-        for name, low in (("tile", 1), ("border", 0), ("patience", 1)):
-            if getattr(self, name) is not None:
-                _whole(name, getattr(self, name), low)
-        if self.threads is not None:
-            _whole("threads", self.threads, 1, 64)
-        _whole("epochs", self.epochs, 1)
-        _whole("skip", self.skip, 0, 3)
-        _whole("seed", self.seed, 0, 2**32 - 1)
-        if self.black_level != "edge":
-            _whole("black-level", self.black_level, 0, 65535, "'edge' or ")
-        if self.batch != "auto":
-            _whole("batch", self.batch, 1, other="'auto' or ")
-        _trim("trim", self.trim)
-        if self.input_trim is not None:
-            _trim("input-trim", self.input_trim)
-        _part("quality", self.quality, 1)
-        _part("checkpoint-minutes", self.checkpoint_minutes)
-        if self.minutes is not None:
-            _part("minutes", self.minutes)
-        if self.learning_rate is not None:
-            _part("learning-rate", self.learning_rate, 1)
-        if self.ema is not None:
-            _part("ema", self.ema, below=1)
-        for name in ("jitter", "shuffle", "augment", "residual", "tensorboard"):
-            if not isinstance(getattr(self, name), bool):
-                raise OptionError(f"{name} is {getattr(self, name)!r}, expected True or False")
+    def __post_init__(self) -> None:
+        for option, each in SETTINGS.items():
+            value = getattr(self, each.name)
+            if value is not None or each.default is not None:
+                each.metadata["check"](option, value)
 
 
 # Field and option are one name: learning_rate is --learning-rate, and learning-rate in a file.
-OPTIONS = {field.name.replace("_", "-"): field.name for field in fields(Config)}
+SETTINGS = {each.name.replace("_", "-"): each for each in fields(Config)}
+OPTIONS = {option: each.name for option, each in SETTINGS.items()}
 
 # What None means, of each field that may be None.
-ABSENT = {
-    "minutes": "no limit",
-    "patience": "no limit",
-    "tile": "the smallest that fits of 60 or more",
-    "border": "the smallest that fits of 2 or more",
-    "input_trim": "--trim if both are one size, else nothing",
-    "learning_rate": "the model's",
-    "ema": "no average",
-    "threads": "as many as cores, at most 4",
-}
+ABSENT = {each.name: each.metadata["absent"] for each in SETTINGS.values() if each.metadata["absent"]}
 
 
-def resolve(layers, models=None):
+TRIMS = [option for option, each in SETTINGS.items() if each.type in (Sides, Sides | None)]
+
+
+# -- where they come from ----------------------------------------------------------------------------------------------
+
+
+def resolve(
+    layers: Sequence[tuple[str, Mapping[str, Any]]], models: Mapping[str, Mapping[str, Any]] | None = None
+) -> tuple[Config, dict[str, str]]:
     """Make one `Config` of settings from several places, and say where each came from.
 
     Parameters
     ----------
-    layers : sequence of (str, mapping)
+    layers
         A place, such as "command line", and the fields that it sets; the strongest first. Any of them may say `model`.
-    models : mapping, optional
+    models
         From a model's name to the fields that it sets, which are weaker than all layers.
 
     Returns
@@ -117,24 +179,21 @@ def resolve(layers, models=None):
         If a value can't be used.
     """
     model = next((given["model"] for _, given in layers if "model" in given), Config.model)
-    _one_of("model", model, ARCHITECTURES)
+    one_of(ARCHITECTURES)("model", model)
     layers = [*layers, ("model", (models or {}).get(model, {}))]
-    values, sources = {}, dict.fromkeys(OPTIONS.values(), "default")
+    values: dict[str, Any] = {}
+    sources = dict.fromkeys(OPTIONS.values(), "default")
     for place, given in reversed(layers):
         values |= given
         sources |= dict.fromkeys(given, place)
     return Config(**values), sources
 
 
-def read_toml(path):
+def read_toml(path: StrPath) -> dict[str, Any]:
     """Read settings from a TOML file of ``option = value`` lines.
 
     Options are named as on the command line, with dashes. `trim` and `input-trim` are four numbers: an array, or text
     with commas.
-
-    Parameters
-    ----------
-    path : path-like
 
     Returns
     -------
@@ -162,28 +221,15 @@ def read_toml(path):
             hint = f"did you mean {near[0]!r}?" if near else "`fastup train --print-config` prints all that there are"
             raise OptionError(f"{path}: no option is named {key!r}; {hint}")
     try:
-        values = {
-            OPTIONS[key]: parse_trim(key, value) if key in ("trim", "input-trim") else value
-            for key, value in found.items()
-        }
+        values = {OPTIONS[key]: parse_trim(key, value) if key in TRIMS else value for key, value in found.items()}
         Config(**values)
     except OptionError as error:
         raise OptionError(f"{path}: {error}") from None
     return values
 
 
-def as_toml(config, sources):
-    """Settings as `read_toml` takes them, each with its place behind it; what nobody chose is a comment.
-
-    Parameters
-    ----------
-    config, sources : Config, dict
-        As `resolve` gives them.
-
-    Returns
-    -------
-    str
-    """
+def as_toml(config: Config, sources: Mapping[str, str]) -> str:
+    """Settings as `read_toml` takes them, each with its place (`resolve`) behind it; what nobody chose is a comment."""
     lines = ["# fastup train DATA --config THIS-FILE\n"]
     for option, name in OPTIONS.items():
         value, place = getattr(config, name), sources[name]
@@ -192,17 +238,6 @@ def as_toml(config, sources):
         meaning = f": {ABSENT[name]}" if value is None else ""
         lines.append(f"{line:<31} # {place if place.isprintable() else ascii(place)}{meaning}\n")
     return "".join(lines)
-
-
-def parse_trim(name, trim):
-    """Four numbers, left, right, top, bottom: of text with commas; anything else is left to `Config` to check."""
-    if not isinstance(trim, str):
-        return tuple(trim) if isinstance(trim, list) else trim
-    try:
-        left, right, top, bottom = (int(part) for part in trim.split(","))
-    except ValueError:
-        raise OptionError(f"{name} is {trim!r}, expected four numbers: left,right,top,bottom") from None
-    return left, right, top, bottom
 
 
 def _toml(value):
@@ -215,26 +250,12 @@ def _toml(value):
     return str(int(value) if isinstance(value, Integral) else float(value))
 
 
-def _one_of(name, value, names):
-    if value not in names:
-        raise OptionError(f"{name} is {value!r}, expected one of {', '.join(names)}")
-
-
-def _whole(name, value, low, high=inf, other=""):
-    """Check for a whole number, low <= value <= high. `other` says what else the option may be."""
-    if not isinstance(value, Integral) or isinstance(value, bool) or not low <= value <= high:
-        span = f"{low} or more" if high == inf else f"{low} to {high}"
-        raise OptionError(f"{name} is {value!r}, expected {other}a whole number, {span}")
-
-
-def _part(name, value, high=float_info.max, below=inf):
-    """Check for a number, 0 < value <= high, value < below, and not infinite."""
-    if not isinstance(value, Real) or isinstance(value, bool) or not (0 < value <= high and value < below):
-        limit = f" and at most {high}" if high < float_info.max else f" and less than {below}" if below < inf else ""
-        raise OptionError(f"{name} is {value!r}, expected a number of more than 0{limit}")
-
-
-def _trim(name, trim):
-    four = isinstance(trim, (tuple, list)) and len(trim) == 4
-    if not four or not all(isinstance(n, Integral) and not isinstance(n, bool) and n >= 0 for n in trim):
-        raise OptionError(f"{name} is {trim!r}, expected four whole numbers of 0 or more: left, right, top, bottom")
+def parse_trim(name: str, trim: Any) -> Any:
+    """Four numbers, left, right, top, bottom: of text with commas; anything else is left to `Config` to check."""
+    if not isinstance(trim, str):
+        return tuple(trim) if isinstance(trim, list) else trim
+    try:
+        left, right, top, bottom = (int(part) for part in trim.split(","))
+    except ValueError:
+        raise OptionError(f"{name} is {trim!r}, expected four numbers: left,right,top,bottom") from None
+    return left, right, top, bottom
