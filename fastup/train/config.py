@@ -64,7 +64,7 @@ def true_or_false(name: str, value: Any) -> None:
 
 def four_sides(name: str, value: Any) -> None:
     four = isinstance(value, (tuple, list)) and len(value) == 4
-    if not four or not all(isinstance(n, Integral) and not isinstance(n, bool) and n >= 0 for n in value):
+    if not four or not all(isinstance(n, Integral) and not isinstance(n, bool) and int(n) >= 0 for n in value):
         raise OptionError(f"{name} is {value!r}, expected four whole numbers of 0 or more: left, right, top, bottom")
 
 
