@@ -1,0 +1,81 @@
+"""Work on threads, with results in order."""
+
+import contextlib
+import os
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+from fastup._types import Progress
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+MOST = 16  # threads: with more, frames take memory while they wait for Python's lock
+
+
+def workers() -> int:
+    """How many threads share the work: one for each processor, up to `MOST`."""
+    return min(os.cpu_count() or 1, MOST)
+
+
+def in_order(
+    work: Callable[[Item], Result], items: Iterable[Item], threads: int | None = None, ahead: int | None = None
+) -> Generator[Result, None, None]:
+    """Yield ``work(item)`` of each item, in the order of the items, computed on threads ahead of its use.
+
+    Items are taken from their iterator on the caller's thread. However the loop is left, what is under way is finished
+    first, and nothing more is begun.
+
+    Parameters
+    ----------
+    work : callable
+    items : iterable
+    threads : int, optional
+        As many as `workers` says.
+    ahead : int, optional
+        How many results, at most, are ready or under way before they are asked for; as many as threads.
+
+    Raises
+    ------
+    Exception
+        What `work`, or the iterator of items, raises: after the results of the items before.
+    """
+    threads = threads or workers()
+    waiting: deque[Future[Result]] = deque()
+    failed: list[Exception] = []
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            for item in _until_error(items, failed):
+                waiting.append(pool.submit(work, item))
+                if len(waiting) > (ahead or threads):
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+    for error in failed:
+        raise error
+
+
+def _until_error(items: Iterable[Item], failed: list[Exception]) -> Iterator[Item]:
+    """Yield the items up to an error, which goes to a list."""
+    try:
+        yield from items
+    except Exception as error:
+        failed.append(error)
+
+
+def on_threads(
+    work: Callable[[Item], object], items: Iterable[Item], what: str, on_progress: Progress | None = None
+) -> None:
+    """Call ``work(item)`` for each item, on threads; the first error ends it, once what is under way is finished.
+
+    `on_progress` is called with (done, to do, `what`) after each.
+    """
+    items = list(items)
+    with contextlib.closing(in_order(work, items, ahead=4 * workers())) as results:
+        for done, _ in enumerate(results, 1):
+            if on_progress is not None:
+                on_progress(done, len(items), what)
