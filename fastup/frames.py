@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from fastup import _dpx, _formats
+from fastup._threads import in_order
 from fastup._whole import PART, whole  # noqa: F401  PART for callers of whole
 from fastup.codes import codes_of
 from fastup.errors import DataError, FastupError, OptionError
@@ -284,7 +285,9 @@ def stream(paths, dtype="uint16", threads=2, ahead=4):
     paths = list(paths)
     dtype = _dtype(dtype)
     _check_counts(threads, ahead)
-    return (_stream_dpx if all(map(is_dpx, paths)) else _stream_any)(paths, dtype, threads, ahead)
+    if all(map(is_dpx, paths)):
+        return _stream_dpx(paths, dtype, threads, ahead)
+    return in_order(lambda path: (path, read(path, dtype)), paths, threads, ahead)
 
 
 def probe(path, layer=None):
@@ -423,18 +426,3 @@ def _stream_dpx(paths, dtype, threads, ahead):
             yield path, frame
     finally:
         frames.close()
-
-
-def _stream_any(paths, dtype, threads, ahead):
-    waiting = deque()
-    pool = ThreadPoolExecutor(threads)
-    try:
-        for path in paths:
-            waiting.append((path, pool.submit(read, path, dtype)))
-            if len(waiting) > ahead:
-                path, future = waiting.popleft()
-                yield path, future.result()
-        for path, future in waiting:
-            yield path, future.result()
-    finally:
-        pool.shutdown(cancel_futures=True)
