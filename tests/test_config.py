@@ -154,7 +154,7 @@ def test_names_are_those_of_training():
     from fastup.train import fit
 
     assert tuple(MODELS) == ARCHITECTURES
-    assert tuple(fit.SCHEDULES) == SCHEDULES
+    assert tuple(fit.RATE_LEFT) == SCHEDULES
     for architecture in MODELS.values():
         assert architecture.defaults.keys() <= ANY.keys() - {"model"}
         assert Config(**architecture.defaults).learning_rate == architecture.learning_rate

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -23,7 +24,7 @@ from fastup.pairs.folder import find_pairs
 from fastup.pairs.geometry import Geometry
 from fastup.train import batches, fit, lock
 from fastup.train.config import Config
-from fastup.train.prepare import _judge_anew, prepare
+from fastup.train.prepare import digest_of, prepare
 from fastup.train.run import facts_of, levels_of, settings_of
 from fastup.upscale.evaluate import compare, evaluate, geometry_of, mean
 from fastup.upscale.metrics import psnr
@@ -155,6 +156,18 @@ def test_seeds(data):
     one, again, other = (run.network.get_weights() for run in runs)
     assert all((a == b).all() for a, b in zip(one, again, strict=True))
     assert not all((a == b).all() for a, b in zip(one, other, strict=True))
+
+
+@pytest.mark.parametrize("batch", [16, "auto"])
+def test_the_random_numbers_of_others_go_on_as_before(copied, batch):
+    def numbers(*calls):
+        keras.utils.set_random_seed(5)
+        keras.random.uniform(())
+        for model in calls:
+            prepare(copied, Config(model=model, epochs=3, batch=batch))
+        return random.random(), np.random.random(), float(keras.random.uniform(()))  # noqa: NPY002  Keras seeds that
+
+    assert numbers("espcn", "compact") == numbers()  # one that is built, and one that is loaded
 
 
 # -- carrying on -----------------------------------------------------------------------------------------------------
@@ -445,18 +458,12 @@ def test_the_best_is_of_its_validation_frames(copied):
     assert prepare(copied, Config(epochs=4)).notes == []
 
 
-def test_validation_frames_are_the_same_in_any_order(small, tmp_path):
+def test_validation_frames_are_the_same_in_any_order(small):
     pairs = find_pairs(small / "evaluation")
-    geometry = Geometry.of(pairs.input_size, pairs.target_size, (0, 0, 0, 0))
-
-    def digest(inputs, targets):
-        trained = {"best_epoch": None}
-        _judge_anew(tmp_path, trained, replace(pairs, inputs=inputs, targets=targets), geometry, None)
-        return trained["validation"]
-
-    usual = digest(pairs.inputs, pairs.targets)
-    assert digest(pairs.inputs[::-1], pairs.targets[::-1]) == usual
-    assert digest(pairs.inputs, pairs.targets[::-1]) != usual
+    inputs, targets = pairs.inputs[::-1], pairs.targets[::-1]
+    usual = digest_of(pairs, None)
+    assert digest_of(replace(pairs, inputs=inputs, targets=targets), None) == usual
+    assert digest_of(replace(pairs, targets=targets), None) != usual
 
 
 def test_a_black_frame_says_nothing_of_the_best_epoch(data, small):
@@ -541,7 +548,7 @@ def test_minutes_end_a_run_and_keep_the_epoch_under_way(data, slow_reading):
     config = Config(model="espcn", epochs=1000, minutes=0.025, quality=0.7, jitter=False)
     ranked, steps = [], []
     run = prepare(data, config)
-    fit.fit(run, steps.append, on_index=lambda *progress: ranked.append(progress[:2]))
+    fit.fit(run, steps.append, on_progress=lambda *progress: ranked.append(progress[:2]))
     assert ranked == [(1, 3), (2, 3), (3, 3)]
     state = _check_whole(run.folder)
     full = 3 * 11 // 16  # 15 plain tiles, 0.7 of them
@@ -664,13 +671,13 @@ from fastup.train.prepare import prepare
 from fastup.networks.models import Network
 
 data, runs, options = sys.argv[1], eval(sys.argv[2]), eval(sys.argv[3])
-save = fit.save
+save = fit.Run.save
 for name, after in runs:
     def killed(run, what):
         save(run, what)
         if what == "last" and after and run.state["steps"] >= after:
             os.kill(os.getpid(), signal.SIGKILL)
-    fit.save = killed
+    fit.Run.save = killed
     fit.fit(prepare(data, Config(model="espcn", batch=4, seed=9, **options), name))
 """
 
@@ -821,12 +828,12 @@ def test_mixed_precision(data, precision):
 
 
 def test_schedules():
-    for schedule in fit.SCHEDULES.values():
+    for schedule in fit.RATE_LEFT.values():
         assert schedule(0) == 1
-    assert fit.SCHEDULES["cosine"](1) == pytest.approx(0, abs=1e-12)
-    assert fit.SCHEDULES["cosine"](0.5) == pytest.approx(0.5)
-    assert fit.SCHEDULES["linear"](0.25) == 0.75
-    assert fit.SCHEDULES["constant"](1) == 1
+    assert fit.RATE_LEFT["cosine"](1) == pytest.approx(0, abs=1e-12)
+    assert fit.RATE_LEFT["cosine"](0.5) == pytest.approx(0.5)
+    assert fit.RATE_LEFT["linear"](0.25) == 0.75
+    assert fit.RATE_LEFT["constant"](1) == 1
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names are any bytes on Linux alone")

@@ -4,12 +4,14 @@ import contextlib
 import signal
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import cos, pi
 
 import keras
 import numpy as np
 
+from fastup._types import Progress
 from fastup.errors import DataError, FastupError
 from fastup.networks.models import precision
 from fastup.pairs.folder import of_one_colour
@@ -18,14 +20,14 @@ from fastup.pairs.transcode import transcode
 from fastup.train import lock
 from fastup.train.batches import TileBatches
 from fastup.train.prepare import check_finite
-from fastup.train.run import out_of_patience, save, stamp_of
+from fastup.train.run import Run, stamp_of
 from fastup.upscale.evaluate import bounded, compare, counted, geometry_of
 from fastup.upscale.metrics import mean_psnr, psnr
 from fastup.upscale.upscaler import Upscaler
 
-# The learning rate over that at the start, by how much of the run is done. Keras' own schedules count steps alone, but
-# a run may also end by time, and be made longer.
-SCHEDULES = {
+# By the name of a schedule, the share of the first learning rate that is left where this share of the run is done.
+# Keras' own schedules count steps alone, but a run may also end by time, and be made longer.
+RATE_LEFT = {
     "cosine": lambda done: (1 + cos(pi * done)) / 2,
     "linear": lambda done: 1 - done,
     "constant": lambda done: 1.0,
@@ -45,7 +47,12 @@ class Step:
     seconds_left: float
 
 
-def fit(run, on_step=None, on_epoch=None, on_index=None):
+def fit(
+    run: Run,
+    on_step: Callable[[Step], object] | None = None,
+    on_epoch: Callable[[dict[str, float]], object] | None = None,
+    on_progress: Progress | None = None,
+) -> None:
     """Train a run to its end; after each epoch validate and save, and save in between every `checkpoint_minutes`.
 
     The folder gets ``last.keras`` and ``best.keras``, ``state.json`` and ``history.csv``, each whole. SIGINT (Ctrl-C)
@@ -53,66 +60,69 @@ def fit(run, on_step=None, on_epoch=None, on_index=None):
 
     Parameters
     ----------
-    on_step : callable, optional
-        Called a few times a second with a `Step`.
-    on_epoch : callable, optional
-        Called after each epoch with its history, a dictionary.
-    on_index : callable, optional
-        Called with (frames done, frames, what) while frames are transcoded or tiles ranked.
+    on_step
+        Called a few times a second.
+    on_epoch
+        Called after each epoch with its row of the history.
+    on_progress
+        Called while frames are transcoded and tiles ranked, before the first step.
     """
     with lock.held(run.folder):
         if stamp_of(run.folder) != run.stamp:
             raise FastupError(
                 f"{run.folder}: another run has trained here meanwhile; the same command goes on from there"
             )
-        _fit(run, on_step, on_epoch, on_index or (lambda *_: None))
+        with contextlib.closing(_batches(run, on_progress)) as batches:
+            _train(run, batches, _Watch(run, batches, on_step, on_epoch))
 
 
-def _fit(run, on_step, on_epoch, report):
-    config = run.config
+def _batches(run, on_progress):
+    """The batches of a run; frames that are not DPX are transcoded first, and tiles are ranked."""
+    config, report = run.config, on_progress or (lambda *_: None)
     pairs = transcode(run.pairs, run.cache, lambda *count: report(*count, "transcoding"))
     grids = run.geometry.grids(config.tile, config.border, config.jitter)
     index = tile_index(
         pairs, run.geometry, grids[1], config.quality, run.cache, lambda *count: report(*count, "ranking tiles")
     )
-    batches = TileBatches(
+    return TileBatches(
         pairs, run.geometry, grids, index, fill=config.black_level, batch=config.batch, seed=config.seed,
         shuffle=config.shuffle, skip=config.skip, augment=config.augment, threads=config.threads,
     )  # fmt: skip
-    batches.begin(run.state["epoch"], run.state["step"])
+
+
+def _train(run, batches, watch):
+    """Train to the end of the run: first the rest of an epoch under way, if there is one, then whole epochs."""
     # Builds the loss. Keras would else take batches for that, on JAX and PyTorch, and train on them again.
     run.network.compute_loss(y=np.zeros((1, 1, 1, 3), np.float32), y_pred=np.zeros((1, 1, 1, 3), np.float32))
-    watch = _Watch(run, batches, on_step, on_epoch)
-    callbacks = [watch]
-    if config.tensorboard:
-        callbacks.append(keras.callbacks.TensorBoard(run.folder / "tensorboard", write_graph=False))
-    with precision(config.precision), _asked_to_stop(watch):
+    with precision(run.config.precision), _asked_to_stop(watch):
         run.network.stop_training = False
         if run.state["step"] == len(batches):  # it was stopped while it validated
             watch.finish_epoch()
         try:
             if run.state["step"]:  # the rest of an epoch is a training of its own to Keras
-                _fit_epochs(run, batches, callbacks, run.state["epoch"] + 1)
-            over = run.network.stop_training or out_of_patience(run.state, config)
+                _fit_epochs(run, batches, watch, run.state["epoch"] + 1)
+            over = run.network.stop_training or run.is_out_of_patience
             if run.state["epoch"] < run.epochs and not over:
-                _fit_epochs(run, batches, callbacks, run.epochs)
+                _fit_epochs(run, batches, watch, run.epochs)
         except Exception:
             if batches.error is not None:
                 raise batches.error from None
             raise
-        finally:
-            batches.close()
-        if run.state["under_way"]:  # the last moments of its minutes went by after it was saved
+        if run.state["under_way"]:  # its minutes were not over yet when it was saved, and are now
             run.state["under_way"] = None
-            save(run, "last")
+            run.save("last")
 
 
-def _fit_epochs(run, batches, callbacks, last):
+def _fit_epochs(run, batches, watch, last):
+    """Let Keras train to the end of epoch `last`."""
+    callbacks = [watch]
+    if run.config.tensorboard:
+        callbacks.append(keras.callbacks.TensorBoard(run.folder / "tensorboard", write_graph=False))
     run.network.fit(
         batches, epochs=last, initial_epoch=run.state["epoch"], shuffle=False, verbose=0, callbacks=callbacks
     )
     if run.config.ema is not None:  # Keras leaves the averages in their place
-        run.network.set_weights(callbacks[0].weights)
+        run.network.set_weights(watch.weights)
 
 
 @contextlib.contextmanager
@@ -143,7 +153,7 @@ class _Watch(keras.callbacks.Callback):
         super().__init__()
         self.run, self.batches, self.on_step, self.on_epoch = run, batches, on_step, on_epoch
         self.limit = run.config.minutes * 60 if run.config.minutes else None
-        self.schedule = SCHEDULES[run.config.schedule]
+        self.rate_left = RATE_LEFT[run.config.schedule]
         self.asked = False  # to stop
         self.reported = 0.0
         self.saved = time.perf_counter()
@@ -153,11 +163,12 @@ class _Watch(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
         state = self.run.state
         self.epoch, self.steps = epoch, len(self.batches)
-        self.before, self.loss_before = state["step"], state["loss"] or 0.0  # of this epoch, in a run before
-        self.step, self.losses = max(self.before - 1, 0), []
+        # Of this epoch, by a run that was interrupted in it.
+        self.steps_before, self.loss_before = state["step"], state["loss"] or 0.0
+        self.step, self.losses = max(self.steps_before - 1, 0), []
         self.rate = self._rate()  # of the step before
-        self.step = self.before
-        self.batches.begin(epoch, self.before)
+        self.step = self.steps_before
+        self.batches.begin(epoch, self.steps_before)
         self.epoch_begun = self.step_ended = time.perf_counter()
         self.waited = 0.0
 
@@ -173,13 +184,13 @@ class _Watch(keras.callbacks.Callback):
         self.waited += min(max(ready - max(asked, self.step_ended), 0), now - self.step_ended)
         self.step_ended, self.step = now, self.step + 1
         self.losses.append(logs["loss"])  # not looked at yet: that would wait for the device
-        if self._out_of_time() or (self.before and self.step == self.steps):
+        if self._out_of_time() or (self.steps_before and self.step == self.steps):
             self.model.stop_training = True
         if now - self.reported > 0.25:
             self.reported = now
-            where = self._where()
+            step = self._step_done()
             if self.on_step is not None:
-                self.on_step(where)
+                self.on_step(step)
         due = now - self.saved > self.run.config.checkpoint_minutes * 60 and self.step < self.steps
         if self.asked or due:
             self.model  # noqa: B018  on JAX, asking for it brings the weights back to it
@@ -195,7 +206,7 @@ class _Watch(keras.callbacks.Callback):
 
     def finish_epoch(self):
         """Validate, and save the epoch. Returns its row of the history."""
-        where, state = self._where(), self.run.state
+        step, state = self._step_done(), self.run.state
         with self._averaged():
             scores = self._validate()
         if scores is None:
@@ -208,12 +219,12 @@ class _Watch(keras.callbacks.Callback):
         row = {
             "epoch": self.epoch + 1,
             "steps": self.step,
-            "loss": where.loss,
+            "loss": step.loss,
             "psnr": ours,
             "psnr_bicubic": bicubic,
             "learning_rate": self.rate,
-            "tiles_per_second": where.tiles_per_second,
-            "waiting": where.waiting,
+            "tiles_per_second": step.tiles_per_second,
+            "waiting": step.waiting,
             "seconds": time.perf_counter() - self.epoch_begun,
         }
         state.update(epoch=self.epoch + 1, steps=state["steps"] + self.step - state["step"], step=0, loss=None)
@@ -227,8 +238,8 @@ class _Watch(keras.callbacks.Callback):
         # Best first, then last: a run killed in between goes on from before, and saves both again.
         if gain:
             with self._averaged():
-                save(self.run, "best")
-        save(self.run, "last")
+                self.run.save("best")
+        self.run.save("last")
         self.saved = time.perf_counter()
         if self.on_epoch is not None:
             self.on_epoch(row)
@@ -236,12 +247,12 @@ class _Watch(keras.callbacks.Callback):
 
     def _checkpoint(self):
         """Save where the epoch is, so that another run goes on from there."""
-        state, loss = self.run.state, self._where().loss
+        state, loss = self.run.state, self._step_done().loss
         if not all(np.isfinite(weight).all() for weight in self.run.network.get_weights()):
             raise self._diverged(f"weights are no numbers after step {self.step} of epoch {self.epoch + 1}")
         state.update(loss=loss, steps=state["steps"] + self.step - state["step"], step=self.step)
         self._note_time()
-        save(self.run, "last")
+        self.run.save("last")
         self.saved = time.perf_counter()
 
     @contextlib.contextmanager
@@ -263,7 +274,7 @@ class _Watch(keras.callbacks.Callback):
 
     def _is_over(self):
         run = self.run
-        return run.state["epoch"] >= run.epochs or self._out_of_time() or out_of_patience(run.state, run.config)
+        return run.state["epoch"] >= run.epochs or self._out_of_time() or run.is_out_of_patience
 
     def _out_of_time(self):
         return self.limit is not None and time.perf_counter() - self.begun >= self.limit
@@ -273,11 +284,11 @@ class _Watch(keras.callbacks.Callback):
         progress = (self.epoch + self.step / self.steps) / self.run.epochs
         if self.limit is not None:
             progress = max(progress, (time.perf_counter() - self.begun) / self.limit)
-        return self.run.config.learning_rate * self.schedule(min(progress, 1))
+        return self.run.config.learning_rate * self.rate_left(min(progress, 1))
 
-    def _where(self):
-        """Looks at the losses since the last time. Each is the mean of the epoch so far, in this run."""
-        done = self.step - self.before
+    def _step_done(self):
+        """The `Step` that is done; refuses losses that are no numbers. Keras gives the mean of the epoch so far."""
+        done = self.step - self.steps_before
         loss = self.loss_before
         if self.losses:
             last = float(self.losses[-1])
@@ -287,7 +298,7 @@ class _Watch(keras.callbacks.Callback):
                 check_finite(self.run.pairs, self.run.geometry, self.batches.frames_of(self.epoch, step - 1))
                 raise self._diverged(f"the loss is {last} at step {step} of epoch {self.epoch + 1}")
             self.losses = self.losses[-1:]
-            loss = (loss * self.before + last * done) / self.step
+            loss = (loss * self.steps_before + last * done) / self.step
         elapsed = max(self.step_ended - self.epoch_begun, 1e-9)
         speed = max(done, 1) / elapsed
         left = ((self.run.epochs - self.epoch) * self.steps - self.step) / speed

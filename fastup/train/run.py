@@ -1,4 +1,4 @@
-"""A run and its folder: what it holds, what it was given, whether the same command may go on, and saving it whole."""
+"""A run and its folder: what is in it, what it was given, whether the same command may go on, and saving it whole."""
 
 import csv
 import json
@@ -6,12 +6,15 @@ import os
 import shutil
 import tempfile
 import zipfile
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 from fastup import frames
 from fastup._tiles import kept
+from fastup._types import StrPath
 from fastup.codes import Colorimetric, Transfer
 from fastup.errors import DataError, FastupError, OptionError
 from fastup.networks import memory
@@ -22,7 +25,7 @@ from fastup.train.batches import steps_of
 from fastup.train.config import OPTIONS, Config
 from fastup.upscale.upscaler import NEEDED, load
 
-# What a model computes, and what its optimiser keeps, depend on these, so that a run cannot go on under others.
+# A run cannot go on with other values of these: what a model computes, and what its optimiser keeps, depend on them.
 FIXED = ("model", "residual", "border", "trim", "input_trim", "black_level", "precision", "ema")
 
 
@@ -38,32 +41,32 @@ class Run:
     geometry: Geometry
     network: Network
     free: int | None  # bytes that the device had for training before it; None if that isn't known
-    before: dict  # what the run had, if there was one: see `settings_of`
+    before: dict[str, Any]  # what the run had, if there was one: see `settings_of`
     notes: list[str]  # what should be known before it begins
-    stamp: tuple | None  # of the file that it goes on from, as only that one may be written over
+    stamp: tuple[int, int, int] | None  # of the file that it goes on from, as only that one may be written over
 
     @property
-    def epochs(self):
+    def epochs(self) -> int:
         """In all, those that are done among them."""
         return self.config.epochs
 
     @property
-    def tiles(self):
+    def tiles(self) -> int:
         """How many tiles are trained on."""
         return count_tiles(self.pairs, self.geometry, self.config)
 
     @property
-    def steps(self):
+    def steps(self) -> int:
         """Steps of an epoch; a last batch that is not full is left out."""
         return steps_of(self.tiles, self.config.batch, self.config.skip)
 
     @property
-    def memory(self):
+    def memory(self) -> int:
         """What a step takes, about, in bytes; see `fastup.networks.memory`."""
         return memory.of_step(self.network, self.config.batch, self.config.tile)
 
     @property
-    def state(self):
+    def state(self) -> dict[str, Any]:
         """Progress: epochs and steps done, the best epoch and its PSNR, and the history, one dictionary an epoch.
 
         ``step`` and ``loss`` are of the epoch under way: its steps that are done, and their mean. ``validation`` is a
@@ -72,20 +75,55 @@ class Run:
         """
         return self.network.settings["trained"]
 
+    @property
+    def is_out_of_patience(self) -> bool:
+        """Whether so many epochs gained nothing. Keras' own callback forgets them when a run carries on."""
+        since = self.state["epoch"] - (self.state["best_epoch"] or self.state["epoch"])
+        return self.config.patience is not None and since >= self.config.patience
 
-def count_tiles(pairs, geometry, config):
+    def check_room(self) -> None:
+        """Refuse a disk without room for the models, so that it is the start that fails, not the save after an epoch.
+
+        Raises OSError where the folder cannot be written to.
+        """
+        with tempfile.TemporaryFile(dir=self.folder):
+            pass
+        # For two models: the best and the last, or a new one and the old. Each has its weights, their moments and
+        # average.
+        copies = 4 if self.network.optimizer.use_ema else 3
+        size = 4 * self.network.count_params() * copies + 2**20
+        total, _, free = shutil.disk_usage(self.folder)
+        if total and free < 2 * size:  # some file systems say nothing
+            raise FastupError(
+                f"{self.folder}: {free / 2**20:.0f} MiB are free on its disk, expected {2 * size / 2**20:.0f} for the "
+                "models to save"
+            )
+
+    def save(self, name: str) -> None:
+        """Save the model as `name`; with "last" also ``state.json`` and ``history.csv``, for people and scripts."""
+        with frames.whole(self.folder / f"{name}.keras") as part:
+            self.network.save(part)
+        if name != "last":
+            return
+        self.stamp = stamp_of(self.folder)
+        state = self.state
+        with frames.whole(self.folder / "state.json") as part:
+            settings = {name: value for name, value in self.network.settings.items() if name != "trained"}
+            part.write_text(json.dumps({"settings": settings, **state}, indent=1) + "\n")
+        if state["history"]:
+            with frames.whole(self.folder / "history.csv") as part, open(part, "w", newline="") as file:
+                writer = csv.DictWriter(file, state["history"][0])
+                writer.writeheader()
+                writer.writerows(state["history"])
+
+
+def count_tiles(pairs: Pairs, geometry: Geometry, config: Config) -> int:
     """How many tiles are trained on."""
     _, grid = geometry.grids(config.tile, config.border, config.jitter)
     return len(pairs) * kept(config.quality, int(grid.inside.sum()))
 
 
-def out_of_patience(state, config):
-    """Whether so many epochs gained nothing. Keras' own callback forgets them when a run carries on."""
-    since = state["epoch"] - (state["best_epoch"] or state["epoch"])
-    return config.patience is not None and since >= config.patience
-
-
-def settings_of(folder):
+def settings_of(folder: StrPath) -> dict[str, Any]:
     """What the run in a folder has, as fields of `Config`, for what a start of it again is not given; empty if none.
 
     `minutes` is left out where they are over.
@@ -99,8 +137,8 @@ def settings_of(folder):
     return given
 
 
-def facts_of(pairs, geometry):
-    """What the settings of a model take from the frames to train on; a run goes on with frames of the same alone."""
+def facts_of(pairs: Pairs, geometry: Geometry) -> dict[str, Any]:
+    """What a model's settings say of the frames that it is trained on; a run goes on with frames of the same alone."""
     source, target = (frames.read_header(paths[0]) for paths in (pairs.inputs, pairs.targets))
     return {
         "scale": [list(factor.as_integer_ratio()) for factor in geometry.scale],
@@ -113,13 +151,13 @@ def facts_of(pairs, geometry):
     }
 
 
-def levels_of(pairs):
+def levels_of(pairs: Pairs) -> dict[str, int | float | None]:
     """What the targets say of black and white: it goes with their transfer."""
     target = frames.read_header(pairs.targets[0])
     return {name: getattr(target, name) for name in ("low_code", "low_quantity", "high_code", "high_quantity")}
 
 
-def last_network(folder, config, facts):
+def last_network(folder: Path, config: Config, facts: Mapping[str, Any]) -> Network | None:
     """The model that the run in a folder goes on with; None if there is no run, an error if it cannot go on."""
     last = folder / "last.keras"
     if not last.exists():
@@ -147,7 +185,7 @@ def _way_out(folder):
     return f"{copy}give the new run another --name"
 
 
-def saved_settings(path):
+def saved_settings(path: StrPath) -> dict[str, Any] | None:
     """The settings of a model that `fastup train` wrote, read without Keras; None if it is missing or damaged."""
     try:
         with zipfile.ZipFile(path) as archive:
@@ -158,17 +196,23 @@ def saved_settings(path):
         return None
 
 
-def config_of(settings):
+def config_of(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of `Config` among a model's settings."""
     given = {name: settings[name] for name in OPTIONS.values() if name in settings}
     trims = {name: tuple(given[name]) for name in ("trim", "input_trim")}
     return given | trims | {"border": given["border"][0]}
 
 
+def as_settings(config: Config) -> dict[str, Any]:
+    """The fields of a `Config` as a model's settings hold them: what JSON makes of them, and a border for each axis."""
+    return json.loads(json.dumps(asdict(config))) | {"border": [config.border, config.border]}
+
+
 def _check_same(folder, before, config, facts):
-    """A run goes on only under the settings that its model was built for, and on frames like those that it had."""
-    ours, was = asdict(config), asdict(Config()) | config_of(before)
-    pairs = {name: (plain(ours[name]), plain(was[name])) for name in FIXED}
+    """Refuse settings that the model was not built for, and frames that differ from those that it was trained on."""
+    ours = as_settings(config) | {"border": config.border}
+    was = as_settings(Config()) | before | {"border": before["border"][0]}
+    pairs = {name: (ours[name], was[name]) for name in FIXED}
     options = [f"{name.replace('_', '-')} {new} (was {old})" for name, (new, old) in pairs.items() if new != old]
     # Older runs do not have all of it.
     pairs = {name: (_shown(name, new), _shown(name, before[name])) for name, new in facts.items() if name in before}
@@ -181,7 +225,7 @@ def _check_same(folder, before, config, facts):
 
 
 def _shown(name, value):
-    """What was taken from frames, for people."""
+    """A fact about frames, in words."""
     if name == "scale":
         return " x ".join(str(Fraction(*factor)) for factor in value)
     if name == "pixel_aspect":
@@ -192,46 +236,10 @@ def _shown(name, value):
     return getattr(kinds[name].of(value), "text", str(value)) if name in kinds else str(value)
 
 
-def check_room(folder, network):
-    """Better no room to write now than after an epoch."""
-    with tempfile.TemporaryFile(dir=folder):
-        pass
-    # For two models: the best and the last, or a new one and the old. Each has its weights, their moments and average.
-    size = 4 * network.count_params() * (4 if network.optimizer.use_ema else 3) + 2**20
-    total, _, free = shutil.disk_usage(folder)
-    if total and free < 2 * size:  # some file systems say nothing
-        needed = 2 * size / 2**20
-        raise FastupError(
-            f"{folder}: {free / 2**20:.0f} MiB are free on its disk, expected {needed:.0f} for the models to save"
-        )
-
-
-def stamp_of(folder):
+def stamp_of(folder: Path) -> tuple[int, int, int] | None:
     """What tells the last model in a folder from any other; None if there is none."""
     try:
         stat = os.stat(folder / "last.keras")
     except OSError:
         return None
     return stat.st_ino, stat.st_size, stat.st_mtime_ns
-
-
-def plain(value):
-    return list(value) if isinstance(value, tuple) else value
-
-
-def save(run, name):
-    """Save the model as `name`; after the last one also what people and scripts read."""
-    with frames.whole(run.folder / f"{name}.keras") as part:
-        run.network.save(part)
-    state = run.state
-    if name != "last":
-        return
-    run.stamp = stamp_of(run.folder)
-    with frames.whole(run.folder / "state.json") as part:
-        settings = {name: value for name, value in run.network.settings.items() if name != "trained"}
-        part.write_text(json.dumps({"settings": settings, **state}, indent=1) + "\n")
-    if state["history"]:
-        with frames.whole(run.folder / "history.csv") as part, open(part, "w", newline="") as file:
-            writer = csv.DictWriter(file, state["history"][0])
-            writer.writeheader()
-            writer.writerows(state["history"])
