@@ -48,9 +48,27 @@ def fails(result, code, *words, lines=1):
 def test_help_names_every_command(run):
     code, out, _ = run("--help")
     assert code == 0
-    chores = "extract", "detelecine", "degrade", "convert", "dehalo"
-    for command in ("demo", "train", "evaluate", "upscale", "info", "models", *chores):
-        assert re.search(rf"^  {command} ", out, re.MULTILINE)
+    _, _, listed = out.partition("\nCommands:\n")
+    names = re.findall(r"^  (\S+) {2,}\S", listed, re.MULTILINE)
+    assert names == [each.callback.__name__ for each in cli.app.registered_commands]
+    assert {"demo", "info", "convert", *CHORES, "pairs", "rank", "train", "models", "upscale", "evaluate"} == set(names)
+
+
+def test_completion_of_a_shell_that_is_named(run, monkeypatch):
+    code, script, err = run("--show-completion", "bash")
+    assert (code, err) == (0, "")
+    assert "complete -o default -F" in script
+    assert "_FASTUP_COMPLETE=complete_bash" in script
+    fails(run("--show-completion", "nosuchshell"), 2, "nosuchshell", "'zsh'")
+    for words, found in (
+        ("fastup tra", "train"),
+        ("fastup train --qual", "--quality"),
+        ("fastup train --model v", "vdsr"),
+    ):
+        environment = {"COMP_WORDS": words, "COMP_CWORD": str(words.count(" ")), "_FASTUP_COMPLETE": "complete_bash"}
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        assert run() == (0, f"{found}\n", "")
 
 
 def test_no_arguments_is_help_and_a_usage_error(run):
@@ -647,11 +665,9 @@ def test_ctrl_c_says_how_to_go_on(run, monkeypatch, tmp_path):
 
 
 def test_commands_that_skip_what_is_there_carry_on(run, monkeypatch, tmp_path):
-    skipping = {
-        c.callback.__name__ for c in cli.app.registered_commands if "overwrite" in signature(c.callback).parameters
-    }
-    assert "dehalo" in skipping
-    assert skipping <= cli.CARRY_ON
+    commands = [each.callback for each in cli.app.registered_commands]
+    skipping = {each.__name__ for each in commands if "overwrite" in signature(each).parameters}
+    assert {each.__name__ for each in commands if hasattr(each, "carries_on")} == skipping | {"train", "rank"}
 
     def interrupted(*_, **__):
         raise KeyboardInterrupt

@@ -14,7 +14,6 @@ from fastup.errors import FastupError, OptionError
 app = typer.Typer(
     name="fastup",
     help="Restore old animation: train a small network on pairs of SD and HD frames, and run films through it.",
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -26,13 +25,11 @@ for command in (
 ):  # fmt: skip
     app.command()(command)
 
-# Commands that find what an interrupted run of theirs has made.
-CARRY_ON = {"train", "rank", "upscale", "extract", "detelecine", "degrade", "dehalo", "convert"}
-
 
 def main():
     """Run the command line and exit: 0 if all went well, 1 if not, 2 if it was asked for wrongly."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends a command as Ctrl-C does
+    os.environ["_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION"] = "1"  # --show-completion takes a shell's name, as told
     _open_streams()
     code = _run()
     try:
@@ -65,8 +62,9 @@ def _run():
             return _lost(same)
         return show.complain(error, 1)
     except (KeyboardInterrupt, typer.Abort):
-        carries_on = "; the same command carries on" if CARRY_ON & set(sys.argv[1:2]) else ""
-        return show.complain(f"stopped{carries_on}", 1)
+        commands = {each.callback.__name__: each.callback for each in app.registered_commands}
+        going_on = hasattr(commands.get("".join(sys.argv[1:2])), "carries_on")
+        return show.complain("stopped" + "; the same command carries on" * going_on, 1)
     except ModuleNotFoundError as error:
         if error.name not in ("keras", "tensorflow", "skimage", "matplotlib", "jax", "torch", "av", "scipy"):
             raise

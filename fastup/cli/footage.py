@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from fastup.cli import show
-from fastup.cli.options import Json, Overwrite, trim_of
+from fastup.cli.options import Json, Overwrite, carries_on, trim_of
 from fastup.errors import OptionError
 from fastup.frames import refuse_other
 
@@ -120,6 +120,7 @@ def _print_sequences(folder, found):
             show.out.print(f"odd: {text}", style="yellow", markup=False)
 
 
+@carries_on
 def convert(
     source: Annotated[Path, typer.Argument(metavar="IN", help="A frame, or a folder of frames.")],
     destination: Annotated[Path, typer.Argument(metavar="OUT", help="A file, whose suffix says the format; a folder.")],
@@ -154,6 +155,7 @@ def convert(
     show.work(run, plan, "converting", "converted", destination)
 
 
+@carries_on
 def extract(
     source: Annotated[Path, typer.Argument(metavar="VIDEO|FOLDER", help="A video, or a folder of stills.")],
     destination: Annotated[Path, typer.Argument(metavar="OUT", help="A folder for 10-bit DPX frames.")],
@@ -216,6 +218,7 @@ def _extract(plan, as_json):
         show.out.print(f"note: {note}", style="yellow", markup=False)
 
 
+@carries_on
 def detelecine(
     source: Annotated[Path, typer.Argument(metavar="VIDEO|FOLDER", help="Telecined video, or its frames in a folder.")],
     destination: Annotated[Path, typer.Argument(metavar="OUT", help="A folder for 10-bit DPX frames.")],
@@ -281,6 +284,7 @@ def _detelecine(source, destination, as_json, **options):
     )
 
 
+@carries_on
 def degrade(
     source: Annotated[Path, typer.Argument(metavar="HD", help="A folder of RGB frames, or one frame.")],
     destination: Annotated[Path, typer.Argument(metavar="SD", help="A folder for 10-bit DPX frames.")],
@@ -342,6 +346,7 @@ def degrade(
     show.work(run, plan, "degrading", "degraded", destination)
 
 
+@carries_on
 def dehalo(
     source: Annotated[Path, typer.Argument(metavar="IN", help="A folder of RGB frames, or one frame.")],
     destination: Annotated[Path, typer.Argument(metavar="OUT", help="A folder for DPX frames.")],

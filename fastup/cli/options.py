@@ -1,4 +1,4 @@
-"""Options that several commands take."""
+"""What several commands have: options, and that they carry on."""
 
 from pathlib import Path
 from typing import Annotated
@@ -21,3 +21,9 @@ InputTrim = Annotated[
 
 def trim_of(name, text):
     return None if text is None else parse_trim(name, text)
+
+
+def carries_on(command):
+    """Mark a command that goes on from what an interrupted run of it has made."""
+    command.carries_on = True
+    return command

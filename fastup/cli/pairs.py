@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from fastup.cli import show
-from fastup.cli.options import InputTrim, Json, Trim, trim_of
+from fastup.cli.options import InputTrim, Json, Trim, carries_on, trim_of
 from fastup.errors import DataError, OptionError
 from fastup.frames import refuse_other
 from fastup.train.config import Config
@@ -175,6 +175,7 @@ def _clear_cache(cache):
     )
 
 
+@carries_on
 def rank(
     data: Annotated[Path, typer.Argument(metavar="DATA", help="Holds train/, with Alpha/ (input) and Beta/.")],
     quality: Annotated[float, typer.Option(help="Share of each frame's tiles to keep, the most detailed.")] = 0.5,

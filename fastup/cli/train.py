@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from fastup.cli import show
-from fastup.cli.options import Json
+from fastup.cli.options import Json, carries_on
 from fastup.errors import OptionError
 from fastup.frames import refuse_other
 from fastup.networks import start
@@ -40,6 +40,7 @@ def _option(option):
     return Parameter(field.name, Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind, shown])
 
 
+@carries_on
 @_with_settings
 def train(
     *,

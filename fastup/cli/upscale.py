@@ -13,13 +13,14 @@ from rich.table import Table
 
 import fastup
 from fastup.cli import show
-from fastup.cli.options import Json, ModelFile, Overwrite
+from fastup.cli.options import Json, ModelFile, Overwrite, carries_on
 from fastup.cli.train import _resolve, _train
 from fastup.errors import OptionError
 from fastup.frames import find, refuse_other
 from fastup.networks import start
 
 
+@carries_on
 def upscale(
     model: ModelFile,
     source: Annotated[Path, typer.Argument(metavar="INPUT", help="A folder of frames, or one frame.")],
