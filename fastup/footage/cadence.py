@@ -9,13 +9,16 @@ to these is learned from the clip itself.
 """
 
 from collections import deque
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastup import _fields
+from fastup._types import Floats, Frame, Progress
 from fastup.errors import DataError, OptionError
 
 ORDERS = ("top", "bottom")  # which field of a frame comes first
@@ -58,46 +61,51 @@ class Fields:
     `lost` has the numbers of frames that are missing, in whose place others were measured: nothing is made of those.
     """
 
-    evidence: np.ndarray
-    lost: tuple = ()
+    evidence: NDArray[Any]
+    lost: tuple[int, ...] = ()
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.evidence)
 
+    @property
+    def seen(self) -> NDArray[np.bool_]:
+        """Of every frame: whether it was compared with the one before it in time, because neither is missing."""
+        seen = np.ones(len(self), bool)
+        seen[[n for lost in self.lost for n in (lost, lost + 1) if n < len(self)]] = False
+        return seen
 
-def measure(frames, white=None, on_frame=None):
+
+def measure(frames: Iterable[Frame], white: int | None = None, on_progress: Progress | None = None) -> Fields:
     """Measure how the fields of a clip fit together: the one pass over the pictures before `track`.
 
     Parameters
     ----------
-    frames : iterable of ndarray, (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), uint8 or uint16
+    frames : of (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), uint8 or uint16
         Codes of luma, or of RGB, of which (R + 2 G + B) / 4 is taken; fields interlaced, 16 x 16 pixels or more.
-    white : int, optional
+    white
         The largest code; by default 255 of ``uint8``, 1023 of ``uint16``.
-    on_frame : callable, optional
-        Called with the number of frames measured.
-
-    Returns
-    -------
-    Fields
+    on_progress
+        Called after each frame; how many there are is not known here.
 
     Raises
     ------
     DataError
         If there are fewer than five frames, they differ in size, or they are smaller than a block.
     """
-    rows, window, scale = [], [], None if white is None else np.float32(255 / white)
-    for found, kind in _compared(frames, on_frame):
-        scale = scale or np.float32(1 if kind == np.uint8 else 255 / 1023)
-        window = [*window[-2:], [part.reshape(len(part), -1) * scale for part in found]]
-        rows.append(_evidence(window[0], window[max(0, len(window) - 2)], window[-1]))  # of the frame before
+    scale = None if white is None else np.float32(255 / white)
+    rows: list[tuple[Any, ...]] = []
+    last: list[list[Floats]] = []  # three comparisons; at the ends of the clip one stands for what is missing
+    for found, dtype in _compared(frames, on_progress):
+        scale = scale or np.float32(1 if dtype == np.uint8 else 255 / 1023)
+        last = [*last[-2:], [part.reshape(len(part), -1) * scale for part in found]]
+        rows.append(_evidence(last[0], last[max(0, len(last) - 2)], last[-1]))  # for the frame before
     if len(rows) < 4:
         raise DataError("fewer than five frames: a cadence is five frames long")
-    rows.append(_evidence(window[-2], window[-1], window[-1]))
+    rows.append(_evidence(last[-2], last[-1], last[-1]))
     return Fields(np.array(rows, _EVIDENCE))
 
 
-def _compared(frames, on_frame):
+def _compared(frames, on_progress):
     """Each frame but the first, compared with the one before it, on threads, while the next are read; and its type."""
     waiting, first, before = deque(), None, None
     with ThreadPoolExecutor(2) as pool:
@@ -105,19 +113,20 @@ def _compared(frames, on_frame):
             frame = _luma(frame, number)
             first = frame if first is None else first
             if min(frame.shape) < _fields.BLOCK:
-                raise DataError(f"frame {number} is {_by(frame.shape)}, expected {_by([_fields.BLOCK] * 2)} or more")
+                least = f"{_fields.BLOCK}x{_fields.BLOCK}"
+                raise DataError(f"frame {number} is {_width_by_height(frame.shape)}, expected {least} or more")
             if (frame.shape, frame.dtype) != (first.shape, first.dtype):
                 raise DataError(
-                    f"frame {number} is {_by(frame.shape)} of {frame.dtype}, those before it are {_by(first.shape)} "
-                    f"of {first.dtype}"
+                    f"frame {number} is {_width_by_height(frame.shape)} of {frame.dtype}, those before it are "
+                    f"{_width_by_height(first.shape)} of {first.dtype}"
                 )
             if number:
                 waiting.append(pool.submit(_fields.compare, frame, before))
             before = frame
             if len(waiting) > 3:
                 yield waiting.popleft().result(), first.dtype
-            if on_frame is not None:
-                on_frame(number + 1)
+            if on_progress is not None:
+                on_progress(number + 1, None, "measuring")
         for future in waiting:
             yield future.result(), first.dtype
 
@@ -133,7 +142,7 @@ def _luma(frame, number):
     return frame
 
 
-def _by(shape):
+def _width_by_height(shape):
     return f"{shape[1]}x{shape[0]}"
 
 
@@ -170,47 +179,47 @@ class Cadence:
 
     Attributes
     ----------
-    order : {"top", "bottom"}
+    order : "top" or "bottom"
         Which field of a frame comes first.
-    order_margin : float
+    order_margin
         By how much this order is the better one; near 0 nothing told them apart.
-    states : ndarray, (2 n,), int8
+    states : (2 n,)
         0 and 1: the fields of a film frame of two; 2, 3 and 4: of one of three; 5 and 6: the fields of a frame that was
         progressive; 7: a field with a time of its own.
-    breaks : ndarray, int
+    breaks
         The fields before which the cadence breaks.
-    margin : ndarray, (2 n,), float32
+    margin : (2 n,)
         How much more the cheapest path costs that has the field elsewhere; below `DOUBT` it is doubtful.
-    joins : ndarray, (2 n,), bool
+    joins : (2 n,)
         Whether a field belongs to the film frame, or progressive frame, of the field before it.
-    combing : ndarray, (2 n,), float32
+    combing : (2 n,)
         How much the field combs with the one before it, in units of noise.
-    gain : float
+    gain
         How much more it would cost if nothing was telecined; near 0, there is too little to see to tell.
-    lost : tuple of int
+    lost
         As of `Fields`: through these frames the cadence runs on by itself.
     """
 
     order: str
     order_margin: float
-    states: np.ndarray
-    breaks: np.ndarray
-    margin: np.ndarray
-    joins: np.ndarray
-    combing: np.ndarray
+    states: NDArray[np.int8]
+    breaks: NDArray[np.intp]
+    margin: Floats
+    joins: NDArray[np.bool_]
+    combing: Floats
     gain: float
-    lost: tuple = ()
+    lost: tuple[int, ...] = ()
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.states) // 2
 
     @property
-    def kinds(self):
+    def kinds(self) -> NDArray[np.int8]:
         """Of every field: 0 film, 1 progressive, 2 interlaced."""
         return np.array([0, 0, 0, 0, 0, 1, 1, 2], np.int8)[self.states]
 
     @property
-    def phases(self):
+    def phases(self) -> NDArray[np.int8]:
         """Of every frame: how many frames ago its turn of the cadence began, 0 to 4; -1 where it isn't film.
 
         Frames 0, 1 and 4 of a turn show one film frame each, 2 and 3 two.
@@ -225,130 +234,163 @@ class Cadence:
 DOUBT = 3.0  # a margin below this is in doubt: about one way in twenty is another
 
 
-def track(fields, order=None, white=None):
+def track(fields: Fields | Iterable[Frame], order: str | None = None, white: int | None = None) -> Cadence:
     """Find the cadence of a clip.
 
     Parameters
     ----------
-    fields : Fields, or iterable of ndarray
+    fields
         What `measure` gave; or the frames themselves, for it to measure.
-    order : {"top", "bottom"}, optional
+    order : "top" or "bottom"
         Which field of a frame comes first; found by default.
-    white : int, optional
+    white
         As in `measure`.
-
-    Returns
-    -------
-    Cadence
 
     Raises
     ------
     DataError
         As `measure` does.
     OptionError
-        If the order is none.
+        If there is no such order.
     """
     if order not in (None, *ORDERS):
         raise OptionError(f"order is {order!r}, expected top or bottom")
     if not isinstance(fields, Fields):
         fields = measure(fields, white)
-    if len(fields) - len({*fields.lost, *(n + 1 for n in fields.lost if n + 1 < len(fields))}) < 5:
+    if fields.seen.sum() < 5:
         raise DataError("fewer than five frames that follow another: a cadence is five frames long")
-    orders = ORDERS if order is None else (order,)
-    found = [_track(fields, ORDERS.index(order)) for order in orders]
-    # Film comes before no film, whose fields cost little in either order; then what costs less.
-    film = [one.gain > 0 for one in found]
-    best = min(range(len(found)), key=lambda k: (not film[k], found[k].total))
-    if len(found) == 1:
+    paths = [_cheapest_path(fields, one) for one in (ORDERS if order is None else [order])]
+    best = min(paths, key=lambda path: (path.gain <= 0, path.total))  # film comes before no film, which costs little
+    if len(paths) == 1:
         margin = np.inf
-    elif all(film) or not any(film):
-        margin = abs(found[0].total - found[1].total)
+    elif len({path.gain > 0 for path in paths}) == 1:
+        margin = abs(paths[0].total - paths[1].total)
     else:
-        margin = found[best].gain
-    path, through, combing = found[best].path, found[best].through, found[best].combing
-    follows = _FOLLOWER[path[:-1]] == path[1:]
-    places = _PLACE[path]
-    for place in range(8):
-        rows = places == place
-        through[np.ix_(rows, place == _PLACE)] = np.inf
+        margin = best.gain
+    follows = _FOLLOWER[best.states[:-1]] == best.states[1:]
+    places = _PLACE[best.states]
+    elsewhere = np.where(places[:, None] == _PLACE, np.inf, best.through)
     return Cadence(
-        orders[best], float(margin), places, 1 + np.flatnonzero(~follows), through.min(1),
-        np.concatenate([[False], follows & _GOES_ON[path[1:]]]), combing,
-        found[best].gain, fields.lost,
+        best.order, float(margin), places, 1 + np.flatnonzero(~follows), elsewhere.min(1),
+        np.concatenate([[False], follows & _GOES_ON[best.states[1:]]]), best.combing, best.gain, fields.lost,
     )  # fmt: skip
 
 
-class _Found(NamedTuple):
-    """The cheapest path for one order of fields: what it costs, and how much more it would without film."""
+class _Path(NamedTuple):
+    """The cheapest path for one order of fields."""
 
-    total: float
-    gain: float
-    path: np.ndarray
-    through: np.ndarray  # what the cheapest path costs that is in a state at a time, above the total
-    combing: np.ndarray
+    order: str
+    total: float  # what it costs
+    gain: float  # how much more the cheapest one without film costs
+    states: np.ndarray
+    through: np.ndarray  # (fields, states): how much more the cheapest path costs that is in a state at a time
+    combing: np.ndarray  # as of `Cadence`
 
 
-def _track(fields, order):
-    """The `_Found` of one order of fields."""
-    told = np.ones(len(fields), bool)  # a frame that is lost tells nothing, and little the one that is compared with it
-    told[[n for lost in fields.lost for n in (lost, lost + 1) if n < len(told)]] = False
-    evidence, told = fields.evidence[told], np.repeat(told, 2)
+def _cheapest_path(fields, order):
+    """The `_Path` for one order: the states of film where fields repeat are told by grain, and grain by those states.
 
-    def in_time(values):
-        return np.ravel(values[:, [order, 1 - order]]).astype(np.float32)
+    So grain starts from a guess, and each round learns it from the paths that cost little more than the cheapest.
+    """
+    seen = np.repeat(fields.seen, 2)
+    signs = _signs(fields.evidence[fields.seen], ORDERS.index(order))
+    costs, jumps = np.zeros((len(seen), len(_KIND)), np.float32), np.full(len(seen), _LOST_JUMP, np.float32)
+    jumps[seen] = signs.jump
+    grain = np.clip(4 * signs.level, -1, 1)
+    for warmth in (6, 3, 1, 0):  # how much more a path may cost that still counts; 0 ends it
+        costs[seen] = _costs(signs, grain)
+        states, through, total = _fields.cheapest(costs, jumps, _FOLLOWER, _KIND, _ENTRIES, _SWITCH)
+        if warmth:
+            grain = _grain_cost(signs.level, through[seen], warmth)
+    entries = _ENTRIES[_KIND[_ENTRIES] != FILM]
+    without = _fields.cheapest(costs, jumps, _FOLLOWER, _KIND, entries, _SWITCH)[2]
+    combing = np.zeros(len(seen), signs.combing.dtype)
+    combing[seen] = signs.combing
+    return _Path(order, total, without - total, states, through, combing)
 
-    comb, onset = np.ravel(evidence["comb"][:, order]), np.ravel(evidence["onset"][:, order])
-    floor = in_time(evidence["floor"]) + 0.1  # of an 8-bit code, where there is no noise at all
+
+class _Signs(NamedTuple):
+    """What the fields show, one after the other in time; mostly as what it costs to take a field for something else."""
+
+    combing: np.ndarray  # with the field before, in units of noise
+    begins: np.ndarray  # a film frame begins with the field: what it costs to go on with the one before
+    begins_pair: np.ndarray  # the same of a progressive frame
+    still: np.ndarray  # nothing begins with the field: what it costs to give it a time of its own
+    moves: np.ndarray  # it differs from the field two before: what it costs to take it for a repeat
+    level: np.ndarray  # log of the noise in that difference, against those around it: low where grain repeats
+    jump: np.ndarray  # what a break before the field costs
+
+
+def _signs(evidence, order):
+    """The `_Signs` of the fields of frames that were compared; `order` is 1 where the bottom field comes first."""
+
+    def in_time(name):
+        return np.ravel(evidence[name][:, [order, 1 - order]]).astype(np.float32)
+
+    floor = in_time("floor") + 0.1  # of an 8-bit code, where there is no noise at all
     floor = np.minimum(_near(floor, 2, np.min), 1.3 * _quantile(floor, 250, 0.1))
-    motion = in_time(evidence["motion"]) / floor
-    combing = np.maximum(comb / (np.repeat(evidence["texture"], 2) + 0.3), 0)
-    # A field that repeats differs less than those around it, and than the other field of its frame, which never repeats
-    # too. The second tells it from a frame that the codec kept well, or kept back.
-    level = np.log(in_time(evidence["floor"]) + 0.05)
+    combing = np.maximum(np.ravel(evidence["comb"][:, order]) / (np.repeat(evidence["texture"], 2) + 0.3), 0)
+    beginning = combing + np.maximum(np.ravel(evidence["onset"][:, order]) / floor - 0.6, 0)
+    moves = _motion_cost(in_time("motion") / floor)
+    return _Signs(
+        combing, *_beginning_costs(beginning), moves, _noise_level(in_time("floor")), _jump_cost(in_time("change"))
+    )
+
+
+def _beginning_costs(beginning):
+    """`begins`, `begins_pair` and `still` of `_Signs`, from how much each field looks like the first of its picture.
+
+    A film frame cannot begin at each of two neighbours, so what shows at both is mostly the larger's.
+    """
+    beside = np.maximum(_later(beginning, -1), _later(beginning, 1))
+    # What a codec leaves where nothing begins, or moves; but not what is the same in all fields, as in true 60i.
+    rest = 1 + np.minimum(_quantile(beginning, 250, 0.4), np.maximum(5, 0.3 * _quantile(beginning, 250, 0.8)))
+    film, pair = (
+        np.clip(2 * np.log1p(np.maximum(beginning - share * beside, 0) / rest) - 1, 0, 6) for share in (0.3, 0.15)
+    )  # in the wrong order, fields with times of their own look like pairs that comb a third as much as others
+    return film, pair, np.clip(np.log((0.5 * beside + rest) / (beginning + rest)), 0, 2)
+
+
+def _motion_cost(motion):
+    """`moves` of `_Signs`: how much more the liveliest block differs than it does where fields repeat."""
+    usual = np.minimum(_quantile(motion, 250, 0.1), np.maximum(8, 0.4 * _quantile(motion, 250, 0.5)))
+    return np.clip(1.5 * np.log((motion + 0.5) / (usual + 0.5)) - 0.2, 0, 5)
+
+
+def _noise_level(floor):
+    """`level` of `_Signs`.
+
+    A field that repeats differs less than those around it, and than the other field of its frame, which never repeats
+    too. The second tells it from a frame that the codec kept well, or kept back.
+    """
+    level = np.log(floor + 0.05)
     inside = level[0::2] - level[1::2]
     inside -= _near(inside, 25, np.median)
     level = np.maximum(level - _near(level, 5, np.median), np.ravel(np.column_stack([inside, -inside])))
-    level = np.clip(level, -2, 0.5)
-    change = np.log(in_time(evidence["change"]) + 3)  # that black becomes nearly black is no cut
+    return np.clip(level, -2, 0.5)
 
-    # A film frame cannot begin at each of two neighbours, so what shows at both is mostly the larger's.
-    begins = combing + np.maximum(onset / floor - 0.6, 0)
-    beside = np.maximum(_later(begins, -1), _later(begins, 1))
-    # What a codec leaves where nothing begins, or moves; but not what is the same in all fields, as in true 60i.
-    rest = 1 + np.minimum(_quantile(begins, 250, 0.4), np.maximum(5, 0.3 * _quantile(begins, 250, 0.8)))
-    begin, begin_pair = (
-        np.clip(2 * np.log1p(np.maximum(begins - share * beside, 0) / rest) - 1, 0, 6) for share in (0.3, 0.15)
-    )  # in the wrong order, fields with times of their own look like pairs that comb a third as much as others
-    still = np.clip(np.log((0.5 * beside + rest) / (begins + rest)), 0, 2)
-    usual = np.minimum(_quantile(motion, 250, 0.1), np.maximum(8, 0.4 * _quantile(motion, 250, 0.5)))
-    moves = np.clip(1.5 * np.log((motion + 0.5) / (usual + 0.5)) - 0.2, 0, 5)
+
+def _jump_cost(change):
+    """`jump` of `_Signs`: a break is likelier at a cut, and at the first field of a frame, where videos are edited."""
+    change = np.log(change + 3)  # that black becomes nearly black is no cut
     cut = np.minimum(change, _later(change, 1)) - np.maximum(_later(change, -1), _later(change, 2))
     jump = 7 - 5.5 * np.clip(cut / 0.9, 0, 1)
-    jump[1::2] += 1.5  # videos are edited at frames
-    jump = jump.astype(np.float32)
-
-    grain = np.clip(4 * level, -1, 1)
-    everywhere, jumps = np.zeros((len(told), len(_KIND)), np.float32), np.full(len(told), _LOST_JUMP, np.float32)
-    jumps[told] = jump
-    for warmth in (6, 3, 1, 0):  # paths that cost little more count too, less and less
-        cost = np.zeros((len(begin), len(_KIND)), np.float32)
-        cost[:, _GOES_ON] += begin[:, None]
-        cost[:, 4] += moves + grain
-        cost[:, PAIR_1] = begin_pair
-        cost[:, _KIND == PROGRESSIVE] += PAIR_COST
-        cost[:, VIDEO] += VIDEO_COST + still
-        everywhere[told] = cost
-        path, through, total = _fields.cheapest(everywhere, jumps, _FOLLOWER, _KIND, _ENTRIES, _SWITCH)
-        if warmth:
-            grain = _grain(level, through[told], warmth)
-    others = _ENTRIES[_KIND[_ENTRIES] != FILM]
-    without = _fields.cheapest(everywhere, jumps, _FOLLOWER, _KIND, others, _SWITCH)[2]
-    all_combing = np.zeros(len(told), combing.dtype)
-    all_combing[told] = combing
-    return _Found(total, without - total, path, through, all_combing)
+    jump[1::2] += 1.5
+    return jump
 
 
-def _grain(level, through, warmth):
+def _costs(signs, grain):
+    """What it costs each field to be in each state, (fields, states)."""
+    costs = np.zeros((len(grain), len(_KIND)), np.float32)
+    costs[:, _GOES_ON] += signs.begins[:, None]
+    costs[:, 4] += signs.moves + grain
+    costs[:, PAIR_1] = signs.begins_pair
+    costs[:, _KIND == PROGRESSIVE] += PAIR_COST
+    costs[:, VIDEO] += VIDEO_COST + signs.still
+    return costs
+
+
+def _grain_cost(level, through, warmth):
     """The log-likelihood ratio of not repeating to repeating, from grain, as the cheap paths have it around a field."""
     weight = np.exp(-through / warmth)
     weight /= weight.sum(1, keepdims=True)

@@ -263,7 +263,7 @@ def detelecine(
         white = (1 << source.bits) - 1
         last = min(part.last, source.frame_count or math.inf)
         count = None if last == math.inf else last - part.first
-        told = (lambda done: on_frame("measuring", done, count)) if on_frame else None
+        told = on_frame and (lambda done, _, what: on_frame(what, done, count))
 
         lost = []
 
