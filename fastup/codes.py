@@ -1,32 +1,45 @@
-"""The codes of SMPTE 268M by name, its timecode, and the codes of floats. Imports nothing of fastup."""
+"""The codes of SMPTE 268M by name, its timecode, and the codes of floats."""
 
 import re
 from enum import IntEnum
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
+
+from fastup._types import Codes
 
 
 class Code(IntEnum):
     """A code of the standard; a number as any other, with a `text` for people."""
 
-    def __new__(cls, code, text):
+    text: str
+
+    def __new__(cls, code: int, text: str) -> Self:
         member = int.__new__(cls, code)
         member._value_, member.text = code, text
         return member
 
     @classmethod
-    def of(cls, code):
+    def of(cls, code: int) -> Self | int:
         """The member of that code; the code itself where the standard has none."""
-        return cls._value2member_map_.get(code, code)
+        return cls._value2member_map_.get(code, code)  # type: ignore[return-value]
 
     @classmethod
-    def named(cls, name):
+    def named(cls, name: str) -> Self:
         """The member of that name, in any case."""
         try:
             return cls[name.upper().replace(" ", "_").replace("-", "_")]
         except KeyError:
             names = ", ".join(cls.__members__)
             raise ValueError(f"{cls.__name__.lower()} is {name!r}, expected a code or one of {names}") from None
+
+
+def in_words(number: int | None) -> str:
+    """A number, and what it means where it is a code that the standard has; for None, undefined."""
+    if number is None:
+        return "undefined"
+    return f"{int(number)} ({number.text})" if isinstance(number, Code) else str(number)
 
 
 class Descriptor(Code):
@@ -56,6 +69,13 @@ class Descriptor(Code):
     USER_7 = 155, "user-defined, 7 components"
     USER_8 = 156, "user-defined, 8 components"
 
+
+# Components of a pixel: as they are stored, and as channels of a frame that is read. Every other descriptor has one.
+STORED: dict[int | None, int] = {
+    Descriptor.RGB: 3, Descriptor.RGBA: 4, Descriptor.ABGR: 4, Descriptor.CBYCRY: 2, Descriptor.CBYACRYA: 3,
+    Descriptor.CBYCR: 3, Descriptor.CBYCRA: 4, **{Descriptor.of(148 + n): n for n in range(2, 9)},
+}  # fmt: skip
+CHANNELS = {**STORED, Descriptor.CBYCRY: 3, Descriptor.CBYACRYA: 4}
 
 # What holds Y, Cb and Cr.
 CHROMA = {Descriptor.CBYCRY, Descriptor.CBYACRYA, Descriptor.CBYCR, Descriptor.CBYCRA}
@@ -131,7 +151,7 @@ class Timecode(str):
 
     __slots__ = ()
 
-    def __new__(cls, text):
+    def __new__(cls, text: str) -> Self:
         found = re.fullmatch(r"([0-9]{2}):([0-9]{2}):([0-9]{2})[:;]([0-9]{2})", str(text))
         if not found or any(int(part) > most for part, most in zip(found.groups(), (23, 59, 59, 59), strict=True)):
             raise ValueError(
@@ -140,18 +160,43 @@ class Timecode(str):
             )
         return super().__new__(cls, text)
 
-    hours = property(lambda self: int(self[0:2]), doc="0 to 23")
-    minutes = property(lambda self: int(self[3:5]), doc="0 to 59")
-    seconds = property(lambda self: int(self[6:8]), doc="0 to 59")
-    frames = property(lambda self: int(self[9:11]), doc="0 to 59")
-    drop_frame = property(lambda self: self[8] == ";", doc="True where two frames a minute are left out of the count")
-    dropped = property(
-        lambda self: self.drop_frame and self.minutes % 10 > 0 and self.seconds == 0 and self.frames < 2,
-        doc="True where drop frame leaves this one out: the first two of every minute but each tenth",
-    )
+    @property
+    def hours(self) -> int:
+        """0 to 23."""
+        return int(self[0:2])
+
+    @property
+    def minutes(self) -> int:
+        """0 to 59."""
+        return int(self[3:5])
+
+    @property
+    def seconds(self) -> int:
+        """0 to 59."""
+        return int(self[6:8])
+
+    @property
+    def frames(self) -> int:
+        """0 to 59."""
+        return int(self[9:11])
+
+    @property
+    def drop_frame(self) -> bool:
+        """True where two frames a minute are left out of the count."""
+        return self[8] == ";"
+
+    @property
+    def dropped(self) -> bool:
+        """True where drop frame leaves this one out: the first two of every minute but each tenth."""
+        return self.drop_frame and self.minutes % 10 > 0 and self.seconds == 0 and self.frames < 2
 
 
-def codes_of(values, white):
+def white_of(bits: int | None) -> int | None:
+    """The largest code of so many bits; None where there is none."""
+    return (1 << bits) - 1 if bits is not None and 0 <= bits < 32 else None
+
+
+def codes_of(values: NDArray[np.floating[Any]], white: int) -> Codes:
     """The nearest codes of normalised floats, ``uint16``: clipped to 0..1, times white, halves upward.
 
     This is the one rule for floats that become codes; the C core has it for what goes to a DPX (`dpx_codes`). It is

@@ -9,9 +9,11 @@ from fractions import Fraction
 import numpy as np
 
 from fastup import _dpx
-from fastup.codes import CHROMA, LOG, Colorimetric, Descriptor, Packing, Transfer
+from fastup._header_fields import Text, is_rate
+from fastup._types import StrPath
+from fastup.codes import CHROMA, LOG, Colorimetric, Descriptor, Packing, Transfer, in_words
 from fastup.errors import DpxError
-from fastup.header import FIELDS, FULL_BYTES, MIN_BYTES, in_words, is_rate
+from fastup.header import FIELDS, FULL_BYTES, MIN_BYTES, Header
 
 _SHAPES = {"4:3": Fraction(4, 3), "16:9": Fraction(16, 9)}
 _NO_COLOUR = set(Transfer) - set(Colorimetric)  # codes that only a transfer can be
@@ -22,7 +24,7 @@ _READ_ON = {  # texts that OpenImageIO reads until it meets a NUL
 }  # fmt: skip
 
 
-def oddities(header, file_bytes, path=None):
+def oddities(header: Header, file_bytes: int, path: StrPath | None = None) -> list[str]:
     """What is odd in a file, the gravest first.
 
     Parameters
@@ -299,10 +301,10 @@ def _times(header):
 def _texts(header):
     unterminated, foreign = [], []
     for name, field in FIELDS.items():
-        if str(field.kind).startswith("S"):
+        if isinstance(field, Text):
             stored = header._section(field.section)[name]
             text = stored.split(b"\0")[0].rstrip(b"\xff")
-            if name in _READ_ON and text and b"\0" not in stored and len(stored) == int(field.kind[1:]):
+            if name in _READ_ON and text and b"\0" not in stored and len(stored) == field.dtype.itemsize:
                 unterminated.append(name)
             try:
                 text.decode()

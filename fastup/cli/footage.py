@@ -47,6 +47,7 @@ def info(
     from fastup.footage.sequences import survey
     from fastup.frames import is_dpx, left_out, premultiplied, read_header
     from fastup.oddities import oddities
+    from fastup.summary import summary
 
     told, bad = [], False
     for path in files:
@@ -58,7 +59,7 @@ def info(
         refuse_other(path)
         header, size = read_header(path), path.stat().st_size
         if is_dpx(path):
-            told.append((path, header, header.flavour, header.summary(size), oddities(header, size, path)))
+            told.append((path, header, header.flavour, summary(header, size), oddities(header, size, path)))
         else:
             kind, *_ = header.flavour.split(",")  # the rest is of a DPX that there isn't
             picture = f"{header.width}x{header.height}, {kind}"
