@@ -71,8 +71,10 @@ lint: .venv/installed
 	$(BIN)/clang-format --dry-run --Werror fastup/*.h fastup/_loader.cpp fuzz/fuzz_dpx.c
 	$(BIN)/mypy
 
+# A wheel for each supported Python that is there, each one tried in an empty environment. Takes ten minutes; pip downloads
+# TensorFlow for each Python, the first time.
 dist: .venv/installed
-	$(BIN)/python -m build
+	$(BIN)/python tests/wheels.py
 
 clean:
 	rm -rf .venv build dist fastup.egg-info fastup/_dpx.c fastup/*.so

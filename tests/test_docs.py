@@ -1,0 +1,91 @@
+"""The documents: their scripts run, their commands and options exist, and their links lead somewhere."""
+
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+import telecined
+import typer
+
+import fastup
+from fastup import cli
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+COMMANDS = typer.main.get_command(cli.app).commands
+COMMAND = re.compile(r"(?:\S*/)?fastup (?=[a-z])(.*)")
+
+pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+
+
+def blocks(page, language):
+    return [text for kind, text in BLOCK.findall(page.read_text()) if kind == language]
+
+
+@pytest.fixture
+def demo_folder(trained, tmp_path, monkeypatch):
+    """A folder that holds what the documents' scripts work on: demo/, of a small run, and tape/, interlaced frames."""
+    demo = tmp_path / "demo"
+    demo.mkdir()
+    for name in ("train", "validation", "evaluation", "models"):
+        (demo / name).symlink_to(trained.parents[1] / name)
+    for number, planes in enumerate(telecined.make(telecined.Case(frames=80, chroma="none"), 0).frames):
+        frame = np.repeat(planes[0][..., np.newaxis], 3, axis=2).astype(np.uint16)
+        (tmp_path / "tape").mkdir(exist_ok=True)
+        fastup.write(tmp_path / "tape" / f"{number:04d}.dpx", frame * 4)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/scripts.md"])
+def test_scripts_run(name, demo_folder):
+    """From top to bottom, each with the names of those before it."""
+    names = {}
+    for text in blocks(ROOT / name, "python"):
+        exec(compile(text, name, "exec"), names)
+    made = sorted(path.name for path in demo_folder.glob("demo/*-hd.dpx"))
+    assert made == [f"{path.stem}-hd.dpx" for path in fastup.find("demo/evaluation/Alpha")]
+
+
+@pages
+def test_commands_are_right(page):
+    """As the command line takes them: `fastup` and its options, in blocks of code."""
+    for text in blocks(page, ""):
+        for line in text.splitlines():
+            if found := COMMAND.fullmatch(line.removeprefix("$ ").split("  ")[0].strip()):
+                words = shlex.split(found[1].replace("...", "").split(" >")[0], comments=True)
+                names = words.pop(0).split("|")
+                for name in names:
+                    assert name in COMMANDS, line
+                if len(names) == 1:
+                    COMMANDS[names[0]].make_context(names[0], [word.strip("[]") for word in words])
+
+
+@pages
+def test_options_exist(page):
+    """Those of a command that stands between backticks, as in `fastup pairs DATA --clear-cache`."""
+    for line in re.findall(r"`([^`\n]+)`", BLOCK.sub("", page.read_text())):
+        if found := COMMAND.fullmatch(line):
+            name, *words = shlex.split(found[1])
+            assert name in COMMANDS, line
+            options = {option for each in COMMANDS[name].params for option in (*each.opts, *each.secondary_opts)}
+            assert {word for word in words if word.startswith("--")} <= options, line
+
+
+def anchors(page):
+    """What GitHub makes of headings."""
+    headings = re.findall(r"^#+ (.*)$", BLOCK.sub("", page.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pages
+def test_links_lead_somewhere(page):
+    for link in re.findall(r"\]\(([^)\s]+)\)", BLOCK.sub("", page.read_text())):
+        if not link.startswith("http"):
+            path, _, anchor = link.partition("#")
+            there = page.parent / path if path else page
+            assert there.exists(), link
+            assert not anchor or anchor in anchors(there), link
