@@ -6,16 +6,9 @@ from functools import cache
 import numpy as np
 from numba import njit
 
-WHITE = 1023  # of the codes that are made
+from fastup.codes import LUMA_SHARES
 
-# Shares of red and blue in luma: ITU-R BT.601, BT.709, SMPTE 240M, BT.2020 (non-constant luminance) and FCC 73.682.
-MATRICES = {
-    "601": (Fraction(299, 1000), Fraction(114, 1000)),
-    "709": (Fraction(2126, 10000), Fraction(722, 10000)),
-    "240M": (Fraction(212, 1000), Fraction(87, 1000)),
-    "2020": (Fraction(2627, 10000), Fraction(593, 10000)),
-    "FCC": (Fraction(3, 10), Fraction(11, 100)),
-}
+WHITE = 1023  # of the codes that are made
 
 # Where a sample of chroma is, across and down, among the samples of luma that share it: 0 at the first, 1 at the last.
 SITINGS = {
@@ -110,8 +103,7 @@ def _made(full, keep):
 @cache
 def _coefficients(bits, matrix, full, keep):
     """What Y counts in all three, Cr in R, Cb and Cr in G, Cb in B; and what is added to each: float64."""
-    kr, kb = MATRICES[matrix]
-    kg = 1 - kr - kb
+    kr, kg, kb = LUMA_SHARES[matrix]
     black, luma, chroma = _levels(bits, full)
     low, high = _made(full, keep)
     y, c, middle = Fraction(high - low, luma), Fraction(high - low, chroma), 1 << (bits - 1)

@@ -2,6 +2,7 @@
 
 import re
 from enum import IntEnum
+from fractions import Fraction
 from typing import Any, Self
 
 import numpy as np
@@ -102,6 +103,16 @@ class Transfer(Code):
 
 # Whose codes are of densities: the low and high one are those of black and white, and not the ends of all codes.
 LOG = {Transfer.PRINTING_DENSITY, Transfer.LOGARITHMIC}
+
+# What R, G and B count in luma: ITU-R BT.601, BT.709, SMPTE 240M, BT.2020 (non-constant luminance) and FCC 73.682.
+LUMA_SHARES = {
+    "601": (Fraction(299, 1000), Fraction(587, 1000), Fraction(114, 1000)),
+    "709": (Fraction(2126, 10000), Fraction(7152, 10000), Fraction(722, 10000)),
+    "240M": (Fraction(212, 1000), Fraction(701, 1000), Fraction(87, 1000)),
+    "2020": (Fraction(2627, 10000), Fraction(6780, 10000), Fraction(593, 10000)),
+    "FCC": (Fraction(30, 100), Fraction(59, 100), Fraction(11, 100)),
+}
+LUMA_601 = np.array(LUMA_SHARES["601"], np.float32)
 
 
 class Colorimetric(Code):

@@ -13,7 +13,7 @@ import numpy as np
 
 from fastup import frames
 from fastup._resample import FILTERS, check_size, gaussian, gaussian_weights, resize
-from fastup.codes import CHROMA
+from fastup.codes import CHROMA, LUMA_601
 from fastup.errors import DataError, OptionError
 from fastup.footage.folders import on_threads, targets_of
 
@@ -21,7 +21,6 @@ SIZE = (480, 720)
 TAPE = {"softness": 0.5, "peaking": 0.25, "noise": 0.006, "chroma": 1.4}  # a good analog master of NTSC video
 LIMITS = {"softness": 20.0, "peaking": 10.0, "noise": 1.0, "chroma": 20.0}
 
-_LUMA = np.float32([0.299, 0.587, 0.114])  # ITU-R BT.601
 _LOOKED_AT = 9  # frames in which pillars are looked for
 _DARK, _FLAT, _ROWS = 0.12, 8 / 1023, 0.99  # pillars: at most so bright, so far off their level, on this share of rows
 _NARROWEST = 16  # columns; less is blanking and no pillar
@@ -84,7 +83,7 @@ def degrade(frame, size=SIZE, *, filter="area", softness=0.5, peaking=0.25, nois
     if chroma:
         if picture.shape[2] != 3:
             raise ValueError(f"frame: found {picture.shape[2]} channels, expected R, G and B for a chroma band")
-        luma = (picture @ _LUMA)[:, :, np.newaxis]
+        luma = (picture @ LUMA_601)[:, :, np.newaxis]
         picture = luma + gaussian(picture - luma, chroma)
     return np.clip(picture, 0, 1, out=picture)
 

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from fastup._resample import resize
+from fastup.codes import LUMA_601
 from fastup.errors import DataError
 
-_LUMA = np.float32([0.299, 0.587, 0.114])  # ITU-R BT.601; tape has less of a band for chroma
 REACH = 24  # taps on each side of a kernel
 RADIUS = 9  # pixels on each side of an edge that belong to its profile
 LEAST = 0.04  # what an edge overshoots by, of a step of 1 and beyond what columns have; or an echo; less is no halo
@@ -126,7 +126,7 @@ def estimate(pictures):
     across = down = np.zeros((0, 2, 2 * RADIUS + 2), np.float32)
     noises = []
     for picture in pictures:
-        luma, clipped = picture @ _LUMA, ((picture <= 0) | (picture >= 1)).any(2)
+        luma, clipped = picture @ LUMA_601, ((picture <= 0) | (picture >= 1)).any(2)
         noises.append((noise_of(picture), noise_of(luma[..., np.newaxis])))
         across = _highest(across, _gather(luma, clipped, noises[-1][1], 0.3))
         down = _highest(down, _gather(luma.T, clipped.T, noises[-1][1], 0.1))

@@ -10,13 +10,13 @@ import numpy as np
 
 from fastup import frames
 from fastup._resample import resize
+from fastup.codes import LUMA_601
 from fastup.pairs.geometry import crop
 
 CHANNELS = ("red", "green", "blue")
 SHIFT, GAIN, OFFSET = 0.25, 0.01, 0.01  # a pair is off by more: input pixels, a share, a share of white
 LIKENESS = 0.3  # pictures of one drawing are more alike, 0.7 and more behind the worst tape; others 0.25 at the most
 
-_LUMA = np.float32([0.299, 0.587, 0.114])  # ITU-R BT.601
 _DRAWN = 6, 0.01  # where there are edges, one gradient in 200 is so many times the median, and so much of white
 _FALL = 0.02  # the share of its peak that a correlation falls beside it: 0.08 and more, but 0.01 of edges all one way
 _BLOCK = 4  # input pixels a side over which gain and offset see the mean
@@ -135,7 +135,7 @@ def fit(picture, target, frame=""):
     Fit
     """
     target = resize(target, picture.shape[:2])
-    one, other = _gradient(picture @ _LUMA), _gradient(target @ _LUMA)
+    one, other = _gradient(picture @ LUMA_601), _gradient(target @ LUMA_601)
     shift, likeness, fall = _register(one, other)
     if fall < _FALL * likeness:
         return Fit(frame)

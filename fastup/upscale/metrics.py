@@ -10,6 +10,8 @@ import math
 import numpy as np
 from skimage.metrics import structural_similarity
 
+from fastup.codes import LUMA_SHARES
+
 
 def _pair(a, b):
     a, b = np.asarray(a), np.asarray(b)
@@ -61,7 +63,7 @@ def _luma(picture, crop):
     if crop < 0 or 2 * crop >= min(height, width):
         raise ValueError(f"crop is {crop}, expected 0 or more, and less than half of {height} x {width} pixels")
     inside = picture[crop : height - crop, crop : width - crop].astype(np.float64)
-    return inside @ (65.481, 128.553, 24.966) + 16
+    return inside @ [float(219 * share) for share in LUMA_SHARES["601"]] + 16
 
 
 def psnr_y(a, b, crop):
