@@ -4,6 +4,7 @@ The names below are found when they are first used, so that importing fastup cos
 """
 
 import importlib
+from typing import Any
 
 import numpy as np  # noqa: F401  every function here takes or gives arrays
 
@@ -22,7 +23,7 @@ __version__ = "0.1.0"
 __all__ = sorted([*_HOME, *_MODULES])
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     if name in _MODULES:
         value = importlib.import_module(f"fastup.{_MODULES[name]}")
     elif name in _HOME:
@@ -33,5 +34,5 @@ def __getattr__(name):
     return value
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted([*globals(), *__all__])

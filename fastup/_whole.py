@@ -1,20 +1,23 @@
-"""Files that appear under their name whole, or not at all. Imports nothing of fastup."""
+"""Files that appear under their name whole, or not at all."""
 
 import contextlib
 import os
 import re
 import threading
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+
+from fastup._types import StrPath
 
 try:
     import fcntl
 except ModuleNotFoundError:  # Windows has no such locks
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 
 @contextlib.contextmanager
-def whole(path):
+def whole(path: StrPath) -> Iterator[Path]:
     """A context that gives the name of a temporary file beside `path`, and renames it to `path` if all goes well.
 
     The name keeps the suffix of `path` and starts with a dot, so that `find` passes it over. What killed runs have left
@@ -37,12 +40,13 @@ def whole(path):
 
 @contextlib.contextmanager
 def _held(folder):
-    """A context that holds a folder while a part-file is in it; gives the mark that its name is to have.
+    """A context that holds a folder while a part-file is in it; gives the mark that the part-file's name has.
 
-    Who writes shares a lock on the folder (flock), which ends with its process, however that ends. Who gets it alone
-    knows that nobody writes, and removes the part-files that are there. Locks are sure within one kernel and one mount,
-    which are the mark: its boot and its device, the same in all containers. Part-files with another mark stay: of other
-    machines, boots or mounts, or where there are no such locks (network file systems, Windows).
+    Processes that write share a lock on the folder (flock), which ends with its process, however that ends. A process
+    that gets the lock alone knows that no other writes, and removes the part-files that are there. Such locks can be
+    relied on within one kernel and one mount, and the mark names both: the kernel's boot and the mount's device, the
+    same in all containers. Part-files with another mark stay: they are of other machines, boots or mounts, or from
+    where there are no such locks (network file systems, Windows).
     """
     fd, mark = None, "0"
     try:
@@ -65,7 +69,8 @@ def _held(folder):
 
 
 PART = r"\.fastup-[0-9a-f]+-[0-9]+-[0-9]+"  # between the stem and the suffix of a part-file: mark, process, thread
-_SWEPT, _SWEEPING = set(), threading.Lock()
+_SWEPT: set[tuple[int, int]] = set()  # the folders, by inode and device, where this process has looked
+_SWEEPING = threading.Lock()
 
 
 @cache
@@ -78,10 +83,10 @@ def _boot():
 
 
 def _sweep(fd, mark):
-    """Remove the part-files of a mark in an open folder, if nobody holds it."""
+    """Remove the part-files of a mark in an open folder, if no other process holds it."""
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # somebody does, or it cannot be known
+    except OSError:  # another process does, or it cannot be known
         return
     ours = re.compile(rf"\..{{0,40}}{PART.replace('[0-9a-f]+', mark)}(\.[^.]*)?", re.DOTALL)
     with os.scandir(fd) as entries:

@@ -129,3 +129,16 @@ def test_public_names_resolve():
     assert set(fastup.__all__) <= set(dir(fastup))
     with pytest.raises(AttributeError, match="no_such_name"):
         _ = fastup.no_such_name
+
+
+def test_type_checkers_see_the_public_names():
+    """`__init__.pyi` imports each from where `__init__.py` finds it."""
+    tree = ast.parse((PACKAGE / "__init__.pyi").read_text())
+    seen = {}
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                assert alias.asname == alias.name
+                seen[alias.name] = f"{node.module}.{alias.name}"
+    modules = {name: f"fastup.{module}" for name, module in fastup._MODULES.items()}
+    assert seen == {name: f"fastup.{module}.{name}" for name, module in fastup._HOME.items()} | modules
