@@ -22,6 +22,7 @@ from fastup.train.config import (
     read_toml,
     resolve,
 )
+from fastup.trim import Trim
 
 BAD = {
     "model": [("unet", "one of srcnn, vdsr, espcn, compact"), (None, "one of"), (["compact"], "one of")],
@@ -36,7 +37,7 @@ BAD = {
         ((0, 0, 0.5, 0), "left, right, top, bottom"),
         ((0, 0, 0, nan), "left, right, top, bottom"),
         ((0, 0, 0, True), "left, right, top, bottom"),
-        ("0,0,0,0", "left, right, top, bottom"),
+        ("0,0,0", "left,right,top,bottom"),
         (240, "left, right, top, bottom"),
         (None, "left, right, top, bottom"),
     ],
@@ -71,7 +72,7 @@ GOOD = {
     "patience": [None, 1, 50],
     "tile": [None, 1, 10**6],
     "border": [None, 0, 18],
-    "trim": [(240, 240, 0, 0), [1, 2, 3, 4]],
+    "trim": [(240, 240, 0, 0), (1, 2, 3, 4)],
     "input_trim": [None, (0, 0, 3, 3)],
     "black_level": ["edge", 0, 64, 65535],
     "quality": [1e-6, 0.5, 1, 1.0],
@@ -143,6 +144,10 @@ def test_bad_values(name, value, expected):
 @pytest.mark.parametrize(("name", "value"), [(n, v) for n, good in GOOD.items() for v in good], ids=repr)
 def test_good_values(name, value):
     assert getattr(Config(**{name: value}), name) == value
+
+
+def test_a_trim_may_be_text_or_a_list():
+    assert Config(trim="1,2,3,4") == Config(trim=[1, 2, 3, 4]) == Config(trim=(1, 2, 3, 4))
 
 
 def test_what_may_be_absent_says_what_that_means():
@@ -249,7 +254,7 @@ def test_what_is_written_is_what_is_read(file, values, place):
     file.write_text(text, "utf-8")
     again, sources = resolve([("run.toml", read_toml(file))])
     assert again == config
-    assert {type(value) for value in asdict(again).values()} <= {str, int, float, bool, tuple, type(None)}
+    assert {type(value) for value in asdict(again).values()} <= {str, int, float, bool, Trim, type(None)}
     absent = {name for name, value in asdict(config).items() if value is None}
     comments = absent | {name for name in asdict(config) if name not in values}  # what nobody chose
     assert {name for name, source in sources.items() if source == "default"} == comments
@@ -265,7 +270,7 @@ def test_a_file_is_read(file):
     file.write_bytes(
         b"\xef\xbb\xbf# as some editors write it\r\ntrim = '240, 240,0,0'\r\ninput-trim = [0, 0, 3, 3]\r\nema = 0.9\r\n"
     )
-    assert read_toml(file) == {"trim": (240, 240, 0, 0), "input_trim": (0, 0, 3, 3), "ema": 0.9}
+    assert Config(**read_toml(file)) == Config(trim=(240, 240, 0, 0), input_trim=(0, 0, 3, 3), ema=0.9)
     file.write_bytes(b"")
     assert read_toml(file) == {}
 
@@ -300,9 +305,9 @@ def test_a_file_is_read(file):
         (b"minutes = 1" + b"0" * 400, ["minutes is 1000", "expected"]),
         (b"learning-rate = nan", ["learning-rate is nan, expected"]),
         (b"black-level = {}", ["black-level is {}, expected 'edge' or"]),
-        (b"trim = [1, 2, 3]", ["trim is (1, 2, 3), expected four"]),
-        (b"trim = [1, 2, 3, true]", ["trim is (1, 2, 3, True), expected four"]),
-        (b"trim = [[1], 2, 3, 4]", ["trim is ([1], 2, 3, 4), expected four"]),
+        (b"trim = [1, 2, 3]", ["trim is [1, 2, 3], expected four"]),
+        (b"trim = [1, 2, 3, true]", ["trim is [1, 2, 3, True], expected four"]),
+        (b"trim = [[1], 2, 3, 4]", ["trim is [[1], 2, 3, 4], expected four"]),
         (b"trim = '1,2,3'", ["trim is '1,2,3', expected four numbers"]),
         (b"input-trim = 3", ["input-trim is 3, expected four"]),
     ],

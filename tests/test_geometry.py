@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fastup.errors import DataError, FastupError, OptionError
 from fastup.pairs import geometry as module
-from fastup.pairs.geometry import Geometry, crop, picture_of
+from fastup.pairs.geometry import Geometry
 
 NONE = (0, 0, 0, 0)
 PILLARS = (240, 240, 0, 0)
@@ -189,15 +189,6 @@ def test_any_scale(sizes, wish):
                 method(wish)
             # Without any tile at all, it is the picture that is at fault.
             assert f"is {wish}" in str(caught.value) or (method == geometry.tile and unit > room)
-
-
-def test_crop_and_picture_of():
-    frame = np.arange(10 * 20 * 3).reshape(10, 20, 3)
-    picture = crop(frame, (1, 2, 3, 4))
-    np.testing.assert_array_equal(picture, frame[3:6, 1:18])
-    assert picture.shape[:2] == picture_of((10, 20), (1, 2, 3, 4))
-    assert np.shares_memory(picture, frame)
-    np.testing.assert_array_equal(crop(frame, NONE), frame)
 
 
 # -- the tile index --------------------------------------------------------------------------------------------------

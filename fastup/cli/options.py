@@ -5,22 +5,23 @@ from typing import Annotated
 
 import typer
 
-from fastup.train.config import ABSENT, parse_trim
+from fastup.train.config import ABSENT
+from fastup.trim import Trim
 
 ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="A .keras file that `fastup train` wrote.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Make frames again that are there already.")]
-Trim = Annotated[
+TrimOption = Annotated[
     str, typer.Option(metavar="L,R,T,B", help="Pixels to trim from target frames: left, right, top, bottom.")
 ]
-InputTrim = Annotated[
+InputTrimOption = Annotated[
     str | None,
     typer.Option(metavar="L,R,T,B", help=f"The same for input frames.  [default: {ABSENT['input_trim']}]"),
 ]
 
 
 def trim_of(name, text):
-    return None if text is None else parse_trim(name, text)
+    return None if text is None else Trim.parse(text, name)
 
 
 def carries_on(command):

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from fastup.cli import show
-from fastup.cli.options import InputTrim, Json, Trim, carries_on, trim_of
+from fastup.cli.options import InputTrimOption, Json, TrimOption, carries_on, trim_of
 from fastup.errors import DataError, OptionError
 from fastup.frames import refuse_other
 from fastup.train.config import Config
@@ -23,8 +23,8 @@ def pairs(
     data: Annotated[
         Path, typer.Argument(metavar="DATA", help="Holds train/, and validation/ and evaluation/ if there are any.")
     ],
-    trim: Trim = "0,0,0,0",
-    input_trim: InputTrim = None,
+    trim: TrimOption = "0,0,0,0",
+    input_trim: InputTrimOption = None,
     clear_cache: Annotated[
         bool, typer.Option("--clear-cache", help="Remove what fastup made in DATA/cache, and can make again, and end.")
     ] = False,
@@ -182,8 +182,8 @@ def rank(
     tile: Annotated[
         int | None, typer.Option(help="Tile, in target pixels.  [default: the smallest that fits of 60 or more]")
     ] = None,
-    trim: Trim = "0,0,0,0",
-    input_trim: InputTrim = None,
+    trim: TrimOption = "0,0,0,0",
+    input_trim: InputTrimOption = None,
     jitter: Annotated[bool, typer.Option(help="Also rank tiles that are half a tile off.")] = Config.jitter,
     output: Annotated[
         Path | None, typer.Option(metavar="PNG", help="Where the picture goes.  [default: DATA/cache/rank.png]")

@@ -16,7 +16,7 @@ from fastup.cli.options import Json, carries_on
 from fastup.errors import OptionError
 from fastup.frames import refuse_other
 from fastup.networks import start
-from fastup.train.config import OPTIONS, SETTINGS, TRIMS, as_toml, parse_trim, read_toml, resolve
+from fastup.train.config import OPTIONS, SETTINGS, as_toml, read_toml, resolve
 
 
 def _with_settings(command):
@@ -183,7 +183,7 @@ def _value(option, given):
     if SETTINGS[option].type == int | str:
         with contextlib.suppress(ValueError):
             return int(given)
-    return parse_trim(option, given) if option in TRIMS else given
+    return given
 
 
 def models(as_json: Json = False):

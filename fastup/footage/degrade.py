@@ -16,6 +16,7 @@ from fastup._resample import FILTERS, check_size, gaussian, gaussian_weights, re
 from fastup.codes import CHROMA, LUMA_601
 from fastup.errors import DataError, OptionError
 from fastup.footage.folders import on_threads, targets_of
+from fastup.trim import UNTRIMMED, Trim
 
 SIZE = (480, 720)
 TAPE = {"softness": 0.5, "peaking": 0.25, "noise": 0.006, "chroma": 1.4}  # a good analog master of NTSC video
@@ -116,8 +117,7 @@ class Plan:
     size: tuple
     """Height and width of what is made, pixels."""
     filter: str
-    trim: tuple
-    """Pixels that are trimmed: left, right, top, bottom."""
+    trim: Trim
     why_trim: str
     """Where the trim comes from, in words."""
     picture: tuple
@@ -138,8 +138,8 @@ def prepare(source, destination, size=SIZE, trim=None, filter="lanczos", tape=No
         A folder of RGB frames, or one frame; and a folder.
     size : (int, int)
         Height and width of the twins, whatever the shape of the picture.
-    trim : (int, int, int, int), optional
-        Pixels to take away at the left, right, top and bottom of every frame. Without it `pillars` are looked for in up
+    trim : Trim, optional
+        Of every frame. Without it `pillars` are looked for in up
         to nine frames, spread through the folder. Where they are as wide as those of a 4:3 picture, to two columns,
         or wider, that picture is what is left: 240 columns go at either side of 1920x1080. Where they are narrower,
         but 16 columns or more, as many go at both sides as both have, an even number. Else nothing goes.
@@ -183,14 +183,8 @@ def prepare(source, destination, size=SIZE, trim=None, filter="lanczos", tape=No
                 f"{path}: {header.width}x{header.height}, but {paths[0]} is {first.width}x{first.height}; expected one "
                 "size in a folder, for one trim"
             )
-    trim, why = (tuple(trim), "as given") if trim is not None else _find_trim(paths, first)
-    left, right, top, bottom = trim
-    picture = first.height - top - bottom, first.width - left - right
-    if min(trim) < 0 or min(picture) < 1:
-        raise OptionError(
-            f"trim: found {','.join(map(str, trim))}, expected pixels at left, right, top and bottom that leave "
-            f"something of {first.width}x{first.height}"
-        )
+    trim, why = (Trim.parse(trim), "as given") if trim is not None else _find_trim(paths, first)
+    picture = trim.picture((first.height, first.width))
     size = check_size(size, picture)
     todo = [path for path in paths if overwrite or not targets[path].exists()]
     aspect = _twin_aspect(first, picture, size)
@@ -215,11 +209,10 @@ def run(plan, on_frame=None):
     OSError, FastupError
         As `frames.read` and `frames.write` have them. Frames that are complete by then stay.
     """
-    left, _, top, _ = plan.trim
 
     def make(path):
         header = frames.read_header(path)
-        frame = frames.read(path, "float32", window=(top, left, *plan.picture))
+        frame = frames.read(path, "float32", window=plan.trim.window((header.height, header.width)))
         frames.refuse_nan(path, frame)
         strengths = draw(plan.tape, plan.seed, path.stem)
         twin = degrade(frame, plan.size, filter=plan.filter, **strengths, seed=_seed(plan.seed, path.stem, 1))
@@ -284,15 +277,15 @@ def _find_trim(paths, header):
     left, right, where, count = pillars(paths)
     looked = f"in {count} frame{'s' * (count != 1)} looked at"
     if where is None:
-        return (0, 0, 0, 0), f"no pillars found: all is black {looked}"
+        return UNTRIMMED, f"no pillars found: all is black {looked}"
     narrow = min(left, right)
     whole = int(header.width - Fraction(4, 3) * header.height / (header.pixel_aspect or 1)) // 2  # pillars of 4:3
     found = f"black columns at left and right: {left} and {right}, {looked}"
     if whole >= _NARROWEST and narrow >= whole - 2:
-        return (whole, whole, 0, 0), f"{found}; a 4:3 picture is left"
+        return Trim(whole, whole), f"{found}; a 4:3 picture is left"
     if narrow >= _NARROWEST:
-        return (narrow // 2 * 2, narrow // 2 * 2, 0, 0), found
-    return (0, 0, 0, 0), f"no pillars; {found}, the fewest in {where.name}"
+        return Trim(narrow // 2 * 2, narrow // 2 * 2), found
+    return UNTRIMMED, f"no pillars; {found}, the fewest in {where.name}"
 
 
 def _strengths(tape):

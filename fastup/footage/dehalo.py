@@ -223,9 +223,8 @@ def _read(paths, told, twins=None, plan=None):
         if twins is None:
             yield picture
         else:
-            window = (plan.trim[2], plan.trim[0], *plan.picture)
             beside = twins[frames.stem_of(path)]
-            twin = frames.read(beside, "float32", window=window)
+            twin = frames.read(beside, "float32", window=(plan.trim.top, plan.trim.left, *plan.picture))
             frames.refuse_nan(beside, twin)
             yield picture, twin
         told(done, len(paths))

@@ -11,7 +11,6 @@ import numpy as np
 from fastup import frames
 from fastup._resample import resize
 from fastup.codes import LUMA_601
-from fastup.pairs.geometry import crop
 
 CHANNELS = ("red", "green", "blue")
 SHIFT, GAIN, OFFSET = 0.25, 0.01, 0.01  # a pair is off by more: input pixels, a share, a share of white
@@ -183,7 +182,7 @@ def alike(fits):
 def _fit_files(source, target, geometry):
     pictures = []
     for path, trim in ((source, geometry.input_trim), (target, geometry.trim)):
-        picture = crop(frames.read(path, "float32"), trim)
+        picture = trim.crop(frames.read(path, "float32"))
         frames.refuse_nan(path, picture)
         pictures.append(picture)
     return fit(*pictures, source.stem)

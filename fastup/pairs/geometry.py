@@ -6,6 +6,7 @@ from math import lcm
 
 from fastup._tiles import TileGrid
 from fastup.errors import DataError, OptionError
+from fastup.trim import UNTRIMMED, Trim
 
 SMALLEST_DEFAULT_TILE = 60  # target pixels
 SMALLEST_DEFAULT_BORDER = 2  # target pixels
@@ -16,23 +17,22 @@ class Geometry:
     """What lies where: the pictures of a pair, the exact scale between them, and tiles of whole cells.
 
     A cell is the smallest window that is whole pixels on both sides: `cell_input` and `cell_target` pixels. Every pair
-    is (vertical, horizontal), every trim (left, right, top, bottom).
+    is (vertical, horizontal).
     """
 
     input_picture: tuple[int, int]
     target_picture: tuple[int, int]
-    input_trim: tuple[int, int, int, int]
-    trim: tuple[int, int, int, int]
+    input_trim: Trim
+    trim: Trim
 
     @classmethod
     def of(cls, input_size, target_size, trim, input_trim=None):
         """Geometry of frames of those sizes. `input_trim` defaults to `trim` where both are one size, else to none."""
+        trim = Trim.parse(trim)
         if input_trim is None:
-            input_trim = trim if input_size == target_size else (0, 0, 0, 0)
-        geometry = cls(
-            picture_of(input_size, input_trim, "input-trim"), picture_of(target_size, trim, "trim"),
-            tuple(input_trim), tuple(trim),
-        )  # fmt: skip
+            input_trim = trim if input_size == target_size else UNTRIMMED
+        input_trim = Trim.parse(input_trim, "input-trim")
+        geometry = cls(input_trim.picture(input_size, "input-trim"), trim.picture(target_size), input_trim, trim)
         if min(geometry.scale) < 1:
             raise DataError(
                 f"the target picture is {size_text(geometry.target_picture)} and smaller than the input picture of "
@@ -110,21 +110,6 @@ class Geometry:
     def to_input(self, pixels):
         """A length of whole cells in target pixels as (vertical, horizontal) input pixels."""
         return tuple(int(pixels / s) for s in self.scale)
-
-
-def picture_of(size, trim, name="trim"):
-    """Size of the picture that trim leaves of a frame."""
-    left, right, top, bottom = trim
-    picture = size[0] - top - bottom, size[1] - left - right
-    if min(picture) < 1:
-        raise OptionError(f"{name} is {','.join(map(str, trim))}, which leaves nothing of a frame of {size_text(size)}")
-    return picture
-
-
-def crop(frame, trim):
-    """The picture of a frame, a view."""
-    left, right, top, bottom = trim
-    return frame[top : frame.shape[0] - bottom, left : frame.shape[1] - right]
 
 
 def size_text(size):

@@ -9,7 +9,7 @@ from fastup import frames
 from fastup._tiles import detail, kept, rank
 from fastup.errors import DataError
 from fastup.pairs.digests import Digests, on_threads, state_of
-from fastup.pairs.geometry import crop, size_text
+from fastup.pairs.geometry import size_text
 
 INDEX_VERSION = 1  # of the file that keeps detail scores, and of what they measure
 
@@ -47,7 +47,7 @@ def detail_scores(pairs, geometry, grid, cache=None, on_frame=None):
     # The file is rows of key, scores and a digest of both, and nothing else.
     rows = np.zeros(len(pairs), [("key", "V16"), ("scores", "<f4", (len(grid),)), ("digest", "V16")])
     done = np.zeros(len(pairs), bool)
-    what = INDEX_VERSION, grid.shape, grid.tile, grid.jitter, geometry.trim
+    what = INDEX_VERSION, grid.shape, grid.tile, grid.jitter, tuple(geometry.trim)
     path, old = None, b""
     if cache is not None:
         name = _digest(repr((pairs.folder.name, what)).encode()).hex()
@@ -74,7 +74,7 @@ def detail_scores(pairs, geometry, grid, cache=None, on_frame=None):
         frame = frames.read(target, dtype)
         if frame.shape != (*pairs.target_size, 3):
             raise DataError(f"{target}: has become {size_text(frame.shape)}, expected {size_text(pairs.target_size)}")
-        scores = detail(crop(frame, geometry.trim), grid)
+        scores = detail(geometry.trim.crop(frame), grid)
         if not np.isfinite(scores).all():
             raise DataError(
                 f"{target}: holds NaN, or pixels that are infinite or near it, so that its tiles cannot be ranked; "

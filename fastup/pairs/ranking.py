@@ -163,12 +163,12 @@ def _tiles(axes, ranking, first, end):
     """Tiles of the ranks from `first` to before `end`, evenly; each from a frame far from the last one's."""
     cells = min(_ROWS * _COLUMNS, (end - first) * len(ranking.scores))
     scale, _, suffix = _UNITS[ranking.pairs.target_white is None]
-    left, _, top, _ = ranking.geometry.trim
+    trim = ranking.geometry.trim
     height, width = ranking.grid.tile
     for cell, place in enumerate(np.linspace(first, end - 1, cells).round().astype(int)):
         frame = int(cell * _GOLDEN % 1 * len(ranking.scores))
         y, x = ranking.grid.origins[ranking.tiles[ranking.order[frame, place]]]
-        window = int(y) + top, int(x) + left, height, width
+        window = int(y) + trim.top, int(x) + trim.left, height, width
         tile = np.clip(frames.read(ranking.pairs.targets[frame], "float32", window), 0, 1)
         row, column = divmod(cell, _COLUMNS)
         extent = column + 0.04, column + 0.96, row + 0.84, row + 0.04

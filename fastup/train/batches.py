@@ -64,7 +64,7 @@ class TileBatches(keras.utils.PyDataset):
         sizes, paths = (pairs.input_size, pairs.target_size), (pairs.inputs, pairs.targets)
         level = None if fill == "edge" else np.full(3, fill, np.uint16 if pairs.input_white else np.float32).tobytes()
         sides = [
-            (list(files), size, white, (trim[2], trim[0], *grid.shape), _size(grid), around)
+            (list(files), size, white, trim.window(size), _size(grid), around)
             for files, size, white, trim, grid, around in zip(
                 paths, sizes, whites, trims, grids, (level, None), strict=True
             )

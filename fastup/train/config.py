@@ -12,14 +12,14 @@ from typing import Any, Literal, get_args
 
 from fastup._types import StrPath
 from fastup.errors import OptionError
+from fastup.trim import UNTRIMMED, Trim
 
 Architecture = Literal["srcnn", "vdsr", "espcn", "compact"]
 Schedule = Literal["cosine", "linear", "constant"]
 Precision = Literal["float32", "bfloat16", "float16"]
 ARCHITECTURES, SCHEDULES, PRECISIONS = map(get_args, (Architecture, Schedule, Precision))
 
-Sides = tuple[int, int, int, int]  # left, right, top, bottom, in pixels
-Check = Callable[[str, Any], None]  # of a setting's name and value: raises an OptionError
+Check = Callable[[str, Any], Any]  # of a setting's name and value: raises an OptionError, or gives what to keep instead
 
 # -- checks ------------------------------------------------------------------------------------------------------------
 
@@ -62,10 +62,8 @@ def true_or_false(name: str, value: Any) -> None:
         raise OptionError(f"{name} is {value!r}, expected True or False")
 
 
-def four_sides(name: str, value: Any) -> None:
-    four = isinstance(value, (tuple, list)) and len(value) == 4
-    if not four or not all(isinstance(n, Integral) and not isinstance(n, bool) and int(n) >= 0 for n in value):
-        raise OptionError(f"{name} is {value!r}, expected four whole numbers of 0 or more: left, right, top, bottom")
+def parsed_trim(name: str, value: Any) -> Trim:
+    return Trim.parse(value, name)
 
 
 # -- the settings ------------------------------------------------------------------------------------------------------
@@ -102,11 +100,11 @@ class Config:
     border: int | None = setting(
         None, whole(0), "Context around a tile, in target pixels.", "the smallest that fits of 2 or more"
     )
-    trim: Sides = setting(
-        (0, 0, 0, 0), four_sides, "Pixels to trim from target frames: left, right, top, bottom.", metavar="L,R,T,B"
+    trim: Trim = setting(
+        UNTRIMMED, parsed_trim, "Pixels to trim from target frames: left, right, top, bottom.", metavar="L,R,T,B"
     )
-    input_trim: Sides | None = setting(
-        None, four_sides, "The same for input frames.", "--trim if both are one size, else nothing", "L,R,T,B"
+    input_trim: Trim | None = setting(
+        None, parsed_trim, "The same for input frames.", "--trim if both are one size, else nothing", "L,R,T,B"
     )
     black_level: int | str = setting(
         "edge", whole(0, 65535, "edge"), "What lies outside the picture: a code, or its nearest pixel.",
@@ -138,7 +136,9 @@ class Config:
         for option, each in SETTINGS.items():
             value = getattr(self, each.name)
             if value is not None or each.default is not None:
-                each.metadata["check"](option, value)
+                instead = each.metadata["check"](option, value)
+                if instead is not None:
+                    object.__setattr__(self, each.name, instead)
 
 
 # Field and option are one name: learning_rate is --learning-rate, and learning-rate in a file.
@@ -147,9 +147,6 @@ OPTIONS = {option: each.name for option, each in SETTINGS.items()}
 
 # What None means, of each field that may be None.
 ABSENT = {each.name: each.metadata["absent"] for each in SETTINGS.values() if each.metadata["absent"]}
-
-
-TRIMS = [option for option, each in SETTINGS.items() if each.type in (Sides, Sides | None)]
 
 
 # -- where they come from ----------------------------------------------------------------------------------------------
@@ -221,7 +218,7 @@ def read_toml(path: StrPath) -> dict[str, Any]:
             hint = f"did you mean {near[0]!r}?" if near else "`fastup train --print-config` prints all that there are"
             raise OptionError(f"{path}: no option is named {key!r}; {hint}")
     try:
-        values = {OPTIONS[key]: parse_trim(key, value) if key in TRIMS else value for key, value in found.items()}
+        values = {OPTIONS[key]: value for key, value in found.items()}
         Config(**values)
     except OptionError as error:
         raise OptionError(f"{path}: {error}") from None
@@ -248,14 +245,3 @@ def _toml(value):
     if isinstance(value, (tuple, list)):
         return f"[{', '.join(map(_toml, value))}]"
     return str(int(value) if isinstance(value, Integral) else float(value))
-
-
-def parse_trim(name: str, trim: Any) -> Any:
-    """Four numbers, left, right, top, bottom: of text with commas; anything else is left to `Config` to check."""
-    if not isinstance(trim, str):
-        return tuple(trim) if isinstance(trim, list) else trim
-    try:
-        left, right, top, bottom = (int(part) for part in trim.split(","))
-    except ValueError:
-        raise OptionError(f"{name} is {trim!r}, expected four numbers: left,right,top,bottom") from None
-    return left, right, top, bottom

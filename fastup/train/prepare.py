@@ -16,7 +16,7 @@ from fastup.networks import memory
 from fastup.networks.models import MODELS, Network, precision
 from fastup.pairs.digests import contents
 from fastup.pairs.folder import Pairs, find_sets, seen, seen_note
-from fastup.pairs.geometry import Geometry, crop
+from fastup.pairs.geometry import Geometry
 from fastup.train import lock
 from fastup.train.config import Config
 from fastup.train.run import (
@@ -203,4 +203,4 @@ def check_finite(pairs: Pairs, geometry: Geometry, numbers: Iterable[int] | None
         if white is None:
             paths = paths if numbers is None else [paths[number] for number in numbers]
             for path, frame in frames.stream(paths, "float32"):
-                frames.refuse_nan(path, crop(frame, trim))
+                frames.refuse_nan(path, trim.crop(frame))

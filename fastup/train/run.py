@@ -23,6 +23,7 @@ from fastup.pairs.folder import Pairs
 from fastup.pairs.geometry import Geometry
 from fastup.train.batches import steps_of
 from fastup.train.config import OPTIONS, Config
+from fastup.trim import Trim
 from fastup.upscale.upscaler import NEEDED, load
 
 # A run cannot go on with other values of these: what a model computes, and what its optimiser keeps, depend on them.
@@ -199,7 +200,7 @@ def saved_settings(path: StrPath) -> dict[str, Any] | None:
 def config_of(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of `Config` among a model's settings."""
     given = {name: settings[name] for name in OPTIONS.values() if name in settings}
-    trims = {name: tuple(given[name]) for name in ("trim", "input_trim")}
+    trims = {name: Trim(*given[name]) for name in ("trim", "input_trim")}
     return given | trims | {"border": given["border"][0]}
 
 

@@ -12,7 +12,7 @@ from fastup.codes import codes_of
 from fastup.errors import DataError
 from fastup.networks.layers import Bicubic
 from fastup.pairs.folder import find_pairs, of_one_colour
-from fastup.pairs.geometry import Geometry, crop
+from fastup.pairs.geometry import Geometry
 from fastup.upscale.metrics import mean_psnr, psnr, psnr_y, ssim_y
 from fastup.upscale.upscaler import BITS, Upscaler
 
@@ -112,7 +112,7 @@ def compare(upscaler, pairs, geometry):
     enlarge = Bicubic(geometry.scale)
     inputs, targets = (frames.stream(paths, "float32", threads=1, ahead=2) for paths in (pairs.inputs, pairs.targets))
     for (path, frame), (target_path, target) in zip(inputs, targets, strict=True):
-        target = crop(target, geometry.trim)
+        target = geometry.trim.crop(target)
         frames.refuse_nan(target_path, target)
         ours = upscaler.named(path, frame)
         bicubic = ops.convert_to_numpy(enlarge(upscaler.picture(frame)[np.newaxis]))[0]

@@ -14,7 +14,7 @@ from fastup.errors import DataError, FastupError, OptionError
 from fastup.footage.folders import targets_of
 from fastup.networks import start
 from fastup.pairs.folder import refuse_chroma
-from fastup.pairs.geometry import crop, picture_of
+from fastup.trim import Trim
 
 # What the settings of a model that `fastup train` wrote hold beside those of every Network.
 NEEDED = {
@@ -52,6 +52,11 @@ class Upscaler:
         """The white of the targets trained on, and of the codes that it gives for codes; None if they were floats."""
         return self.settings["target_white"]
 
+    @property
+    def input_trim(self) -> Trim:
+        """What it trims of a frame, before all else."""
+        return Trim(*self.settings["input_trim"])
+
     def aspect(self, aspect):
         """The pixel aspect of an upscaled frame, so that its picture keeps its shape; that of the targets for None."""
         if not _is_aspect(aspect):
@@ -81,7 +86,7 @@ class Upscaler:
             If frames of its size cannot be upscaled.
         """
         self.check((header.height, header.width, 3))
-        picture = picture_of((header.height, header.width), self.settings["input_trim"])
+        picture = self.input_trim.picture((header.height, header.width))
         height, width = (int(n * s) for n, s in zip(picture, self.network.scale, strict=True))
         if len(header.elements) > 1:
             header = header.only(0)
@@ -158,13 +163,13 @@ class Upscaler:
     def picture(self, frame):
         """The picture of an input frame, a view; checked to be whole cells."""
         self.check(frame.shape)
-        return crop(frame, self.settings["input_trim"])
+        return self.input_trim.crop(frame)
 
     def check(self, shape):
         """Raise DataError or OptionError unless frames of this (height, width, channels) can be upscaled."""
         if shape[2] != 3:
             raise DataError(f"{shape[2]} channels, expected 3")
-        size = picture_of(shape[:2], self.settings["input_trim"], "the model's input-trim")
+        size = self.input_trim.picture(shape[:2], "the model's input-trim")
         nearest = [(n // q * q or q, -(-n // q) * q) for n, q in zip(size, self.network.cell[0], strict=True)]
         if any(size[axis] not in nearest[axis] for axis in (0, 1)):
             (low_h, high_h), (low_w, high_w) = nearest
