@@ -89,3 +89,16 @@ def test_links_lead_somewhere(page):
             there = page.parent / path if path else page
             assert there.exists(), link
             assert not anchor or anchor in anchors(there), link
+
+
+def test_info_prints_what_the_page_shows(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    header = fastup.Header.new(
+        720, 480, big_endian=False, pixel_aspect=9 / 8, transfer=3, timecode="01:00:10;04", frame_rate=30000 / 1001,
+        frame_position=302, creator="Compressor", low_code=None, high_code=None,
+    )  # fmt: skip
+    fastup.write("tape0001.dpx", np.zeros((480, 720, 3), np.uint16), header)
+    (shown,) = (text for text in blocks(ROOT / "docs" / "formats.md", "") if text.startswith("$ fastup info "))
+    code, printed, _ = run("info", "tape0001.dpx")
+    assert code == 0
+    assert [line.rstrip() for line in printed.splitlines()] == shown.splitlines()[1:]
