@@ -5,7 +5,6 @@ Shapes and types are checked here; then _dpx.h runs without the GIL.
 """
 
 import errno
-import mmap
 import operator
 import os
 import threading
@@ -14,7 +13,7 @@ from collections import namedtuple
 import numpy as np
 
 from cpython.buffer cimport PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
-from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint32_t, uint64_t, uintptr_t
+from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint32_t, uint64_t
 
 from fastup.errors import DataError, DpxError
 from fastup.header import not_dpx
@@ -68,16 +67,27 @@ cdef extern from "_pixels.h" nogil:
     int dpx_paired(dpx_order order)
 
 cdef extern from "_file.h" nogil:
-    dpx_status dpx_open(int fd, uint64_t file_bytes, uint32_t element, dpx_layout *out, dpx_problem *why)
+    ctypedef char file_char
+    ctypedef struct dpx_file:
+        int fd
+        dpx_layout layout
+    dpx_status dpx_open(const file_char *path, uint32_t element, dpx_file *file, dpx_problem *why)
+    void dpx_close(dpx_file *file)
     dpx_status dpx_read_window(int fd, const dpx_layout *layout, uint64_t y, uint64_t x, uint64_t height,
                                uint64_t width, dpx_type type, int plainly, void *dst, int64_t dst_row_bytes,
                                dpx_problem *why)
     dpx_status dpx_write_file(int fd, const uint8_t *header, const dpx_layout *layout, int as_float, const void *src,
                               dpx_problem *why)
 
+cdef extern from "_memory.h" nogil:
+    ctypedef struct memory_pool:
+        pass
+    ctypedef struct memory_block:
+        uint8_t *bytes
+    memory_pool *memory_open(size_t most)
+    memory_block *memory_take(memory_pool *pool, size_t size)
+    void memory_give(memory_block *block)
 
-# Not blocking: a pipe is an error, and not waited for.
-OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
 
 TYPES = {np.dtype(np.uint16): DPX_CODES, np.dtype(np.float32): DPX_SINGLE, np.dtype(np.float16): DPX_HALF}
 
@@ -94,9 +104,14 @@ in the file; unpadded : rows follow one another within words; reason : what says
 REASONS = {DPX_BY_STANDARD: "standard", DPX_BY_WRITER: "writer", DPX_BY_SIZE: "size", DPX_BY_PIXELS: "pixels"}
 
 
-def error(path, int status, field, at, expected, found, needed):
-    """The exception for a dpx_problem: OSError for the system's errors, DataError for the frame's, else DpxError."""
+Problem = namedtuple("Problem", "status field at expected found needed")
+Problem.__doc__ = "What is wrong with a file: a dpx_problem of the C core, as `error` takes it."
+
+
+def error(path, problem):
+    """The exception for a `Problem`: OSError for the system's errors, DataError for the frame's, else DpxError."""
     path = os.fspath(path)
+    status, field, at, found, needed = problem.status, problem.field, problem.at, problem.found, problem.needed
     if status == DPX_IO:
         return OSError(found, os.strerror(found), path)
     if status == DPX_NAN:
@@ -111,12 +126,12 @@ def error(path, int status, field, at, expected, found, needed):
         return DpxError(f"{path}: holds floats, not codes; read it with dtype='float32'")
     element = (at - DPX_ELEMENT) // DPX_ELEMENT_BYTES
     of = f" of element {element}" if 0 < element < 8 else ""
-    return DpxError(f"{path}: {field}{of} (byte {at}) is {found}, expected {expected}")
+    return DpxError(f"{path}: {field}{of} (byte {at}) is {found}, expected {problem.expected}")
 
 
-cdef _raise(path, const dpx_problem *why):
-    raise error(path, why.status, why.field.decode(), why.at,
-                why.expected.decode() if why.expected != NULL else None, why.found, why.needed)
+cdef _error(path, const dpx_problem *why):
+    expected = why.expected.decode() if why.expected != NULL else None
+    return error(path, Problem(why.status, why.field.decode(), why.at, expected, why.found, why.needed))
 
 
 cdef _layout(const dpx_layout *it):
@@ -133,113 +148,93 @@ def layout(const uint8_t[::1] raw, file_bytes=None):
     cdef dpx_problem why
     if dpx_parse(&raw[0] if raw.shape[0] else NULL, raw.shape[0], INT64_MAX if file_bytes is None else file_bytes,
                  0, &it, &why) != DPX_OK:
-        _raise("header", &why)
+        raise _error("header", &why)
     if it.reason == DPX_UNTOLD and dpx_decide(&it, INT64_MAX if file_bytes is None else file_bytes, -1, &why) != DPX_OK:
-        _raise("header", &why)
+        raise _error("header", &why)
     return _layout(&it)
 
 
-cdef _open(path, uint32_t element, dpx_layout *it):
-    """Open a file and learn its layout. Returns the descriptor, which the caller closes."""
+cdef _open(path, uint32_t element, dpx_file *file):
+    """Open a file, which the caller closes, and learn its layout."""
     cdef dpx_problem why
     cdef dpx_status status
-    cdef uint64_t size
-    cdef int fd = os.open(path, OPEN_FLAGS)
-    try:
-        size = os.fstat(fd).st_size
-        with nogil:
-            status = dpx_open(fd, size, element, it, &why)
-        if status != DPX_OK:
-            _raise(path, &why)
-    except BaseException:
-        os.close(fd)
-        raise
-    return fd
+    name = os.fsencode(path)
+    if 0 in name:
+        raise ValueError("embedded null byte")  # as open() says
+    if os.name == "nt":
+        name = os.fsdecode(path).encode("utf-16-le", "surrogatepass") + b"\0"  # and one more, which bytes end with
+    cdef const char *start = name
+    with nogil:
+        status = dpx_open(<const file_char *>start, element, file, &why)
+    if status != DPX_OK:
+        raise _error(path, &why)
 
 
-# Fresh memory for a large frame costs more than decoding it: the system clears it, in pages of 4 KiB unless asked for
-# larger ones. So large frames lie on huge pages, where the system has them, and what two of them left is kept.
-HUGE_PAGE = 1 << 21
-LARGE = 8 << 20  # what is smaller, malloc keeps by itself
-_spare = []
+def probe(path):
+    """The `Layout` of a DPX that fastup can decode, from its header."""
+    cdef dpx_file file
+    _open(path, 0, &file)
+    dpx_close(&file)
+    return _layout(&file.layout)
 
 
-cdef class _Lease:
-    """Lends a mapping to an array; when the last view of the array is gone, the mapping is kept for another."""
-    cdef object room
+# Memory of large frames; what is smaller, NumPy and malloc keep by themselves. Two are kept: a loop that reads frames has
+# the one before in hand until the next is there.
+LARGE = 8 << 20
+cdef memory_pool *_pool = memory_open(2)
+
+
+cdef class _Block:
+    """Lends a block of memory to an array; when the last view of the array is gone, the block goes back to the pool."""
+    cdef memory_block *block
     cdef Py_ssize_t size
 
     def __cinit__(self, Py_ssize_t size):
         self.size = size
-        length = size // HUGE_PAGE * HUGE_PAGE + 2 * HUGE_PAGE
-        while _spare:  # taken before it is looked at: what it is cannot change under us
-            room = _spare.pop()
-            if len(room) == length:
-                self.room = room
-                return
-        self.room = mmap.mmap(-1, length, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        try:
-            self.room.madvise(mmap.MADV_HUGEPAGE)
-        except OSError:
-            pass  # this kernel has none: slower, not wrong
+        self.block = memory_take(_pool, size) if _pool != NULL else NULL
+        if self.block == NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        if self.block != NULL:
+            memory_give(self.block)
 
     def __getbuffer__(self, Py_buffer *buffer, int flags):
-        cdef Py_buffer view
-        PyObject_GetBuffer(self.room, &view, PyBUF_WRITABLE)
-        start = <char *>view.buf + (-<uintptr_t>view.buf) % <uintptr_t>HUGE_PAGE
-        PyBuffer_Release(&view)  # the room stays: it is closed by nobody but its own end
-        PyBuffer_FillInfo(buffer, self, start, self.size, 0, flags)
-
-    def __del__(self):
-        if self.room is None or _spare is None:  # there was no memory for it, or the interpreter ends
-            return
-        _spare.append(self.room)
-        if len(_spare) > 2:
-            _spare.pop(0)
+        PyBuffer_FillInfo(buffer, self, self.block.bytes, self.size, 0, flags)
 
 
 cdef _empty(path, shape, dtype):
     """As np.empty; `path` is what an error is about."""
     size = int(shape[0]) * int(shape[1]) * shape[2] * dtype.itemsize
     try:
-        if size < LARGE or not hasattr(mmap, "MADV_HUGEPAGE"):
-            return np.empty(shape, dtype)
-        return np.ndarray(shape, dtype, _Lease(size))
-    except (MemoryError, OSError, OverflowError, ValueError):  # a sparse file may be any size
+        return np.empty(shape, dtype) if size < LARGE else np.ndarray(shape, dtype, _Block(size))
+    except (MemoryError, OverflowError, ValueError):  # a sparse file may be any size
         raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM), os.fspath(path)) from None
-
-
-def probe(path):
-    """The `Layout` of a DPX that fastup can decode, from its header."""
-    cdef dpx_layout it
-    os.close(_open(path, 0, &it))
-    return _layout(&it)
 
 
 cdef class _Window:
     """A window of an open file on its way into an array; threads take parts of it."""
-    cdef dpx_layout layout
+    cdef dpx_file file
     cdef dpx_problem why
     cdef dpx_type type
-    cdef int fd, plainly
+    cdef int plainly
     cdef int64_t y, x, height, width, row_bytes
     cdef char *pixels
     cdef object array  # what owns the pixels. It and the file are there as long as a thread is, even if Ctrl-C ends the
     #                    wait for it
 
     def __cinit__(self):
-        self.fd = -1
+        self.file.fd = -1
 
-    def __del__(self):
-        if self.fd >= 0:
-            os.close(self.fd)
+    def __dealloc__(self):
+        dpx_close(&self.file)
 
     def rows(self, int64_t first, int64_t last):
         """Read rows first to last of the window; on failure say why, unless a thread has already."""
         cdef dpx_problem why
         cdef dpx_status status
         with nogil:
-            status = dpx_read_window(self.fd, &self.layout, self.y + first, self.x, last - first, self.width,
+            status = dpx_read_window(self.file.fd, &self.file.layout, self.y + first, self.x, last - first, self.width,
                                      self.type, self.plainly, self.pixels + first * self.row_bytes, self.row_bytes,
                                      &why)
         if status != DPX_OK and self.why.status == DPX_OK:
@@ -263,17 +258,17 @@ def read(path, dtype="uint16", window=None, out=None, element=0, threads=1, gene
     if not 0 <= operator.index(element) < 8:
         raise ValueError(f"element is {element}, expected 0 to 7")
     it.type, it.plainly = TYPES[dtype], general
-    it.fd = _open(path, element, &it.layout)
-    height, width = it.layout.height, it.layout.width
+    _open(path, element, &it.file)
+    height, width = it.file.layout.height, it.file.layout.width
     if window is not None:
         y, x, height, width = map(operator.index, window)  # Cython would cut 1.5 down to 1
         # Compared so that nothing can overflow.
-        if not (0 <= y < <int64_t>it.layout.height and 1 <= height <= <int64_t>it.layout.height - y
-                and 0 <= x < <int64_t>it.layout.width and 1 <= width <= <int64_t>it.layout.width - x):
+        if not (0 <= y < <int64_t>it.file.layout.height and 1 <= height <= <int64_t>it.file.layout.height - y
+                and 0 <= x < <int64_t>it.file.layout.width and 1 <= width <= <int64_t>it.file.layout.width - x):
             raise ValueError(
                 f"{os.fspath(path)}: window (y, x, height, width) is {tuple(window)}, expected one inside the "
-                f"picture of {it.layout.height} rows by {it.layout.width} columns")
-    shape = (height, width, it.layout.channels)
+                f"picture of {it.file.layout.height} rows by {it.file.layout.width} columns")
+    shape = (height, width, it.file.layout.channels)
     if out is None:
         out = _empty(path, shape, dtype)
     elif not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != dtype:
@@ -288,7 +283,7 @@ def read(path, dtype="uint16", window=None, out=None, element=0, threads=1, gene
     finally:
         PyBuffer_Release(&view)
     if it.why.status != DPX_OK:
-        _raise(path, &it.why)
+        raise _error(path, &it.why)
     return out
 
 
@@ -326,7 +321,7 @@ def write(path, int fd, const uint8_t[::1] header, frame):
     cdef int as_float = frame.dtype == np.float32
     # The file is as long as it needs to be, once written.
     if dpx_parse(&header[0], header.shape[0], INT64_MAX, 0, &it, &why) != DPX_OK:
-        _raise(path, &why)
+        raise _error(path, &why)
     path = os.fspath(path)
     if dpx_paired(it.order):
         kept = "CBYCRA" if it.channels == 4 else "CBYCR"
@@ -348,7 +343,7 @@ def write(path, int fd, const uint8_t[::1] header, frame):
     finally:
         PyBuffer_Release(&view)
     if status != DPX_OK:
-        _raise(path, &why)
+        raise _error(path, &why)
 
 
 def describe(array):

@@ -1,4 +1,4 @@
-/* Pixels between an open file and memory, through _pixels.h; the I/O that both native modules share.
+/* Opens files, and moves pixels between them and memory, through _pixels.h; the I/O that both native modules share.
  *
  * Positioned reads and plain writes, in pieces that stay in the cache; no allocation, and no mapping, so that a file
  * that shrinks under the reader is an error and not a crash.
@@ -9,9 +9,8 @@
 #include "_pixels.h"
 
 #include <errno.h>
-#if defined(__linux__)
 #include <fcntl.h>
-#endif
+#include <sys/stat.h>
 #if defined(_WIN32)
 #include <io.h>
 #include <stdio.h>
@@ -248,14 +247,89 @@ static inline dpx_status dpx_look(int fd, dpx_layout *l, uint64_t file_bytes, dp
     return dpx_decide(l, file_bytes, found, why);
 }
 
+/* ---- opening ---- */
+
+/* Of a path as the system takes it. */
+#if defined(_WIN32)
+typedef wchar_t file_char;
+#else
+typedef char file_char;
+#endif
+
+/* An open file and its layout. */
+typedef struct {
+    int fd;          /* -1 where none is open */
+    uint64_t size;   /* of the file, when it was opened */
+    int64_t changed; /* the time of its last change, then */
+    dpx_layout layout;
+} dpx_file;
+
+/* A descriptor to read from; -1 and errno on failure. */
+static inline int file_open(const file_char *path) {
+#if defined(_WIN32)
+    return _wopen(path, _O_RDONLY | _O_BINARY | _O_NOINHERIT);
+#else
+    int fd;
+    do {
+        fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe is an error, and not waited for */
+    } while (fd < 0 && errno == EINTR);
+    return fd;
+#endif
+}
+
+/* How long an open file is, and when it was changed, in nanoseconds; 0, or -1 and errno. */
+static inline int file_state(int fd, uint64_t *size, int64_t *changed) {
+#if defined(_WIN32)
+    const int64_t length = _filelengthi64(fd);
+    *size = (uint64_t)length;
+    *changed = 0;
+    return length < 0 ? -1 : 0;
+#else
+    struct stat info;
+    if (fstat(fd, &info)) return -1;
+    *size = (uint64_t)info.st_size;
+#if defined(__APPLE__)
+    *changed = (int64_t)info.st_mtimespec.tv_sec * 1000000000 + info.st_mtimespec.tv_nsec;
+#else
+    *changed = (int64_t)info.st_mtim.tv_sec * 1000000000 + info.st_mtim.tv_nsec;
+#endif
+    return 0;
+#endif
+}
+
+/* What is closed already stays so. */
+static inline void dpx_close(dpx_file *file) {
+#if defined(_WIN32)
+    if (file->fd >= 0) _close(file->fd);
+#else
+    if (file->fd >= 0) close(file->fd);
+#endif
+    file->fd = -1;
+}
+
 /* The layout of an element of an open file of so many bytes. */
-static inline dpx_status dpx_open(int fd, uint64_t file_bytes, uint32_t element, dpx_layout *out, dpx_problem *why) {
+static inline dpx_status dpx_read_layout(int fd, uint64_t file_bytes, uint32_t element, dpx_layout *out,
+                                         dpx_problem *why) {
     uint8_t head[DPX_FULL_HEADER];
     const int64_t got = file_read_at(fd, head, sizeof head, 0);
     if (got < 0) return dpx_fail_io(why); /* a folder, for one: it can be opened, but not read */
     if (dpx_parse(head, (size_t)got, file_bytes, element, out, why)) return why->status;
     return out->reason == DPX_UNTOLD ? dpx_look(fd, out, file_bytes, why) : DPX_OK;
 }
+
+/* Opens a file for dpx_close to close, and reads the layout of an element; on failure nothing is open. */
+static inline dpx_status dpx_open(const file_char *path, uint32_t element, dpx_file *file, dpx_problem *why) {
+    dpx_status status;
+    file->fd = file_open(path);
+    if (file->fd < 0 || file_state(file->fd, &file->size, &file->changed))
+        status = dpx_fail_io(why);
+    else
+        status = dpx_read_layout(file->fd, file->size, element, &file->layout, why);
+    if (status) dpx_close(file);
+    return status;
+}
+
+/* ---- writing ---- */
 
 /* Bytes on their way to a file. */
 typedef struct {

@@ -415,14 +415,14 @@ def _by_number(name):
 
 
 def _stream_dpx(paths, dtype, threads, ahead):
-    from fastup._loader import FrameStream
+    from fastup._loader import FrameStream, Problem
 
-    frames = FrameStream(paths, _dpx.TYPES[dtype], threads, ahead)
+    frames = FrameStream(paths, type=_dpx.TYPES[dtype], threads=threads, ahead=ahead)
     try:
         for path in paths:
-            frame, problem = frames.next()
-            if problem is not None:
-                raise _dpx.error(path, *problem)
+            frame = frames.next()
+            if isinstance(frame, Problem):
+                raise _dpx.error(path, frame)
             yield path, frame
     finally:
         frames.close()

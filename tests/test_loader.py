@@ -12,7 +12,7 @@ from pathlib import Path
 import naive
 import numpy as np
 import pytest
-from fastup._loader import TileLoader
+from fastup._loader import Problem, Side, TileLoader
 
 import fastup
 from fastup import _dpx
@@ -505,7 +505,7 @@ def tile_files(folder, count, bits=10, packing=1, order="big", orientation=0, pa
 
 
 def side(paths, white=1023, fill=None, picture=PICTURE, tile=TILE):
-    return list(paths), SIZE, white, picture, tile, fill
+    return Side(files=list(paths), size=SIZE, white=white, picture=picture, tile=tile, fill=fill)
 
 
 def expected(frame, y, x, turn=0, fill=None, picture=PICTURE, tile=TILE):
@@ -530,8 +530,8 @@ def some_tiles(count, frames, seed=0, picture=PICTURE, tile=TILE):
 
 def check_tiles(loader, rows, frames, fills=(None, None)):
     loader.submit(rows)
-    *sides, problem = loader.take()
-    assert problem is None
+    sides = loader.take()
+    assert not isinstance(sides, Problem)
     for number, (pixels, fill) in enumerate(zip(sides, fills, strict=True)):
         assert pixels.shape == (len(rows), *TILE, 3)
         assert pixels.dtype == frames[number][0].dtype
@@ -551,7 +551,7 @@ def test_tiles_of_every_flavour(tmp_path, bits, packing, order):
         paths, pictures = tile_files(tmp_path, 45, bits, packing, order, orientation, padded, seed=number)
         frames.append(pictures)
         sides.append(side(paths, white))
-    loader = TileLoader(sides, 2, 4)
+    loader = TileLoader(*sides, threads=2, open_files=4)
     check_tiles(loader, some_tiles(400, 45), frames)
     check_tiles(loader, some_tiles(400, 45, seed=1), frames)
 
@@ -571,33 +571,31 @@ def test_tiles_of_files_whose_pixels_tell_how_rows_lie(tmp_path, bits, packing):
         assert _dpx.probe(paths[-1])[3:] == (number % 2 == 1, "pixels")
     for (_, frame), stored in zip(fastup.stream(paths), frames, strict=True):
         np.testing.assert_array_equal(frame, stored)
-    loader = TileLoader([side(paths, (1 << bits) - 1)] * 2, 2, 4)
+    loader = TileLoader(*[side(paths, (1 << bits) - 1)] * 2, threads=2, open_files=4)
     check_tiles(loader, some_tiles(400, 45), [frames, frames])
 
 
 @pytest.mark.parametrize("orientation", range(4))
 def test_tiles_of_every_orientation(tmp_path, orientation):
     paths, frames = tile_files(tmp_path, 3, orientation=orientation)
-    check_tiles(TileLoader([side(paths), side(paths)], 1, 1), some_tiles(300, 3), [frames, frames])
+    check_tiles(TileLoader(side(paths), side(paths), threads=1, open_files=1), some_tiles(300, 3), [frames, frames])
 
 
 @pytest.mark.parametrize("level", [0, 64, 1023])
 def test_what_lies_beyond_the_picture(tmp_path, level):
     paths, frames = tile_files(tmp_path, 3)
-    fill = np.full(3, level, np.uint16).tobytes()
-    loader = TileLoader([side(paths, fill=fill), side(paths)], 2, 4)
+    loader = TileLoader(side(paths, fill=level), side(paths), threads=2, open_files=4)
     check_tiles(loader, some_tiles(300, 3), [frames, frames], (level, None))
 
 
 def test_batches_come_in_the_order_of_asking(tmp_path):
     paths, frames = tile_files(tmp_path, 5)
-    loader = TileLoader([side(paths), side(paths)], 4, 8)
+    loader = TileLoader(side(paths), side(paths), threads=4, open_files=8)
     asked = [some_tiles(1 + seed % 7, 5, seed) for seed in range(50)]
     for rows in asked:
         loader.submit(rows)
     for rows in asked:
-        inputs, targets, problem = loader.take()
-        assert problem is None
+        inputs, targets = loader.take()
         assert len(inputs) == len(targets) == len(rows)
         frame, y, x, *_, turn = rows[0]
         np.testing.assert_array_equal(inputs[0], expected(frames[frame], y, x, turn))
@@ -621,40 +619,47 @@ def test_batches_come_in_the_order_of_asking(tmp_path):
 )  # fmt: skip
 def test_tiles_that_cannot_be(tmp_path, row):
     paths, _ = tile_files(tmp_path, 3)
-    loader = TileLoader([side(paths), side(paths)], 1, 1)
+    loader = TileLoader(side(paths), side(paths), threads=1, open_files=1)
     with pytest.raises(ValueError, match="tile"):
         loader.submit(np.array([row]))
     with pytest.raises(ValueError, match="tiles are rows of 6"):
         loader.submit(np.zeros((0, 6), np.int32))
-    oblong = TileLoader([side(paths, tile=(8, 9)), side(paths, tile=(8, 9))], 1, 1)
+    oblong = TileLoader(side(paths, tile=(8, 9)), side(paths, tile=(8, 9)), threads=1, open_files=1)
     oblong.submit(np.array([(0, 0, 0, 0, 0, 3)]))
     with pytest.raises(ValueError, match="cannot be turned"):
         oblong.submit(np.array([(0, 0, 0, 0, 0, 4)]))
 
 
-def test_sides_that_cannot_be(tmp_path):
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"picture": (7, 5, 24, 29)}, {"picture": (3, 9, 24, 29)}, {"picture": (-1, 5, 24, 29)},
+        {"picture": (3, 5, 0, 29)}, {"tile": (0, 8)}, {"fill": -1}, {"fill": 1024}, {"fill": np.nan},
+    ],
+)  # fmt: skip
+def test_sides_that_cannot_be(tmp_path, wrong):
+    paths, _ = tile_files(tmp_path, 1)
+    with pytest.raises(ValueError, match="side"):
+        side(paths, **wrong)
+
+
+def test_loaders_that_cannot_be(tmp_path):
     paths, _ = tile_files(tmp_path, 3)
-    good = side(paths)
-    bad = [
-        side(paths, picture=(7, 5, 24, 29)), side(paths, picture=(3, 9, 24, 29)), side(paths, picture=(-1, 5, 24, 29)),
-        side(paths, picture=(3, 5, 0, 29)), side(paths, tile=(0, 8)), side(paths, fill=b"\0" * 5), side(paths[:2]),
-    ]  # fmt: skip
-    for one in bad:
-        with pytest.raises(ValueError, match="side"):
-            TileLoader([good, one], 1, 1)
+    with pytest.raises(ValueError, match="side"):
+        TileLoader(side(paths), side(paths[:2]), threads=1, open_files=1)
     for threads, files in ((0, 1), (2, 1)):
         with pytest.raises(ValueError, match="threads"):
-            TileLoader([good, good], threads, files)
+            TileLoader(side(paths), side(paths), threads=threads, open_files=files)
 
 
 def problem_of(loader, frame):
     """What is wrong with a frame: None, or the exception."""
     loader.submit(np.array([(frame, 2, 2, 15, 20, 0)], np.int32))
-    number, found, problem = loader.take()
-    if problem is None:
+    problem = loader.take()
+    if not isinstance(problem, Problem):
         return None
-    assert (number, found) == (1, frame)
-    return _dpx.error("f.dpx", *problem)
+    assert (problem.side, problem.frame) == (1, frame)
+    return _dpx.error("f.dpx", problem)
 
 
 def spoil_tile_file(path, how):
@@ -695,7 +700,7 @@ def test_a_file_that_goes_bad_before_it_is_opened(tmp_path, how, kind, words):
     paths, _ = tile_files(tmp_path, 3)
     inputs, _ = tile_files(tmp_path, 3, seed=1)
     spoil_tile_file(paths[1], how)
-    loader = TileLoader([side(inputs), side(paths)], 1, 1)
+    loader = TileLoader(side(inputs), side(paths), threads=1, open_files=1)
     for _ in range(2):
         with pytest.raises(kind, match=words):
             raise problem_of(loader, 1)
@@ -709,7 +714,7 @@ def test_a_file_that_goes_bad_before_it_is_opened(tmp_path, how, kind, words):
 def test_a_file_that_shrinks_after_it_is_opened(tmp_path, how, mapped):
     paths, _ = tile_files(tmp_path, 40)
     inputs, _ = tile_files(tmp_path, 40, seed=1)
-    loader = TileLoader([side(inputs), side(paths)], 1, 2)
+    loader = TileLoader(side(inputs), side(paths), threads=1, open_files=2)
     last = 0 if mapped else 39  # the first 64 files are
     for frame in range(40):
         assert problem_of(loader, frame) is None
@@ -721,16 +726,27 @@ def test_a_file_that_shrinks_after_it_is_opened(tmp_path, how, mapped):
 
 
 SHRINKING = """
-import os, sys, threading
+import os, sys, threading, time
 import numpy as np
-from fastup._loader import TileLoader
+from fastup._loader import Problem, Side, TileLoader
 
 path, size = sys.argv[1], (1000, 700)
 whole = open(path, "rb").read()
-side = [path], size, 1023, (0, 0, *size), (64, 64), None
-loader = TileLoader([side, side], 2, 2)
+side = Side(files=[path], size=size, white=1023, picture=(0, 0, *size), tile=(64, 64))
+loader = TileLoader(side, side, threads=2, open_files=2)
 random = np.random.default_rng(0)
-seen = set()
+
+def result():
+    corners = random.integers(0, (936, 636, 936, 636), (8, 4))
+    loader.submit(np.column_stack([np.zeros(8, int), corners, np.zeros(8, int)]))
+    taken = loader.take()
+    if isinstance(taken, Problem):
+        return taken.field
+    assert all((pixels == 512).all() for pixels in taken), "what was not in the file was taken for pixels"
+    return "pixels"
+
+assert result() == "pixels"  # the file is open now, and mapped
+time.sleep(0.1)  # longer than the step of the clock by which files are dated
 def shrink():
     for _ in range(400):
         os.truncate(path, int(random.integers(0, len(whole))))
@@ -738,15 +754,11 @@ def shrink():
             file.write(whole)
 work = threading.Thread(target=shrink)
 work.start()
+seen = set()
 while work.is_alive():
-    corners = random.integers(0, (936, 636, 936, 636), (8, 4))
-    loader.submit(np.column_stack([np.zeros(8, int), corners, np.zeros(8, int)]))
-    *_, problem = loader.take()
-    seen.add(problem and problem[1])
-assert {None, "image data"} <= seen <= {None, "image data", "header", "file"}, seen
-loader.submit(np.array([(0, 5, 6, 7, 8, 0)]))
-inputs, targets, problem = loader.take()
-assert problem is None and (inputs == 512).all()
+    seen.add(result())
+assert seen == {"pixels", "image data"}, seen
+assert result() == "pixels"
 """
 
 
@@ -768,7 +780,7 @@ def test_the_loader_leaves_nothing_behind(tmp_path):
     threads, files = running(), len(list(DESCRIPTORS.iterdir()))
     maps = Path("/proc/self/maps").read_text().count(str(tmp_path))
     for _ in range(3):
-        loader = TileLoader([side(paths), side(paths)], 3, 9)
+        loader = TileLoader(side(paths), side(paths), threads=3, open_files=9)
         check_tiles(loader, some_tiles(400, 50), [frames, frames])
         assert Path("/proc/self/maps").read_text().count(str(tmp_path)) == maps + 64
         assert len(list(DESCRIPTORS.iterdir())) <= files + 64 + 9
@@ -782,7 +794,7 @@ def test_the_loader_leaves_nothing_behind(tmp_path):
 
 def test_the_interpreter_goes_on_while_tiles_are_read(tmp_path):
     paths, frames = tile_files(tmp_path, 3)
-    loaders = [TileLoader([side(paths), side(paths)], 2, 2) for _ in range(4)]
+    loaders = [TileLoader(side(paths), side(paths), threads=2, open_files=2) for _ in range(4)]
     errors = []
 
     def consume(loader, seed):
