@@ -12,10 +12,10 @@ from pathlib import Path
 import naive
 import numpy as np
 import pytest
-from fastup._loader import Problem, Side, TileLoader
 
 import fastup
 from fastup import _dpx
+from fastup._loader import Problem, Side, TileLoader
 from fastup.errors import DpxError, FastupError
 
 TASKS = Path("/proc/self/task")

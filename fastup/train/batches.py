@@ -3,17 +3,25 @@
 import os
 import threading
 import time
+from typing import TYPE_CHECKING, Any, Literal
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 from fastup import _dpx
-from fastup._loader import TileLoader
+from fastup._loader import Problem, Side, TileLoader
+from fastup._tiles import TileGrid
 from fastup.errors import OptionError
+from fastup.pairs.folder import Pairs
+from fastup.pairs.geometry import Geometry
 
-TIMED = 1000  # batches of which it is known when they were there: more than any backend takes ahead
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+TIMED = 1000  # batches whose times are kept: more than any backend takes ahead
 AHEAD = 8  # batches that are ready or under way before they are asked for
-OPEN_FILES = 64  # kept open by the loader, beside those that it maps (as many again)
+OPEN_FILES = 64  # that the loader keeps open to read from, beside those that it maps (as many again)
 
 
 class TileBatches(keras.utils.PyDataset):
@@ -28,26 +36,27 @@ class TileBatches(keras.utils.PyDataset):
 
     Parameters
     ----------
-    pairs, geometry : Pairs, Geometry
+    pairs, geometry
         Of DPX files alone.
-    grids : (TileGrid, TileGrid)
+    grids
         Of the input and the target picture.
     index : ndarray, shape (frames, k)
         The tiles of each frame to train on, as `tile_index` gives them.
-    fill : "edge" or int
-        What lies outside the picture: its nearest pixel, or this code.
+    fill
+        What lies outside the picture of an input: its nearest pixel, or this code.
     batch, seed, shuffle, skip, augment
         See `Config`.
-    shard : (int, int)
+    shard
         (i, n): of every batch that a single worker would see, the i-th of n equal parts.
-    threads : int, optional
-        That read; as many as cores, but at most 4, if absent.
+    threads
+        How many read; as many as there are cores, but at most 4, if absent.
     """
 
     def __init__(
-        self, pairs, geometry, grids, index, *, fill="edge", batch=16, seed=0, shuffle=True, skip=0, augment=False,
-        shard=(0, 1), threads=None,
-    ):  # fmt: skip
+        self, pairs: Pairs, geometry: Geometry, grids: tuple[TileGrid, TileGrid], index: NDArray[np.integer], *,
+        fill: Literal["edge"] | int = "edge", batch: int = 16, seed: int = 0, shuffle: bool = True, skip: int = 0,
+        augment: bool = False, shard: tuple[int, int] = (0, 1), threads: int | None = None,
+    ) -> None:  # fmt: skip
         super().__init__(workers=1)  # the threads are the loader's own
         self.pairs, self.grids, self.index = pairs, grids, index
         self.seed, self.shuffle, self.skip = seed, shuffle, skip
@@ -58,26 +67,26 @@ class TileBatches(keras.utils.PyDataset):
             raise OptionError(f"shard is {shard}, expected (i, n), i of 0 to n - 1, and a batch, {batch}, of n parts")
         size = self.batch // parts
         self.shard = slice(part * size, (part + 1) * size)
-        self.times = {}  # when each of the last batches was asked for, and when it was there
-        self.error = None  # what went wrong in a thread: backends wrap it beyond recognition
-        trims, whites = (geometry.input_trim, geometry.trim), (pairs.input_white, pairs.target_white)
-        sizes, paths = (pairs.input_size, pairs.target_size), (pairs.inputs, pairs.targets)
-        level = None if fill == "edge" else np.full(3, fill, np.uint16 if pairs.input_white else np.float32).tobytes()
-        sides = [
-            (list(files), size, white, trim.window(size), _size(grid), around)
-            for files, size, white, trim, grid, around in zip(
-                paths, sizes, whites, trims, grids, (level, None), strict=True
-            )
-        ]
+        self.times: dict[int, tuple[float, float]] = {}  # when a batch was asked for, and when it was there
+        self.error: Exception | None = None  # what went wrong in a thread: backends wrap it beyond recognition
+
+        def side(files, size, white, trim, grid, fill=None):
+            window = trim.window(size)
+            return Side(files=files, size=size, white=white, picture=window, tile=with_border(grid), fill=fill)
+
+        level = None if fill == "edge" else fill
+        inputs = side(pairs.inputs, pairs.input_size, pairs.input_white, geometry.input_trim, grids[0], level)
+        targets = side(pairs.targets, pairs.target_size, pairs.target_white, geometry.trim, grids[1])
+        threads = threads or min(os.cpu_count() or 1, 4)
+        self._loader = TileLoader(inputs, targets, threads=threads, open_files=OPEN_FILES)
         self._corners = np.column_stack([grid.origins - grid.border for grid in grids]).astype(np.int32)
-        self._loader = TileLoader(sides, threads or min(os.cpu_count() or 1, 4), OPEN_FILES)
         self._lock = threading.Lock()
-        self._order = None, None
+        self._order = -1, np.zeros(0, np.uint32)  # an epoch, and the order of its tiles
         self._next = self._submitted = -1  # batches are numbered over all epochs
         self.begin(0)
 
-    def order(self, epoch):
-        """Positions in the index that the epoch uses, in order, uint32."""
+    def order(self, epoch: int) -> NDArray[np.uint32]:
+        """Positions in the index that the epoch uses, in order."""
         count = self.index.size
         if self.shuffle:
             order = np.arange(count, dtype=np.uint32)
@@ -86,10 +95,10 @@ class TileBatches(keras.utils.PyDataset):
         first = epoch % min(self.skip + 1, count)  # every tile has its turn
         return np.arange(first, count, self.skip + 1, dtype=np.uint32)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return steps_of(self.index.size, self.batch, self.skip)
 
-    def __getitem__(self, number):
+    def __getitem__(self, number: int) -> tuple[NDArray[Any], NDArray[Any]]:
         if number < 0:
             raise IndexError(f"batch {number}, expected 0 or more")
         asked = time.perf_counter()
@@ -99,20 +108,20 @@ class TileBatches(keras.utils.PyDataset):
                 self._loader.clear()
                 self._next = self._submitted = place
             while self._submitted < place + AHEAD:
-                self._loader.submit(self._tiles(self._submitted))
+                self._loader.submit(self._tiles_of(self._submitted))
                 self._submitted += 1
-            inputs, targets, problem = self._loader.take()
+            batch = self._loader.take()
             self._next += 1
-            if problem is not None:
-                path = (self.pairs.inputs, self.pairs.targets)[inputs][targets]
-                self.error = _dpx.error(path, *problem)
+            if isinstance(batch, Problem):
+                files = (self.pairs.inputs, self.pairs.targets)[batch.side]
+                self.error = _dpx.error(files[batch.frame], batch)
                 raise self.error
         self.times[number] = asked, time.perf_counter()
         if len(self.times) > TIMED:
             del self.times[next(iter(self.times))]
-        return inputs, targets
+        return batch
 
-    def begin(self, epoch, step=0):
+    def begin(self, epoch: int, step: int = 0) -> None:
         """Go to a step of an epoch, which is batch 0 from then on; to be called while no thread asks for batches.
 
         Keras' own hooks won't do: it calls on_epoch_end before the first epoch too, and on_epoch_begin with its threads
@@ -121,15 +130,15 @@ class TileBatches(keras.utils.PyDataset):
         self._first = epoch * len(self) + step
         self.times.clear()
 
-    def frames_of(self, epoch, step):
+    def frames_of(self, epoch: int, step: int) -> NDArray[np.int32]:
         """The numbers of the frames whose tiles are in a batch."""
-        return np.unique(self._tiles(epoch * len(self) + step)[:, 0])
+        return np.unique(self._tiles_of(epoch * len(self) + step)[:, 0])
 
-    def close(self):
+    def close(self) -> None:
         """End the threads."""
         self._loader.close()
 
-    def as_tf_dataset(self):
+    def as_tf_dataset(self) -> "tf.data.Dataset":
         """A `tf.data.Dataset` of the epochs: each pass over it is the rest of one, from where `begin` put it."""
         import tensorflow as tf
 
@@ -140,12 +149,12 @@ class TileBatches(keras.utils.PyDataset):
 
         sides = zip(self.grids, (self.pairs.input_white, self.pairs.target_white), strict=True)
         signature = tuple(
-            tf.TensorSpec((self.shard.stop - self.shard.start, *_size(grid), 3), "uint16" if white else "float32")
+            tf.TensorSpec((self.shard.stop - self.shard.start, *with_border(grid), 3), "uint16" if white else "float32")
             for grid, white in sides
         )
         return tf.data.Dataset.from_generator(epoch, output_signature=signature)
 
-    def _tiles(self, place):
+    def _tiles_of(self, place):
         """The tiles of a batch as the loader takes them: frame, corners in both pictures, turn."""
         epoch, step = divmod(place, len(self))
         if self._order[0] != epoch:
@@ -160,17 +169,18 @@ class TileBatches(keras.utils.PyDataset):
         return rows[self.shard]
 
 
-def turns_of(geometry):
+def turns_of(geometry: Geometry) -> int:
     """Ways to turn a tile: 8 where both scales are equal, else 4, as rows cannot become columns."""
     vertical, horizontal = geometry.scale
     return 8 if vertical == horizontal else 4
 
 
-def steps_of(tiles, batch, skip):
+def steps_of(tiles: int, batch: int, skip: int) -> int:
     """Full batches of an epoch; one that is not full, if there are no more tiles."""
     return len(range(0, tiles - skip, skip + 1)) // batch or 1
 
 
-def _size(grid):
+def with_border(grid: TileGrid) -> tuple[int, int]:
     """Rows and columns of a tile with its border."""
-    return tuple(t + 2 * b for t, b in zip(grid.tile, grid.border, strict=True))
+    (height, width), (v, h) = grid.tile, grid.border
+    return height + 2 * v, width + 2 * h
