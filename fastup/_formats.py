@@ -3,11 +3,14 @@
 import contextlib
 import os
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
+from fastup._types import Frame, StrPath
 from fastup.codes import CHROMA, codes_of
 from fastup.errors import DataError, FastupError, OptionError
 from fastup.header import Header
@@ -20,8 +23,8 @@ _EIGHT_BITS = (".bmp", ".jpeg", ".jpg", ".tga")
 
 
 @dataclass(frozen=True)
-class Picture:
-    """What `read` gives of a file: its first picture, or a layer, in the display window."""
+class Layout:
+    """What `read` gives of a file, its first page, or a layer, in the display window; and where in the file it lies."""
 
     height: int
     width: int
@@ -30,16 +33,16 @@ class Picture:
     pixel_aspect: Fraction | None
     premultiplied: bool | None  # whether colours are multiplied by alpha; None where there is none
     layer: str | None  # of an EXR
-    without: list  # what else an EXR has, names
+    without: list[str]  # names of what else an EXR has
     profile: str | None  # the ICC profile by its description
     part: int
-    planes: list  # the channels, by their numbers in the file
+    planes: list[int]  # the channels, by their numbers in the file
     format: str  # what to ask OpenImageIO for
-    corner: tuple  # of the data window in the display window: y, x
+    corner: tuple[int, int]  # of the data window in the display window: y, x
     negative: bool  # white is 0
     orientation: int
 
-    def header(self, name):
+    def header(self, name: str) -> Header:
         """The header of a DPX that would hold it."""
         if self.channels not in DESCRIPTORS:
             raise FastupError(f"{name}: {self.channels} channels, expected 1, 3 or 4: no DPX has so many")
@@ -50,8 +53,8 @@ class Picture:
 
 
 @contextlib.contextmanager
-def opened(path, layer=None):
-    """An open image of OpenImageIO's, and the `Picture` in it.
+def opened(path: StrPath, layer: str | None = None) -> Iterator[tuple[Any, Layout]]:
+    """An open image of OpenImageIO's, and the `Layout` in it.
 
     Raises
     ------
@@ -71,9 +74,15 @@ def opened(path, layer=None):
         if image is None:
             raise FastupError(f"{name}: cannot be read: {_one_line(oiio.geterror()).replace(known, name)}")
         try:
-            yield image, _look(name, image, layer)
+            yield image, _layout_of(name, image, layer)
         finally:
             image.close()
+
+
+def layout(path: StrPath, layer: str | None = None) -> Layout:
+    """The `Layout` of a file."""
+    with opened(path, layer) as (_, found):
+        return found
 
 
 @contextlib.contextmanager
@@ -91,7 +100,7 @@ def _utf8(name):
         yield name
 
 
-def _look(name, image, layer):
+def _layout_of(name, image, layer):
     spec, kind = image.spec(), image.format_name()
     exr, part, planes, without = kind == "openexr", 0, list(range(spec.nchannels)), []
     if exr:
@@ -123,7 +132,7 @@ def _look(name, image, layer):
     if spec.getattribute("ICCProfile") is not None:
         profile = spec.get_string_attribute("ICCProfile:profile_description") or "without a description"
     white, aspect = None if exr else WHITES.get(str(spec.format)), _aspect(spec.getattribute("PixelAspectRatio"))
-    return Picture(
+    return Layout(
         height=spec.full_height if exr else spec.height, width=spec.full_width if exr else spec.width,
         channels=len(planes), white=white, pixel_aspect=aspect and aspect.limit_denominator(1000),
         premultiplied=premultiplied, layer=layer, without=without, profile=profile, part=part, planes=planes,
@@ -199,52 +208,52 @@ def _planes(channels):
     return list(channels.values()) if len(channels) == 1 else []
 
 
-def read(path, layer=None):
+def read(path: StrPath, layer: str | None = None) -> tuple[Frame, int | None]:
     """Pixels, upright, and white."""
-    with opened(path, layer) as (image, picture):
-        first, last = min(picture.planes), max(picture.planes) + 1
-        pixels = image.read_image(picture.part, 0, first, last, picture.format)
+    with opened(path, layer) as (image, layout):
+        first, last = min(layout.planes), max(layout.planes) + 1
+        pixels = image.read_image(layout.part, 0, first, last, layout.format)
         if pixels is None or image.has_error:  # of a JPEG cut short it gives the rest in grey, and an error
             raise FastupError(f"{os.fspath(path)}: cannot be read: {_one_line(image.geterror())}")
-    planes = [plane - first for plane in picture.planes]
+    planes = [plane - first for plane in layout.planes]
     if planes != list(range(last - first)):
         pixels = pixels[:, :, planes]
-    if picture.negative:
-        pixels = (picture.white or np.float32(1)) - pixels
-    pixels = _placed(path, pixels, picture)
-    flip = picture.orientation
-    return pixels[:: -1 if flip in (3, 4) else 1, :: -1 if flip in (2, 3) else 1], picture.white
+    if layout.negative:
+        pixels = (layout.white or np.float32(1)) - pixels
+    pixels = _placed(path, pixels, layout)
+    flip = layout.orientation
+    return pixels[:: -1 if flip in (3, 4) else 1, :: -1 if flip in (2, 3) else 1], layout.white
 
 
-def _placed(path, pixels, picture):
+def _placed(path, pixels, layout):
     """The data window in the display window: black around it, cut where it goes beyond."""
-    (height, width), (y, x) = (picture.height, picture.width), picture.corner
+    (height, width), (y, x) = (layout.height, layout.width), layout.corner
     if (y, x, *pixels.shape[:2]) == (0, 0, height, width):
         return pixels
     import OpenImageIO as oiio
 
     # OpenImageIO holds data windows alone to what it takes for the largest picture; some systems promise any memory.
-    if height * width * picture.channels * pixels.itemsize > oiio.get_int_attribute("limits:imagesize_MB") << 20:
+    if height * width * layout.channels * pixels.itemsize > oiio.get_int_attribute("limits:imagesize_MB") << 20:
         raise FastupError(f"{os.fspath(path)}: the display window is {width}x{height}: no memory for it")
-    frame = np.zeros((height, width, picture.channels), pixels.dtype)
+    frame = np.zeros((height, width, layout.channels), pixels.dtype)
     inside = pixels[max(-y, 0) : max(height - y, 0), max(-x, 0) : max(width - x, 0)]
     frame[max(y, 0) :, max(x, 0) :][: inside.shape[0], : inside.shape[1]] = inside
     return frame
 
 
-def left_out(path, layer=None):
+def left_out(path: StrPath, layer: str | None = None) -> list[str]:
     """What of a file is not read, in words."""
-    with opened(path, layer) as (image, picture):
-        words = [f"layer {picture.layer}"] if picture.layer else []
-        if picture.without:
-            words.append(f"without {', '.join(picture.without)}")
+    with opened(path, layer) as (image, layout):
+        words = [f"layer {layout.layer}"] if layout.layer else []
+        if layout.without:
+            words.append(f"without {', '.join(layout.without)}")
         aspect = image.spec().getattribute("PixelAspectRatio")
-        if aspect and picture.pixel_aspect is None:
+        if aspect and layout.pixel_aspect is None:
             words.append(f"without the pixel aspect, which is {aspect:g}")
-        if picture.profile:
-            words.append(f"without the ICC profile ({picture.profile})")
+        if layout.profile:
+            words.append(f"without the ICC profile ({layout.profile})")
         pages = 1
-        while picture.layer is None and image.seek_subimage(pages, 0):
+        while layout.layer is None and image.seek_subimage(pages, 0):
             pages += 1
         image.geterror()  # which would be printed
         if pages > 1:
@@ -252,7 +261,8 @@ def left_out(path, layer=None):
     return words
 
 
-def write(path, part, frame, header):
+def write(path: StrPath, part: StrPath, frame: Frame, header: Header | None) -> None:
+    """Write a frame to `part`, in the format that the name of `path` says."""
     import OpenImageIO as oiio
 
     suffix, name = os.path.splitext(path)[1].lower(), os.fspath(path)

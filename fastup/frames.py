@@ -5,13 +5,17 @@ import os
 import re
 import unicodedata
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, Literal, Protocol, TypeVar, overload
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 
 from fastup import _dpx, _formats
 from fastup._threads import in_order
+from fastup._types import Codes, Floats, Frame, Halves, StrPath, Window
 from fastup._whole import PART, whole  # noqa: F401  PART for callers of whole
 from fastup.codes import codes_of
 from fastup.errors import DataError, FastupError, OptionError
@@ -22,13 +26,37 @@ SUFFIXES = (
     *WRITTEN, ".cin", ".dib", ".hdr", ".j2c", ".j2k", ".jp2", ".jpe", ".pbm", ".pfm", ".pgm", ".pnm", ".ppm", ".sgi",
     ".webp",
 )  # fmt: skip
+AnyPath = TypeVar("AnyPath", bound=StrPath)
+
 VIDEOS = (
     ".avi", ".dv", ".flv", ".m2t", ".m2ts", ".m2v", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf",
     ".nut", ".ogv", ".ts", ".vob", ".webm", ".wmv",
 )  # fmt: skip
 
 
-def read(path, dtype="uint16", window=None, out=None, element=0, threads=1, layer=None):
+# fmt: off
+@overload
+def read(path: StrPath, dtype: Literal["uint16"] = ..., window: Window | None = ..., out: Frame | None = ...,
+         element: int = ..., threads: int = ..., layer: str | None = ...) -> Codes: ...
+@overload
+def read(path: StrPath, dtype: Literal["float32"], window: Window | None = ..., out: Frame | None = ...,
+         element: int = ..., threads: int = ..., layer: str | None = ...) -> Floats: ...
+@overload
+def read(path: StrPath, dtype: Literal["float16"], window: Window | None = ..., out: Frame | None = ...,
+         element: int = ..., threads: int = ..., layer: str | None = ...) -> Halves: ...
+@overload
+def read(path: StrPath, dtype: DTypeLike, window: Window | None = ..., out: Frame | None = ...,
+         element: int = ..., threads: int = ..., layer: str | None = ...) -> Frame: ...
+# fmt: on
+def read(
+    path: StrPath,
+    dtype: DTypeLike = "uint16",
+    window: Window | None = None,
+    out: Frame | None = None,
+    element: int = 0,
+    threads: int = 1,
+    layer: str | None = None,
+) -> Frame:
     """Read a frame, or a window of it.
 
     Parameters
@@ -71,7 +99,7 @@ def read(path, dtype="uint16", window=None, out=None, element=0, threads=1, laye
     ValueError
         If dtype, window, out, element, threads or layer don't fit, or the file holds floats and codes are asked for.
     """
-    if _is_dpx(path, layer):
+    if _read_as_dpx(path, layer):
         return _dpx.read(path, dtype, window, out, element, threads)
     dtype = _dtype(dtype)
     if element:
@@ -80,7 +108,7 @@ def read(path, dtype="uint16", window=None, out=None, element=0, threads=1, laye
     if dtype == np.uint16 and white is None:
         raise ValueError(f"{os.fspath(path)}: holds floats, not codes; read it with dtype='float32'")
     if dtype != np.uint16 and white is not None:
-        exact = np.float32 if dtype == np.float32 else np.float64  # so that one division is all that rounds
+        exact: Any = np.float32 if dtype == np.float32 else np.float64  # so that one division is all that rounds
         pixels = pixels.astype(exact) / exact(white)
     if window is not None:
         y, x, height, width = window
@@ -99,16 +127,16 @@ def read(path, dtype="uint16", window=None, out=None, element=0, threads=1, laye
     return out
 
 
-def read_header(path, layer=None):
+def read_header(path: StrPath, layer: str | None = None) -> Header:
     """Read the `Header` of a frame, user data included.
 
     A file of another format gives a header of the DPX that would hold the same frame: its size, channels, bits and
     pixel aspect, with everything else undefined. `layer` and what is raised are as of `read`.
     """
-    return Header.read(path) if _is_dpx(path, layer) else _picture(path, layer).header(os.fspath(path))
+    return Header.read(path) if _read_as_dpx(path, layer) else _formats.layout(path, layer).header(os.fspath(path))
 
 
-def write(path, frame, header=None, fsync=True):
+def write(path: StrPath, frame: ArrayLike, header: Header | None = None, fsync: bool = True) -> None:
     """Write a frame, whole or not at all.
 
     Parameters
@@ -148,8 +176,14 @@ def write(path, frame, header=None, fsync=True):
     _write(path, frame, header, fsync)
 
 
+class Write(Protocol):
+    """What `write_stream` gives: `write` as it is to be called there."""
+
+    def __call__(self, path: StrPath, frame: ArrayLike, header: Header | None = None) -> None: ...
+
+
 @contextlib.contextmanager
-def write_stream(threads=2, ahead=4, fsync=True):
+def write_stream(threads: int = 2, ahead: int = 4, fsync: bool = True) -> Iterator[Write]:
     """Write frames behind their making, on threads: the twin of `stream`.
 
     ::
@@ -181,10 +215,11 @@ def write_stream(threads=2, ahead=4, fsync=True):
         As `write` does, when a later frame is given and when the context ends, however often; no later frame appears.
     """
     _check_counts(threads, ahead)
-    pending, failed = deque(), None
+    pending: deque[Future[None]] = deque()
+    failed: Exception | None = None
     with ThreadPoolExecutor(threads) as pool:
 
-        def settle():
+        def settle() -> None:
             """Wait for the frame that was given first."""
             nonlocal failed
             try:
@@ -195,7 +230,7 @@ def write_stream(threads=2, ahead=4, fsync=True):
                 raise
             pending.popleft()
 
-        def write(path, frame, header=None):
+        def write(path: StrPath, frame: ArrayLike, header: Header | None = None) -> None:
             if failed is not None:
                 raise failed
             while pending and (pending[0].done() or len(pending) >= ahead):
@@ -210,7 +245,7 @@ def write_stream(threads=2, ahead=4, fsync=True):
             raise failed
 
 
-def find(folder):
+def find(folder: StrPath) -> list[Path]:
     """The frames in a folder, in frame order: by name, numbers by their value. A file gives itself.
 
     A hyphen before a number is a minus sign at the start of a name and after a dot, ``f.-0060.dpx``, and a hyphen
@@ -248,7 +283,7 @@ def find(folder):
     return [folder / name for name in sorted(names, key=_by_number)]
 
 
-def refuse_other(path):
+def refuse_other(path: StrPath) -> None:
     """Raise DataError if a path is a video, by its name, or a pipe or a device; what is missing passes."""
     if os.path.isfile(path):
         if os.fspath(path).lower().endswith(VIDEOS):
@@ -257,7 +292,23 @@ def refuse_other(path):
         raise DataError(f"{path}: a pipe or a device, expected a file: what is in it is read more than once")
 
 
-def stream(paths, dtype="uint16", threads=2, ahead=4):
+# fmt: off
+@overload
+def stream(paths: Iterable[AnyPath], dtype: Literal["uint16"] = ..., threads: int = ..., ahead: int = ...,
+           ) -> Iterator[tuple[AnyPath, Codes]]: ...
+@overload
+def stream(paths: Iterable[AnyPath], dtype: Literal["float32"], threads: int = ..., ahead: int = ...,
+           ) -> Iterator[tuple[AnyPath, Floats]]: ...
+@overload
+def stream(paths: Iterable[AnyPath], dtype: Literal["float16"], threads: int = ..., ahead: int = ...,
+           ) -> Iterator[tuple[AnyPath, Halves]]: ...
+@overload
+def stream(paths: Iterable[AnyPath], dtype: DTypeLike, threads: int = ..., ahead: int = ...,
+           ) -> Iterator[tuple[AnyPath, Frame]]: ...
+# fmt: on
+def stream(
+    paths: Iterable[AnyPath], dtype: DTypeLike = "uint16", threads: int = 2, ahead: int = 4
+) -> Iterator[tuple[AnyPath, Frame]]:
     """Read frames in order, ahead of their use, on threads of their own.
 
     Parameters
@@ -290,37 +341,37 @@ def stream(paths, dtype="uint16", threads=2, ahead=4):
     return in_order(lambda path: (path, read(path, dtype)), paths, threads, ahead)
 
 
-def probe(path, layer=None):
+def probe(path: StrPath, layer: str | None = None) -> tuple[tuple[int, int, int], int | None]:
     """Shape (height, width, channels) and white of a frame, from its header; white is None where it holds floats."""
-    if _is_dpx(path, layer):
+    if _read_as_dpx(path, layer):
         return _dpx.probe(path)[:2]
-    it = _picture(path, layer)
-    return (it.height, it.width, it.channels), it.white
+    layout = _formats.layout(path, layer)
+    return (layout.height, layout.width, layout.channels), layout.white
 
 
-def premultiplied(path, layer=None):
+def premultiplied(path: StrPath, layer: str | None = None) -> bool | None:
     """Whether the colours of a frame are multiplied by its alpha, as `read` gives them, by its file.
 
     True of an EXR, of a TIFF of associated alpha, and of a TGA of attribute type 4; False of others; None where there
     is no alpha, and of a DPX, which does not say.
     """
-    return None if _is_dpx(path, layer) else _picture(path, layer).premultiplied
+    return None if _read_as_dpx(path, layer) else _formats.layout(path, layer).premultiplied
 
 
-def left_out(path, layer=None):
+def left_out(path: StrPath, layer: str | None = None) -> list[str]:
     """What else a file holds that `read` does not give, in words: elements, pages, layers, channels, an ICC profile."""
-    if _is_dpx(path, layer):
+    if _read_as_dpx(path, layer):
         count = len(Header.read(path).elements)
         return [f"the first of {count} elements"] if count > 1 else []
     return _formats.left_out(path, layer)
 
 
-def stem_of(path):
+def stem_of(path: StrPath) -> str:
     """The stem that frames pair by: letters with marks in one form, as systems differ in how they store them."""
     return unicodedata.normalize("NFC", Path(path).stem)
 
 
-def refuse_nan(path, frame, infinity=True):
+def refuse_nan(path: StrPath, frame: Frame, infinity: bool = True) -> None:
     """Raise DataError, by the name of the file, where a frame of floats that was read holds NaN, or infinity."""
     if frame.dtype.kind == "f" and not (np.isfinite(frame).all() if infinity else not np.isnan(frame).any()):
         raise DataError(f"{path}: holds NaN{' or infinity' if infinity else ''}, expected finite numbers")
@@ -340,51 +391,58 @@ def _check_counts(threads, ahead):
 
 def _write(path, frame, header, fsync, turn=None):
     """As `write`; before the file takes its name, `turn` is called, and may raise."""
-    name = os.fspath(path)
-    if not name.lower().endswith(WRITTEN):
-        raise FastupError(f"{name}: expected a name that ends in one of {', '.join(WRITTEN)}")
-    frame = np.asarray(frame)
-    if frame.ndim != 3 or 0 in frame.shape:
-        raise ValueError(f"{name}: the frame is {frame.shape}, expected (height, width, channels)")
-    if frame.dtype != np.uint16 and frame.dtype.kind != "f":
-        raise ValueError(f"{name}: the frame is of {frame.dtype}, expected uint16 code values or normalised floats")
-    height, width, channels = frame.shape
-    if channels not in _formats.DESCRIPTORS:
-        raise ValueError(f"{name}: the frame is {frame.shape}, expected 1, 3 or 4 channels")
-    if header is not None and header.channels != channels:
-        raise ValueError(f"{name}: the frame is {frame.shape}, but the header is of {header.channels} channels")
+    frame = _writable(os.fspath(path), np.asarray(frame), header)
     with whole(path) as part:
         if is_dpx(path):
-            header = header or Header.new(width, height, descriptor=_formats.DESCRIPTORS[channels])
-            if frame.dtype.itemsize > 4 and header.white and not np.isnan(frame).any():
-                frame = codes_of(frame, header.white)  # of a float32 they might be others
-            with np.errstate(over="ignore"):  # 1e300 is as white as infinity
-                frame = frame.astype(np.uint16 if frame.dtype == np.uint16 else np.float32, "C", copy=False)
-            if (header.height, header.width) != (height, width):
-                header = header.replace(width=width, height=height)
-            fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
-            try:
-                _dpx.write(path, fd, header.raw, frame)
-                if fsync:
-                    os.fsync(fd)
-            finally:
-                os.close(fd)
+            _write_dpx(path, part, frame, header)
         else:
             _formats.write(path, part, frame, header)
-            if fsync:
-                with open(part, "r+b") as file:
-                    os.fsync(file.fileno())
+        if fsync:
+            with open(part, "r+b") as file:
+                os.fsync(file.fileno())
         if turn is not None:
             turn()
 
 
-def is_dpx(path):
+def _writable(name, frame, header):
+    """The frame, if a file of that name, with that header, can be written of it."""
+    if not name.lower().endswith(WRITTEN):
+        raise FastupError(f"{name}: expected a name that ends in one of {', '.join(WRITTEN)}")
+    if frame.ndim != 3 or 0 in frame.shape:
+        raise ValueError(f"{name}: the frame is {frame.shape}, expected (height, width, channels)")
+    if frame.dtype != np.uint16 and frame.dtype.kind != "f":
+        raise ValueError(f"{name}: the frame is of {frame.dtype}, expected uint16 code values or normalised floats")
+    channels = frame.shape[2]
+    if channels not in _formats.DESCRIPTORS:
+        raise ValueError(f"{name}: the frame is {frame.shape}, expected 1, 3 or 4 channels")
+    if header is not None and header.channels != channels:
+        raise ValueError(f"{name}: the frame is {frame.shape}, but the header is of {header.channels} channels")
+    return frame
+
+
+def _write_dpx(path, part, frame, header):
+    height, width, channels = frame.shape
+    header = header or Header.new(width, height, descriptor=_formats.DESCRIPTORS[channels])
+    if (header.height, header.width) != (height, width):
+        header = header.replace(width=width, height=height)
+    if frame.dtype.itemsize > 4 and header.white and not np.isnan(frame).any():
+        frame = codes_of(frame, header.white)  # of a float32 they might be others
+    with np.errstate(over="ignore"):  # 1e300 is as white as infinity
+        frame = frame.astype(np.uint16 if frame.dtype == np.uint16 else np.float32, "C", copy=False)
+    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+    try:
+        _dpx.write(path, fd, header.raw, frame)
+    finally:
+        os.close(fd)
+
+
+def is_dpx(path: StrPath) -> bool:
     """Whether a file is a DPX by its name."""
     return os.fspath(path).lower().endswith(".dpx")
 
 
-def _is_dpx(path, layer):
-    """Whether it is read as a DPX; raises what is to be said of names that are of no frame."""
+def _read_as_dpx(path, layer):
+    """Whether a file is read as a DPX; raises an error if, by its name, it holds no frame or no such layer."""
     name = os.fspath(path)
     if not name.lower().endswith(SUFFIXES):
         os.stat(path)  # a missing file is an OSError
@@ -394,12 +452,7 @@ def _is_dpx(path, layer):
     return is_dpx(path)
 
 
-def _picture(path, layer):
-    with _formats.opened(path, layer) as (_, picture):
-        return picture
-
-
-def parts_of(stem):
+def parts_of(stem: str) -> list[str]:
     """A name cut at its numbers, those with their sign, if they have one: text, number, text, number, ..., text."""
     return _NUMBER.split(stem)
 
@@ -407,8 +460,8 @@ def parts_of(stem):
 _NUMBER = re.compile(r"((?:(?<![^.])-)?\d+)")  # after another sign than a dot, a hyphen parts a name and its number
 
 
-def _by_number(name):
-    parts = parts_of(os.path.splitext(name)[0])
+def _by_number(name: str) -> tuple[list[Any], str]:
+    parts: list[Any] = parts_of(os.path.splitext(name)[0])
     parts[0::2] = map(str.lower, parts[0::2])
     parts[1::2] = map(int, parts[1::2])
     return parts, name
