@@ -39,7 +39,7 @@ def model(trained):
 def test_scores_are_those_of_the_frames_that_are_written(model, small, tmp_path):
     heard = []
     scores = evaluate(model, small, lambda *progress: heard.append(progress))
-    assert heard == [(1, 3), (2, 3), (3, 3)]
+    assert heard == [(1, 3, "evaluating"), (2, 3, "evaluating"), (3, 3, "evaluating")]
     source = small / "evaluation"
     upscale(model, source / "Alpha", tmp_path / "out")
     paths = fastup.find(source / "Alpha")

@@ -220,6 +220,63 @@ def test_codes_are_of_the_white_of_the_targets(white):
     assert np.abs(codes - np.float64(floats) * white).max() <= 0.5 + 1e-7 * white
 
 
+# -- a stream --------------------------------------------------------------------------------------------------------
+
+
+def test_a_stream_takes_a_frame_when_its_result_is_asked_for(upscaler):
+    taken = []
+
+    def frames():
+        for seed in range(3):
+            taken.append(seed)
+            yield _frame(seed)
+
+    stream = upscaler.stream(frames())
+    assert not taken
+    for seed in range(3):
+        np.testing.assert_array_equal(next(stream), upscaler(_frame(seed)))
+        assert taken == list(range(seed + 1))
+    assert list(stream) == list(upscaler.stream([])) == []
+
+
+def test_a_stream_with_headers_gives_those_of_the_upscaled_frames():
+    upscaler = _upscaler(target_white=4095)
+    given = [(Header.new(10, 16, timecode=f"01:02:03:0{n}"), _frame(n)) for n in range(3)]
+    for (header, frame), (made, result) in zip(given, upscaler.stream(given), strict=True):
+        np.testing.assert_array_equal(result, upscaler(frame))
+        assert made.raw == upscaler.header(header, 12).raw
+        assert (made.width, made.height, made.white, made.timecode) == (20, 36, 4095, header.timecode)
+    ((made, result),) = upscaler.stream([(given[0][0], _frame(0) / np.float32(1023))])
+    assert (made.white, result.dtype) == (1023, np.float32)
+
+
+def test_a_stream_with_paths_keeps_them(upscaler, source):
+    paths = fastup.find(source)
+    for path, (same, result) in zip(paths, upscaler.stream(fastup.stream(paths)), strict=True):
+        assert same == path
+        np.testing.assert_array_equal(result, upscaler(fastup.read(path)))
+
+
+@pytest.mark.parametrize(
+    ("spoiled", "words"),
+    [
+        (np.full((16, 10, 3), np.nan, np.float32), "{}: holds NaN or infinity, expected finite numbers"),
+        (np.zeros((18, 10, 3), np.uint16), "{}: the picture is 10x18, which is not whole pixels"),
+        (np.full((16, 10, 3), 1024, np.uint16), "{} holds code 1024"),
+        (np.zeros((8, 8, 3), np.uint8), "{} is of uint8"),
+        (np.zeros((8, 8), np.float32), "{} is (8, 8)"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("with_it", "name"), [((), "frame 1"), ((Header.new(10, 16),), "frame 1"), (("a/b.dpx",), "a/b.dpx")]
+)
+def test_a_frame_of_a_stream_that_is_refused_is_named(upscaler, spoiled, words, with_it, name):
+    stream = upscaler.stream((*with_it, frame) if with_it else frame for frame in (_frame(0), spoiled))
+    next(stream)
+    with pytest.raises((DataError, ValueError), match=f"^{re.escape(words.format(name))}"):
+        next(stream)
+
+
 # -- a folder --------------------------------------------------------------------------------------------------------
 
 

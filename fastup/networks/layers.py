@@ -5,14 +5,19 @@ inputs hold whole cells along both axes. Pictures are channels last: (batch, hei
 Everything here is written with ``keras.ops`` alone, so it runs on every Keras backend.
 """
 
+from collections.abc import Iterable
 from fractions import Fraction
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
+from numpy.typing import NDArray
+
+Shape = tuple[int | None, ...]
 
 
-def fractions(scale):
+def fractions(scale: Iterable[Any]) -> tuple[Fraction, Fraction]:
     """The scale as two `Fraction`, (vertical, horizontal), in lowest terms.
 
     Parameters
@@ -36,7 +41,7 @@ def fractions(scale):
     return vertical, horizontal
 
 
-def phases(scale):
+def phases(scale: Fraction) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Bicubic interpolation along one axis: the input pixels and weights behind each of a cell's target pixels.
 
     Pixel centres lie at half positions, so target pixel i is at ``(i + 1/2) / scale - 1/2`` in input pixels. The kernel
@@ -106,11 +111,11 @@ class Bicubic(keras.layers.Layer):
     Input (batch, h, w, channels), whole cells; output (batch, h * vertical, w * horizontal, channels).
     """
 
-    def __init__(self, scale, dtype="float32", **kwargs):
+    def __init__(self, scale: Iterable[Any], dtype: str = "float32", **kwargs: Any) -> None:
         super().__init__(dtype=dtype, **kwargs)
         self.scale = fractions(scale)
 
-    def call(self, inputs):
+    def call(self, inputs: Any) -> Any:
         _cells(ops.shape(inputs), self.scale)
         outputs = self._enlarge(inputs, 1)
         return self._enlarge(outputs, 2)
@@ -133,10 +138,10 @@ class Bicubic(keras.layers.Layer):
         shape[axis] = size // scale.denominator * scale.numerator
         return ops.reshape(outputs, shape)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape[0], *_enlarged(input_shape, self.scale), input_shape[3]
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "scale": [list(factor.as_integer_ratio()) for factor in self.scale]}
 
 
@@ -164,7 +169,10 @@ class SubPixel(keras.layers.Layer):
     Input (batch, h, w, any), whole cells; output (batch, h * vertical, w * horizontal, channels).
     """
 
-    def __init__(self, scale, channels=3, kernel_size=3, kernel_initializer="glorot_uniform", **kwargs):
+    def __init__(
+        self, scale: Iterable[Any], channels: int = 3, kernel_size: int = 3,
+        kernel_initializer: Any = "glorot_uniform", **kwargs: Any,
+    ) -> None:  # fmt: skip
         super().__init__(**kwargs)
         if kernel_size % 2 == 0:
             raise ValueError(f"kernel_size is {kernel_size}, expected an odd number")
@@ -173,7 +181,7 @@ class SubPixel(keras.layers.Layer):
         self.kernel_size = kernel_size
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         kernel = tuple(factor.denominator + self.kernel_size - 1 for factor in self.scale)
         values = self.scale[0].numerator * self.scale[1].numerator * self.channels
         self.kernel = self.add_weight(
@@ -181,7 +189,7 @@ class SubPixel(keras.layers.Layer):
         )
         self.bias = self.add_weight(shape=(values,), initializer="zeros", name="bias")
 
-    def call(self, inputs):
+    def call(self, inputs: Any) -> Any:
         batch = ops.shape(inputs)[0]
         rows, columns = _cells(ops.shape(inputs), self.scale)
         (p_v, q_v), (p_h, q_h) = (factor.as_integer_ratio() for factor in self.scale)
@@ -193,10 +201,10 @@ class SubPixel(keras.layers.Layer):
         values = ops.transpose(values, (0, 1, 3, 2, 4))
         return ops.reshape(values, (batch, rows * p_v, columns * p_h, self.channels))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape[0], *_enlarged(input_shape, self.scale), self.channels
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "scale": [list(factor.as_integer_ratio()) for factor in self.scale],

@@ -9,7 +9,9 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from fastup._types import StrPath
 from fastup.errors import OptionError
+from fastup.networks.models import Network
 
 ROOM = 0.8  # share of what is free that a batch may take: the estimate is one
 # How a control group says its limit and its usage, and what names in its memory.stat begin with: versions 1 and 2.
@@ -19,7 +21,7 @@ GROUPS = {
 }
 
 
-def of_step(network, batch, tile):
+def of_step(network: Network, batch: int, tile: int) -> int:
     """About how many bytes a step takes on the device.
 
     Every layer's output is kept for the way back, where it gets a gradient of its own size; and the weights have their
@@ -27,10 +29,9 @@ def of_step(network, batch, tile):
 
     Parameters
     ----------
-    network : Network
-    batch : int
+    batch
         Tiles.
-    tile : int
+    tile
         Target pixels, wide and high, without the border.
     """
     shape = tuple(int((tile + 2 * b) / s) for b, s in zip(network.border, network.scale, strict=True))
@@ -42,7 +43,7 @@ def of_step(network, batch, tile):
     return 2 * outputs + 4 * sum(prod(weight.shape) * 4 for weight in network.weights)
 
 
-def free(root="/"):
+def free(root: StrPath = "/") -> int | None:
     """Bytes that the device has for training: all of the smallest NVIDIA card, else what the machine has free.
 
     Where control groups limit memory, as in a container, that is no more than the tightest of them leaves. None if the
@@ -51,9 +52,9 @@ def free(root="/"):
     try:
         if _on_gpu():
             command = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
-            told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout
+            listed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout
             # The backend may hold all of it already, for this very purpose; so all counts as free.
-            return min(int(line) for line in told.split()) << 20
+            return min(int(line) for line in listed.split()) << 20
         with open(Path(root, "proc/meminfo")) as file:
             sizes = dict(line.split(":") for line in file)
         available = int(sizes["MemAvailable"].split()[0]) << 10
@@ -65,14 +66,14 @@ def free(root="/"):
 def _groups(root):
     """The folders of the control groups that this process is in, own and above, each with its row of `GROUPS`."""
     try:
-        told = re.findall("^[0-9]+:(.*?):(/.*)$", (root / "proc/self/cgroup").read_text(), re.MULTILINE)
+        rows = re.findall("^[0-9]+:(.*?):(/.*)$", (root / "proc/self/cgroup").read_text(), re.MULTILINE)
         mounts = (root / "proc/self/mountinfo").read_text()
     except (OSError, ValueError):  # a system without
         return
     # The one hierarchy of version 2 names no controllers; of version 1 there is one for memory.
     own = {
         "cgroup" if names else "cgroup2": Path(path)
-        for names, path in told
+        for names, path in rows
         if not names or "memory" in names.split(",")
     }
     for line in mounts.splitlines():
@@ -102,16 +103,16 @@ def _left(folder, limit, usage, prefix):
     return left
 
 
-def largest_batch(network, tile, tiles):
+def largest_batch(network: Network, tile: int, tiles: int) -> int:
     """The largest power of two that fits: by the estimate, and then by a step on zeros.
 
     Parameters
     ----------
-    network : Network
+    network
         Compiled; its weights are left as they are.
-    tile : int
+    tile
         As in `of_step`.
-    tiles : int
+    tiles
         No batch is larger than that.
 
     Returns
@@ -124,10 +125,10 @@ def largest_batch(network, tile, tiles):
     OptionError
         If the system doesn't say how much memory there is.
     """
-    room = free()
-    if room is None:
+    available = free()
+    if available is None:
         raise OptionError("batch is 'auto', but the system does not say how much memory is free; give a number")
-    room *= ROOM
+    room = ROOM * available
     batch = 1
     while 2 * batch <= tiles and of_step(network, 2 * batch, tile) <= room:
         batch *= 2

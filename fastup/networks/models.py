@@ -2,13 +2,15 @@
 
 import contextlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from types import MappingProxyType
 from typing import Any
 
 import keras
 
+from fastup._types import Floats, Frame, Size
 from fastup.errors import OptionError
 from fastup.networks.layers import Bicubic, SubPixel, fractions, phases
 
@@ -39,7 +41,7 @@ class Architecture:
     size: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
-    def learning_rate(self):
+    def learning_rate(self) -> float:
         """To start from, for Adam."""
         return self.defaults["learning_rate"]
 
@@ -131,7 +133,7 @@ class Network(keras.Model):
 
     Parameters
     ----------
-    settings : dict
+    settings
         What JSON can hold. ``model``: a name in `MODELS`. ``scale``: see `fastup.networks.layers.fractions`.
         ``border``: (vertical, horizontal) target pixels, whole cells; none if absent. ``residual``: over bicubic, true
         if absent. ``features``, ``depth``: where the architecture has them. Defaults fill in what is absent.
@@ -149,9 +151,9 @@ class Network(keras.Model):
         If scale or border can't be used. TypeError if JSON can't hold the settings.
     """
 
-    def __init__(self, settings):
+    def __init__(self, settings: dict[str, Any]) -> None:
         settings = json.loads(json.dumps(settings))
-        name = settings.get("model")
+        name: Any = settings.get("model")
         if name not in MODELS:
             raise OptionError(f"model is {name!r}, expected one of {', '.join(MODELS)}")
         architecture = MODELS[name]
@@ -179,28 +181,26 @@ class Network(keras.Model):
             outputs = crop(outputs)
         super().__init__(inputs, outputs)
         # Not by assignment: Keras would put a wrapper of its own around the dictionary, to find layers in it.
-        vars(self)["settings"] = settings
+        self.__dict__["settings"] = settings
 
     @property
-    def scale(self):
-        """Target size / input size, two `Fraction`: (vertical, horizontal)."""
+    def scale(self) -> tuple[Fraction, Fraction]:
+        """Target size / input size: (vertical, horizontal)."""
         return fractions(self.settings["scale"])
 
     @property
-    def cell(self):
+    def cell(self) -> tuple[Size, Size]:
         """The smallest window of whole pixels on both sides: ((input h, w), (target H, W))."""
-        return (
-            tuple(factor.denominator for factor in self.scale),
-            tuple(factor.numerator for factor in self.scale),
-        )
+        vertical, horizontal = self.scale
+        return (vertical.denominator, horizontal.denominator), (vertical.numerator, horizontal.numerator)
 
     @property
-    def border(self):
+    def border(self) -> Size:
         """Context around a tile, in target pixels, whole cells: (vertical, horizontal)."""
         return tuple(self.settings["border"])
 
     @property
-    def receptive(self):
+    def receptive(self) -> Size:
         """How far the network sees, in input pixels: (vertical, horizontal).
 
         The target pixels of a cell depend on the cell's input pixels and this many more on every side, no others.
@@ -213,24 +213,30 @@ class Network(keras.Model):
         bicubic = [_bicubic_reach(factor, 0) if self.settings["residual"] else 0 for factor in self.scale]
         return tuple(max(reach + sum(subpixel), radius) for radius in bicubic)
 
-    def call(self, inputs, training=None, mask=None):
+    def bicubic(self, picture: Frame) -> Floats:
+        """The bicubic enlargement of a picture (height, width, channels): what a residual network adds to."""
+        return keras.ops.convert_to_numpy(Bicubic(self.scale)(picture[None]))[0]
+
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         return super().call(_normalised(inputs, self.settings.get("input_white")), training, mask)
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+    def compute_loss(
+        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+    ) -> Any:
         return super().compute_loss(
             x, _normalised(y, self.settings.get("target_white")), y_pred, sample_weight, training
         )
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {"settings": json.loads(json.dumps(self.settings))}
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(cls, config: Mapping[str, Any], custom_objects: Any = None) -> "Network":
         return cls(config["settings"])
 
 
 @contextlib.contextmanager
-def precision(name):
+def precision(name: str) -> Iterator[None]:
     """Layers that are made in this context compute in `name`; their weights stay float32."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("float32" if name == "float32" else f"mixed_{name}")

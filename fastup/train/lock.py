@@ -4,14 +4,16 @@ import contextlib
 import errno
 import os
 import platform
+from collections.abc import Iterator
 from pathlib import Path
 
 try:
     import fcntl
 except ModuleNotFoundError:  # Windows
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
     import msvcrt
 
+from fastup._types import StrPath
 from fastup.errors import FastupError
 
 FILE = ".lock"  # there while a run is; one that a killed run has left locks nothing
@@ -19,7 +21,7 @@ FAR = 1 << 20  # the byte that Windows locks: it lets nobody read what is locked
 
 
 @contextlib.contextmanager
-def held(folder):
+def held(folder: StrPath) -> Iterator[None]:
     """In this context no other run, of this process or another, holds the folder.
 
     The kernel's lock on a file counts, not that the file is there. Over NFS it counts for all machines, unless one has

@@ -73,8 +73,8 @@ def prepare(data: StrPath, config: Config, name: str | None = None, more_epochs:
         if network is None:
             network = _new_network(config, facts | {"levels": levels_of(pairs)})
         if config.batch == "auto":
-            tiles = count_tiles(pairs, geometry, config)
-            config = replace(config, batch=before.get("batch") or memory.largest_batch(network, config.tile, tiles))
+            tile, tiles = geometry.tile(config.tile), count_tiles(pairs, geometry, config)
+            config = replace(config, batch=before.get("batch") or memory.largest_batch(network, tile, tiles))
     run = Run(folder, data / "cache", config, pairs, validation, geometry, network, free, before, [], stamp)
     _set_end(run, more_epochs)
     network.settings.update(as_settings(run.config))
@@ -201,6 +201,6 @@ def check_finite(pairs: Pairs, geometry: Geometry, numbers: Iterable[int] | None
     )
     for paths, white, trim in sides:
         if white is None:
-            paths = paths if numbers is None else [paths[number] for number in numbers]
-            for path, frame in frames.stream(paths, "float32"):
+            chosen = paths if numbers is None else [paths[number] for number in numbers]
+            for path, frame in frames.stream(chosen, "float32"):
                 frames.refuse_nan(path, trim.crop(frame))

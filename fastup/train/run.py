@@ -64,7 +64,7 @@ class Run:
     @property
     def memory(self) -> int:
         """What a step takes, about, in bytes; see `fastup.networks.memory`."""
-        return memory.of_step(self.network, self.config.batch, self.config.tile)
+        return memory.of_step(self.network, self.config.batch, self.config.tile)  # type: ignore[arg-type]  # both are known
 
     @property
     def state(self) -> dict[str, Any]:

@@ -1,22 +1,28 @@
 """A model against bicubic, frame by frame."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
+from itertools import tee
 from math import ceil
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-from keras import ops
 
 from fastup import frames
+from fastup._types import Floats, Frame, Progress, StrPath
 from fastup.codes import codes_of
 from fastup.errors import DataError
-from fastup.networks.layers import Bicubic
-from fastup.pairs.folder import find_pairs, of_one_colour
+from fastup.pairs.folder import Pairs, find_pairs, of_one_colour
 from fastup.pairs.geometry import Geometry
 from fastup.upscale.metrics import mean_psnr, psnr, psnr_y, ssim_y
 from fastup.upscale.upscaler import BITS, Upscaler
 
+if TYPE_CHECKING:
+    from fastup.networks.models import Network
+
 CEILING = 100.0  # dB
+Scored = TypeVar("Scored")
 
 
 @dataclass(frozen=True)
@@ -39,20 +45,8 @@ class Score:
     """Whether the target is of one colour, such as a black frame, of which the figures say little."""
 
 
-def evaluate(model, data, on_frame=None):
-    """Score a model on DATA/evaluation (or on a folder that holds Alpha and Beta itself).
-
-    Parameters
-    ----------
-    model : path-like or Network
-    data : path-like
-    on_frame : callable, optional
-        Called with (done, to do).
-
-    Returns
-    -------
-    list of Score
-    """
+def evaluate(model: "StrPath | Network", data: StrPath, on_progress: Progress | None = None) -> list[Score]:
+    """Score a model on DATA/evaluation (or on a folder that holds Alpha and Beta itself)."""
     upscaler = Upscaler(model)
     data = Path(data)
     pairs = find_pairs(data / "evaluation" if (data / "evaluation").is_dir() else data)
@@ -69,22 +63,22 @@ def evaluate(model, data, on_frame=None):
                 of_one_colour(target),
             )
         )  # fmt: skip
-        if on_frame is not None:
-            on_frame(done, len(pairs))
+        if on_progress is not None:
+            on_progress(done, len(pairs), "evaluating")
     return scores
 
 
-def bounded(decibels):
+def bounded(decibels: float) -> float:
     """Decibels, at most `CEILING`."""
     return min(decibels, CEILING)
 
 
-def counted(scores, flat):
+def counted(scores: Sequence[Scored], flat: Sequence[bool]) -> Sequence[Scored]:
     """The scores that a mean is of: without those of frames of one colour, unless there are no others."""
     return [score for score, out in zip(scores, flat, strict=True) if not out] or scores
 
 
-def mean(scores):
+def mean(scores: Sequence[Score]) -> Score:
     """One Score for many frames: PSNR of the mean squared error, and the mean of SSIM; see `counted`."""
 
     def over(name):
@@ -94,7 +88,7 @@ def mean(scores):
     return Score("mean", *(over(field.name) for field in fields(Score) if field.name not in ("frame", "flat")))
 
 
-def geometry_of(upscaler, pairs):
+def geometry_of(upscaler: Upscaler, pairs: Pairs) -> Geometry:
     """The geometry of pairs under a model's trims. Raises DataError if their scale isn't the model's."""
     settings = upscaler.settings
     geometry = Geometry.of(pairs.input_size, pairs.target_size, settings["trim"], settings["input_trim"])
@@ -104,18 +98,17 @@ def geometry_of(upscaler, pairs):
     return geometry
 
 
-def compare(upscaler, pairs, geometry):
+def compare(upscaler: Upscaler, pairs: Pairs, geometry: Geometry) -> Iterator[tuple[Path, Floats, Floats, Frame]]:
     """For each pair its input path, and the model's picture, bicubic's and the target: normalised, as `upscale` writes.
 
     Raises DataError where a picture holds NaN or infinity.
     """
-    enlarge = Bicubic(geometry.scale)
-    inputs, targets = (frames.stream(paths, "float32", threads=1, ahead=2) for paths in (pairs.inputs, pairs.targets))
-    for (path, frame), (target_path, target) in zip(inputs, targets, strict=True):
+    read, targets = (frames.stream(paths, "float32", threads=1, ahead=2) for paths in (pairs.inputs, pairs.targets))
+    inputs, read = tee(read)
+    for (path, frame), (_, ours), (target_path, target) in zip(inputs, upscaler.stream(read), targets, strict=True):
         target = geometry.trim.crop(target)
         frames.refuse_nan(target_path, target)
-        ours = upscaler.named(path, frame)
-        bicubic = ops.convert_to_numpy(enlarge(upscaler.picture(frame)[np.newaxis]))[0]
+        bicubic = upscaler.network.bicubic(upscaler.picture(frame))
         yield path, _as_written(ours), _as_written(bicubic), target
 
 

@@ -6,14 +6,16 @@ Say which one is meant: they differ by one to two dB on the same pictures.
 """
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 from skimage.metrics import structural_similarity
 
+from fastup._types import Frame
 from fastup.codes import LUMA_SHARES
 
 
-def _pair(a, b):
+def _pair(a: Frame, b: Frame) -> tuple[Frame, Frame]:
     a, b = np.asarray(a), np.asarray(b)
     if a.shape != b.shape:
         raise ValueError(f"the pictures' shapes differ: {a.shape} and {b.shape}")
@@ -28,14 +30,14 @@ def _decibels(a, b, peak):
     return math.inf if error == 0 else float(20 * np.log10(peak) - 10 * np.log10(error))
 
 
-def psnr(a, b, peak=1.0):
+def psnr(a: Frame, b: Frame, peak: float = 1.0) -> float:
     """Peak signal-to-noise ratio over all pixels and channels, 10 log10(peak^2 / mean squared difference).
 
     Parameters
     ----------
     a, b : ndarray, one shape
         Normalised pictures (H, W, C), or code values with `peak` set to white.
-    peak : float
+    peak
         The largest value there can be.
 
     Returns
@@ -46,7 +48,7 @@ def psnr(a, b, peak=1.0):
     return _decibels(*_pair(a, b), peak)
 
 
-def mean_psnr(decibels):
+def mean_psnr(decibels: Iterable[float]) -> float:
     """The PSNR of the mean squared error of several pictures, by their PSNR; infinity where all are equal.
 
     A mean of decibels would be ruled by the picture that is nearest to its target, such as a black one.
@@ -66,7 +68,7 @@ def _luma(picture, crop):
     return inside @ [float(219 * share) for share in LUMA_SHARES["601"]] + 16
 
 
-def psnr_y(a, b, crop):
+def psnr_y(a: Frame, b: Frame, crop: int) -> float:
     """PSNR as the super-resolution papers report it: luma, without the rim, peak 255.
 
     Y = 65.481 R + 128.553 G + 24.966 B + 16 of normalised RGB (MATLAB's ``rgb2ycbcr``), kept as float, not rounded.
@@ -76,7 +78,7 @@ def psnr_y(a, b, crop):
     ----------
     a, b : ndarray, (H, W, 3)
         Normalised RGB.
-    crop : int
+    crop
         Pixels left out on each side; the papers use the scale.
 
     Returns
@@ -88,7 +90,7 @@ def psnr_y(a, b, crop):
     return _decibels(_luma(a, crop), _luma(b, crop), 255)
 
 
-def ssim_y(a, b, crop):
+def ssim_y(a: Frame, b: Frame, crop: int) -> float:
     """Structural similarity as the super-resolution papers report it: luma, without the rim.
 
     Wang et al. 2004, "Image quality assessment: from error visibility to structural similarity": an 11 x 11 Gaussian
@@ -99,7 +101,7 @@ def ssim_y(a, b, crop):
     ----------
     a, b : ndarray, (H, W, 3)
         Normalised RGB, at least 11 pixels each way after cropping.
-    crop : int
+    crop
         Pixels left out on each side; the papers use the scale.
 
     Returns

@@ -3,18 +3,27 @@
 import os
 import zipfile
 from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar, overload
 
 import numpy as np
 
 from fastup import frames
+from fastup._types import Frame, StrPath
 from fastup.codes import codes_of
 from fastup.errors import DataError, FastupError, OptionError
 from fastup.footage.folders import targets_of
+from fastup.header import Header
 from fastup.networks import start
 from fastup.pairs.folder import refuse_chroma
 from fastup.trim import Trim
+
+if TYPE_CHECKING:
+    from fastup.networks.models import Network
+
+Label = TypeVar("Label")  # what comes before a frame in a stream: its header, or its path
 
 # What the settings of a model that `fastup train` wrote hold beside those of every Network.
 NEEDED = {
@@ -28,8 +37,9 @@ class Upscaler:
 
     Parameters
     ----------
-    model : path-like or Network
-        A ``.keras`` file that `fastup train` wrote. Scale, trim, border and white are inside.
+    model
+        A ``.keras`` file that `fastup train` wrote, or what `load` makes of it. Scale, trim, border and white are
+        inside.
 
     Raises
     ------
@@ -39,16 +49,16 @@ class Upscaler:
         If it is missing.
     """
 
-    def __init__(self, model):
+    def __init__(self, model: "StrPath | Network") -> None:
         self.network = load(model, compile=False) if isinstance(model, str | os.PathLike) else model
 
     @property
-    def settings(self):
-        """What the model was trained with, a dictionary."""
+    def settings(self) -> dict[str, Any]:
+        """What the model was trained with."""
         return self.network.settings
 
     @property
-    def white(self):
+    def white(self) -> int | None:
         """The white of the targets trained on, and of the codes that it gives for codes; None if they were floats."""
         return self.settings["target_white"]
 
@@ -57,14 +67,14 @@ class Upscaler:
         """What it trims of a frame, before all else."""
         return Trim(*self.settings["input_trim"])
 
-    def aspect(self, aspect):
+    def aspect(self, aspect: Fraction | None) -> Fraction:
         """The pixel aspect of an upscaled frame, so that its picture keeps its shape; that of the targets for None."""
         if not _is_aspect(aspect):
             return Fraction(*self.settings["pixel_aspect"])
         vertical, horizontal = self.network.scale
         return (aspect * vertical / horizontal).limit_denominator(10**6)  # or it might not fit the header
 
-    def header(self, header, bits=BITS):
+    def header(self, header: Header, bits: int = BITS) -> Header:
         """The header of an upscaled frame, of that of its input: what `upscale` writes with it.
 
         It is of one element of RGB. Its size and pixel aspect follow from the scale. Colorimetric, and
@@ -72,13 +82,9 @@ class Upscaler:
 
         Parameters
         ----------
-        header : Header
-        bits : int
+        header
+        bits
             Of the codes to write: `BITS`; or ``white.bit_length()`` for codes that were made of codes.
-
-        Returns
-        -------
-        Header
 
         Raises
         ------
@@ -97,60 +103,65 @@ class Upscaler:
             colour |= levels
             for name in ("low_code", "high_code"):
                 code = levels[name]
-                colour[name] = None if None in (code, old) or code > old else (2 * code * new + old) // (2 * old)
+                known = code is not None and old is not None and code <= old
+                colour[name] = (2 * code * new + old) // (2 * old) if known else None
         return header.replace(
             width=width, height=height, descriptor="RGB", bits=bits, pixel_aspect=self.aspect(header.pixel_aspect),
             **colour,
         )  # fmt: skip
 
-    def __call__(self, frame):
-        """Upscale one frame.
+    def __call__(self, frame: Frame) -> Frame:
+        """Upscale one frame: a `stream` of one."""
+        ((_, result),) = self.stream([("the frame", frame)])
+        return result
+
+    @overload
+    def stream(self, frames: Iterable[Frame]) -> Iterator[Frame]: ...
+
+    @overload
+    def stream(self, frames: Iterable[tuple[Label, Frame]]) -> Iterator[tuple[Label, Frame]]: ...
+
+    def stream(self, frames):
+        """Upscale frames in order. A frame is taken from `frames` when its result is asked for, not before.
 
         Parameters
         ----------
-        frame : ndarray, shape (height, width, 3)
-            ``uint16`` code values of the white trained on (read frames of another white as ``float32``), or floats,
-            normalised. The picture that is left after the model's input trim must be whole cells of its scale; it need
-            not have the size of the frames trained on.
+        frames : iterable of ndarray, or of pairs
+            Frames, shape (height, width, 3): ``uint16`` code values of the white trained on (read frames of another
+            white as ``float32``), or floats, normalised. The picture that is left after the model's input trim must be
+            whole cells of its scale; it need not have the size of the frames trained on.
 
-        Returns
-        -------
+            A pair has a frame and what comes before it: its `Header`, or its path, as `fastup.stream` gives them.
+
+        Yields
+        ------
         ndarray, shape (picture height * vertical scale, picture width * horizontal scale, 3)
             For ``uint16`` the nearest code values of `white`, that of the targets trained on; for floats ``float32``,
-            normalised; clipped to black and white.
+            normalised; clipped to black and white. For a pair, a pair: the header becomes that of the upscaled frame,
+            anything else stays.
 
         Raises
         ------
         ValueError
             If shape or dtype don't fit, or code values are given to a model that was trained on floats.
-        DataError
+        DataError, OptionError
             If the picture isn't whole cells, and names the nearest sizes that are. If it holds NaN or infinity, or the
-            model makes such.
+            model makes such. The message begins with the path of the frame, or its number in the stream, from 0.
         """
-        return self.named("the frame", frame)
+        for number, given in enumerate(frames):
+            if not isinstance(given, tuple):
+                yield self._upscaled(f"frame {number}", given)
+            elif isinstance(given[0], Header):
+                header, frame = given
+                result = self._upscaled(f"frame {number}", frame)
+                yield self.header(header, self.white.bit_length() if result.dtype == np.uint16 else BITS), result
+            else:
+                label, frame = given
+                yield label, self._upscaled(label, frame)
 
-    def named(self, name, frame):
-        """As a call, of a frame that errors about its pixels call by name."""
-        codes = frame.dtype == np.uint16
-        if not codes and frame.dtype.kind != "f":
-            raise ValueError(f"frame is of {frame.dtype}, expected uint16 code values or normalised floats")
-        if frame.ndim != 3 or frame.shape[2] != 3:
-            raise ValueError(f"frame is {frame.shape}, expected (height, width, 3)")
-        picture = self.picture(frame)
-        frames.refuse_nan(name, picture)
-        if codes:
-            white = self.settings["input_white"]
-            if None in (white, self.white):
-                raise ValueError(
-                    f"frame is of uint16 code values, but the {'targets' if white else 'inputs'} that the model was "
-                    "trained on were floats, which have no white: read frames as float32"
-                )
-            if picture.max() > white:
-                raise ValueError(
-                    f"frame holds code {picture.max()}, expected at most {white}, the white that the model was trained "
-                    "on; read frames of another white as float32"
-                )
-            picture = picture.astype(np.float32) / np.float32(white)
+    def _upscaled(self, name, frame):
+        """The result of a frame; errors call the frame by name."""
+        picture = self._normalised(name, frame)
         result = self.network.predict_on_batch(self._padded(picture)[np.newaxis])[0]
         if np.isnan(result).any():
             raise DataError(
@@ -158,14 +169,41 @@ class Upscaler:
                 "--learning-rate"
             )
         np.clip(result, 0, 1, out=result)
-        return codes_of(result, self.white) if codes else result
+        return codes_of(result, self.white) if frame.dtype == np.uint16 else result
 
-    def picture(self, frame):
+    def _normalised(self, name, frame):
+        """The picture of a frame as floats, checked."""
+        codes = frame.dtype == np.uint16
+        if not codes and frame.dtype.kind != "f":
+            raise ValueError(f"{name} is of {frame.dtype}, expected uint16 code values or normalised floats")
+        if frame.ndim != 3 or frame.shape[2] != 3:
+            raise ValueError(f"{name} is {frame.shape}, expected (height, width, 3)")
+        try:
+            picture = self.picture(frame)
+        except (DataError, OptionError) as error:
+            raise type(error)(f"{name}: {error}") from None
+        frames.refuse_nan(name, picture)
+        if not codes:
+            return picture
+        white = self.settings["input_white"]
+        if None in (white, self.white):
+            raise ValueError(
+                f"{name} is of uint16 code values, but the {'targets' if white else 'inputs'} that the model was "
+                "trained on were floats, which have no white: read frames as float32"
+            )
+        if picture.max() > white:
+            raise ValueError(
+                f"{name} holds code {picture.max()}, expected at most {white}, the white that the model was trained "
+                "on; read frames of another white as float32"
+            )
+        return picture.astype(np.float32) / np.float32(white)
+
+    def picture(self, frame: Frame) -> Frame:
         """The picture of an input frame, a view; checked to be whole cells."""
         self.check(frame.shape)
         return self.input_trim.crop(frame)
 
-    def check(self, shape):
+    def check(self, shape: tuple[int, ...]) -> None:
         """Raise DataError or OptionError unless frames of this (height, width, channels) can be upscaled."""
         if shape[2] != 3:
             raise DataError(f"{shape[2]} channels, expected 3")
@@ -186,13 +224,13 @@ class Upscaler:
         return np.pad(picture, around, **({"mode": "edge"} if fill == "edge" else {"constant_values": fill}))
 
 
-def fill_of(settings):
+def fill_of(settings: Mapping[str, Any]) -> str | float:
     """What lies outside the picture: "edge", or the black level, normalised by the input's white."""
     black = settings["black_level"]
     return black if black == "edge" else black / (settings["input_white"] or 1)
 
 
-def load(path, compile=True):
+def load(path: StrPath, compile: bool = True) -> "Network":
     """The `Network` of a ``.keras`` file, with its optimiser if `compile`.
 
     Raises FastupError if it is none, OSError if it is missing.
@@ -254,8 +292,8 @@ def upscale(model, source, destination, overwrite=False, on_frame=None, on_note=
         on_note(note)
     Path(destination).mkdir(parents=True, exist_ok=True)
     with frames.write_stream(threads=1, ahead=2) as write:
-        for done, (path, frame) in enumerate(frames.stream(todo, "float32", threads=1, ahead=2), 1):
-            hd = upscaler.named(path, frame)
+        read = frames.stream(todo, "float32", threads=1, ahead=2)
+        for done, (path, hd) in enumerate(upscaler.stream(read), 1):
             write(targets[path], hd, upscaler.header(_header_of(path)))
             if on_frame is not None:
                 on_frame(done, len(todo))
@@ -283,7 +321,7 @@ def _notes(aspects, upscaler):
             )
 
 
-def _is_aspect(value):
+def _is_aspect(value: Fraction | None) -> TypeGuard[Fraction]:
     return value is not None and 0.01 <= value <= 100
 
 
