@@ -102,9 +102,9 @@ class Upscaler:
         if "transfer" in colour and levels:  # older models have none
             colour |= levels
             for name in ("low_code", "high_code"):
-                code = levels[name]
-                known = code is not None and old is not None and code <= old
-                colour[name] = (2 * code * new + old) // (2 * old) if known else None
+                code, colour[name] = levels[name], None
+                if code is not None and old is not None and code <= old:
+                    colour[name] = (2 * code * new + old) // (2 * old)
         return header.replace(
             width=width, height=height, descriptor="RGB", bits=bits, pixel_aspect=self.aspect(header.pixel_aspect),
             **colour,
