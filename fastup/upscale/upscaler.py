@@ -91,8 +91,9 @@ class Upscaler:
         DataError, OptionError
             If frames of its size cannot be upscaled.
         """
-        self.check((header.height, header.width, 3))
-        picture = self.input_trim.picture((header.height, header.width))
+        size = header.height or 0, header.width or 0
+        self.check((*size, 3))
+        picture = self.input_trim.picture(size)
         height, width = (int(n * s) for n, s in zip(picture, self.network.scale, strict=True))
         if len(header.elements) > 1:
             header = header.only(0)
@@ -205,9 +206,10 @@ class Upscaler:
 
     def check(self, shape: tuple[int, ...]) -> None:
         """Raise DataError or OptionError unless frames of this (height, width, channels) can be upscaled."""
-        if shape[2] != 3:
-            raise DataError(f"{shape[2]} channels, expected 3")
-        size = self.input_trim.picture(shape[:2], "the model's input-trim")
+        height, width, channels = shape
+        if channels != 3:
+            raise DataError(f"{channels} channels, expected 3")
+        size = self.input_trim.picture((height, width), "the model's input-trim")
         nearest = [(n // q * q or q, -(-n // q) * q) for n, q in zip(size, self.network.cell[0], strict=True)]
         if any(size[axis] not in nearest[axis] for axis in (0, 1)):
             (low_h, high_h), (low_w, high_w) = nearest
