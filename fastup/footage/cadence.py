@@ -8,16 +8,16 @@ differ from the one two before it, and whether it repeats that one, grain and al
 to these is learned from the clip itself.
 """
 
-from collections import deque
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastup import _fields
+from fastup._threads import in_order
 from fastup._types import Floats, Frame, Progress
 from fastup.errors import DataError, OptionError
 
@@ -92,12 +92,15 @@ def measure(frames: Iterable[Frame], white: int | None = None, on_progress: Prog
     DataError
         If there are fewer than five frames, they differ in size, or they are smaller than a block.
     """
-    scale = None if white is None else np.float32(255 / white)
+
+    def compared(pair: tuple[Frame, Frame]) -> list[Floats]:
+        scale = np.float32(255 / (white or (255 if pair[0].dtype == np.uint8 else 1023)))
+        return [part.reshape(len(part), -1) * scale for part in _fields.compare(pair[1], pair[0])]
+
     rows: list[tuple[Any, ...]] = []
     last: list[list[Floats]] = []  # three comparisons; at the ends of the clip one stands for what is missing
-    for found, dtype in _compared(frames, on_progress):
-        scale = scale or np.float32(1 if dtype == np.uint8 else 255 / 1023)
-        last = [*last[-2:], [part.reshape(len(part), -1) * scale for part in found]]
+    for found in in_order(compared, pairwise(_lumas(frames, on_progress)), threads=2, ahead=3):
+        last = [*last[-2:], found]
         rows.append(_evidence(last[0], last[max(0, len(last) - 2)], last[-1]))  # for the frame before
     if len(rows) < 4:
         raise DataError("fewer than five frames: a cadence is five frames long")
@@ -105,45 +108,27 @@ def measure(frames: Iterable[Frame], white: int | None = None, on_progress: Prog
     return Fields(np.array(rows, _EVIDENCE))
 
 
-def _compared(frames, on_progress):
-    """Each frame but the first, compared with the one before it, on threads, while the next are read; and its type."""
-    waiting, first, before = deque(), None, None
-    with ThreadPoolExecutor(2) as pool:
-        for number, frame in enumerate(frames):
-            frame = _luma(frame, number)
-            first = frame if first is None else first
-            if min(frame.shape) < _fields.BLOCK:
-                least = f"{_fields.BLOCK}x{_fields.BLOCK}"
-                raise DataError(f"frame {number} is {_width_by_height(frame.shape)}, expected {least} or more")
-            if (frame.shape, frame.dtype) != (first.shape, first.dtype):
-                raise DataError(
-                    f"frame {number} is {_width_by_height(frame.shape)} of {frame.dtype}, those before it are "
-                    f"{_width_by_height(first.shape)} of {first.dtype}"
-                )
-            if number:
-                waiting.append(pool.submit(_fields.compare, frame, before))
-            before = frame
-            if len(waiting) > 3:
-                yield waiting.popleft().result(), first.dtype
-            if on_progress is not None:
-                on_progress(number + 1, None, "measuring")
-        for future in waiting:
-            yield future.result(), first.dtype
-
-
-def _luma(frame, number):
-    frame = np.asarray(frame)
-    if frame.dtype not in (np.uint8, np.uint16):
-        raise DataError(f"frame {number} is of {frame.dtype}, expected codes as uint8 or uint16")
-    if frame.ndim == 3 and frame.shape[2] in (1, 3, 4):
-        return frame[..., 0] if frame.shape[2] == 1 else _fields.luma(frame)
-    if frame.ndim != 2:
-        raise DataError(f"frame {number} is {frame.shape}, expected (height, width) or (height, width, 1, 3 or 4)")
-    return frame
-
-
-def _width_by_height(shape):
-    return f"{shape[1]}x{shape[0]}"
+def _lumas(frames, on_progress):
+    """The luma of each frame, all of one size and type."""
+    first = None
+    for number, frame in enumerate(frames):
+        frame = np.asarray(frame)
+        if frame.dtype not in (np.uint8, np.uint16):
+            raise DataError(f"frame {number} is of {frame.dtype}, expected codes as uint8 or uint16")
+        if frame.ndim == 3 and frame.shape[2] in (1, 3, 4):
+            frame = frame[..., 0] if frame.shape[2] == 1 else _fields.luma(frame)
+        elif frame.ndim != 2:
+            raise DataError(f"frame {number} is {frame.shape}, expected (height, width) or (height, width, 1, 3 or 4)")
+        kind = f"{frame.shape[1]}x{frame.shape[0]} of {frame.dtype}"
+        first = first or kind
+        if min(frame.shape) < _fields.BLOCK:
+            least = f"{_fields.BLOCK}x{_fields.BLOCK}"
+            raise DataError(f"frame {number} is {frame.shape[1]}x{frame.shape[0]}, expected {least} or more")
+        if kind != first:
+            raise DataError(f"frame {number} is {kind}, those before it are {first}")
+        yield frame
+        if on_progress is not None:
+            on_progress(number + 1, None, "measuring")
 
 
 def _evidence(last, this, next_):
