@@ -1,7 +1,12 @@
 """Numba kernels for interlaced video: how the fields of neighbouring frames fit together, and the cheapest path."""
 
+from typing import Any
+
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
+
+from fastup._types import Floats
 
 BLOCK = 16  # columns, and rows of the frame, of a block; a field has half as many rows
 
@@ -9,23 +14,23 @@ BLOCK = 16  # columns, and rows of the frame, of a block; a field has half as ma
 WITHIN, TOP_LATER, BOTTOM_LATER = range(3)  # weaves: both of the frame; its top or bottom, the other of the one before
 
 
-def compare(frame, before):
+def compare(frame: NDArray[Any], before: NDArray[Any]) -> tuple[Floats, Floats, Floats]:
     """How the fields of a frame and of the one before it fit together, block by block.
 
     Parameters
     ----------
-    frame, before : ndarray, (H, W), uint8 or uint16
+    frame, before : (H, W), uint8 or uint16
         Codes, the fields interlaced, at least 16 x 16. Rows and columns beyond the last whole block are left out.
 
     Returns
     -------
-    comb : ndarray, (3, H // 16, W // 16), float32
+    comb : (3, H // 16, W // 16)
         Of the three ways to weave fields that are neighbours in time, in codes: the standard deviation in the block of
         a - 3b + 4c - 3d + e down the lines, c in the bottom field. A level that alternates all over the block, as in a
         fade, counts nothing.
-    apart : ndarray, (2, H // 16, W // 16), float32
+    apart : (2, H // 16, W // 16)
         Of the top and of the bottom field: standard deviation of the difference to the same field of the frame before.
-    shift : ndarray, (2, H // 16, W // 16), float32
+    shift : (2, H // 16, W // 16)
         Of the same differences, the mean, without its sign.
     """
     rows, columns = frame.shape[0] // BLOCK, frame.shape[1] // BLOCK
@@ -79,8 +84,8 @@ def _compare(frame, before, result):
                     result[k + 2, row, column] = abs(mean)
 
 
-def luma(frame):
-    """(R + 2 G + B) / 4 of a frame (H, W, 3) of codes, rounded, of its type: enough to see by what moves."""
+def luma(frame: NDArray[Any]) -> NDArray[Any]:
+    """(R + 2 G + B) / 4 of the codes of a frame (H, W, 3 or 4), rounded, of their type: enough to see what moves."""
     result = np.empty(frame.shape[:2], frame.dtype)
     _luma(frame, result)
     return result
@@ -94,28 +99,32 @@ def _luma(frame, result):
             result[y, x] = (total + 2) // 4
 
 
-def cheapest(cost, jump, follower, kind, entries, switch):
+def cheapest(
+    cost: Floats, jump: Floats, follower: NDArray[np.int8], kind: NDArray[np.int8], entries: NDArray[np.int8],
+    switch: float,
+) -> tuple[NDArray[np.int8], Floats, float]:  # fmt: skip
     """The cheapest path through a machine that mostly goes its way and sometimes jumps.
 
     Parameters
     ----------
-    cost : ndarray, (n, states), float32
+    cost : (n, states)
         Of being in a state at a time.
-    jump : ndarray, (n,), float32
+    jump : (n,)
         Of a jump to that time from whatever state, instead of going from a state to its follower.
-    follower, kind : ndarray, (states,), int8
+    follower, kind : (states,)
         What comes after a state; and which of several machines it is a state of.
-    entries : ndarray, int8
+    entries
         The states that a jump, and the beginning, may go to.
-    switch : float
+    switch
         What a jump from one machine to another costs besides.
 
     Returns
     -------
-    path : ndarray, (n,), int8
-    through : ndarray, (n, states), float32
+    path : (n,)
+    through : (n, states)
         What the cheapest path costs that is in a state at a time, above the cheapest of all: max-marginals, negated.
-    total : float
+    total
+        What that one costs.
     """
     path = np.empty(len(cost), np.int8)
     through = np.empty(cost.shape, np.float32)

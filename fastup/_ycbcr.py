@@ -1,17 +1,21 @@
 """Numba kernel for video: planes of Y, Cb and Cr, at any subsampling and siting, to 10-bit R, G, B codes."""
 
+from collections.abc import Sequence
 from fractions import Fraction
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
+from fastup._types import Codes
 from fastup.codes import LUMA_SHARES
 
 WHITE = 1023  # of the codes that are made
 
 # Where a sample of chroma is, across and down, among the samples of luma that share it: 0 at the first, 1 at the last.
-SITINGS = {
+SITINGS: dict[str, tuple[Fraction | int, Fraction | int]] = {
     "left": (0, Fraction(1, 2)), "center": (Fraction(1, 2), Fraction(1, 2)), "topleft": (0, 0),
     "top": (Fraction(1, 2), 0), "bottomleft": (0, 1), "bottom": (Fraction(1, 2), 1),
 }  # fmt: skip
@@ -22,7 +26,10 @@ SITINGS = {
 _TINY = 2.0**-39
 
 
-def rgb(planes, bits, *, matrix, siting="left", interlaced=False, full=False, keep=False, out=None):
+def rgb(
+    planes: Sequence[NDArray[Any]], bits: int, *, matrix: str, siting: str = "left", interlaced: bool = False,
+    full: bool = False, keep: bool = False, out: Codes | None = None,
+) -> Codes:  # fmt: skip
     """Convert a frame of Y, Cb and Cr to R, G, B.
 
     Chroma is interpolated linearly between the samples above and below, then left and right, each where `siting` has
@@ -36,27 +43,30 @@ def rgb(planes, bits, *, matrix, siting="left", interlaced=False, full=False, ke
 
     Parameters
     ----------
-    planes : (ndarray, ndarray, ndarray)
+    planes
         Y (H, W), Cb and Cr (ceil(H / v), ceil(W / h)) with v and h of 1, 2 or 4; uint8 or uint16 codes.
-    bits : int
+    bits
         Of the codes, 8 to 16.
-    matrix : {"601", "709", "240M", "2020", "FCC"}
-    siting : {"left", "center", "topleft", "top", "bottomleft", "bottom"}
-    interlaced : bool
+    matrix
+        One of `fastup.codes.LUMA_SHARES`.
+    siting
+        One of `SITINGS`.
+    interlaced
         Whether the lines of chroma belong to the fields in turn, as those of luma do. They are interpolated between
         lines of their own field alone; "left" and "center" of 4:2:0 are then at 2k + 1/4 among the lines of the top
         field, and at 2k + 3/4 among those of the bottom one (ISO/IEC 13818-2, 6.1.1.8).
-    full : bool
+    full
         Whether black and white are 0 and 2**bits - 1, which chroma spans too. Otherwise they are 16 and 235, and
         chroma spans 16 to 240, times 2**(bits - 8).
-    keep : bool
+    keep
         Make black 64 and white 940 of what is not `full`, and not 0 and 1023.
-    out : ndarray, (H, W, 3), uint16, optional
+    out : (H, W, 3)
+        Where they go, if it is given.
 
     Returns
     -------
-    ndarray, (H, W, 3), uint16
-        10-bit codes; `out` where it was given.
+    (H, W, 3)
+        10-bit codes.
 
     Raises
     ------
@@ -76,14 +86,15 @@ def rgb(planes, bits, *, matrix, siting="left", interlaced=False, full=False, ke
         out = np.empty((*luma.shape, 3), np.uint16)
     elif out.shape != (*luma.shape, 3) or out.dtype != np.uint16:
         raise ValueError(f"out is {out.shape} of {out.dtype}, expected {(*luma.shape, 3)} of uint16")
-    lines = _lines(luma.shape[0], cb.shape[0], factors[0], SITINGS[siting][1], bool(interlaced))
-    columns = _phases(factors[1], SITINGS[siting][0])
-    _convert(luma, cb, cr, *lines, *columns, _coefficients(bits, matrix, full, keep), out)
+    across, down = SITINGS[siting]
+    lines, line_shares = _lines(luma.shape[0], cb.shape[0], factors[0], down, bool(interlaced))
+    firsts, shares = _phases(factors[1], across)
+    _convert(luma, cb, cr, lines, line_shares, firsts, shares, _coefficients(bits, matrix, full, keep), out)
     return out
 
 
 @cache
-def table(bits, full, keep):
+def table(bits: int, full: bool, keep: bool) -> Codes:
     """The 10-bit code for every code of luma, or of R, G and B, as `rgb` has them: (2**bits,), uint16."""
     black, span, _ = _levels(bits, full)
     low, high = _made(full, keep)

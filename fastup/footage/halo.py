@@ -8,15 +8,20 @@ overshoot the picture has of its own, say from being made smaller; that much is 
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import ArrayLike, NDArray
 
 from fastup._resample import resize
+from fastup._types import Floats
 from fastup.codes import LUMA_601
 from fastup.errors import DataError
 
+Taps: TypeAlias = NDArray[np.floating[Any]]
 REACH = 24  # taps on each side of a kernel
 RADIUS = 9  # pixels on each side of an edge that belong to its profile
 LEAST = 0.04  # what an edge overshoots by, of a step of 1 and beyond what columns have; or an echo; less is no halo
@@ -25,7 +30,7 @@ _LIMIT = 1.25  # what the inverse may amplify a frequency by
 _SHIFTS = np.arange(-18, 19) / 24  # where an edge may lie, from the middle between the two pixels that differ most
 _EVEN = np.full(len(_SHIFTS), 1 / len(_SHIFTS), np.float32)
 _BORDERS = np.arange(2 * (RADIUS + REACH) + 3) - (RADIUS + REACH + 1)  # of a profile's pixels, and a kernel's beyond
-_PROFILES = 4000
+_PROFILES = 4000  # at the most; the highest edges
 _PAIR_REACH = 12  # taps on each side of a kernel from pairs
 _ALIKE = 0.9  # share of a frame's contrast along the lines that its twin must explain
 _BLOCK = 100  # profiles multiplied at once: with more BLAS takes threads, for which a busy machine makes it wait
@@ -39,11 +44,11 @@ class Halo:
 
     Attributes
     ----------
-    peaking : float
+    peaking
         Strength: x + peaking * (x - G * x).
-    width : float
+    width
         Standard deviation of G in pixels.
-    echo, delay : float
+    echo, delay
         Strength of the echo, and how many pixels it is late; the sum is scaled so that flats stay.
     """
 
@@ -53,8 +58,8 @@ class Halo:
     delay: float = 0.0
 
     @property
-    def taps(self):
-        """The kernel, (2 * REACH + 1,) float64; it sums to 1."""
+    def taps(self) -> Taps:
+        """The kernel, (2 * REACH + 1,); it sums to 1."""
         offsets = np.arange(-REACH, REACH + 1)
         blur = np.exp(-0.5 * (offsets / self.width) ** 2)
         taps = -self.peaking * blur / blur.sum()
@@ -66,7 +71,7 @@ class Halo:
         return taps / taps.sum()
 
 
-def overshoot(taps):
+def overshoot(taps: Taps) -> float:
     """How far the picture of a step of 1 goes beyond black or white, through a kernel."""
     answer = np.cumsum(taps)
     return float(max(answer.max() - 1, -answer.min(), 0))
@@ -81,18 +86,18 @@ class Estimate:
 
     Attributes
     ----------
-    taps : ndarray, (2 * REACH + 1,)
-    halo : Halo or None
+    taps : (2 * REACH + 1,)
+    halo
         None where it was not found as one: by hand, or from pairs.
-    edges : int
+    edges
         Profiles, or frames of pairs, that it comes from.
-    noise : float
+    noise
         Standard deviation of the noise, normalised.
-    before, after : float
+    before, after
         Overshoot of a step, as the frames have it and as they will.
     """
 
-    taps: np.ndarray
+    taps: Taps
     halo: Halo | None
     edges: int
     noise: float
@@ -100,17 +105,17 @@ class Estimate:
     after: float
 
     @property
-    def none(self):
+    def none(self) -> bool:
         """Whether there is no halo to undo."""
         return self.halo == Halo()
 
 
-def estimate(pictures):
+def estimate(pictures: Iterable[Floats]) -> Estimate:
     """Estimate the kernel of a source from frames alone.
 
     Parameters
     ----------
-    pictures : iterable of ndarray, (H, W, 3), float32
+    pictures : of (H, W, 3)
         Normalised. Drawings with edges; some tens of frames are plenty. They are looked at one by one.
 
     Returns
@@ -128,8 +133,8 @@ def estimate(pictures):
     for picture in pictures:
         luma, clipped = picture @ LUMA_601, ((picture <= 0) | (picture >= 1)).any(2)
         noises.append((noise_of(picture), noise_of(luma[..., np.newaxis])))
-        across = _highest(across, _gather(luma, clipped, noises[-1][1], 0.3))
-        down = _highest(down, _gather(luma.T, clipped.T, noises[-1][1], 0.1))
+        across = _highest(across, _profiles(luma, clipped, noises[-1][1], 0.3))
+        down = _highest(down, _profiles(luma.T, clipped.T, noises[-1][1], 0.1))
     if len(across) < 50:
         raise DataError(f"{len(across)} edges that stand alone in {len(noises)} frames, expected 50 or more")
     noise, luma_noise = (float(part) for part in np.median(noises, axis=0))
@@ -143,10 +148,10 @@ def estimate(pictures):
         if abs(ringing[2]) > 0.15 and cost < _BETTER * _fit(match, _SOFT)[1]:
             own = Halo(*map(float, ringing[:2]))
     match = _matching(across[:, 0], luma_noise**2 / 3, own)
-    plain, plain_cost = _fit(match, starts)
-    late = [(*start, echo, delay) for start in (plain, starts[1]) for echo in (0.1, -0.1) for delay in (3.5, 5.5)]
+    peaked, peaked_cost = _fit(match, starts)
+    late = [(*start, echo, delay) for start in (peaked, starts[1]) for echo in (0.1, -0.1) for delay in (3.5, 5.5)]
     echoed, cost = _fit(match, late)
-    best = echoed if cost < _BETTER * plain_cost and abs(echoed[3]) > 0.02 else plain
+    best = echoed if cost < _BETTER * peaked_cost and abs(echoed[3]) > 0.02 else peaked
     alone = _fitting(match, best)
     if alone.sum() >= 50:
         best = _refine(_matching(across[alone, 1], luma_noise**2, own, screened=True), best)
@@ -159,12 +164,12 @@ def estimate(pictures):
     return Estimate(halo.taps, halo, len(across), noise, before, before if halo == Halo() else after)
 
 
-def from_pairs(pairs):
+def from_pairs(pairs: Iterable[tuple[Floats, Floats]]) -> Estimate:
     """Estimate the kernel from frames and what they should look like.
 
     Parameters
     ----------
-    pairs : iterable of (ndarray, ndarray), (H, W, C), float32
+    pairs : of (H, W, C)
         A frame, and its twin of the same size or larger, which is resized to it.
 
     Returns
@@ -179,23 +184,26 @@ def from_pairs(pairs):
         If the twins, through whatever kernel, explain less than 90 % of the frames' contrast along the lines; if there
         is none.
     """
-    count, noise, contrast = 0, [], 0.0
+    noises: list[float] = []
+    contrast = 0.0
     power, cross = np.zeros((2 * _PAIR_REACH + 1,) * 2), np.zeros(2 * _PAIR_REACH + 1)
     for picture, twin in pairs:
         if twin.shape != picture.shape:
             twin = resize(twin, picture.shape[:2], "area")  # which adds no ringing
-        count, noise = count + 1, [*noise, noise_of(picture)]
+        noises.append(noise_of(picture))
         if picture.shape[1] <= 2 * _PAIR_REACH:
             continue
         for plane, clean in zip(np.moveaxis(picture, 2, 0), np.moveaxis(twin, 2, 0), strict=True):
             level = clean.mean(1, keepdims=True)
             around = sliding_window_view(clean - level, len(cross), axis=1)[..., ::-1]
             plane = plane[:, _PAIR_REACH : plane.shape[1] - _PAIR_REACH]
-            whole = (plane > 0) & (plane < 1)  # what is clipped tells nothing of how far it went
-            x, y = around[whole], (plane - level)[whole]
+            inside = (plane > 0) & (plane < 1)  # a clipped pixel does not say how far it went
+            x, y = around[inside], (plane - level)[inside]
             power, cross, contrast = power + x.T @ x, cross + x.T @ y, contrast + float(y @ y)
     if not contrast:
-        raise DataError(f"nothing but flats in {count} frames, or fewer columns than {len(cross)}: no kernel shows")
+        raise DataError(
+            f"nothing but flats in {len(noises)} frames, or fewer columns than {len(cross)}: no kernel shows"
+        )
     ridge = 1e-4 * np.trace(power) / len(cross)  # to the identity, where the twins have nothing
     power[np.diag_indices_from(power)] += ridge
     cross[_PAIR_REACH] += ridge
@@ -208,11 +216,12 @@ def from_pairs(pairs):
         )
     taps = np.pad(taps / taps.sum(), REACH - _PAIR_REACH)
     before = overshoot(taps)
-    return Estimate(taps, None, count, float(np.median(noise)), before, overshoot(np.convolve(taps, inverse(taps))))
+    after = overshoot(np.convolve(taps, inverse(taps)))
+    return Estimate(taps, None, len(noises), float(np.median(noises)), before, after)
 
 
-def noise_of(picture):
-    """Standard deviation of the noise: of second differences in the quietest quarter of blocks of 8x8."""
+def noise_of(picture: Floats) -> float:
+    """Standard deviation of the noise of (H, W, C): of second differences in the quietest quarter of blocks of 8x8."""
     luma = picture.mean(2)
     second = (luma[:, 2:] - 2 * luma[:, 1:-1] + luma[:, :-2]) * math.sqrt(picture.shape[2] / 6)
     height, width = (n // 8 * 8 for n in second.shape)
@@ -220,7 +229,7 @@ def noise_of(picture):
     return float(np.quantile(np.sqrt((blocks**2).mean((1, 3))), 0.25)) if blocks.size else 0.0
 
 
-def _gather(luma, clipped, noise, lean):
+def _profiles(luma, clipped, noise, lean):
     """Profiles across edges that stand alone, lean less than so many pixels a line, and are not clipped, (n, 2, 20).
 
     Each as the mean of three lines has it, with less noise, and as the one in their middle has it: of an edge that
@@ -351,14 +360,15 @@ def _steps(taps, softness):
     return sliding_window_view(sigma * np.diff(ramp, axis=1), len(taps), axis=1) @ taps[::-1]
 
 
-def inverse(taps, strength=1.0):
+def inverse(taps: ArrayLike, strength: float = 1.0) -> Taps:
     """The kernel that undoes another, (4 * REACH + 1,): no frequency is amplified by more than 1.25."""
-    response = response_of_inverse(np.asarray(taps), 1024, strength)
+    response = response_of_inverse(taps, 1024, strength)
     return np.roll(np.fft.irfft(response), 2 * REACH)[: 4 * REACH + 1]
 
 
-def response_of_inverse(taps, length, strength):
-    padded = np.zeros(length)
+def response_of_inverse(taps: ArrayLike, length: int, strength: float) -> NDArray[np.complex128]:
+    """The spectrum of `inverse` for lines of so many pixels, (length // 2 + 1,)."""
+    taps, padded = np.asarray(taps), np.zeros(length)
     padded[: len(taps)] = taps
     response = np.fft.rfft(np.roll(padded, -(len(taps) // 2)))
     size = np.maximum(np.abs(response), 1e-9)
