@@ -11,6 +11,7 @@ import typer
 
 import fastup
 from fastup import cli
+from fastup.train.config import SETTINGS
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
@@ -73,6 +74,26 @@ def test_options_exist(page):
             assert name in COMMANDS, line
             options = {option for each in COMMANDS[name].params for option in (*each.opts, *each.secondary_opts)}
             assert {word for word in words if word.startswith("--")} <= options, line
+
+
+def as_written(name, setting):
+    """A setting's default, as the table of options has it."""
+    if setting.default is None:
+        return setting.metadata["absent"]
+    if isinstance(setting.default, bool):
+        return name if setting.default else f"no-{name}"
+    if isinstance(setting.default, tuple):
+        return ",".join(map(str, setting.default))
+    return f"{setting.default:g}" if isinstance(setting.default, float) else str(setting.default)
+
+
+def test_each_option_of_training_has_a_row_with_its_default():
+    rows = re.findall(r"^\| (`--.*?) \| (.*?) \|", (ROOT / "docs" / "training.md").read_text(), re.MULTILINE)
+    given = [[*option.opts, *option.secondary_opts] for option in COMMANDS["train"].params if option.name != "data"]
+    assert sorted(re.findall(r"`(.*?)`", options) for options, _ in rows) == sorted(given)
+    defaults = {options.split("`")[1]: default.replace("`", "") for options, default in rows}
+    for name, setting in SETTINGS.items():
+        assert defaults[f"--{name}"] == as_written(name, setting)
 
 
 def anchors(page):
