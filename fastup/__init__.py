@@ -13,7 +13,8 @@ _NAMES = {
     "header": ("Header",),
     "codes": ("Descriptor", "Transfer", "Colorimetric", "Packing", "Orientation", "Timecode"),
     "frames": ("read", "read_header", "write", "find", "stream", "write_stream"),
-    "_tiles": ("TileGrid", "cut", "stitch", "detail", "rank"),
+    "_grid": ("TileGrid",),
+    "_tiles": ("cut", "stitch", "detail", "rank"),
     "upscale.upscaler": ("Upscaler",),
 }
 _MODULES = {"telecine": "footage.telecine"}

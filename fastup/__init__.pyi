@@ -1,6 +1,6 @@
 """What a type checker or an editor sees of the names that `__init__.py` finds when they are first used."""
 
-from fastup._tiles import TileGrid as TileGrid
+from fastup._grid import TileGrid as TileGrid
 from fastup._tiles import cut as cut
 from fastup._tiles import detail as detail
 from fastup._tiles import rank as rank

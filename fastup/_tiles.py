@@ -1,4 +1,4 @@
-"""Tiles of a picture: where they are, cutting them out, how much detail they hold, and putting them back together.
+"""Tiles of a picture: cutting them out, how much detail they hold, ranking them, and putting them back together.
 
 The kernels see a picture as flat memory, ``pitch`` elements from one row to the next, so that one compilation for each
 dtype serves whole frames, trimmed frames and read-only ones alike. They release the GIL.
@@ -6,104 +6,28 @@ dtype serves whole frames, trimmed frames and read-only ones alike. They release
 
 import math
 import numbers
-import operator
-from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
+from typing import Literal, TypeVar
 
 import numpy as np
 from numba import njit
+from numpy.typing import ArrayLike, NDArray
 
+from fastup._grid import TileGrid
+from fastup._types import Floats, Frame
 from fastup.errors import DataError, OptionError
 
+Pixel = TypeVar("Pixel", bound=np.generic)
 _DTYPES = tuple(np.dtype(name) for name in ("uint8", "uint16", "float32", "float64"))
 
 
-@dataclass(frozen=True)
-class TileGrid:
-    """Where the tiles of a picture are.
-
-    A picture of H x W pixels has N x M plain tiles, N = ceil(H / h) and M = ceil(W / w), in raster order from the
-    top left; those of the last row and column may reach beyond the picture. Jitter adds (N - 1) x (M - 1) tiles after
-    them, in raster order too, each half a tile further down and right.
-
-    Parameters
-    ----------
-    shape : (int, int)
-        Height and width of the picture in pixels.
-    tile : int or (int, int)
-        Height and width of a tile in pixels, without its border. May be larger than the picture. Even with jitter.
-    border : int or (int, int)
-        Pixels of context above and below, and left and right, of each tile. They change no position.
-    jitter : bool
-        Whether the half-tile positions are part of the grid.
-
-    Raises
-    ------
-    OptionError
-        A field has a value that cannot be used.
-    """
-
-    shape: tuple[int, int]
-    tile: tuple[int, int]
-    border: tuple[int, int] = (0, 0)
-    jitter: bool = False
-
-    def __post_init__(self):
-        shape = _pair("shape", self.shape, 1, single=False)
-        tile = _pair("tile", self.tile, 1)
-        border = _pair("border", self.border, 0)
-        if not isinstance(self.jitter, (bool, np.bool_)):
-            raise OptionError(f"jitter: found {self.jitter!r}, expected True or False")
-        if self.jitter:
-            for size in tile:
-                if size % 2:
-                    nearest = f"{size - 1} and {size + 1}" if size > 1 else "2"
-                    raise OptionError(
-                        f"tile: found {tile}, expected even sizes, as jitter moves by half a tile; "
-                        f"nearest to {size}: {nearest}"
-                    )
-        for name, value in (("shape", shape), ("tile", tile), ("border", border), ("jitter", bool(self.jitter))):
-            object.__setattr__(self, name, value)
-
-    def __reduce__(self):
-        # Rebuilt from its fields, as a pickled array would come back writable.
-        return TileGrid, (self.shape, self.tile, self.border, self.jitter)
-
-    @property
-    def rows(self):
-        """int: rows of plain tiles, N."""
-        return -(-self.shape[0] // self.tile[0])
-
-    @property
-    def columns(self):
-        """int: columns of plain tiles, M."""
-        return -(-self.shape[1] // self.tile[1])
-
-    def __len__(self):
-        plain = self.rows * self.columns
-        return plain + (self.rows - 1) * (self.columns - 1) if self.jitter else plain
-
-    @cached_property
-    def origins(self):
-        """(n, 2) int64 array, read-only: y and x of the top left pixel of each tile without its border."""
-        first = _raster(self.rows, self.columns)
-        parts = [first * self.tile]
-        if self.jitter:
-            parts.append(_raster(self.rows - 1, self.columns - 1) * self.tile + np.array(self.tile) // 2)
-        origins = np.concatenate(parts)
-        origins.flags.writeable = False
-        return origins
-
-    @cached_property
-    def inside(self):
-        """(n,) bool array, read-only: whether the tile without its border lies wholly in the picture."""
-        inside = (self.origins + self.tile <= self.shape).all(axis=1)
-        inside.flags.writeable = False
-        return inside
-
-
-def cut(frame, grid, fill="edge", out=None, index=None):
+def cut(
+    frame: NDArray[Pixel],
+    grid: TileGrid,
+    fill: float | Literal["edge"] = "edge",
+    out: NDArray[Pixel] | None = None,
+    index: ArrayLike | None = None,
+) -> NDArray[Pixel]:
     """Cut the tiles of a grid, with their borders, out of a frame.
 
     Parameters
@@ -132,9 +56,9 @@ def cut(frame, grid, fill="edge", out=None, index=None):
     ValueError, TypeError
         `frame`, `out` or `index` is of the wrong kind.
     """
-    frame = _frame(frame, grid)
-    edge, level = _level(fill, frame.dtype)
-    origins = grid.origins if index is None else grid.origins[_index(index, len(grid))]
+    frame = _checked_frame(frame, grid)
+    edge, level = _level_outside(fill, frame.dtype)
+    origins = grid.origins if index is None else grid.origins[_checked_index(index, len(grid))]
     (height, width, channels), (v, h) = frame.shape, grid.border
     shape = (len(origins), grid.tile[0] + 2 * v, grid.tile[1] + 2 * h, channels)
     if out is None:
@@ -163,7 +87,7 @@ def cut(frame, grid, fill="edge", out=None, index=None):
     return out
 
 
-def stitch(tiles, grid, out=None):
+def stitch(tiles: NDArray[Pixel], grid: TileGrid, out: NDArray[Pixel] | None = None) -> NDArray[Pixel]:
     """Put the tiles of a grid back together: the inverse of `cut`.
 
     Borders, and what lies beyond the picture, are dropped.
@@ -187,7 +111,7 @@ def stitch(tiles, grid, out=None):
     ValueError, TypeError
         `tiles` or `out` is of the wrong kind.
     """
-    tiles = _pixels("tiles", tiles, 4)
+    tiles = _checked_pixels("tiles", tiles, 4)
     plain = grid.rows * grid.columns
     size = tuple(t + 2 * b for t, b in zip(grid.tile, grid.border, strict=True))
     if len(tiles) not in (plain, len(grid)) or tiles.shape[1:3] != size:
@@ -208,7 +132,7 @@ def stitch(tiles, grid, out=None):
     return out
 
 
-def detail(frame, grid):
+def detail(frame: Frame, grid: TileGrid) -> Floats:
     """How much is going on in each tile: the sum of absolute differences between neighbouring pixels.
 
     Each pixel is compared with its right and its lower neighbour, channel by channel, where both lie in the tile and in
@@ -233,17 +157,17 @@ def detail(frame, grid):
     ValueError, TypeError
         `frame` is of the wrong kind.
     """
-    frame = _frame(frame, grid)
-    total = _detail_plain(frame, grid.tile, grid.rows, grid.columns)
+    frame = _checked_frame(frame, grid)
+    total = _detail_of_plain_tiles(frame, grid.tile, grid.rows, grid.columns)
     if grid.jitter and grid.rows > 1 and grid.columns > 1:
         # Half a tile in, the jittered tiles are the first ones of a plain grid.
         part = frame[grid.tile[0] // 2 :, grid.tile[1] // 2 :]
-        total = np.concatenate([total, _detail_plain(part, grid.tile, grid.rows - 1, grid.columns - 1)])
+        total = np.concatenate([total, _detail_of_plain_tiles(part, grid.tile, grid.rows - 1, grid.columns - 1)])
     with np.errstate(over="ignore"):  # beyond float32, a score is infinite
         return total.astype(np.float32)
 
 
-def rank(score, quality):
+def rank(score: ArrayLike, quality: float) -> NDArray[np.int64]:
     """The most detailed tiles, best first.
 
     Parameters
@@ -283,12 +207,12 @@ def rank(score, quality):
     return (score.size - 1 - order).astype(np.int64)
 
 
-def kept(quality, count):
+def kept(quality: float, count: int) -> int:
     """How many of `count` tiles `rank` keeps."""
     return math.ceil(Fraction(str(quality)) * count)
 
 
-def _detail_plain(frame, tile, rows, columns):
+def _detail_of_plain_tiles(frame, tile, rows, columns):
     """(rows * columns,) sums of the plain tiles of `frame`, uint64 or float64."""
     height, width, channels = frame.shape
     flat, pitch = _flat(frame)
@@ -393,29 +317,7 @@ def _stitch(tiles, columns, tile_h, tile_w, v, h, channels, flat, pitch, height,
                 target[x] = source[x]
 
 
-def _pair(name, value, least, single=True):
-    """Two ints of at least `least`, from a pair or, where allowed, one for both."""
-    what = "positive whole numbers" if least else "whole numbers of at least 0"
-    pair = (value, value) if single and isinstance(value, numbers.Integral) else value
-    try:
-        first, second = pair
-        if isinstance(first, (bool, np.bool_)) or isinstance(second, (bool, np.bool_)):
-            raise TypeError("a bool is no size")
-        pair = operator.index(first), operator.index(second)
-    except (TypeError, ValueError):
-        pair = None
-    if pair is None or min(pair) < least:
-        expected = f"one or two {what}" if single else f"two {what}"
-        raise OptionError(f"{name}: found {value!r}, expected {expected} (height, width)")
-    return pair
-
-
-def _raster(rows, columns):
-    """(rows * columns, 2) int64: row and column numbers in raster order."""
-    return np.ascontiguousarray(np.indices((rows, columns), dtype=np.int64).reshape(2, -1).T)
-
-
-def _pixels(name, array, ndim):
+def _checked_pixels(name, array, ndim):
     """`array` as an array that the kernels know."""
     array = np.asarray(array)
     if array.dtype not in _DTYPES:
@@ -426,14 +328,14 @@ def _pixels(name, array, ndim):
     return array
 
 
-def _frame(frame, grid):
-    frame = _pixels("frame", frame, 3)
+def _checked_frame(frame, grid):
+    frame = _checked_pixels("frame", frame, 3)
     if frame.shape[:2] != grid.shape:
         raise DataError(f"frame: found {frame.shape[:2]} (height, width), expected {grid.shape} as in the grid")
     return frame
 
 
-def _level(fill, dtype):
+def _level_outside(fill, dtype):
     """Whether the edge is repeated, and the constant as a scalar of `dtype`."""
     if isinstance(fill, str) and fill == "edge":
         return True, dtype.type(0)
@@ -447,7 +349,7 @@ def _level(fill, dtype):
     raise OptionError(f"fill: found {fill!r}, expected 'edge' or a number that {dtype} holds")
 
 
-def _index(index, count):
+def _checked_index(index, count):
     index = np.asarray(index)
     if index.ndim != 1:
         raise ValueError(f"index: found shape {index.shape}, expected one dimension")

@@ -16,8 +16,8 @@ PACKAGE = Path(fastup.__file__).parent
 # From the ground up: a module imports from floors below its own, and the modules of its own floor that stand before it.
 FLOORS = [
     ["errors", "_types", "_threads"],
-    ["codes", "_header_fields", "header", "_dpx", "_loader", "_tiles", "_fields", "_ycbcr", "_resample", "trim",
-     "oddities", "summary"],
+    ["codes", "_header_fields", "header", "_dpx", "_loader", "_grid", "_tiles", "_fields", "_ycbcr", "_resample",
+     "trim", "oddities", "summary"],
     ["_whole", "_formats", "frames"],
     ["footage", "footage.folders", "footage.sequences", "footage.clip", "footage.video", "footage.stills",
      "footage.source", "footage.extract", "footage.cadence", "footage.telecine", "footage.degrade", "footage.convert",
