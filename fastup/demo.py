@@ -6,17 +6,24 @@ nothing is ever resampled; gradients, washes and grain are floating point, for 1
 the frame is 9 units high at zoom 1, with the origin in its middle and y upwards.
 """
 
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fastup import frames as _frames
 from fastup._cartoon import SKIES, Cel, clouds, figure, meadow, person, room, street
+from fastup._types import Floats, Frame, Progress, Size, StrPath
 from fastup.footage.degrade import degrade
 from fastup.header import Header
+
+if TYPE_CHECKING:
+    from fastup.upscale.evaluate import Score
 
 RATE = 24  # frames a second
 MOVE = 48  # frames that a camera move lasts; then the camera rests
@@ -106,19 +113,19 @@ def _raster(cel, matrix, size, light):
 # --- clip, data, comparison -------------------------------------------------------------------------------------------
 
 
-def clip(seed=0, shots=4, frames=48, size=(1080, 1440)):
+def clip(seed: int = 0, shots: int = 4, frames: int = 48, size: Size = (1080, 1440)) -> Iterator[Floats]:
     """Draw a clip, frame by frame.
 
     Parameters
     ----------
-    seed : int
+    seed
         0 or more. The same seed gives the same clip.
-    shots : int
+    shots
         How many shots; each is another scene with its own characters, colours and camera.
-    frames : int
+    frames
         Frames in each shot, of 24 a second. A camera move lasts 48.
-    size : (int, int)
-        Height and width in pixels. The picture is composed for 3:4.
+    size
+        The picture is composed for 3:4.
 
     Yields
     ------
@@ -132,8 +139,15 @@ def clip(seed=0, shots=4, frames=48, size=(1080, 1440)):
 
 
 def write_data(
-    folder, seed=0, size=(1080, 1440), sd_size=(480, 720), train=20, validation=2, evaluation=4, progress=None
-):
+    folder: StrPath,
+    seed: int = 0,
+    size: Size = (1080, 1440),
+    sd_size: Size = (480, 720),
+    train: int = 20,
+    validation: int = 2,
+    evaluation: int = 4,
+    on_progress: Progress | None = None,
+) -> None:
     """Write the pairs of a drawn clip as 10-bit DPX: folder/{train,validation,evaluation}/{Alpha,Beta}/NAME.dpx.
 
     Two frames are taken from each shot, half a second or more apart, and no shot serves two of the three sets. Beta
@@ -141,16 +155,16 @@ def write_data(
 
     Parameters
     ----------
-    folder : path
+    folder
         Made if it is missing. Frames of the same name are overwritten.
-    seed : int
+    seed
         0 or more.
-    size, sd_size : (int, int)
-        Height and width of the Beta and of the Alpha frames.
-    train, validation, evaluation : int
+    size, sd_size
+        Of the Beta and of the Alpha frames.
+    train, validation, evaluation
         How many pairs each set gets.
-    progress : callable, optional
-        Called with (pairs written, pairs in all) after each.
+    on_progress
+        Called with the pairs that are written.
 
     Raises
     ------
@@ -184,8 +198,8 @@ def write_data(
     with ThreadPoolExecutor(2) as pool:
         for count in pool.map(write, jobs):
             done += count
-            if progress:
-                progress(done, total)
+            if on_progress:
+                on_progress(done, total, "drawing pairs")
 
 
 def _write_frame(path, frame, position, pixel_aspect):
@@ -196,17 +210,49 @@ def _write_frame(path, frame, position, pixel_aspect):
     _frames.write(path, frame, header=Header.new(width, height, pixel_aspect=pixel_aspect, **place))
 
 
-def comparison(path, columns, crops=None):
+def compare(folder: Path, model: StrPath, score: "Score") -> Path:
+    """Write folder/comparison.png: the last evaluation frame by bicubic, by the model and as it was drawn.
+
+    `score` is that frame's, as `fastup.upscale.evaluate` has it, for the titles. Returns the picture's path.
+    """
+    from fastup.pairs.folder import find_pairs
+    from fastup.upscale.evaluate import compare, geometry_of
+    from fastup.upscale.upscaler import Upscaler
+
+    upscaler = Upscaler(model)
+    pairs = find_pairs(folder / "evaluation")
+    pairs = replace(pairs, inputs=pairs.inputs[-1:], targets=pairs.targets[-1:])
+    path, ours, bicubic, target = next(compare(upscaler, pairs, geometry_of(upscaler, pairs)))
+    picture = upscaler.picture(_frames.read(path, dtype="float32"))
+    rows, columns = (np.arange(t) * i // t for t, i in zip(target.shape[:2], picture.shape[:2], strict=True))
+    path = folder / "comparison.png"
+    comparison(
+        path,
+        {
+            "input": picture[rows][:, columns],
+            f"bicubic, {score.psnr_bicubic:.2f} dB": bicubic,
+            f"fastup {upscaler.settings['model']}, {score.psnr:.2f} dB": ours,
+            "target": target,
+        },
+    )
+    return path
+
+
+def comparison(
+    path: StrPath, columns: Mapping[str, Frame], crops: Sequence[tuple[int, int, int, int]] | None = None
+) -> None:
     """Write a picture that shows the same crops of several versions of one frame, as a PNG.
 
     Parameters
     ----------
-    path : path
+    path
         Appears only when it is whole.
-    columns : dict of str to ndarray, (H, W, 3), floating
-        Titles and frames, normalised, all of the target's size. The last is the target, shown whole above the crops.
-    crops : sequence of (y, x, height, width), optional
-        By default the three windows, apart from one another, in which the target has the most detail.
+    columns
+        Titles and frames, (H, W, 3), floating, normalised, all of the target's size. The last is the target, shown
+        whole above the crops.
+    crops
+        Windows (y, x, height, width). By default the three, apart from one another, in which the target has the most
+        detail.
 
     Raises
     ------

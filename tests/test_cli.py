@@ -604,8 +604,8 @@ def test_the_whole_road(run, tmp_path, monkeypatch):
     monkeypatch.setattr(
         demo,
         "write_data",
-        lambda folder, progress: full(
-            folder, size=(270, 360), sd_size=(120, 180), train=2, validation=1, evaluation=2, progress=progress
+        lambda folder, **more: full(
+            folder, size=(270, 360), sd_size=(120, 180), train=2, validation=1, evaluation=2, **more
         ),
     )
     folder = tmp_path / "demo"

@@ -60,7 +60,7 @@ def test_the_camera_moves_and_then_rests():
 def test_write_data(tmp_path):
     seen = []
     counts = {"train": 3, "validation": 1, "evaluation": 2}
-    demo.write_data(tmp_path, size=SMALL, sd_size=(120, 180), progress=lambda *n: seen.append(n), **counts)
+    demo.write_data(tmp_path, size=SMALL, sd_size=(120, 180), on_progress=lambda *n: seen.append(n), **counts)
     names = {}
     for name, count in counts.items():
         alpha, beta = (sorted((tmp_path / name / part).iterdir()) for part in ("Alpha", "Beta"))
@@ -77,8 +77,8 @@ def test_write_data(tmp_path):
             small, big = fastup.read(sd, dtype="float32"), fastup.read(hd, dtype="float32")
             assert np.abs(small - area(big, (120, 180))).mean() < 0.03  # the same picture
     assert sum(len(shots) for shots in names.values()) == len(set.union(*names.values()))
-    assert seen[-1] == (6, 6)
-    assert [n for n, _ in seen] == sorted(n for n, _ in seen)
+    assert seen[-1] == (6, 6, "drawing pairs")
+    assert [n for n, *_ in seen] == sorted(n for n, *_ in seen)
     first = fastup.read_header(tmp_path / "train" / "Beta" / "shot01_0008.dpx")
     assert (first.timecode, first.frame_position, first.frame_rate) == ("01:00:00:07", 7, 24)
     later = fastup.read_header(tmp_path / "train" / "Beta" / "shot02_0009.dpx")

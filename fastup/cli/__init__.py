@@ -26,7 +26,7 @@ for command in (
     app.command()(command)
 
 
-def main():
+def main() -> None:
     """Run the command line and exit: 0 if all went well, 1 if not, 2 if it was asked for wrongly."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends a command as Ctrl-C does
     os.environ["_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION"] = "1"  # --show-completion takes a shell's name, as told
@@ -95,7 +95,7 @@ def _lost(error):
 @app.callback(invoke_without_command=True)
 def _fastup(
     context: typer.Context, version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False
-):
+) -> None:
     if version:
         print(f"fastup {fastup.__version__}")
         raise typer.Exit

@@ -1,27 +1,23 @@
 """Look at frames, and make others of them: info, extract, detelecine, degrade, dehalo, convert."""
 
-import json
 import re
 import time
 from dataclasses import asdict
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 
 from fastup.cli import show
 from fastup.cli.options import Json, Overwrite, carries_on, trim_of
 from fastup.errors import OptionError
 from fastup.frames import refuse_other
 
-Filter = StrEnum("Filter", {name: name for name in ("lanczos", "area", "bicubic")})
-Curve = StrEnum("Curve", {name: name for name in ("log", "linear", "srgb", "rec709")})
-Order = StrEnum("Order", {name: name for name in ("top", "bottom")})
-Range = StrEnum("Range", {name: name for name in ("full", "keep")})
-Video = StrEnum("Video", {name: name for name in ("keep", "bob")})
+Filter = Literal["lanczos", "area", "bicubic"]
+Curve = Literal["log", "linear", "srgb", "rec709"]
+Order = Literal["top", "bottom"]
+Range = Literal["full", "keep"]
+Video = Literal["keep", "bob"]
 PLACE = "N|H:MM:SS|TIMECODE"
 Start = Annotated[str, typer.Option(metavar=PLACE, help="The first frame: its number, time or timecode.")]
 End = Annotated[str | None, typer.Option(metavar=PLACE, help="The frame after the last.  [default: the end]")]
@@ -42,83 +38,77 @@ def info(
         typer.Argument(metavar="FILE...", help="DPX files; of others, the size and what is not read; folders."),
     ],
     as_json: Json = False,
-):
+) -> None:
     """Show the header of files, and what is odd in it that other programs may trip over; of folders, the sequences."""
-    from fastup.footage.sequences import survey
+    reports = [_report_folder(path) if path.is_dir() else _report_file(path) for path in files]
+    if as_json:
+        show.data([facts for facts, _ in reports])
+    else:
+        for path, (_, tables) in zip(files, reports, strict=True):
+            for rows, odd in tables:
+                show.table(rows, str(path))
+                for text in odd:
+                    show.say(f"odd: {text}", "yellow")
+    if any(each["unreadable"] for facts, _ in reports for each in facts.get("sequences", ())):
+        raise typer.Exit(1)
+
+
+def _report_file(path):
+    """What there is to say of a frame: for scripts, and a table with what is odd."""
     from fastup.frames import is_dpx, left_out, premultiplied, read_header
     from fastup.oddities import oddities
     from fastup.summary import summary
 
-    told, bad = [], False
-    for path in files:
-        if path.is_dir():
-            found = survey(path)
-            bad |= any(each["unreadable"] for each in found)
-            told.append((path, found, None, None, None))
-            continue
-        refuse_other(path)
-        header, size = read_header(path), path.stat().st_size
-        if is_dpx(path):
-            told.append((path, header, header.flavour, summary(header, size), oddities(header, size, path)))
-        else:
-            kind, *_ = header.flavour.split(",")  # the rest is of a DPX that there isn't
-            picture = f"{header.width}x{header.height}, {kind}"
-            rows = [("file", f"{size:,} bytes, not a DPX: read through OpenImageIO"), ("picture", picture)]
-            if (multiplied := premultiplied(path)) is not None:
-                rows.append(("alpha", "colours are multiplied by it" if multiplied else "straight"))
-            rows += [("read", words) for words in left_out(path)]
-            told.append((path, header, f"{kind}, not a DPX", rows, []))
-    if as_json:
-        names = "width", "height", "channels", "bits"
+    refuse_other(path)
+    header, size = read_header(path), path.stat().st_size
+    if is_dpx(path):
+        flavour, rows, odd, more = header.flavour, summary(header, size), oddities(header, size, path), header.to_dict()
+    else:
+        kind, *_ = header.flavour.split(",")  # the rest is of a DPX that there isn't
+        flavour, odd = f"{kind}, not a DPX", []
+        more = {"premultiplied": premultiplied(path), "left_out": left_out(path)}
         rows = [
-            {"path": str(path), "sequences": header}
-            if isinstance(header, list)
-            else {"path": str(path), "flavour": flavour, "oddities": odd}
-            | {name: getattr(header, name) for name in names}
-            | (header.to_dict() if is_dpx(path) else {"premultiplied": premultiplied(path), "left_out": left_out(path)})
-            for path, header, flavour, _, odd in told
+            ("file", f"{size:,} bytes, not a DPX: read through OpenImageIO"),
+            ("picture", f"{header.width}x{header.height}, {kind}"),
         ]
-        print(json.dumps(rows, indent=1))
-    for path, header, _, rows, odd in told if not as_json else ():
-        if isinstance(header, list):
-            _print_sequences(path, header)
-            continue
-        table = Table(title=escape(str(path)), title_justify="left", show_header=False, box=None, padding=(0, 2))
-        table.add_column(style="dim")
-        for name, value in rows:
-            table.add_row(name, escape(value))
-        show.out.print(table)
-        for text in odd:
-            show.out.print(f"odd: {text}", style="yellow", markup=False)
-    if bad:
-        raise typer.Exit(1)
+        if more["premultiplied"] is not None:
+            rows.append(("alpha", "colours are multiplied by it" if more["premultiplied"] else "straight"))
+        rows += [("read", words) for words in more["left_out"]]
+    picture = {name: getattr(header, name) for name in ("width", "height", "channels", "bits")}
+    return {"path": str(path), "flavour": flavour, "oddities": odd} | picture | more, [(rows, odd)]
 
 
-def _print_sequences(folder, found):
-    for each in found:
-        first, last, count = each["first"], each["last"], each["frames"]
-        rows = {
-            "frames": f"{count:,}, {first}" + f" to {last}" * (count > 1) + f", {each['bytes']:,} bytes",
-            "pictures": show.few(
-                [kind + f" ({number:,})" * (number < count) for kind, number in each["pictures"].items()], between="\n"
-            ),
-            "frame rate": ", ".join(f"{rate:g} frames/s" for rate in each["frame_rates"]),
-            "timecode": " to ".join(each["timecodes"]),
+def _report_folder(path):
+    """What there is to say of a folder: for scripts, and a table of each sequence with what is odd."""
+    from fastup.footage.sequences import survey
+
+    found = survey(path)
+    return {"path": str(path), "sequences": found}, [(_sequence_rows(each), _sequence_odd(each)) for each in found]
+
+
+def _sequence_rows(each):
+    first, last, count = each["first"], each["last"], each["frames"]
+    rows = {
+        "frames": f"{count:,}, {first}" + f" to {last}" * (count > 1) + f", {each['bytes']:,} bytes",
+        "pictures": show.few(
+            [kind + f" ({number:,})" * (number < count) for kind, number in each["pictures"].items()], between="\n"
+        ),
+        "frame rate": ", ".join(f"{rate:g} frames/s" for rate in each["frame_rates"]),
+        "timecode": " to ".join(each["timecodes"]),
+    }
+    if "numbers" in each:
+        rows |= {
+            "numbers": "{} to {}".format(*each["numbers"])
+            + (f" by {each['step']}" if each["step"] > 1 else ", not evenly apart" * (each["step"] == 0)),
+            "missing": f"{each['missing']:,}: {show.few(show.ranges(each['gaps']))}" if each["gaps"] else "",
+            "time missing": show.few(each["time"], between="\n"),
+            "doubled": show.few(each["doubled"]),
         }
-        if "numbers" in each:
-            rows |= {
-                "numbers": "{} to {}".format(*each["numbers"])
-                + (f" by {each['step']}" if each["step"] > 1 else ", not evenly apart" * (each["step"] == 0)),
-                "missing": f"{each['missing']:,}: {show.few(show.ranges(each['gaps']))}" if each["gaps"] else "",
-                "time missing": show.few(each["time"], between="\n"),
-                "doubled": show.few(each["doubled"]),
-            }
-        show.table({name: value for name, value in rows.items() if value}, escape(str(folder)))
-        for text in [
-            *each.get("notes", ()),
-            *(f"cannot be read: {text}" for text in each["unreadable"][: show.MOST_LISTED]),
-        ]:
-            show.out.print(f"odd: {text}", style="yellow", markup=False)
+    return [(name, value) for name, value in rows.items() if value]
+
+
+def _sequence_odd(each):
+    return [*each.get("notes", ()), *(f"cannot be read: {text}" for text in each["unreadable"][: show.MOST_LISTED])]
 
 
 @carries_on
@@ -141,7 +131,7 @@ def convert(
         str | None, typer.Option(help="Of EXR: `beauty` of beauty.R, G, B.  [default: the main or only one]")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Make files again that are there already.")] = False,
-):
+) -> None:
     """Convert frames to another format, bits or transfer. Files that are there already are skipped.
 
     Without --to no code value changes, but for a scale from white to white, and where colours are multiplied by alpha
@@ -152,7 +142,7 @@ def convert(
 
     plan = prepare(source, destination, format, bits, source_curve, target_curve, overwrite, layer)
     for words, count in plan.assumed.items():
-        show.out.print(f"{count} frame{'s' * (count != 1)}: {words}", markup=False)
+        show.say(f"{count} frame{'s' * (count != 1)}: {words}")
     show.work(run, plan, "converting", "converted", destination)
 
 
@@ -171,7 +161,7 @@ def extract(
     ] = False,
     overwrite: Overwrite = False,
     as_json: Json = False,
-):
+) -> None:
     """Write the frames of a video, or stills, as 10-bit RGB DPX of their own size. Those already in OUT are skipped."""
     from fastup.footage.extract import prepare
     from fastup.footage.source import open_source
@@ -180,11 +170,11 @@ def extract(
         if every != 1:
             raise OptionError(f"every is {every}, but --detelecine needs every frame")
         _detelecine(
-            source, destination, as_json, start=start, end=end, lines=lines, keep=range == Range.keep,
+            source, destination, as_json, start=start, end=end, lines=lines, keep=range == "keep",
             interlaced=interlaced, overwrite=overwrite,
         )  # fmt: skip
         return
-    with open_source(source, keep=range == Range.keep, interlaced=interlaced) as opened:
+    with open_source(source, keep=range == "keep", interlaced=interlaced) as opened:
         options = {"start": start, "end": end, "every": every, "lines": lines, "overwrite": overwrite}
         _extract(prepare(opened, destination, **options), as_json)
 
@@ -208,15 +198,12 @@ def _extract(plan, as_json):
         fractions = {name: getattr(source, name) for name in ("rate", "pixel_aspect")}
         facts |= {name: value and str(value) for name, value in fractions.items()}
         counts = {"written": written, "skipped": skipped, "frames_per_second": round(written / seconds, 1)}
-        print(json.dumps({**facts, "settings": source.settings, **counts, "notes": source.notes}, indent=1))
+        show.data({**facts, "settings": source.settings, **counts, "notes": source.notes})
         return
-    show.out.print(
-        f"{written} frame{'s' * (written != 1)} extracted to {escape(str(plan.destination))}"
-        + (f", {written / seconds:.3g} frames/s" if written else "")
-        + (f", {skipped} were there already (--overwrite makes them again)" if skipped else "")
-    )
+    rate = f"{written / seconds:.3g} frames/s" if written else ""
+    show.made(written, "extracted", plan.destination, rate, skipped)
     for note in source.notes:
-        show.out.print(f"note: {note}", style="yellow", markup=False)
+        show.note(note)
 
 
 @carries_on
@@ -241,7 +228,7 @@ def detelecine(
     ] = False,
     overwrite: Overwrite = False,
     as_json: Json = False,
-):
+) -> None:
     """Undo 3:2 pulldown: 29.97 interlaced to 23.976 progressive. Frames that are in OUT already are skipped.
 
     The cadence is tracked over the whole clip, so that drawings stay as long as they were drawn for. What was found
@@ -249,7 +236,7 @@ def detelecine(
     """
     _detelecine(
         source, destination, as_json, order=order, sync=sync, video=video, start=start, end=end, lines=lines,
-        keep=range == Range.keep, force=force, interlaced=interlaced, review=review, overwrite=overwrite,
+        keep=range == "keep", force=force, interlaced=interlaced, review=review, overwrite=overwrite,
     )  # fmt: skip
 
 
@@ -260,7 +247,7 @@ def _detelecine(source, destination, as_json, **options):
     with show.progress("measuring") as advance:
         report = detelecine(source, destination, on_frame=lambda what, *count: advance(*count, what), **options)
     if as_json:
-        print(json.dumps({name: value for name, value in report.items() if name not in ("fields", "woven")}, indent=1))
+        show.data({name: value for name, value in report.items() if name not in ("fields", "woven")})
         return
     show.table(report["settings"])
     stretches = [f"{part['kind']} {part['first']} to {part['last']}" for part in report["stretches"]]
@@ -276,13 +263,10 @@ def _detelecine(source, destination, as_json, **options):
         rows["not telecined"] = "frames " + ", ".join(stretches[:8]) + ", ..." * (len(stretches) > 8)
     show.table(rows, "found")
     for note in report["notes"]:
-        show.out.print(f"note: {note}", style="yellow", markup=False)
+        show.note(note)
     written, skipped = report["written"], report["skipped"]
     rate = report["frames"] / (time.perf_counter() - began)
-    show.out.print(
-        f"{written} frame{'s' * (written != 1)} written to {escape(str(destination))}, {rate:.3g} frames/s of video"
-        + (f", {skipped} were there already (--overwrite makes them again)" if skipped else "")
-    )
+    show.made(written, "written", destination, f"{rate:.3g} frames/s of video", skipped)
 
 
 @carries_on
@@ -315,7 +299,7 @@ def degrade(
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the noise, and of strengths that are ranges.")] = 0,
     overwrite: Overwrite = False,
-):
+) -> None:
     """Make SD twins of HD frames, to train on: trim, resize, age. Those already in SD are skipped.
 
     A strength is a number, or LOW:HIGH, between which one is drawn for each frame. VHS has 0.6 of softness and 4.5 of
@@ -367,7 +351,7 @@ def dehalo(
     ] = 2.0,
     overwrite: Overwrite = False,
     as_json: Json = False,
-):
+) -> None:
     """Take the halos of an analog transfer out of frames. Those already in OUT are skipped.
 
     One horizontal kernel is estimated for the source, from edges that stand alone in up to 40 of its frames, and
@@ -385,7 +369,7 @@ def dehalo(
     if as_json:
         told = asdict(found) | {"taps": [round(float(tap), 6) for tap in found.taps]}
         run(plan)
-        print(json.dumps({**told, "made": len(plan.todo), "skipped": len(plan.targets) - len(plan.todo)}, indent=1))
+        show.data({**told, "made": len(plan.todo), "skipped": len(plan.targets) - len(plan.todo)})
         return
     halo, whence = found.halo, f"{found.edges} edges" if pairs is None else f"{found.edges} pairs"
     middle = len(found.taps) // 2

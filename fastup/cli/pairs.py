@@ -1,6 +1,5 @@
 """Look at pairs of frames: pairs, rank."""
 
-import json
 import os
 from dataclasses import asdict
 from pathlib import Path
@@ -8,9 +7,7 @@ from typing import Annotated
 
 import numpy as np
 import typer
-from rich import box
 from rich.markup import escape
-from rich.table import Table
 
 from fastup.cli import show
 from fastup.cli.options import InputTrimOption, Json, TrimOption, carries_on, trim_of
@@ -29,7 +26,7 @@ def pairs(
         bool, typer.Option("--clear-cache", help="Remove what fastup made in DATA/cache, and can make again, and end.")
     ] = False,
     as_json: Json = False,
-):
+) -> None:
     """Check that frames pair up and that pairs fit. Exit code 1 if any is off.
 
     A pair is off where the input lies more than a quarter of an input pixel off its target, or a channel's gain is more
@@ -84,13 +81,13 @@ def _pairs(data, trim, input_trim, as_json):
                     "fits": [asdict(fit) | {"judged": fit.judged, "off": fit.off} for fit in found],
                 }
             )
-        print(json.dumps(rows, indent=1))
+        show.data(rows)
     else:
         for each, geometry, found in told:
             _print_fits(each, geometry, found)
         for each in others:
             if note := seen_note(train, each, copies[each.folder.name]):
-                show.out.print(f"note: {note}", style="yellow", markup=False)
+                show.note(note)
     if off:
         raise typer.Exit(1)
 
@@ -118,12 +115,9 @@ def _print_fits(pairs, geometry, found):
     if silent:
         names = ", ".join(silent[:5]) + (", ..." if len(silent) > 5 else "")
         rows["not judged"] = f"{len(silent)}, too flat to tell: {names}"
-    show.table(rows, escape(str(pairs.folder)))
+    show.table(rows, str(pairs.folder))
     if off:
-        table = Table(box=box.SIMPLE_HEAD)
-        table.add_column("frame", overflow="fold")
-        for column in ("down, right", "gain R, G, B", "offset R, G, B", "likeness"):
-            table.add_column(column, justify="right", no_wrap=True)
+        table = show.figures("frame", "down, right", "gain R, G, B", "offset R, G, B", "likeness")
         table.add_column("off")
         for fit in off[: show.MOST_LISTED]:
             table.add_row(
@@ -132,13 +126,13 @@ def _print_fits(pairs, geometry, found):
             )  # fmt: skip
         show.out.print(table)
         if len(off) > show.MOST_LISTED:
-            show.out.print(f"and {len(off) - show.MOST_LISTED} more, less far off")
+            show.say(f"and {len(off) - show.MOST_LISTED} more, less far off")
     common = alike(found)
     if common:
         why = ["a missing or wrong trim"] if "shift" in common else []
         why += ["a difference of transfer"] if set(common) - {"shift"} else []
         text = f"most pairs are off alike ({', '.join(common)}): {' and '.join(why)}, rather than bad pairs"
-        show.out.print(text, style="yellow", markup=False)
+        show.say(text, "yellow")
 
 
 def _signed(values, digits):
@@ -150,29 +144,21 @@ def _plain(values, digits):
 
 
 def _clear_cache(cache):
-    """Remove what fastup made in the cache, and the folder if nothing else is in it; of a link, the link alone."""
     from fastup.pairs.cache import clear_cache
 
-    if cache.is_symlink():
-        kept = os.readlink(cache)
-        cache.unlink()
-        show.out.print(f"{escape(str(cache))} was a link and is removed; what it pointed to stays: {escape(kept)}")
+    if not os.path.lexists(cache):
+        show.say(f"{cache}: nothing there")
         return
-    if not cache.exists():
-        show.out.print(f"{escape(str(cache))}: nothing there")
-        return
-    if not cache.is_dir():
-        raise DataError(f"{cache}: a file, expected the folder that fastup made")
+    target = os.readlink(cache) if cache.is_symlink() else None
     size, left = clear_cache(cache)
-    if not left:
-        show.out.print(f"{escape(str(cache))} is removed: {size:,} bytes")
-        return
-    names = ", ".join(str(path.relative_to(cache)) for path in left[:5]) + (", ..." if len(left) > 5 else "")
-    show.out.print(
-        f"{cache}: {size:,} bytes are removed; {len(left)} file{'s' * (len(left) != 1)} that fastup did not make "
-        f"stay{'s' * (len(left) == 1)}: {names}",
-        markup=False,
-    )
+    if target is not None:
+        show.say(f"{cache} was a link and is removed; what it pointed to stays: {target}")
+    elif left:
+        names = ", ".join(str(path.relative_to(cache)) for path in left[:5]) + (", ..." if len(left) > 5 else "")
+        files, stay = ("file", "stays") if len(left) == 1 else ("files", "stay")
+        show.say(f"{cache}: {size:,} bytes are removed; {len(left)} {files} that fastup did not make {stay}: {names}")
+    else:
+        show.say(f"{cache} is removed: {size:,} bytes")
 
 
 @carries_on
@@ -188,7 +174,7 @@ def rank(
     output: Annotated[
         Path | None, typer.Option(metavar="PNG", help="Where the picture goes.  [default: DATA/cache/rank.png]")
     ] = None,
-):
+) -> None:
     """Show which tiles a --quality keeps: a histogram and a contact sheet of the kept and the dropped, as one PNG.
 
     Detail is the sum of absolute differences to the right and the lower neighbour, so that lines count in every
@@ -238,10 +224,7 @@ def _rank(data, config, output):
     )
     shares = {"least": 0, "5 %": 0.05, "25 %": 0.25, "median": 0.5, "75 %": 0.75, "95 %": 0.95, "most": 1}
     caption = f"detail: the sum of absolute differences to the right and the lower neighbour, {unit}"
-    table = Table(box=box.SIMPLE_HEAD, caption=caption, caption_justify="left")
-    table.add_column("tiles")
-    for name in shares:
-        table.add_column(name, justify="right", no_wrap=True)
+    table = show.figures("tiles", *shares, caption=caption)
     for name, scores in zip(("kept", "dropped"), np.split(ranked.ranked, [ranked.kept], axis=1), strict=True):
         if scores.size:
             table.add_row(name, *(f"{score:{digits}}" for score in np.quantile(scores, list(shares.values()))))

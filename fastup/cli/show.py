@@ -1,10 +1,12 @@
 """What commands print: consoles, tables, progress, notes."""
 
 import contextlib
+import json
 import os
 import sys
 import time
 
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -14,10 +16,11 @@ _TERMINAL = sys.stdout is not None and sys.stdout.isatty()
 out = Console(width=None if _TERMINAL else 160, highlight=False, soft_wrap=not _TERMINAL)
 err = Console(stderr=True, highlight=False)
 
-MOST_LISTED = 50  # pairs that are off, in a table
+MOST_LISTED = 50  # of pairs that are off, or of frames that cannot be read
 
 
 def complain(message, code):
+    """Say what went wrong; gives the exit code."""
     text = "\n  ".join(" ".join(line.split()) for line in str(message).split("\n  "))  # a list keeps its lines
     try:
         err.print(f"fastup: {escape(text)}", soft_wrap=True)
@@ -26,13 +29,36 @@ def complain(message, code):
     return code
 
 
+def say(text, style=None):
+    out.print(text, style=style, markup=False)
+
+
+def note(text):
+    say(f"note: {text}", "yellow")
+
+
+def data(rows):
+    """What scripts read."""
+    print(json.dumps(rows, indent=1))
+
+
 def table(rows, title="settings"):
-    table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 2))
+    """Print names and values: of a dictionary, or pairs. A value may be a pair: with where it came from."""
+    table = Table(title=escape(title), title_justify="left", show_header=False, box=None, padding=(0, 2))
     table.add_column(style="dim")
-    for name, value in rows.items():
+    for name, value in rows.items() if isinstance(rows, dict) else rows:
         value, *source = (value,) if isinstance(value, str) else value
         table.add_row(name, escape(value), *(f"[dim]{escape(text)}" for text in source))
     out.print(table)
+
+
+def figures(*columns, caption=None):
+    """A table of figures whose first column is of names, to which rows are to be added."""
+    table = Table(box=box.SIMPLE_HEAD, caption=caption, caption_justify="left")
+    table.add_column(columns[0], overflow="fold")
+    for column in columns[1:]:
+        table.add_column(column, justify="right", no_wrap=True)
+    return table
 
 
 def shown(value):
@@ -55,18 +81,24 @@ def ranges(gaps):
 
 
 def note_gaps(paths):
-    """Say which frames are missing; nothing of chosen ones, between which there are more that are not."""
-    from fastup.footage.sequences import sequences
+    """Say which frames are missing."""
+    from fastup.footage.sequences import with_gaps
 
-    for each in sequences(paths):
-        if 0 < each.missing <= len(each.paths):
-            numbers = "number is" if each.missing == 1 else "numbers are"
-            out.print(
-                f"note: {each.paths[0].name} to {each.paths[-1].name}: {each.missing:,} {numbers} missing "
-                f"({few(ranges(each.gaps))}); the others keep their names",
-                style="yellow",
-                markup=False,
-            )
+    for each in with_gaps(paths):
+        numbers = "number is" if each.missing == 1 else "numbers are"
+        note(
+            f"{each.paths[0].name} to {each.paths[-1].name}: {each.missing:,} {numbers} missing "
+            f"({few(ranges(each.gaps))}); the others keep their names"
+        )
+
+
+def made(count, done, destination, rate, skipped):
+    """Say how many frames were made and how fast, and how many were there."""
+    say(
+        f"{count} frame{'s' * (count != 1)} {done} to {destination}"
+        + (f", {rate}" if rate else "")
+        + (f", {skipped} were there already (--overwrite makes them again)" if skipped else "")
+    )
 
 
 def work(run, plan, doing, done, destination):
@@ -75,11 +107,7 @@ def work(run, plan, doing, done, destination):
     with progress(doing) as advance:
         run(plan, advance)
     rate = count / (time.perf_counter() - began)
-    out.print(
-        f"{count} frame{'s' * (count != 1)} {done} to {escape(str(destination))}"
-        + (f", {rate:.3g} frames/s" if count else "")
-        + (f", {skipped} were there already (--overwrite makes them again)" if skipped else "")
-    )
+    made(count, done, destination, f"{rate:.3g} frames/s" if count else "", skipped)
     note_gaps(list(plan.targets))
 
 
@@ -117,7 +145,7 @@ def training_line():
             )
 
         def on_epoch(row):
-            out.print(
+            say(
                 f"epoch {row['epoch']}  {row['steps']} steps  loss {row['loss']:.5f}  validation {row['psnr']:.2f} dB, "
                 f"bicubic {row['psnr_bicubic']:.2f} dB  {row['tiles_per_second']:.0f} tiles/s  "
                 f"waiting {row['waiting']:.1%}  {_clock(row['seconds'])}"

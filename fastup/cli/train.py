@@ -1,14 +1,12 @@
 """Make networks: train, models."""
 
 import contextlib
-import json
 from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich import box
-from rich.markup import escape
 from rich.table import Table
 
 from fastup.cli import show
@@ -61,8 +59,8 @@ def train(
     more_epochs: Annotated[
         int | None, typer.Option(help="Passes beyond those done, instead of --epochs.", min=1)
     ] = None,
-    **settings,
-):
+    **settings: Any,
+) -> None:
     """Train a model on pairs of frames, or carry on. It goes to DATA/models.
 
     A setting that isn't given comes from the --config file, else it is what the run has, else the model's, else the
@@ -72,13 +70,13 @@ def train(
     layers = [("command line", given)]
     if config is not None:
         layers.append((config.name, read_toml(config)))
-    settings, sources, name = _resolve(layers, data, name)
+    chosen, sources, name = _resolve(layers, data, name)
     if print_config:
-        print(as_toml(settings, sources), end="")
+        print(as_toml(chosen, sources), end="")
     elif data is None:
         raise OptionError("DATA is missing, expected the folder that holds train/ and validation/")
     else:
-        _train(data, settings, sources, name, more_epochs)
+        _train(data, chosen, sources, name, more_epochs)
 
 
 def _resolve(layers, data, name=None):
@@ -109,13 +107,11 @@ def _train(data, config, sources, name, more_epochs):
         sources["epochs"] = "run" if run.epochs == run.before.get("epochs") else "command line"
     _print_settings(run, sources)
     for note in run.notes:
-        show.out.print(f"note: {note}", style="yellow", markup=False)
+        show.note(note)
     with show.training_line() as (on_step, on_epoch, on_index):
         fit(run, on_step, on_epoch, on_index)
     state = run.state
-    show.out.print(
-        f"best: epoch {state['best_epoch']}, {state['best_psnr']:.2f} dB: {escape(str(run.folder / 'best.keras'))}"
-    )
+    show.say(f"best: epoch {state['best_epoch']}, {state['best_psnr']:.2f} dB: {run.folder / 'best.keras'}")
 
 
 def _print_settings(run, sources):
@@ -162,16 +158,8 @@ def _memory(run):
 
 
 def _shapes(run):
-    """Width over height of the pictures, as the headers have it: where they differ, pillars may need a trim."""
-    from fastup.frames import read_header
-
-    shapes = []
-    for path, (height, width) in (
-        (run.pairs.inputs[0], run.geometry.input_picture),
-        (run.pairs.targets[0], run.geometry.target_picture),
-    ):
-        aspect = read_header(path).pixel_aspect
-        shapes.append(float(aspect * width / height) if aspect else None)
+    """How wide the pictures are: where they differ, pillars may need a trim."""
+    shapes = run.shapes
     text = " to ".join(f"{shape:.3f}:1" if shape else "unknown" for shape in shapes)
     if None not in shapes and abs(shapes[0] / shapes[1] - 1) > 0.03:
         text += " - they differ: pillars that want --trim, or a wrong pixel aspect in a header?"
@@ -186,7 +174,7 @@ def _value(option, given):
     return given
 
 
-def models(as_json: Json = False):
+def models(as_json: Json = False) -> None:
     """List the networks that can be trained, at 720x480 to 1440x1080."""
     start()
     from fastup.networks.models import MODELS, Network
@@ -205,7 +193,7 @@ def models(as_json: Json = False):
             }
         )
     if as_json:
-        print(json.dumps(rows, indent=1))
+        show.data(rows)
         return
     table = Table(box=box.SIMPLE_HEAD)
     for column in ("model", "parameters", "sees (input pixels)", "loss", "learning rate"):
@@ -217,4 +205,4 @@ def models(as_json: Json = False):
         )  # fmt: skip
     show.out.print(table)
     for row in rows:
-        show.out.print(f"{row['model']}: {row['summary']}")
+        show.say(f"{row['model']}: {row['summary']}")

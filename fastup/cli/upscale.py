@@ -1,17 +1,12 @@
 """Run networks on films: upscale, evaluate; and the demo, which does it all."""
 
-import json
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
-from rich import box
 from rich.markup import escape
-from rich.table import Table
 
-import fastup
 from fastup.cli import show
 from fastup.cli.options import Json, ModelFile, Overwrite, carries_on
 from fastup.cli.train import _resolve, _train
@@ -26,7 +21,7 @@ def upscale(
     source: Annotated[Path, typer.Argument(metavar="INPUT", help="A folder of frames, or one frame.")],
     destination: Annotated[Path, typer.Argument(metavar="OUTPUT", help="A folder for 10-bit DPX frames.")],
     overwrite: Overwrite = False,
-):
+) -> None:
     """Upscale frames. Those already in OUTPUT are skipped."""
     _upscale(model, source, destination, overwrite)
 
@@ -40,11 +35,8 @@ def _upscale(model, source, destination, overwrite):
         notes = []
         written, skipped = upscale(model, source, destination, overwrite, advance, notes.append)
     for note in notes:
-        show.out.print(f"note: {note}", style="yellow", markup=False)
-    show.out.print(
-        f"{written} frame{'s' * (written != 1)} upscaled to {escape(str(destination))}"
-        + (f", {skipped} were there already (--overwrite makes them again)" if skipped else "")
-    )
+        show.note(note)
+    show.made(written, "upscaled", destination, "", skipped)
     show.note_gaps(find(source))
 
 
@@ -52,11 +44,11 @@ def evaluate(
     model: ModelFile,
     data: Annotated[Path, typer.Argument(metavar="DATA", help="Holds evaluation/; or Alpha/ and Beta/ themselves.")],
     as_json: Json = False,
-):
+) -> None:
     """Compare a model with bicubic, frame by frame."""
     scores = _evaluate(model, data)
     if as_json:
-        print(json.dumps([asdict(score) for score in scores], indent=1))
+        show.data([asdict(score) for score in scores])
     else:
         _print_scores(scores)
 
@@ -81,10 +73,8 @@ def _print_scores(scores):
         "PSNR: RGB, whole picture, dB. Y PSNR, Y SSIM: luma by the papers' protocol.\n"
         f"Mean: PSNR of the mean squared error{left_out}."
     )
-    table = Table(box=box.SIMPLE_HEAD, caption=caption, caption_justify="left")
-    table.add_column("frame", overflow="fold")
-    for column in ("PSNR", "bicubic", "gain", "Y PSNR", "bicubic", "Y SSIM", "bicubic"):
-        table.add_column(column, justify="right", no_wrap=True)
+    columns = "frame", "PSNR", "bicubic", "gain", "Y PSNR", "bicubic", "Y SSIM", "bicubic"
+    table = show.figures(*columns, caption=caption)
     for score in [*(score for score in each if score not in apart), mean, *apart]:
         table.add_row(
             escape(score.frame),
@@ -100,7 +90,7 @@ def _print_scores(scores):
 def demo(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to put it all.")] = Path("fastup-demo"),
     minutes: Annotated[float, typer.Option(help="How long to train.")] = 1.0,
-):
+) -> None:
     """Draw a clip, train on it, and show the gain.
 
     The clip is cel animation, drawn from a seed and degraded as SD tape was. The gain is measured on frames that
@@ -114,39 +104,13 @@ def demo(
     layers = [("demo", {"quality": 0.5, "batch": 8, "epochs": 1000, "minutes": minutes})]
     config, sources, name = _resolve(layers, folder)
     with show.progress("drawing pairs") as advance:
-        clip.write_data(folder, progress=advance)
+        clip.write_data(folder, on_progress=advance)
     _train(folder, config, sources, name, None)
     best = folder / "models" / config.model / "best.keras"
     scores = _evaluate(best, folder)
     _print_scores(scores)
     _upscale(best, folder / "evaluation" / "Alpha", folder / "upscaled", True)
     *_, last, mean = scores
-    picture = _comparison(folder, best, last)
-    show.out.print(f"comparison: {escape(str(picture))}")
-    show.out.print(f"gain over bicubic on unseen frames: {mean.psnr - mean.psnr_bicubic:+.2f} dB")
-
-
-def _comparison(folder, model, score):
-    """The demo's picture: the last evaluation frame by bicubic, by the model and as it was drawn."""
-    from fastup import demo as clip
-    from fastup.pairs.folder import find_pairs
-    from fastup.upscale.evaluate import compare, geometry_of
-    from fastup.upscale.upscaler import Upscaler
-
-    upscaler = Upscaler(model)
-    pairs = find_pairs(folder / "evaluation")
-    pairs = replace(pairs, inputs=pairs.inputs[-1:], targets=pairs.targets[-1:])
-    path, ours, bicubic, target = next(compare(upscaler, pairs, geometry_of(upscaler, pairs)))
-    picture = upscaler.picture(fastup.read(path, dtype="float32"))
-    rows, columns = (np.arange(t) * i // t for t, i in zip(target.shape[:2], picture.shape[:2], strict=True))
-    path = folder / "comparison.png"
-    clip.comparison(
-        path,
-        {
-            "input": picture[rows][:, columns],
-            f"bicubic, {score.psnr_bicubic:.2f} dB": bicubic,
-            f"fastup {upscaler.settings['model']}, {score.psnr:.2f} dB": ours,
-            "target": target,
-        },
-    )
-    return path
+    picture = clip.compare(folder, best, last)
+    show.say(f"comparison: {picture}")
+    show.say(f"gain over bicubic on unseen frames: {mean.psnr - mean.psnr_bicubic:+.2f} dB")

@@ -67,6 +67,11 @@ def sequences(paths):
     return [_sequence(paths, *zip(*each, strict=True)) for each in sorted(found.values())]
 
 
+def with_gaps(paths):
+    """The sequences that miss numbers; none of chosen frames, between which there are more that are not."""
+    return [each for each in sequences(paths) if 0 < each.missing <= len(each.paths)]
+
+
 def _place(rows):
     """Which number of names is the frame's: the one that makes the fewest sequences, the last of several."""
     count = len(rows[0])

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 from fastup import frames
+from fastup.errors import DataError
 
 _MADE_FOLDER = re.compile(r"\.|train(/(Alpha|Beta))?")  # in a cache; and the files, with those that `whole` begins:
 _MADE = re.compile(
@@ -17,7 +18,8 @@ _MADE = re.compile(
 def clear_cache(cache):
     """Remove what `transcode`, `detail_scores` and `rank` left in a folder, and the folders that are empty then.
 
-    Goes by names, hidden part-files of killed runs among them. Whatever else is there stays, as do links.
+    Goes by names, hidden part-files of killed runs among them. Whatever else is there stays, as do links; where the
+    folder itself is a link, that alone is removed. Raises DataError where it is a file.
 
     Returns
     -------
@@ -26,7 +28,12 @@ def clear_cache(cache):
     left : list of Path
         What is still there, links and files.
     """
-    size, left = 0, []
+    cache, size, left = Path(cache), 0, []
+    if cache.is_symlink():
+        cache.unlink()
+        return size, left
+    if not cache.is_dir():
+        raise DataError(f"{cache}: a file, expected the folder that fastup made")
     for top, folders, names in os.walk(cache, topdown=False):
         here = os.path.relpath(top, cache).replace(os.sep, "/")
         for name in names:

@@ -14,7 +14,7 @@ from typing import Any
 
 from fastup import frames
 from fastup._tiles import kept
-from fastup._types import StrPath
+from fastup._types import Size, StrPath
 from fastup.codes import Colorimetric, Transfer
 from fastup.errors import DataError, FastupError, OptionError
 from fastup.networks import memory
@@ -60,6 +60,17 @@ class Run:
     def steps(self) -> int:
         """Steps of an epoch; a last batch that is not full is left out."""
         return steps_of(self.tiles, self.config.batch, self.config.skip)
+
+    @property
+    def shapes(self) -> tuple[float | None, float | None]:
+        """Width over height of the input and of the target picture as they are shown; None where no header says."""
+
+        def shape(path: Path, picture: Size) -> float | None:
+            aspect = frames.read_header(path).pixel_aspect
+            return float(aspect * picture[1] / picture[0]) if aspect else None
+
+        pictures = self.geometry.input_picture, self.geometry.target_picture
+        return shape(self.pairs.inputs[0], pictures[0]), shape(self.pairs.targets[0], pictures[1])
 
     @property
     def memory(self) -> int:
