@@ -8,7 +8,7 @@ from itertools import combinations
 from math import inf, nan
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastup.errors import OptionError
@@ -218,6 +218,7 @@ def test_the_model_that_is_chosen_sets_its_own(command, file, model, place):
     assert (sources["model"], sources["batch"]) == (place, "model")
 
 
+@settings(deadline=None)
 @given(command=SOME, file=SOME, models=st.fixed_dictionaries(dict.fromkeys(ARCHITECTURES, OF_A_MODEL)))
 def test_any_settings_from_anywhere(command, file, models):
     config, sources = resolve([("command line", command), ("run.toml", file)], models)
@@ -247,6 +248,7 @@ def file(tmp_path_factory):
     return tmp_path_factory.mktemp("settings") / "run.toml"
 
 
+@settings(deadline=None)
 @given(values=SOME, place=st.text(st.characters(exclude_categories=())).filter(lambda p: p not in ("default", "model")))
 def test_what_is_written_is_what_is_read(file, values, place):
     config = Config(**values)
@@ -330,6 +332,7 @@ def test_a_slip_of_the_key_is_understood(file, option):
             read_toml(file)
 
 
+@settings(deadline=None)
 @given(
     content=st.binary()
     | st.text().map(str.encode)
