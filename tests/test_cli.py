@@ -573,7 +573,7 @@ def test_missing_arguments_end_with_2(run, arguments):
 
 
 def test_unexpected_errors_are_not_swallowed(run, monkeypatch, frame):
-    monkeypatch.setattr(Header, "summary", lambda *_: 1 / 0)
+    monkeypatch.setattr("fastup.summary.summary", lambda *_: 1 / 0)
     monkeypatch.setattr(sys, "argv", ["fastup", "info", str(frame)])
     with pytest.raises(ZeroDivisionError):
         cli.main()
