@@ -110,14 +110,12 @@ def test_stream_from_disk_against_a_loop(paths, against, dtype):
     if not can_drop(paths):
         pytest.skip("the files here can't be dropped from the page cache")
 
-    def from_disk(read):
-        drop(paths)
-        return read(paths, dtype)
-
-    assert from_disk(streamed) == in_a_loop(paths, dtype)
+    drop(paths)
+    assert streamed(paths, dtype) == in_a_loop(paths, dtype)
     against(
-        lambda: from_disk(streamed),
-        lambda: from_disk(in_a_loop),
+        lambda: streamed(paths, dtype),
+        lambda: in_a_loop(paths, dtype),
+        before=lambda: drop(paths),
         rounds=11,
         items=FRAMES,
         at_least=0.8,

@@ -105,14 +105,16 @@ def against(benchmark, judged):
     near it holds the floor. All take no arguments and do one unit of work. They run once before
     the clock starts, and then take turns for `rounds` rounds, so that a busy moment of the machine hits all. A turn is
     `calls` calls in a row: take 5 or more for what lasts less than a millisecond, or it is mostly the caches' recovery
-    from the other side's turn that is timed. pytest-benchmark's own table shows turns; ours is for one call, or for one
-    of the `items` that a call does. `right` says whether the peer's result is right, where that isn't a matter of
-    course. Call it once in a test. Returns the ratio; ``--benchmark-disable`` holds no floor.
+    from the other side's turn that is timed. `before` is called before each turn, and not timed. pytest-benchmark's own
+    table shows turns; ours is for one call, or for one of the `items` that a call does. `right` says whether the peer's
+    result is right, where that isn't a matter of course. Call it once in a test. Returns the ratio;
+    ``--benchmark-disable`` holds no floor.
     """
 
-    def against(ours, peer, *, memory=None, rounds=20, calls=1, items=1, **floor):
+    def against(ours, peer, *, before=lambda: None, memory=None, rounds=20, calls=1, items=1, **floor):
         others = [side for side in (peer, memory) if side is not None]
         for side in ours, *others:
+            before()
             side()
         times = [[] for _ in others]
 
@@ -122,10 +124,12 @@ def against(benchmark, judged):
 
         def time_others():
             for side, taken in zip(others, times, strict=True):
+                before()
                 start = time.perf_counter()
                 for _ in range(calls):
                     side()
                 taken.append(time.perf_counter() - start)
+            before()  # ours is next
 
         benchmark.pedantic(turn, setup=time_others, rounds=rounds)
         if benchmark.disabled:
