@@ -125,8 +125,8 @@ static void *get(size_t bytes) {
     return memory;
 }
 
-/* A status and its problem say the same, in full. */
-static dpx_status told(dpx_status status, const dpx_problem *why) {
+/* A status, once it is checked that its problem says the same, in full. */
+static dpx_status checked(dpx_status status, const dpx_problem *why) {
     if (status == DPX_OK) return status;
     CHECK(why->status == status && why->field && *why->field);
     if (status == DPX_SHORT) CHECK(why->found < why->needed || why->found == INT64_MAX);
@@ -297,10 +297,10 @@ static uint8_t *read_window(const dpx_layout *l, const control *c, window w, dpx
     uint64_t y, i;
     memset(memory, fill, bytes);
     memset(why, 0xee, sizeof *why);
-    *status = told(dpx_read_window(3, l, w.y, w.x, w.height, w.width, type, plainly,
-                                   up ? memory + step * (size_t)(w.height - 1) : memory,
-                                   up ? -(int64_t)step : (int64_t)step, why),
-                   why);
+    *status = checked(dpx_read_window(3, l, w.y, w.x, w.height, w.width, type, plainly,
+                                      up ? memory + step * (size_t)(w.height - 1) : memory,
+                                      up ? -(int64_t)step : (int64_t)step, why),
+                      why);
     pixels = get(row * (size_t)w.height);
     for (y = 0; y < w.height; y++) {
         memcpy(pixels + y * row, memory + (up ? w.height - 1 - y : y) * step, row);
@@ -324,6 +324,21 @@ static void check_pixel(const dpx_layout *l, window w, dpx_type type, const uint
     }
 }
 
+/* Out of a file in memory, as long as it is: nothing behind it may be looked at. */
+static void check_in_memory(const dpx_layout *l, window w, dpx_type type, const uint8_t *expected) {
+    const size_t row = (size_t)w.width * l->channels * dpx_type_bytes(type);
+    uint8_t *whole, *pixels;
+    uint64_t i;
+    if (file.length > LARGE) return;
+    whole = get((size_t)file.length);
+    for (i = 0; i < file.length; i++) whole[i] = file_byte(i);
+    pixels = get(row * (size_t)w.height);
+    dpx_decode_window(whole, l, w.y, w.x, w.height, w.width, type, pixels, (int64_t)row);
+    CHECK(memcmp(pixels, expected, row * (size_t)w.height) == 0);
+    free(pixels);
+    free(whole);
+}
+
 static void read_all(const dpx_layout *l, const control *c, uint64_t most) {
     const window w = window_of(l, c, most);
     dpx_type type;
@@ -343,6 +358,8 @@ static void read_all(const dpx_layout *l, const control *c, uint64_t most) {
             for (i = 0; i < 16; i++) /* the corners, and on a way through the middle */
                 check_pixel(l, w, type, fast, i < 4 ? (i & 1) * (w.height - 1) : i * 0x9e3779b1u % w.height,
                             i < 4 ? i / 2 * (w.width - 1) : i * 0x85ebca6bu % w.width);
+
+            check_in_memory(l, w, type, plain);
 
             /* Past the caches, to any address that is aligned, a row at a time. */
             if (!l->mirrored && type != DPX_CODES) {
@@ -386,7 +403,7 @@ static dpx_status write_file(const uint8_t *header, const dpx_layout *l, int as_
     dpx_status status;
     memset(&why, 0xee, sizeof why);
     written.used = 0;
-    status = told(dpx_write_file(4, header, l, as_float, frame, &why), &why);
+    status = checked(dpx_write_file(4, header, l, as_float, frame, &why), &why);
     if (status == DPX_IO) CHECK(why.found == ENOSPC || why.found == EOPNOTSUPP);
     if (status == DPX_RANGE) CHECK(why.needed == l->white && why.found > l->white);
     if (status != DPX_OK) return status;
@@ -402,7 +419,7 @@ static void *written_pixels(const dpx_layout *l, dpx_type type) {
     dpx_problem why;
     file.bytes = written.bytes;
     file.kept = file.length = written.used;
-    CHECK(dpx_open(3, written.used, 0, &read, &why) == DPX_OK);
+    CHECK(dpx_read_layout(3, written.used, 0, &read, &why) == DPX_OK);
     CHECK(read.width == in->width && read.height == in->height && read.offset == in->offset && read.end == in->end &&
           read.row_bytes == in->row_bytes && read.store == in->store && read.order == in->order &&
           read.unpadded == in->unpadded);
@@ -461,7 +478,7 @@ static void write_all(const dpx_layout *layout, const control *c, const uint8_t 
     if (is_paired(layout) || layout->elements > 1 || values > 4 * SMALL || layout->offset > 4 * SMALL) return;
     header = get((size_t)layout->offset);
     for (i = 0; i < layout->offset; i++) header[i] = file_byte(i);
-    status = told(dpx_parse(header, (size_t)layout->offset, INT64_MAX, 0, &l, &why), &why);
+    status = checked(dpx_parse(header, (size_t)layout->offset, INT64_MAX, 0, &l, &why), &why);
     CHECK(status == DPX_OK && l.offset == layout->offset);
     if (l.reason == DPX_UNTOLD) CHECK(l.otherwise == 0 && dpx_decide(&l, INT64_MAX, -1, &why) == DPX_OK);
     CHECK(!l.unpadded || l.reason == DPX_BY_WRITER);
@@ -519,10 +536,10 @@ static dpx_status look(dpx_layout *l, uint64_t length, const control *c) {
     dpx_status status, faulty;
     CHECK(!l->unpadded && l->row_bytes > 0 && l->elements == 1 && l->bits != 32);
     set_faults(NULL);
-    status = told(dpx_look(3, l, length, &why), &why);
+    status = checked(dpx_look(3, l, length, &why), &why);
     CHECK(status == DPX_OK || (status == DPX_SHORT && !l->unpadded) || (status == DPX_SHORT && l->otherwise < 0));
     set_faults(c);
-    faulty = told(dpx_look(3, &again, length, &other), &other);
+    faulty = checked(dpx_look(3, &again, length, &other), &other);
     CHECK(faulty == status || (faulty == DPX_IO && c->fails));
     if (faulty == DPX_OK) CHECK(again.unpadded == l->unpadded && again.end == l->end && again.reason == l->reason);
     set_faults(NULL);
@@ -561,7 +578,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         file.bytes = data; /* again: written_pixels has put another there */
         file.kept = size;
         file.length = length;
-        if (told(dpx_parse(head, head_bytes, length, element, &l, &why), &why) != DPX_OK) break;
+        if (checked(dpx_parse(head, head_bytes, length, element, &l, &why), &why) != DPX_OK) break;
         if (l.reason == DPX_UNTOLD && look(&l, length, &c) != DPX_OK) break;
         check_layout(&l, element, length);
         read_all(&l, &c, SMALL);
