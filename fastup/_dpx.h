@@ -67,7 +67,7 @@ typedef enum {
     DPX_BY_WRITER,
     DPX_BY_SIZE,
     DPX_BY_PIXELS,
-    DPX_UNTOLD /* the header and the size of the file leave it open: dpx_look, and dpx_decide */
+    DPX_UNDECIDED /* the header and the size of the file leave it open: dpx_look decides by the pixels */
 } dpx_reason;
 
 typedef struct {
@@ -84,7 +84,7 @@ typedef struct {
     int mirrored, bottom_up; /* rows, columns run the other way */
     int unpadded;            /* rows follow one another within words */
     dpx_reason reason;       /* for that */
-    int otherwise;           /* untold, and the pixels do not tell: 1 unpadded, 0 padded, -1 the file is cut short */
+    int fallback;            /* undecided, and the pixels do not tell: 1 unpadded, 0 padded, -1 the file is cut short */
     uint64_t offset;         /* of the first pixel, from the start of the file */
     uint64_t row_bytes;      /* from one row to the next; nothing where they are unpadded */
     uint64_t end;            /* where the last row ends with its padding */
@@ -246,18 +246,18 @@ static inline dpx_reason dpx_reason_of(const uint8_t *head, dpx_layout *l, uint6
     const uint64_t needed = dpx_padded_needs(l);
     const uint32_t says = dpx_u32(head + 16, l->swap);
     const int known = dpx_known_writer(head, l), fits = needed <= file_bytes;
-    l->otherwise = known ? 1 : fits ? 0 : -1;
-    if (known) return file_bytes == needed || file_bytes == l->end ? DPX_UNTOLD : DPX_BY_WRITER;
-    if (fits) return file_bytes > l->end ? DPX_UNTOLD : DPX_BY_STANDARD;
-    return file_bytes < end + 4 && says != needed && says != l->end ? DPX_BY_SIZE : DPX_UNTOLD;
+    l->fallback = known ? 1 : fits ? 0 : -1;
+    if (known) return file_bytes == needed || file_bytes == l->end ? DPX_UNDECIDED : DPX_BY_WRITER;
+    if (fits) return file_bytes > l->end ? DPX_UNDECIDED : DPX_BY_STANDARD;
+    return file_bytes < end + 4 && says != needed && says != l->end ? DPX_BY_SIZE : DPX_UNDECIDED;
 }
 
-/* Ends a layout that is untold: with what was found of the rows, 1 that they are unpadded, 0 that they are not, -1 that
- * they do not tell. */
+/* Completes a layout that is undecided by what was found of the rows: 1 that they are unpadded, 0 that they are padded,
+ * -1 that they do not tell. */
 static inline dpx_status dpx_decide(dpx_layout *l, uint64_t file_bytes, int found, dpx_problem *why) {
     const uint64_t needed = dpx_padded_needs(l);
-    l->reason = found >= 0 ? DPX_BY_PIXELS : l->otherwise > 0 ? DPX_BY_WRITER : DPX_BY_STANDARD;
-    l->unpadded = found >= 0 ? found : l->otherwise;
+    l->reason = found >= 0 ? DPX_BY_PIXELS : l->fallback > 0 ? DPX_BY_WRITER : DPX_BY_STANDARD;
+    l->unpadded = found >= 0 ? found : l->fallback;
     if (l->unpadded < 0 || (!l->unpadded && needed > file_bytes))
         return dpx_fail_short(why, "image data", file_bytes, needed);
     if (l->unpadded) {
@@ -301,7 +301,7 @@ static inline dpx_status dpx_parse_place(const uint8_t *head, uint32_t element, 
     unpadded = out->elements == 1 && padding == 0 ? dpx_unpadded_bytes(out) : 0;
     if (unpadded && out->offset + unpadded <= file_bytes) {
         out->reason = dpx_reason_of(head, out, file_bytes, out->offset + unpadded);
-        if (out->reason == DPX_UNTOLD) return DPX_OK;
+        if (out->reason == DPX_UNDECIDED) return DPX_OK;
         if (out->reason != DPX_BY_STANDARD) {
             out->unpadded = 1;
             out->row_bytes = 0;
@@ -316,8 +316,8 @@ static inline dpx_status dpx_parse_place(const uint8_t *head, uint32_t element, 
 
 /* head: the first head_bytes of the file, DPX_MIN_HEADER of them at least unless the file is shorter.
  * All sizes are held against file_bytes in 64 bits, so that nobody allocates for a file that lies. Every element that
- * the file declares must be sound, whichever is asked for. file_bytes is 2^63 - 1 at most. Where the layout's reason is
- * that it is untold, rows are padded but for what dpx_decide makes of them. */
+ * the file declares must be sound, whichever is asked for. file_bytes is 2^63 - 1 at most. A layout that is
+ * undecided has padded rows until dpx_decide completes it. */
 static inline dpx_status dpx_parse(const uint8_t *head, size_t head_bytes, uint64_t file_bytes, uint32_t element,
                                    dpx_layout *out, dpx_problem *why) {
     const uint32_t undefined = 0xffffffffu;

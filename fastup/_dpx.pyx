@@ -47,7 +47,7 @@ cdef extern from "_dpx.h" nogil:
         DPX_BY_WRITER
         DPX_BY_SIZE
         DPX_BY_PIXELS
-        DPX_UNTOLD
+        DPX_UNDECIDED
     ctypedef struct dpx_layout:
         uint64_t width, height
         uint32_t elements, channels, white
@@ -149,7 +149,7 @@ def layout(const uint8_t[::1] raw, file_bytes=None):
     if dpx_parse(&raw[0] if raw.shape[0] else NULL, raw.shape[0], INT64_MAX if file_bytes is None else file_bytes,
                  0, &it, &why) != DPX_OK:
         raise _error("header", &why)
-    if it.reason == DPX_UNTOLD and dpx_decide(&it, INT64_MAX if file_bytes is None else file_bytes, -1, &why) != DPX_OK:
+    if it.reason == DPX_UNDECIDED and dpx_decide(&it, INT64_MAX if file_bytes is None else file_bytes, -1, &why) != DPX_OK:
         raise _error("header", &why)
     return _layout(&it)
 
@@ -241,10 +241,10 @@ cdef class _Window:
             self.why = why
 
 
-def read(path, dtype="uint16", window=None, out=None, element=0, threads=1, general=False):
+def read(path, dtype="uint16", window=None, out=None, element=0, threads=1, plainly=False):
     """Read a DPX file, or a window of it. See `fastup.read`.
 
-    `general` decodes sample by sample, by the definition alone; it is there to hold the fast loops to.
+    `plainly` decodes sample by sample, by the definition alone; it is there to hold the fast loops to.
     """
     cdef _Window it = _Window()
     cdef Py_buffer view
@@ -257,7 +257,7 @@ def read(path, dtype="uint16", window=None, out=None, element=0, threads=1, gene
         raise ValueError(f"threads is {threads}, expected 1 or more")
     if not 0 <= operator.index(element) < 8:
         raise ValueError(f"element is {element}, expected 0 to 7")
-    it.type, it.plainly = TYPES[dtype], general
+    it.type, it.plainly = TYPES[dtype], plainly
     _open(path, element, &it.file)
     height, width = it.file.layout.height, it.file.layout.width
     if window is not None:

@@ -94,7 +94,7 @@ static inline dpx_status dpx_read_piece(int fd, const dpx_layout *l, uint64_t ro
     uint64_t i;
     if (got < 0) return dpx_fail_io(why);
     if ((uint64_t)got < bytes) return dpx_fail_short(why, "image data", span.start + (uint64_t)got, span.start + bytes);
-    if (direct) dpx_settle(l, dst, (size_t)pixels * l->samples);
+    if (direct) dpx_in_place(l, dst, (size_t)pixels * l->samples);
     for (i = 0; i < rows && !direct; i++) {
         const uint8_t *from = piece + i * l->row_bytes;
         uint8_t *to = dst + (int64_t)i * dst_row_bytes;
@@ -153,7 +153,7 @@ static inline dpx_status dpx_read_window(int fd, const dpx_layout *layout, uint6
             for (at = 0; at < rows; at++) dpx_mirror(to + (int64_t)at * dst_row_bytes, width, pixel_bytes);
         if (row + rows < height) to += (int64_t)rows * dst_row_bytes;
     }
-    if (past) dpx_settle_past();
+    if (past) dpx_finish_past();
     return DPX_OK;
 }
 
@@ -190,7 +190,7 @@ static inline dpx_status dpx_zeros_follow(int fd, const dpx_layout *l, uint64_t 
     const size_t bytes = (size_t)(l->row_bytes - dpx_bytes(l, first));
     const uint64_t samples = group == 3 ? bytes / 4 * 3 : bytes * 8 / (l->store == DPX_TWELVES ? 16 : l->bits);
     const uint64_t looks = height < FILE_LOOKS ? height : FILE_LOOKS;
-    uint64_t look, i, told = 0, zeros = 0;
+    uint64_t look, i, spared = 0, zeros = 0; /* rows with room behind their samples, and with zeros there */
     for (look = 0; look < looks; look++) {
         const uint64_t y = looks > 1 ? look * (height - 1) / (looks - 1) : 0;
         uint8_t end[64];
@@ -199,10 +199,10 @@ static inline dpx_status dpx_zeros_follow(int fd, const dpx_layout *l, uint64_t 
         if (got < 0) return dpx_fail_io(why);
         if ((size_t)got < bytes || dpx_sample(l, end, row - first - 1) == 0) continue;
         for (i = row - first; i < samples; i++) seen |= dpx_sample(l, end, i);
-        told += row - first < samples;
+        spared += row - first < samples;
         zeros += row - first < samples && seen == 0;
     }
-    *found = told >= 8 && told * 2 >= looks && zeros * 16 >= told * 15;
+    *found = spared >= 8 && spared * 2 >= looks && zeros * 16 >= spared * 15;
     return DPX_OK;
 }
 
@@ -221,7 +221,7 @@ static inline int file_is_filled_up(int fd, uint64_t start, uint64_t end) {
     return 1;
 }
 
-/* Ends a layout that is untold by a look at the pixels: rows are padded where zeros follow them, or lie as they
+/* Completes a layout that is undecided by a look at the pixels: rows are padded where zeros follow them, or lie as they
  * continue each other best, by more than chance gives. A picture of nothing ends where the zeros begin. */
 static inline dpx_status dpx_look(int fd, dpx_layout *l, uint64_t file_bytes, dpx_problem *why) {
     dpx_layout way = *l;
@@ -314,7 +314,7 @@ static inline dpx_status dpx_read_layout(int fd, uint64_t file_bytes, uint32_t e
     const int64_t got = file_read_at(fd, head, sizeof head, 0);
     if (got < 0) return dpx_fail_io(why); /* a folder, for one: it can be opened, but not read */
     if (dpx_parse(head, (size_t)got, file_bytes, element, out, why)) return why->status;
-    return out->reason == DPX_UNTOLD ? dpx_look(fd, out, file_bytes, why) : DPX_OK;
+    return out->reason == DPX_UNDECIDED ? dpx_look(fd, out, file_bytes, why) : DPX_OK;
 }
 
 /* Opens a file for dpx_close to close, and reads the layout of an element; on failure nothing is open. */

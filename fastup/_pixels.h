@@ -134,7 +134,7 @@ static inline void dpx_copy_past(uint8_t *DPX_RESTRICT dst, const uint8_t *DPX_R
 }
 
 /* Before others may look. */
-static inline void dpx_settle_past(void) {
+static inline void dpx_finish_past(void) {
 #ifdef DPX_STREAMS
     _mm_sfence();
 #endif
@@ -309,27 +309,26 @@ static inline void dpx_decode_window(const uint8_t *file, const dpx_layout *l, u
     }
 }
 
-/* Whether samples need little or nothing done to them where they lie, so that they are read to where they are wanted.
- */
+/* Whether samples are read straight to where pixels are wanted, as dpx_in_place can make those of them there. */
 static inline int dpx_direct(const dpx_layout *l, dpx_type type) {
     return l->order == DPX_AS_STORED &&
            (l->store == DPX_FLOATS ? type == DPX_SINGLE
                                    : type == DPX_CODES && (l->store == DPX_WORDS || l->store == DPX_TWELVES));
 }
 
-static inline void dpx_settle(const dpx_layout *l, void *samples, size_t count) {
+static inline void dpx_in_place(const dpx_layout *l, void *samples, size_t count) {
     if (l->store == DPX_TWELVES)
-        dpx_settle_words((uint16_t *)samples, count, l->swap, l->shift, 4095);
+        dpx_words_in_place((uint16_t *)samples, count, l->swap, l->shift, 4095);
     else if (l->swap && l->store == DPX_WORDS)
-        dpx_settle_words((uint16_t *)samples, count, 1, 0, 0xffff);
+        dpx_words_in_place((uint16_t *)samples, count, 1, 0, 0xffff);
     else if (l->swap)
-        dpx_settle_floats((uint32_t *)samples, count);
+        dpx_floats_in_place((uint32_t *)samples, count);
 }
 
 /* ---- to the file: frames to codes ---- */
 
 /* All codes or-ed together: above white means that one of them is. */
-DPX_WIDE static inline uint32_t dpx_seen(const uint16_t *src, size_t count) {
+DPX_WIDE static inline uint32_t dpx_or_codes(const uint16_t *src, size_t count) {
     uint32_t seen = 0;
     size_t i;
     for (i = 0; i < count; i++) seen |= src[i];
@@ -390,8 +389,8 @@ static inline dpx_status dpx_encode(const dpx_layout *l, const void *src, int as
             if (dpx_codes((const float *)src, codes.codes, count, l->white))
                 return dpx_fail(why, DPX_NAN, "frame", 0, 0, "numbers");
             from = codes.codes;
-        } else if (dpx_seen(from, count) > l->white) {
-            dpx_fail(why, DPX_RANGE, "frame", 0, dpx_seen(from, count), NULL);
+        } else if (dpx_or_codes(from, count) > l->white) {
+            dpx_fail(why, DPX_RANGE, "frame", 0, dpx_or_codes(from, count), NULL);
             why->needed = l->white;
             return DPX_RANGE;
         }

@@ -192,7 +192,7 @@ DPX_WIDE static inline void dpx_unpack_floats(const uint8_t *DPX_RESTRICT src, u
 }
 
 /* Words that lie where they are wanted already. */
-DPX_WIDE static inline void dpx_settle_words(uint16_t *words, size_t count, int swap, int shift, uint16_t mask) {
+DPX_WIDE static inline void dpx_words_in_place(uint16_t *words, size_t count, int swap, int shift, uint16_t mask) {
     size_t i;
 #define LOOP(swap16, swap32)                                                                                           \
     for (i = 0; i < count; i++) words[i] = (uint16_t)(swap16(words[i]) >> shift) & mask;
@@ -200,7 +200,7 @@ DPX_WIDE static inline void dpx_settle_words(uint16_t *words, size_t count, int 
 #undef LOOP
 }
 
-DPX_WIDE static inline void dpx_settle_floats(uint32_t *words, size_t count) {
+DPX_WIDE static inline void dpx_floats_in_place(uint32_t *words, size_t count) {
     size_t i;
     for (i = 0; i < count; i++) words[i] = dpx_swap32(words[i]);
 }

@@ -250,7 +250,7 @@ static void check_layout(const dpx_layout *l, uint32_t element, uint64_t length)
     CHECK(element < l->elements && l->elements <= DPX_ELEMENTS);
     CHECK(l->offset >= DPX_MIN_HEADER &&
           l->offset == word_at(l, word_at(l, record + 28, 4) + 1 > 1 ? record + 28 : 4, 4)); /* not 0, nor all ones */
-    CHECK(l->reason == DPX_BY_STANDARD || l->reason == DPX_BY_PIXELS || (l->unpadded && l->reason != DPX_UNTOLD));
+    CHECK(l->reason == DPX_BY_STANDARD || l->reason == DPX_BY_PIXELS || (l->unpadded && l->reason != DPX_UNDECIDED));
     if (l->unpadded) {
         CHECK(l->row_bytes == 0 && l->elements == 1 && l->bits != 32 && l->height > 1);
         CHECK(l->offset + bytes_of(l, row * l->height) == l->end && l->end <= length);
@@ -480,7 +480,7 @@ static void write_all(const dpx_layout *layout, const control *c, const uint8_t 
     for (i = 0; i < layout->offset; i++) header[i] = file_byte(i);
     status = checked(dpx_parse(header, (size_t)layout->offset, INT64_MAX, 0, &l, &why), &why);
     CHECK(status == DPX_OK && l.offset == layout->offset);
-    if (l.reason == DPX_UNTOLD) CHECK(l.otherwise == 0 && dpx_decide(&l, INT64_MAX, -1, &why) == DPX_OK);
+    if (l.reason == DPX_UNDECIDED) CHECK(l.fallback == 0 && dpx_decide(&l, INT64_MAX, -1, &why) == DPX_OK);
     CHECK(!l.unpadded || l.reason == DPX_BY_WRITER);
     if (l.end > LARGE) { /* padding */
         free(header);
@@ -537,7 +537,7 @@ static dpx_status look(dpx_layout *l, uint64_t length, const control *c) {
     CHECK(!l->unpadded && l->row_bytes > 0 && l->elements == 1 && l->bits != 32);
     set_faults(NULL);
     status = checked(dpx_look(3, l, length, &why), &why);
-    CHECK(status == DPX_OK || (status == DPX_SHORT && !l->unpadded) || (status == DPX_SHORT && l->otherwise < 0));
+    CHECK(status == DPX_OK || (status == DPX_SHORT && !l->unpadded) || (status == DPX_SHORT && l->fallback < 0));
     set_faults(c);
     faulty = checked(dpx_look(3, &again, length, &other), &other);
     CHECK(faulty == status || (faulty == DPX_IO && c->fails));
@@ -579,7 +579,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         file.kept = size;
         file.length = length;
         if (checked(dpx_parse(head, head_bytes, length, element, &l, &why), &why) != DPX_OK) break;
-        if (l.reason == DPX_UNTOLD && look(&l, length, &c) != DPX_OK) break;
+        if (l.reason == DPX_UNDECIDED && look(&l, length, &c) != DPX_OK) break;
         check_layout(&l, element, length);
         read_all(&l, &c, SMALL);
         if (c.large == 1 && element == 0) read_all(&l, &c, LARGE);

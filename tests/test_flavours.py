@@ -73,9 +73,9 @@ def same(frame, expected, *what):
 
 
 def both(path, dtype, window=None, out=None, element=0, threads=1):
-    """A frame read the fast way, then the general one."""
-    for general in (False, True):
-        yield _dpx.read(path, dtype, window, out, element, threads, general)
+    """A frame read the fast way, then plainly."""
+    for plainly in (False, True):
+        yield _dpx.read(path, dtype, window, out, element, threads, plainly)
 
 
 def check(path, data, *what, element=0):
@@ -84,12 +84,12 @@ def check(path, data, *what, element=0):
     layout, picture = naive.dpx_layout(data, element), naive.dpx_read(data, element)
     for dtype in DTYPES:
         if picture is None or (dtype == "uint16" and layout["bits"] == 32):
-            for general in (False, True):
+            for plainly in (False, True):
                 with pytest.raises(ValueError if layout else DpxError, match=path.name):
-                    _dpx.read(path, dtype, None, None, element, 1, general)
+                    _dpx.read(path, dtype, None, None, element, 1, plainly)
             continue
         expected = naive.dpx_as(picture, layout["bits"], dtype)
-        for frame, way in zip(both(path, dtype, element=element), ("fast", "general"), strict=True):
+        for frame, way in zip(both(path, dtype, element=element), ("fast", "plain"), strict=True):
             same(frame, expected, *what, dtype, way)
             assert frame.flags.carray
     return picture
@@ -178,7 +178,7 @@ def test_read_finds_the_pixels(tmp_path, place):
 
 def test_rows_without_padding(tmp_path):
     """The size of the file tells them, and its header may say that they are padded ones cut short."""
-    path, told = tmp_path / "f.dpx", 0
+    path, unpadded = tmp_path / "f.dpx", 0
     for number, (flavour, width) in enumerate(itertools.product(FLAVOURS, range(1, 14))):
         order, height = ORDERS[number % 2], 2 + number % 4
         picture = some_picture(flavour, height, width, number)
@@ -189,7 +189,7 @@ def test_rows_without_padding(tmp_path):
             continue  # as long as padded rows, which is what they are taken for
         same(seen, picture, flavour, width, height)
         same(next(fastup.stream([path]))[1], picture, flavour, width)
-        told += 1
+        unpadded += 1
         if number % 5 == 0:
             long, last = MARK[order] + "I", 2048 + (height - 1) * layout["row"]
             needed = last + naive.dpx_used(layout["samples"], *flavour[1:])
@@ -197,7 +197,7 @@ def test_rows_without_padding(tmp_path):
             changed += [data[:-1], data + b"1", data + b"123", data + b"1234", patched(data, 812, long, 1)]
             for change, contents in enumerate(changed):
                 check(path, contents, flavour, width, height, change)
-    assert told > 500
+    assert unpadded > 500
 
 
 WRITERS = {
@@ -263,9 +263,8 @@ def test_scans_that_are_filled_up_to_a_block(tmp_path, writer, size, order):
     same(next(fastup.stream([path]))[1], picture)
     assert _dpx.probe(path)[3:] == (True, "pixels" if writer == "other" else "writer")
     header = fastup.read_header(path)
-    told = [text for text in oddities(header, len(data), path) if text.startswith("rows")]
-    assert len(told) == 1
-    assert "its pixels tell" in told[0] if writer == "other" else f"as {writer}" in told[0]
+    (of_rows,) = [text for text in oddities(header, len(data), path) if text.startswith("rows")]
+    assert "its pixels tell" in of_rows if writer == "other" else f"as {writer}" in of_rows
     # What is written goes by the header's word of its writer alone, and so does who reads it.
     fastup.write(tmp_path / "g.dpx", picture, header, fsync=False)
     same(fastup.read(tmp_path / "g.dpx"), picture)
@@ -528,7 +527,7 @@ def some_mutant(draw):
 
 @settings(SHARED, max_examples=700)
 @given(some_mutant(), st.sampled_from(DTYPES), st.sampled_from([0, 0, 0, 1]), st.booleans())
-def test_any_change_to_a_file_ends_in_a_frame_or_a_clear_error(tmp_path, monkeypatch, data, dtype, element, general):
+def test_any_change_to_a_file_ends_in_a_frame_or_a_clear_error(tmp_path, monkeypatch, data, dtype, element, plainly):
     monkeypatch.setattr(mmap, "mmap", None)
     path = tmp_path / "f.dpx"
     path.write_bytes(data)
@@ -536,7 +535,7 @@ def test_any_change_to_a_file_ends_in_a_frame_or_a_clear_error(tmp_path, monkeyp
     if picture is not None and layout["bits"] == 32 and dtype == "uint16":
         dtype = "float16"
     right = None if picture is None else naive.dpx_as(picture, layout["bits"], dtype)
-    results = [taken(lambda: _dpx.read(path, dtype, None, None, element, 1, general))]
+    results = [taken(lambda: _dpx.read(path, dtype, None, None, element, 1, plainly))]
     if element == 0:
         results.append(taken(lambda: next(fastup.stream([path], dtype, threads=1))[1]))
     for result, memory in results:
@@ -607,7 +606,7 @@ def test_large_frames_of_floats_go_past_the_caches(tmp_path, flavour):
     for orientation in (0, 1, 2):
         path.write_bytes(naive.dpx_header(width, height, orientation=orientation, **fields(flavour)) + noise)
         for dtype, window in itertools.product(DTYPES[1:], [None, (3, 1, height - 3, width - 2)]):
-            expected = _dpx.read(path, dtype, window, general=True)
+            expected = _dpx.read(path, dtype, window, plainly=True)
             if dtype == "float32":
                 assert expected.nbytes >= 16 << 20
             same(_dpx.read(path, dtype, window), expected, orientation, dtype, window)
