@@ -409,8 +409,8 @@ def test_a_folder(folder, tmp_path):
         "DPX of 16 bits to PNG of 16 bits, code values as they are": 1,
     }
     assert not (tmp_path / "new").exists()
-    run(plan, lambda done, total: seen.append((done, total)))
-    assert seen == [(1, 3), (2, 3), (3, 3)]
+    run(plan, lambda *progress: seen.append(progress))
+    assert seen == [(n, 3, "converting") for n in (1, 2, 3)]
     assert names(tmp_path / "new" / "out") == ["f.0000.png", "f.0001.png", "f.0002.png"]
     np.testing.assert_array_equal(
         fastup.read(tmp_path / "new" / "out" / "f.0002.png"), fastup.read(folder / "f.0002.dpx")
@@ -425,7 +425,7 @@ def test_the_same_command_carries_on(folder, tmp_path):
     (place / "f.0001.png").unlink()
     (place / "f.0002.png").write_bytes(b"mine")
     plan = prepare(folder, place, format="png")
-    assert [path.name for path in plan.todo] == ["f.0001.dpx"]
+    assert [plan.path(number).name for number in plan.todo] == ["f.0001.png"]
     run(plan)
     assert (place / "f.0001.png").exists()
     assert (place / "f.0002.png").read_bytes() == b"mine"

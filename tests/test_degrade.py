@@ -174,8 +174,8 @@ def test_a_folder_becomes_twins(hd, tmp_path):
     assert plan.picture == (108, 144)
     assert plan.pixel_aspect == Fraction(8, 9)
     assert not sd.exists()
-    run(plan, lambda done, total: seen.append((done, total)))
-    assert seen == [(1, 3), (2, 3), (3, 3)]
+    run(plan, lambda *progress: seen.append(progress))
+    assert seen == [(n, 3, "degrading") for n in (1, 2, 3)]
     for number, path in enumerate(fastup.find(sd)):
         assert path.name == f"f{number:04d}.dpx"
         expected = naive.resized(hd_frame(number)[:, 24:168] / 1023, SD, "lanczos")
@@ -311,7 +311,7 @@ def test_the_same_command_carries_on(hd, tmp_path):
     (sd / "f0001.dpx").unlink()
     (sd / "f0002.dpx").write_bytes(b"mine")
     plan = prepare(hd, sd, SD)
-    assert [path.name for path in plan.todo] == ["f0001.dpx"]
+    assert [plan.path(number).name for number in plan.todo] == ["f0001.dpx"]
     run(plan)
     assert made(sd) == first | {"f0002.dpx": b"mine"}
     run(prepare(hd, sd, SD, overwrite=True))

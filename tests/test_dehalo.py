@@ -303,7 +303,7 @@ def test_frames_of_two_kernels_do_not_mix_when_overwriting_stops(folder, tmp_pat
     dehalo.run(prepare(folder, tmp_path / "out", kernel=Halo(0.8, 1.6)))
     plan = prepare(folder, tmp_path / "out", kernel=[1], overwrite=True)
 
-    def stop(done, count):
+    def stop(*progress):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -12,7 +12,7 @@ from videos import assert_rounds, cut, extracted, fast_start, noise, numbers, vi
 import fastup
 from fastup.errors import DataError, OptionError
 from fastup.footage.extract import extract
-from fastup.footage.source import open_source
+from fastup.footage.opening import open_clip
 from fastup.header import Header
 
 av = pytest.importorskip("av")
@@ -26,7 +26,7 @@ def test_names_of_any_bytes(tmp_path, tape):
     assert {header.source_file_name for _, header in found.values()} == {"t.mov"}  # what of it is text
     odd.write_bytes(b"nothing" * 100)
     with pytest.raises(DataError) as caught:
-        open_source(odd)
+        open_clip(odd)
     assert str(caught.value).startswith(f"{odd}: not a video that FFmpeg can read")
 
 
@@ -43,9 +43,9 @@ def test_names_of_any_bytes(tmp_path, tape):
 def test_frames_are_chosen_by_number_time_and_timecode(tmp_path, tape, options, expected):
     done = []
     out = tmp_path / "out"
-    counts = extract(tape, out, on_frame=lambda *count: done.append(count), **options)
+    counts = extract(tape, out, on_progress=lambda *count: done.append(count), **options)
     assert (counts, numbers(out)) == ((len(expected), 0), list(expected))
-    assert done == [(n + 1, len(expected)) for n in range(len(expected))]
+    assert done == [(n + 1, len(expected), "extracting") for n in range(len(expected))]
     for n, path in zip(expected, sorted(out.iterdir()), strict=True):
         planes = [np.full(shape, 300 + 10 * n, np.uint16) for shape in ((30, 48), (30, 24), (30, 24))]
         assert_rounds(fastup.read(path), naive.rgb_of_planes(planes, 10, "601"))
@@ -74,11 +74,11 @@ def test_options_that_do_not_fit_are_refused(tmp_path, tape, options, words):
 
 def test_positions_need_a_rate_and_a_timecode(tmp_path):
     path = video(tmp_path / "v.mkv", "ffv1", "yuv420p", [noise(0, 8, (8, 8), (4, 4), (4, 4))])
-    with open_source(path) as source, pytest.raises(OptionError, match="has no timecode"):
+    with open_clip(path) as source, pytest.raises(OptionError, match="has no timecode"):
         source.frame_number("01:00:00:00")
     (tmp_path / "stills").mkdir()
     fastup.write(tmp_path / "stills" / "a.png", np.zeros((4, 4, 3), np.uint16))
-    with open_source(tmp_path / "stills") as source, pytest.raises(OptionError, match="has no frame rate"):
+    with open_clip(tmp_path / "stills") as source, pytest.raises(OptionError, match="has no frame rate"):
         source.frame_number("0:00:01")
 
 
@@ -86,7 +86,7 @@ def test_positions_need_a_rate_and_a_timecode(tmp_path):
 def test_lines_are_taken_off_in_pairs(tmp_path, lines, top):
     planes = [np.repeat(np.arange(300, 330, dtype=np.uint16)[:, np.newaxis], w, 1) for w in (48, 24, 24)]
     path = video(tmp_path / "v.mov", "v210", "yuv422p10le", [planes])
-    with open_source(path) as source:
+    with open_clip(path) as source:
         extract(source, tmp_path / "whole")
         extract(source, tmp_path / "out", lines=lines)
         assert any("off the top" in note for note in source.notes) == (lines < 30)

@@ -11,8 +11,8 @@ import fastup
 from fastup.codes import Transfer
 from fastup.errors import DataError, OptionError
 from fastup.footage.extract import extract
+from fastup.footage.opening import open_clip
 from fastup.footage.sequences import timecode_at
-from fastup.footage.source import open_source
 from fastup.header import Header
 
 
@@ -26,7 +26,7 @@ def test_dpx_stills_keep_their_headers(tmp_path):
             low_code=95, high_code=2700, project="A film",
         )  # fmt: skip
         fastup.write(folder / f"s{n + 9}.dpx", frame, header)
-    with open_source(folder) as source:
+    with open_clip(folder) as source:
         assert (source.bits, source.rate, source.timecode, source.frame_count) == (12, 24, "01:00:00:09", 3)
         extract(source, tmp_path / "out", start=1)
         film = source.header(2, Fraction(24000, 1001))
@@ -46,7 +46,7 @@ def test_dpx_stills_keep_their_headers(tmp_path):
 def test_other_stills_are_scaled_and_alpha_is_dropped(tmp_path, suffix, channels, white):
     path = tmp_path / f"a.{suffix}"
     fastup.write(path, noise(4, 16 if white == 65535 else 8, (5, 7, channels))[0].astype(np.uint16))
-    with open_source(path) as source:
+    with open_clip(path) as source:
         assert source.bits == (16 if white == 65535 else 8)
         assert extract(source, tmp_path / "out") == (1, 0)
     own = fastup.read(path).astype(np.int64)
@@ -58,7 +58,7 @@ def test_stills_of_chroma_are_converted(tmp_path):
     header = Header.new(6, 4, descriptor="CBYCRY", bits=8, colorimetric="REC_709")
     cb, y1, cr, y2 = noise(5, 8, *[(4, 3)] * 4)
     (tmp_path / "a.dpx").write_bytes(header.raw + np.stack([cb, y1, cr, y2], axis=2).tobytes())
-    with open_source(tmp_path / "a.dpx") as source:
+    with open_clip(tmp_path / "a.dpx") as source:
         ((_, planes),) = source.frames()
         assert [plane.shape for plane in planes] == [(4, 6), (4, 3), (4, 3)]
         assert any("Rec.709" in note for note in source.notes)
@@ -77,7 +77,7 @@ def test_a_short_header_gets_room_for_a_rate(tmp_path):
     short = bytearray(whole.raw[:1664])
     short[4:8] = short[808:812] = (1664).to_bytes(4, "big")
     (tmp_path / "a.dpx").write_bytes(bytes(short) + bytes(6 * 9 * 4))
-    with open_source(tmp_path / "a.dpx") as source:
+    with open_clip(tmp_path / "a.dpx") as source:
         assert len(source.header(0).raw) == 1664
         header = source.header(0, Fraction(24000, 1001))
         assert (header.frame_position, header.transfer, header.pixel_aspect) == (0, Transfer.REC_709, Fraction(8, 9))
@@ -93,14 +93,14 @@ def test_stills_that_are_not_of_one_kind_are_refused(tmp_path):
         with pytest.raises(DataError, match=words):
             extract(tmp_path, tmp_path / "out")
         assert extract(tmp_path, tmp_path / "out2", end=1)[0] in (0, 1)
-    with pytest.raises(DataError, match="this is where the stills are"):
+    with pytest.raises(DataError, match="this is where the input frames are"):
         extract(tmp_path, tmp_path)
     fastup.write(tmp_path / "a.png", np.zeros((4, 4, 3), np.uint16))
     with pytest.raises(DataError, match="differ in their suffix alone"):
         extract(tmp_path, tmp_path / "out")
     fastup.write(tmp_path / "x.exr", np.zeros((4, 4, 3), np.float32))
     with pytest.raises(DataError, match=r"x\.exr: .*expected codes of 8 to 16 bits"):
-        open_source(tmp_path / "x.exr")
+        open_clip(tmp_path / "x.exr")
     with pytest.raises(OptionError, match="start is frame 7, expected one of the 1"):
         extract(tmp_path / "b.dpx", tmp_path / "out", start=7)
 
@@ -143,7 +143,7 @@ def test_missing_stills_are_missing_time(tmp_path, gapped, options, expected, wo
 
 
 def test_a_place_in_a_gap_has_no_frame(tmp_path, gapped):
-    with open_source(gapped) as source:
+    with open_clip(gapped) as source:
         assert source.frame_count == 20
         assert [index for index, _ in source.frames()] == [n - 10 for n in range(10, 30) if source.there(n - 10)]
         assert [n for n in range(20) if not source.there(n)] == [3, 10, 11, 12, 13]
@@ -171,7 +171,7 @@ def test_stills_that_are_there_twice(tmp_path, gapped):
     for n in range(12):
         path = folder / f"s{n:02d}.dpx"
         fastup.write(path, fastup.read(path), header if n == 7 else header.replace(timecode=f"01:00:00:{n:02d}"))
-    with open_source(folder) as source:
+    with open_clip(folder) as source:
         assert extract(source, tmp_path / "out") == (0, 12)
         assert [note.startswith("the timecode does not run on from s06.dpx") for note in source.notes] == [True]
 
@@ -180,7 +180,7 @@ def test_every_second_still_is_half_the_rate(tmp_path):
     for n in range(0, 20, 2):
         header = Header.new(4, 4, timecode=timecode_at("01:00:00:00", n, 24), frame_rate=24)
         fastup.write(tmp_path / f"s{n:03d}.dpx", np.full((4, 4, 3), n, np.uint16), header, fsync=False)
-    with open_source(tmp_path) as source:
+    with open_clip(tmp_path) as source:
         assert (source.rate, source.frame_count) == (12, 10)
         assert "every frame is 2 frames of timecode long: 12 frames/s" in source.notes
         assert [source.frame_number(text) for text in ("01:00:00:06", "01:00:00:07", "0:00:00.5")] == [3, 4, 6]
@@ -195,7 +195,7 @@ def test_a_timecode_that_begins_anew(tmp_path):
         fastup.write(
             tmp_path / f"s{n}.dpx", np.zeros((4, 4, 3), np.uint16), Header.new(4, 4, timecode=timecode, frame_rate=24)
         )
-    with open_source(tmp_path) as source:
+    with open_clip(tmp_path) as source:
         assert extract(source, tmp_path / "out") == (20, 0)
         assert source.notes == [
             "the timecode does not run on from s11.dpx (01:00:00:11) to s12.dpx (00:30:00:00): there it is counted "

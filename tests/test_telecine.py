@@ -189,12 +189,12 @@ def test_the_order_of_h264_is_found(top_first):
 def test_where_there_is_no_film_the_file_tells_the_order(tmp_path, monkeypatch, claimed):
     write_video(tmp_path / "v.mkv", grey(bars(40, interlaced)))
 
-    def open_source(*arguments, real=extract.open_source, **options):
+    def open_clip(*arguments, real=extract.open_clip, **options):
         source = real(*arguments, **options)
         source.field_order = claimed
         return source
 
-    monkeypatch.setattr(extract, "open_source", open_source)
+    monkeypatch.setattr(extract, "open_clip", open_clip)
     with pytest.raises(DataError, match="interlaced, but not telecined"):
         telecine.detelecine(tmp_path / "v.mkv", tmp_path / "out", order="top")
     assert telecine.detelecine(tmp_path / "v.mkv", tmp_path / "out", force=True)["order"] == claimed

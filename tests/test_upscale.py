@@ -282,7 +282,7 @@ def test_a_frame_of_a_stream_that_is_refused_is_named(upscaler, spoiled, words, 
 
 def test_a_folder(upscaler, file, source, tmp_path):
     heard = []
-    assert upscale(file, source, tmp_path / "a" / "out", on_frame=lambda *p: heard.append(p)) == (4, 0)
+    assert upscale(file, source, tmp_path / "a" / "out", on_progress=lambda *p: heard.append(p[:2])) == (4, 0)
     assert heard == [(1, 4), (2, 4), (3, 4), (4, 4)]
     assert sorted(os.listdir(tmp_path / "a" / "out")) == sorted(os.listdir(source))
     for path in fastup.find(source):
@@ -389,7 +389,7 @@ def test_a_second_run_skips_and_overwrite_does_not(upscaler, source, tmp_path):
     out.mkdir()
     (out / "f9.dpx").write_bytes(b"by hand")
     heard = []
-    assert upscale(upscaler.network, source, out, on_frame=lambda *p: heard.append(p)) == (3, 1)
+    assert upscale(upscaler.network, source, out, on_progress=lambda *p: heard.append(p[:2])) == (3, 1)
     assert heard[-1] == (3, 3)
     assert (out / "f9.dpx").read_bytes() == b"by hand"
     assert upscale(upscaler.network, source, out) == (0, 4)
@@ -492,7 +492,7 @@ def test_reading_and_writing_overlap(upscaler, source, tmp_path, monkeypatch):
         write(path, *args, **options)
 
     monkeypatch.setattr(module.frames._dpx, "write", held)
-    upscale(upscaler.network, source, tmp_path / "out", on_frame=lambda done, _: done == 2 and second.set())
+    upscale(upscaler.network, source, tmp_path / "out", on_progress=lambda done, *_: done == 2 and second.set())
     assert order == ["f8.dpx", "f9.dpx", "f10.dpx", "f11.dpx"]
 
 

@@ -11,8 +11,8 @@ from videos import PACKED, SUBSAMPLED, assert_rounds, decoded, extracted, interl
 from fastup.codes import Colorimetric, Transfer
 from fastup.errors import DataError
 from fastup.footage.extract import extract
+from fastup.footage.opening import open_clip
 from fastup.footage.sequences import timecode_at
-from fastup.footage.source import open_source
 from fastup.footage.video import _Layout
 
 av = pytest.importorskip("av")
@@ -36,7 +36,7 @@ def test_rgb_is_scaled_to_white_and_grey_by_its_range(tmp_path, pixels):
     width, shapes, _ = PACKED[pixels]
     path = video(tmp_path / "v.nut", "rawvideo", pixels, [noise(1, 8, *shapes)])
     for keep in (False, True):
-        with open_source(path, keep=keep) as source:
+        with open_clip(path, keep=keep) as source:
             ((index, (plane,)),) = source.frames()
             assert (index, source.width, source.height) == (0, width, 4)
             found, white, unit = source.rgb((plane,)), (1 << source.bits) - 1, 1 << (source.bits - 8)
@@ -50,7 +50,7 @@ def test_rgb_is_scaled_to_white_and_grey_by_its_range(tmp_path, pixels):
 def test_codes_above_white_are_white(tmp_path):
     """Which a damaged file may give."""
     path = video(tmp_path / "v.mkv", "ffv1", "gbrp10le", [noise(0, 10, *[(4, 4)] * 3)])
-    with open_source(path) as source:
+    with open_clip(path) as source:
         assert source.rgb((np.full((4, 4, 3), 65508, np.uint16),)).min() == 1023
 
 
@@ -76,7 +76,7 @@ def test_formats_that_would_give_a_wrong_picture_are_refused(pixels):
 def test_v210_equals_the_formula_on_every_pixel(tmp_path, keep):
     frames = [ramp(32, 96), [plane[::-1].copy() for plane in ramp(32, 96)]]
     path = video(tmp_path / "ramp.mov", "v210", "yuv422p10le", frames, tags={"colorspace": 6})
-    with open_source(path) as source:
+    with open_clip(path) as source:
         for (_, found), planes in zip(source.frames(), frames, strict=True):
             for plane, expected in zip(found, planes, strict=True):
                 np.testing.assert_array_equal(plane, expected)
@@ -143,14 +143,14 @@ def test_chroma_goes_by_the_frame_unless_told_otherwise(tmp_path, given_):
 def test_siting_and_first_field_are_known_every_time(tmp_path):
     path = interlaced_video(tmp_path / "i.mpg", "bff")
     for _ in range(3):
-        with open_source(path) as source:
+        with open_clip(path) as source:
             assert (source.siting, source.field_order) == ("left", "bottom")
             assert "sited left (tag)" in source.settings["chroma"]
 
 
 @pytest.mark.parametrize(("order", "name"), [("tff", "top"), ("bff", "bottom")])
 def test_the_first_field_is_what_the_file_claims(tmp_path, order, name):
-    with open_source(interlaced_video(tmp_path / "i.mpg", order)) as source:
+    with open_clip(interlaced_video(tmp_path / "i.mpg", order)) as source:
         assert source.field_order == name
         ((_, planes),) = source.frames()
         assert planes.interlaced
@@ -166,17 +166,17 @@ def test_the_container_may_say_that_there_are_fields(tmp_path, codec, suffix, pi
     small = (32, 24) if "422" in pixels else (16, 24)
     frames = [noise(0, 10, (32, 48), small, small)]
     path = video(tmp_path / f"v.{suffix}", codec, pixels, frames, tags={"field_order": 3})
-    with open_source(path) as source:
+    with open_clip(path) as source:
         assert source.field_order == "bottom"
         assert next(source.frames())[1].interlaced
-    with open_source(path, interlaced=False) as source:
+    with open_clip(path, interlaced=False) as source:
         assert not next(source.frames())[1].interlaced
 
 
 def test_chroma_lies_as_the_source_is_told(tmp_path):
     path = interlaced_video(tmp_path / "i.mpg")
     for interlaced in (False, True):
-        with open_source(path, interlaced=interlaced) as source:
+        with open_clip(path, interlaced=interlaced) as source:
             ((_, planes),) = source.frames()
             out = np.empty((32, 48, 3), np.uint16)
             assert source.rgb(planes, out) is out
@@ -195,7 +195,7 @@ def test_a_header_says_what_the_file_does(tmp_path):
         },
         metadata={"timecode": "00:59:59;28"},
     )  # fmt: skip
-    with open_source(path) as source:
+    with open_clip(path) as source:
         assert (source.width, source.height, source.bits) == (96, 32, 10)
         assert (source.rate, source.pixel_aspect) == (Fraction(30000, 1001), Fraction(8, 9))
         assert (source.timecode, source.field_order, source.frame_count) == ("00:59:59;28", "top", 3)
@@ -214,7 +214,7 @@ def test_a_header_says_what_the_file_does(tmp_path):
 
 def test_a_long_name_is_cut_between_letters(tmp_path):
     path = video(tmp_path / f"a{'é' * 80}.mov", "v210", "yuv422p10le", [ramp(32, 96)])
-    with open_source(path) as source:
+    with open_clip(path) as source:
         assert source.header(0).source_file_name == "a" + "é" * 49
 
 
@@ -235,7 +235,7 @@ def test_tags_come_before_what_is_usual_and_transfer_is_never_linear(
     tmp_path, size, tags, matrix, transfer, colorimetric
 ):
     planes = [np.full(shape, 500, np.uint16) for shape in (size, (size[0], size[1] // 2), (size[0], size[1] // 2))]
-    with open_source(video(tmp_path / "v.mkv", "ffv1", "yuv422p10le", [planes], tags=tags)) as source:
+    with open_clip(video(tmp_path / "v.mkv", "ffv1", "yuv422p10le", [planes], tags=tags)) as source:
         assert (source.matrix, source.transfer, source.colorimetric) == (matrix, transfer, colorimetric)
         assert bool(source.notes) == ("colorspace" not in tags)
         header = source.header(0)
@@ -245,7 +245,7 @@ def test_tags_come_before_what_is_usual_and_transfer_is_never_linear(
 def test_a_matrix_that_cannot_be_undone_is_refused(tmp_path):
     path = video(tmp_path / "v.mkv", "ffv1", "yuv444p", [noise(0, 8, *[(8, 8)] * 3)], tags={"colorspace": 8})  # YCgCo
     with pytest.raises(DataError, match=r"v\.mkv: its matrix is number 8"):
-        open_source(path)
+        open_clip(path)
 
 
 def test_another_rate_counts_from_the_same_time(tmp_path):
@@ -254,7 +254,7 @@ def test_another_rate_counts_from_the_same_time(tmp_path):
         tmp_path / "v.mov", "v210", "yuv422p10le", [ramp(32, 96)], rate=Fraction(30000, 1001),
         metadata={"timecode": "01:00:00;00"},
     )  # fmt: skip
-    with open_source(path) as source:
+    with open_clip(path) as source:
         film = source.header(25, Fraction(24000, 1001))
         assert (film.timecode, film.frame_position) == ("01:00:01:01", 25)
         assert film.frame_rate == np.float32(24000 / 1001)
@@ -273,7 +273,7 @@ def test_a_start_is_sought_where_frames_stand_alone(tmp_path, tape, monkeypatch)
             packets.append(found)
             yield found
 
-    with open_source(tape) as source:
+    with open_clip(tape) as source:
         monkeypatch.setattr(module, "_decoded", counting)
         found = [(index, int(planes[0][0, 0])) for index, planes in source.frames(15, None, 2)]
     assert found == [(15, 450), (17, 470), (19, 490)]
@@ -288,7 +288,7 @@ def test_a_start_is_found_where_the_index_marks_few_keys(tmp_path):
     for n in set(range(20)) - {0, 5, 10, 15}:  # as some capture cards leave it
         data[index + 16 * n + 4 : index + 16 * n + 8] = bytes(4)
     path.write_bytes(data)
-    with open_source(path) as source:
+    with open_clip(path) as source:
         whole = {index: planes[0].mean() for index, planes in source.frames()}
         assert len(set(whole.values())) == 20
         for start in (5, 13, 19):
@@ -296,7 +296,7 @@ def test_a_start_is_found_where_the_index_marks_few_keys(tmp_path):
 
 
 def test_passes_do_not_disturb_each_other(tape):
-    with open_source(tape) as source:
+    with open_clip(tape) as source:
         first, second = source.frames(), source.frames(5)
         assert [next(first)[0], next(second)[0], next(first)[0], next(second)[0]] == [0, 5, 1, 6]
         index, planes = next(first)
@@ -307,20 +307,20 @@ def test_passes_do_not_disturb_each_other(tape):
 def test_a_variable_rate_is_said_and_no_frame_is_repeated(tmp_path):
     frames = [noise(n, 8, (32, 48), (16, 24), (16, 24)) for n in range(12)]
     path = video(tmp_path / "v.mp4", "libx264", "yuv420p", frames, times=[*range(6), *range(7, 19, 2)])
-    with open_source(path) as source:
+    with open_clip(path) as source:
         assert extract(source, tmp_path / "out") == (12, 0)
         assert any("frame rate is variable" in note for note in source.notes)
         assert source.rate < 20
         assert source.header(0).frame_rate == np.float32(source.rate)
     steady = video(tmp_path / "steady.mkv", "ffv1", "yuv420p", frames, rate=Fraction(30000, 1001))
-    with open_source(steady) as source:
+    with open_clip(steady) as source:
         assert [index for index, _ in source.frames()] == list(range(12))
         assert not any("variable" in note for note in source.notes)  # milliseconds are 33 and 34
 
 
 def test_files_that_are_no_video_are_told_apart(tmp_path, tape):
     with pytest.raises(FileNotFoundError):
-        open_source(tmp_path / "none.mov")
+        open_clip(tmp_path / "none.mov")
     for name, data, words in (
         ("text.mov", b"not a video\n" * 50, "not a video that FFmpeg can read"),
         ("empty.mov", b"", "not a video that FFmpeg can read"),
@@ -334,7 +334,7 @@ def test_files_that_are_no_video_are_told_apart(tmp_path, tape):
         path = tmp_path / name
         path.write_bytes(data)
         with pytest.raises(DataError, match=f"{name}: {words}") as error:
-            open_source(path)
+            open_clip(path)
         assert "\n" not in str(error.value)
     with av.open(os.fspath(tmp_path / "sound.wav"), "w") as container:
         stream = container.add_stream("pcm_s16le", rate=48000, layout="mono")
@@ -342,4 +342,4 @@ def test_files_that_are_no_video_are_told_apart(tmp_path, tape):
         frame.rate = 48000
         container.mux(stream.encode(frame))
     with pytest.raises(DataError, match=r"sound\.wav: there is no video in it, only audio"):
-        open_source(tmp_path / "sound.wav")
+        open_clip(tmp_path / "sound.wav")

@@ -7,7 +7,7 @@ import numpy as np
 
 import fastup
 from fastup.footage.extract import extract
-from fastup.footage.source import open_source
+from fastup.footage.opening import open_clip
 from fastup.header import Header
 
 try:
@@ -147,7 +147,7 @@ def interlaced_video(path, order="tff", **more):
 
 def extracted(path, folder, **options):
     """Frames and headers of what is extracted, by name."""
-    with open_source(path, **{name: options.pop(name) for name in ("keep", "interlaced") if name in options}) as source:
+    with open_clip(path, **{name: options.pop(name) for name in ("keep", "interlaced") if name in options}) as source:
         extract(source, folder, **options)
     return {found.name: (fastup.read(found), Header.read(found)) for found in sorted(folder.iterdir())}
 

@@ -164,7 +164,7 @@ def extract(
 ) -> None:
     """Write the frames of a video, or stills, as 10-bit RGB DPX of their own size. Those already in OUT are skipped."""
     from fastup.footage.extract import prepare
-    from fastup.footage.source import open_source
+    from fastup.footage.opening import open_clip
 
     if detelecine:
         if every != 1:
@@ -174,7 +174,7 @@ def extract(
             interlaced=interlaced, overwrite=overwrite,
         )  # fmt: skip
         return
-    with open_source(source, keep=range == "keep", interlaced=interlaced) as opened:
+    with open_clip(source, keep=range == "keep", interlaced=interlaced) as opened:
         options = {"start": start, "end": end, "every": every, "lines": lines, "overwrite": overwrite}
         _extract(prepare(opened, destination, **options), as_json)
 
@@ -188,10 +188,10 @@ def _extract(plan, as_json):
     began = time.perf_counter()
     with show.progress("extracting") as advance:
 
-        def on_frame(done, total):
-            advance(done, total, f"extracting, {done / (time.perf_counter() - began):.0f} frames/s")
+        def on_progress(done, total, what):
+            advance(done, total, f"{what}, {done / (time.perf_counter() - began):.0f} frames/s")
 
-        written, skipped = run(plan, on_frame)
+        written, skipped = run(plan, on_progress)
     seconds = time.perf_counter() - began
     if as_json:
         facts = {name: getattr(source, name) for name in ("width", "height", "field_order", "timecode", "frame_count")}
@@ -362,14 +362,14 @@ def dehalo(
     with show.progress("looking for edges") as advance:
         plan = prepare(
             source, destination, twins=pairs, kernel=kernel and _kernel(kernel), strength=strength, protect=protect,
-            overwrite=overwrite, on_frame=advance,
+            overwrite=overwrite, on_progress=advance,
         )  # fmt: skip
     found, picture = plan.estimate, destination / "dehalo" / "kernel.png"
     plot(picture, found, strength)
     if as_json:
         told = asdict(found) | {"taps": [round(float(tap), 6) for tap in found.taps]}
-        run(plan)
-        show.data({**told, "made": len(plan.todo), "skipped": len(plan.targets) - len(plan.todo)})
+        made, skipped = run(plan)
+        show.data({**told, "made": made, "skipped": skipped})
         return
     halo, whence = found.halo, f"{found.edges} edges" if pairs is None else f"{found.edges} pairs"
     middle = len(found.taps) // 2

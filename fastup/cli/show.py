@@ -103,12 +103,12 @@ def made(count, done, destination, rate, skipped):
 
 def work(run, plan, doing, done, destination):
     """Carry out a plan of frames to make, and say how many and how fast."""
-    began, count, skipped = time.perf_counter(), len(plan.todo), len(plan.targets) - len(plan.todo)
+    began = time.perf_counter()
     with progress(doing) as advance:
-        run(plan, advance)
-    rate = count / (time.perf_counter() - began)
-    made(count, done, destination, f"{rate:.3g} frames/s" if count else "", skipped)
-    note_gaps(list(plan.targets))
+        written, skipped = run(plan, advance)
+    rate = written / (time.perf_counter() - began)
+    made(written, done, destination, f"{rate:.3g} frames/s" if written else "", skipped)
+    note_gaps(plan.source.paths)
 
 
 @contextlib.contextmanager

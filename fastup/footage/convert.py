@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from fastup import frames
+from fastup._types import Frame, Progress, StrPath
 from fastup.codes import CHROMA, Transfer, codes_of
 from fastup.errors import DataError, OptionError
-from fastup.footage.folders import on_threads, refuse_itself, targets_of
+from fastup.footage import chore
+from fastup.footage.stills import Folder
 from fastup.header import Header
 
 CURVES = ("log", "linear", "srgb", "rec709")
@@ -93,25 +95,28 @@ def _base(black, white):
 # -- files -------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Plan:
+@dataclass(frozen=True, kw_only=True)
+class Plan(chore.Plan):
     """What `prepare` found, and `run` does."""
 
-    targets: dict
-    """The file that each frame becomes, of all frames, paths."""
-    todo: list
-    """The frames that are to be made, paths."""
-    assumed: dict
-    """What is done with them, in words, and with how many of `todo`."""
+    source: Folder
+    assumed: dict[str, int]
+    """What is done with the frames, in words, and with how many of `todo`."""
     bits: int | None
     source_curve: str | None
     target_curve: str | None
-    layer: str | None
 
 
 def prepare(
-    source, destination, format=None, bits=None, source_curve=None, target_curve=None, overwrite=False, layer=None
-):
+    source: StrPath,
+    destination: StrPath,
+    format: str | None = None,
+    bits: int | None = None,
+    source_curve: str | None = None,
+    target_curve: str | None = None,
+    overwrite: bool = False,
+    layer: str | None = None,
+) -> Plan:
     """Plan to convert a frame, or a folder of them. Nothing is written.
 
     Parameters
@@ -151,8 +156,8 @@ def prepare(
     start, with 0 and 2.046 as densities beside 0 and 1023 in what Nuke writes, and no black: then they are 95 and 685,
     as with other formats. What is made log has 95 and 685, also in its header.
     """
-    targets = _targets(Path(source), Path(destination), format)
-    suffix = next(iter(targets.values())).suffix.lower()
+    folder, suffix, file = _place(Path(source), Path(destination), format)
+    outputs = chore.Plan(Folder(source, layer=layer), folder, overwrite, suffix, file).checked()
     if bits is not None and bits not in BITS.get(suffix, ()):
         raise OptionError(
             f"bits: found {bits}, expected "
@@ -163,14 +168,13 @@ def prepare(
             raise OptionError(f"{name}: found {curve!r}, expected one of {', '.join(CURVES)}")
     if source_curve and not target_curve:
         raise OptionError(f"from is {source_curve}, but there is no to, expected one of {', '.join(CURVES)}")
-    todo = [path for path in targets if overwrite or not targets[path].exists()]
-    plan = Plan(targets, todo, {}, bits, source_curve, target_curve, layer)
-    plan.assumed.update(Counter(_recipe(path, plan).words for path in todo))
+    plan = Plan.of(outputs, assumed=Counter(), bits=bits, source_curve=source_curve, target_curve=target_curve)
+    plan.assumed.update(Counter(_recipe(number, plan).words for number in plan.todo))
     return plan
 
 
-def run(plan, on_frame=None):
-    """Convert the frames that `prepare` planned, on all cores.
+def run(plan: Plan, on_progress: Progress | None = None) -> tuple[int, int]:
+    """Convert the frames that `prepare` planned, as `chore.run` does.
 
     Codes of 16 bits and less go through a table that is computed in double precision; floats are computed in it one by
     one. Integers are rounded to the nearest and clipped; EXR and TIFF of floats hold what lies beyond black and white.
@@ -182,29 +186,19 @@ def run(plan, on_frame=None):
     From DPX to DPX the header stays as it is, byte by byte, but for the bits, with the low and high code; and the
     transfer, where a curve was asked for (of sRGB "unspecified video", as the standard has no code for it), with the
     low and high code where it is another one. From and to other formats the pixel aspect goes along.
-
-    Parameters
-    ----------
-    on_frame : callable, optional
-        Called after each frame with (done, to do).
-
-    Raises
-    ------
-    OSError, FastupError
-        As `frames.read` and `frames.write` have them. Frames that are complete by then stay.
     """
 
-    def convert(path):
-        target = plan.targets[path]
-        recipe = _recipe(path, plan)
-        frame = frames.read(path, "float32" if recipe.white is None else "uint16", layer=plan.layer)
+    def make(number: int, path: Path) -> tuple[Frame, Header]:
+        recipe = _recipe(number, plan)
+        frame = plan.source.pixels(path, "float32" if recipe.white is None else "uint16")
         frames.refuse_nan(path, frame, infinity=False)  # which is as white as can be
-        frames.write(target, _converted(frame, recipe), recipe.header)
+        return _converted(frame, recipe), recipe.header
 
-    on_threads(convert, plan, on_frame)
+    return chore.run(plan, chore.each(make), "converting", on_progress)
 
 
-def _targets(source, destination, format):
+def _place(source, destination, format):
+    """The folder that output goes to, the suffix there, and the name of one file, if it has one."""
     if format is not None:
         format = format.lower().removeprefix(".")
         if format not in FORMATS:
@@ -215,15 +209,12 @@ def _targets(source, destination, format):
             raise OptionError(f"{destination}: a file, expected a folder, as {source} is one")
         if format is not None and f".{format}" != suffix:
             raise OptionError(f"format: found {format}, expected none with {destination}, whose name says it")
-        frames.find(source)  # which says what is wrong with it
-        targets = {source: destination}
-        refuse_itself(targets)
-        return targets
+        return destination.parent, suffix, destination.name
     if format is None:
         raise OptionError(
             f"format: none for what goes to the folder {destination}, expected one of {', '.join(FORMATS)}"
         )
-    return targets_of(source, destination, f".{format}")
+    return destination, f".{format}", None
 
 
 @dataclass(frozen=True)
@@ -238,12 +229,11 @@ class _Recipe:
     words: str
 
 
-def _recipe(path, plan):
-    _, white = frames.probe(path, plan.layer)  # which says what is wrong with a header
-    header, suffix = frames.read_header(path, plan.layer), plan.targets[path].suffix.lower()
-    which = "".join(f", {words}" for words in frames.left_out(path, plan.layer))
-    if len(header.elements) > 1:
-        header = header.only(0)
+def _recipe(number, plan):
+    path, layer, suffix = plan.source.paths[number], plan.source.layer, plan.suffix
+    _, white = frames.probe(path, layer)  # which says what is wrong with a header
+    header = plan.source.header(number)
+    which = "".join(f", {words}" for words in frames.left_out(path, layer))
     bits = plan.bits or _bits(header, frames.is_dpx(path), suffix)
     divide, multiply, alpha = _alpha(path, header, suffix, plan)
     if plan.target_curve:
@@ -265,7 +255,7 @@ def _alpha(path, header, suffix, plan):
     """Whether colours are to be divided by alpha and multiplied by it, and what is to be said of it."""
     if header.channels != 4:
         return False, False, ""
-    before = frames.premultiplied(path, plan.layer)
+    before = frames.premultiplied(path, plan.source.layer)
     after = before if suffix == ".dpx" else suffix == ".exr"
     if before is None:
         return False, False, "" if suffix == ".dpx" else "code values as they are, also by alpha"

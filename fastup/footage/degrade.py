@@ -6,16 +6,21 @@ noise and clipping is linear along rows or columns, so one product with banded m
 
 import operator
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 
 from fastup import frames
 from fastup._resample import FILTERS, check_size, gaussian, gaussian_weights, resize
+from fastup._types import Floats, Progress, Size, StrPath
 from fastup.codes import CHROMA, LUMA_601
 from fastup.errors import DataError, OptionError
-from fastup.footage.folders import on_threads, targets_of
+from fastup.footage import chore
+from fastup.footage.stills import Folder
+from fastup.header import Header
 from fastup.trim import UNTRIMMED, Trim
 
 SIZE = (480, 720)
@@ -106,30 +111,36 @@ def _noise(shape, deviation, seed):
 # -- a folder ----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Plan:
+@dataclass(frozen=True, kw_only=True)
+class Plan(chore.Plan):
     """What `prepare` found, and `run` does."""
 
-    targets: dict
-    """The file that each frame becomes, of all frames, paths."""
-    todo: list
-    """The frames that are to be made, paths."""
-    size: tuple
+    source: Folder
+    size: Size
     """Height and width of what is made, pixels."""
     filter: str
     trim: Trim
     why_trim: str
     """Where the trim comes from, in words."""
-    picture: tuple
+    picture: Size
     """Height and width of what is left."""
     pixel_aspect: Fraction
     """Of the first frame that is made; the others' follow from their own."""
-    tape: dict
+    tape: dict[str, tuple[float, float]]
     """The least and the most of each strength, by the names of `TAPE`."""
     seed: int
 
 
-def prepare(source, destination, size=SIZE, trim=None, filter="lanczos", tape=None, seed=0, overwrite=False):
+def prepare(
+    source: StrPath,
+    destination: StrPath,
+    size: Size = SIZE,
+    trim: Trim | tuple[int, int, int, int] | None = None,
+    filter: str = "lanczos",
+    tape: Mapping[str, float | tuple[float, float]] | None = None,
+    seed: int = 0,
+    overwrite: bool = False,
+) -> Plan:
     """Plan to make SD twins of HD frames: 10-bit DPX of the same stems. Nothing is written.
 
     Parameters
@@ -168,57 +179,53 @@ def prepare(source, destination, size=SIZE, trim=None, filter="lanczos", tape=No
         raise OptionError(f"filter: found {filter!r}, expected one of {', '.join(FILTERS)}")
     if operator.index(seed) < 0:
         raise OptionError(f"seed: found {seed}, expected 0 or more")
-    targets = targets_of(source, destination)
+    folder = Folder(source)
+    plan = chore.Plan(folder, Path(destination), overwrite).checked()
     strengths = _strengths(tape or {})
-    paths = list(targets)
-    first = None
-    for path in paths:
-        frames.probe(path)  # which says what is wrong with a header
-        header = frames.read_header(path)
-        if header.channels != 3 or header.descriptor in CHROMA:
-            raise DataError(f"{path}: {getattr(header.descriptor, 'text', header.descriptor)}, expected RGB")
-        first = first or header
+    paths, first = folder.paths, _rgb_header(folder, 0)
+    for number, path in enumerate(paths):
+        header = _rgb_header(folder, number)
         if (header.height, header.width) != (first.height, first.width):
             raise DataError(
                 f"{path}: {header.width}x{header.height}, but {paths[0]} is {first.width}x{first.height}; expected one "
                 "size in a folder, for one trim"
             )
     trim, why = (Trim.parse(trim), "as given") if trim is not None else _find_trim(paths, first)
-    picture = trim.picture((first.height, first.width))
+    picture = trim.picture(folder.size)
     size = check_size(size, picture)
-    todo = [path for path in paths if overwrite or not targets[path].exists()]
-    aspect = _twin_aspect(first, picture, size)
-    return Plan(targets, todo, size, filter, trim, why, picture, aspect, strengths, seed)
+    return Plan.of(
+        plan, size=size, filter=filter, trim=trim, why_trim=why, picture=picture,
+        pixel_aspect=_twin_aspect(first, picture, size), tape=strengths, seed=seed,
+    )  # fmt: skip
 
 
-def run(plan, on_frame=None):
-    """Make the twins that `prepare` planned, on all cores.
+def run(plan: Plan, on_progress: Progress | None = None) -> tuple[int, int]:
+    """Make the twins that `prepare` planned, as `chore.run` does.
 
     The header of a DPX is carried over but for size, flavour and pixel aspect; of other formats there is only the
     pixel aspect. Square pixels are assumed where a frame doesn't say. The aspect of the twin's is such that the picture
     keeps its shape: 8:9 of 1440x1080 square ones in 720x480. Codes are normalised by the frame's white, and floats
     clipped; no colour is converted.
-
-    Parameters
-    ----------
-    on_frame : callable, optional
-        Called after each frame with (done, to do).
-
-    Raises
-    ------
-    OSError, FastupError
-        As `frames.read` and `frames.write` have them. Frames that are complete by then stay.
     """
 
-    def make(path):
-        header = frames.read_header(path)
-        frame = frames.read(path, "float32", window=plan.trim.window((header.height, header.width)))
+    def make(number: int, path: Path) -> tuple[Floats, Header]:
+        frame = plan.source.pixels(path, "float32", (plan.trim.top, plan.trim.left, *plan.picture))
         frames.refuse_nan(path, frame)
         strengths = draw(plan.tape, plan.seed, path.stem)
         twin = degrade(frame, plan.size, filter=plan.filter, **strengths, seed=_seed(plan.seed, path.stem, 1))
-        frames.write(plan.targets[path], twin, _twin_header(header, plan))
+        return twin, _twin_header(plan.source.header(number), plan)
 
-    on_threads(make, plan, on_frame)
+    return chore.run(plan, chore.each(make), "degrading", on_progress)
+
+
+def _rgb_header(folder: Folder, number: int) -> Header:
+    """The header of a frame; DataError if it is not of R, G and B."""
+    frames.probe(folder.paths[number])  # which says what is wrong with a header
+    header = folder.header(number)
+    if header.channels != 3 or header.descriptor in CHROMA:
+        text = getattr(header.descriptor, "text", header.descriptor)
+        raise DataError(f"{folder.paths[number]}: {text}, expected RGB")
+    return header
 
 
 def draw(tape, seed, stem):
@@ -312,8 +319,6 @@ def _twin_aspect(header, picture, size):
 
 
 def _twin_header(header, plan):
-    if len(header.elements) > 1:
-        header = header.only(0)
     codes = {} if header.white else {"low_code": 0, "high_code": 1023}  # of floats, whose own are none
     height, width = plan.size
     aspect = _twin_aspect(header, plan.picture, plan.size)

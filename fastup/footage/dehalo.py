@@ -3,17 +3,21 @@
 import json
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from fastup import frames
+from fastup._types import Frame, Progress, StrPath
 from fastup.codes import CHROMA
 from fastup.errors import DataError, OptionError
-from fastup.footage import degrade, halo
-from fastup.footage.folders import on_threads, targets_of
+from fastup.footage import chore, degrade, halo
 from fastup.footage.halo import RADIUS, REACH, Estimate, Halo
+from fastup.footage.stills import Folder
+from fastup.header import Header
 
 SAMPLES = 40  # frames that a kernel is estimated from
 
@@ -59,19 +63,28 @@ def dehalo(picture, taps, *, strength=1.0, protect=0.0):
 # -- a folder ---------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Plan:
+@dataclass(frozen=True, kw_only=True)
+class Plan(chore.Plan):
     """What to do to a folder: which frames, with what, as asked for how."""
 
-    targets: dict
-    todo: list
-    asked: dict
+    source: Folder
+    asked: dict[str, Any]
     estimate: Estimate
     strength: float
     protect: float
 
 
-def prepare(source, destination, *, twins=None, kernel=None, strength=1.0, protect=2.0, overwrite=False, on_frame=None):
+def prepare(
+    source: StrPath,
+    destination: StrPath,
+    *,
+    twins: StrPath | None = None,
+    kernel: Halo | Sequence[float] | None = None,
+    strength: float = 1.0,
+    protect: float = 2.0,
+    overwrite: bool = False,
+    on_progress: Progress | None = None,
+) -> Plan:
     """Find the kernel of a folder of frames.
 
     Parameters
@@ -88,8 +101,8 @@ def prepare(source, destination, *, twins=None, kernel=None, strength=1.0, prote
     protect : float
         Flats that differ by less than so many times the noise stay as they are; 0 protects nothing.
     overwrite : bool
-    on_frame : callable, optional
-        Called with (frames read, frames to read).
+    on_progress : callable, optional
+        Called with (frames read, frames to read, "looking for edges").
 
     Returns
     -------
@@ -111,13 +124,12 @@ def prepare(source, destination, *, twins=None, kernel=None, strength=1.0, prote
         raise OptionError(f"protect is {protect}, expected 0 or more, in deviations of the noise")
     if kernel is not None and twins is not None:
         raise OptionError("kernel is given, and pairs too; expected one of them")
-    targets = targets_of(source, destination)
-    paths = list(targets)
+    folder = Folder(source)
+    plan, paths = chore.Plan(folder, Path(destination), overwrite).checked(), folder.paths
     for path in paths:
         header = frames.read_header(path)
         if header.channels == 1 or header.descriptor in CHROMA or header.white is None:
             raise DataError(f"{path}: {header.flavour}, expected R, G and B in codes")
-    todo = [path for path, target in targets.items() if overwrite or not target.exists()]
     if kernel is not None:
         taps = np.asarray(kernel.taps if isinstance(kernel, Halo) else kernel, float)
         if len(taps) % 2 == 0 or len(taps) > 2 * REACH + 1 or not abs(taps.sum()) > 1e-6 or not np.isfinite(taps).all():
@@ -128,7 +140,7 @@ def prepare(source, destination, *, twins=None, kernel=None, strength=1.0, prote
         "kernel": None if kernel is None else [round(float(tap), 9) for tap in taps],
         "strength": strength, "protect": protect,
     }  # fmt: skip
-    found, told = _kept(Path(destination), asked, targets, todo), on_frame or (lambda *_: None)
+    found, told = _kept(plan, asked), on_progress or (lambda *_: None)
     if found is None and kernel is not None:
         noise = float(np.median([halo.noise_of(picture) for picture in _read(_spread(paths, 4), told)]))
         after = halo.overshoot(np.convolve(taps, halo.inverse(taps, strength)))
@@ -142,31 +154,25 @@ def prepare(source, destination, *, twins=None, kernel=None, strength=1.0, prote
         found = halo.from_pairs(_read(_spread(both, SAMPLES), told, beside, degrade.prepare(twins, destination, size)))
     elif found is None:
         found = halo.estimate(_read(_spread(paths, SAMPLES), told))
-    return Plan(targets, todo, asked, found, strength, protect)
+    return Plan.of(plan, asked=asked, estimate=found, strength=strength, protect=protect)
 
 
-def run(plan, on_frame=None):
-    """Take the halo out of the frames of a plan, on all cores. `on_frame` is called with (done, to do) after each.
-
-    Raises DataError, FastupError and OSError as reading and writing do; frames made so far are whole.
-    """
+def run(plan: Plan, on_progress: Progress | None = None) -> tuple[int, int]:
+    """Take the halo out of the frames of a plan, as `chore.run` does."""
     found = plan.estimate
 
-    def make(path):
-        header = frames.read_header(path)
-        header = header.only(0) if len(header.elements) > 1 else header
+    def make(number: int, path: Path) -> tuple[Frame, Header]:
+        header = plan.source.header(number)
         if found.none:  # not even rounded
-            frame = frames.read(path)
-        else:
-            picture = frames.read(path, "float32")
-            colours = dehalo(picture[..., :3], found.taps, strength=plan.strength, protect=plan.protect * found.noise)
-            frame = np.concatenate([colours, picture[..., 3:]], axis=2)
-        frames.write(plan.targets[path], frame, header)
+            return plan.source.pixels(path), header
+        picture = plan.source.pixels(path, "float32")
+        colours = dehalo(picture[..., :3], found.taps, strength=plan.strength, protect=plan.protect * found.noise)
+        return np.concatenate([colours, picture[..., 3:]], axis=2), header
 
-    for path in plan.todo:  # those of another kernel go before its name does, whatever stops this
-        plan.targets[path].unlink(missing_ok=True)
-    _keep(next(iter(plan.targets.values())).parent, plan.asked, found)
-    on_threads(make, plan, on_frame)
+    for number in plan.todo:  # those of another kernel go before its name does, whatever stops this
+        plan.path(number).unlink(missing_ok=True)
+    _keep(plan.destination, plan.asked, found)
+    return chore.run(plan, chore.each(make), "dehaloing", on_progress)
 
 
 def plot(path, found, strength=1.0):
@@ -227,13 +233,13 @@ def _read(paths, told, twins=None, plan=None):
             twin = frames.read(beside, "float32", window=(plan.trim.top, plan.trim.left, *plan.picture))
             frames.refuse_nan(beside, twin)
             yield picture, twin
-        told(done, len(paths))
+        told(done, len(paths), "looking for edges")
 
 
-def _kept(destination, asked, targets, todo):
+def _kept(plan, asked):
     """The kernel that frames which stay in a folder were made with, of the same options; None if no frames stay."""
-    made = {targets[path] for path in todo}
-    if all(path in made for path in destination.glob("*.dpx")):
+    destination, missing = plan.destination, {plan.path(number) for number in plan.todo}
+    if all(path in missing for path in destination.glob("*.dpx")):
         return None
     kept = destination / "dehalo" / "kernel.json"
     try:
@@ -241,7 +247,7 @@ def _kept(destination, asked, targets, todo):
         known = told["halo"] and Halo(**told["halo"])
         found = Estimate(np.array(told["taps"]), known, told["edges"], told["noise"], told["before"], told["after"])
     except (OSError, ValueError, KeyError, TypeError):
-        if len(todo) == len(targets):  # what is there may have come in any way
+        if len(plan.todo) == len(plan.source):  # what is there may have come in any way
             return None
         raise DataError(
             f"{kept}: missing or damaged, so it is not known which kernel the frames in {destination} were made with; "
@@ -249,7 +255,7 @@ def _kept(destination, asked, targets, todo):
         ) from None
     for name, value in asked.items():
         if told.get(name) != value:
-            again = "--overwrite makes them again" if len(todo) < len(targets) else "expected another folder"
+            again = "--overwrite makes them again" if len(plan.todo) < len(plan.source) else "expected another folder"
             raise DataError(f"{destination}: frames here were made with another {name}; {again}")
     return found
 

@@ -1,50 +1,39 @@
 """Video, or a folder of stills, to 10-bit RGB DPX at its own size: decoding, converting and writing overlap."""
 
-import math
-import os
-from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fastup import frames
+from fastup._types import Frame, Progress, StrPath
 from fastup.errors import DataError, OptionError
-from fastup.footage.clip import Source
-from fastup.footage.source import open_source
+from fastup.footage import chore
+from fastup.footage.opening import open_clip
+from fastup.footage.source import Clip, Planes
 from fastup.footage.stills import Stills
+from fastup.header import Header
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What `prepare` found to do: frames `first` to before `last` of `source`, `lines` lines of them from `top` on."""
+@dataclass(frozen=True, kw_only=True)
+class Plan(chore.Plan):
+    """What `prepare` found to do: as every plan, with `lines` lines of each frame, from `top` on."""
 
-    source: Source
-    destination: Path
-    first: int
-    last: float  # may be infinite
-    every: int
+    source: Clip
     lines: int | None
     top: int
-    overwrite: bool
-
-    def path(self, index):
-        """Where a frame goes."""
-        return self.destination / self.source.name(index)
-
-    def made(self, index):
-        """Whether a frame is there already and may stay."""
-        return not self.overwrite and self.source.there(index) and self.path(index).exists()
 
 
-def extract(source, destination, *, on_frame=None, **options):
+def extract(
+    source: StrPath | Clip, destination: StrPath, *, on_progress: Progress | None = None, **options: Any
+) -> tuple[int, int]:
     """Write the frames of a video, or stills, as 10-bit RGB DPX of their own size: `prepare`, then `run`.
 
     Parameters
     ----------
-    source : path-like, Video or Stills
+    source : path-like or Clip
     destination, **options
         As of `prepare`.
-    on_frame : callable, optional
+    on_progress : callable, optional
         As of `run`.
 
     Returns
@@ -54,15 +43,24 @@ def extract(source, destination, *, on_frame=None, **options):
     Raises
     ------
     DataError, FastupError, OptionError, OSError
-        As `open_source`, `prepare` and `run` do.
+        As `open_clip`, `prepare` and `run` do.
     """
-    if isinstance(source, Source):
-        return run(prepare(source, destination, **options), on_frame)
-    with open_source(source) as opened:
-        return run(prepare(opened, destination, **options), on_frame)
+    if isinstance(source, Clip):
+        return run(prepare(source, destination, **options), on_progress)
+    with open_clip(source) as opened:
+        return run(prepare(opened, destination, **options), on_progress)
 
 
-def prepare(source, destination, *, start=0, end=None, every=1, lines=None, overwrite=False):
+def prepare(
+    source: Clip,
+    destination: StrPath,
+    *,
+    start: int | str = 0,
+    end: int | str | None = None,
+    every: int = 1,
+    lines: int | None = None,
+    overwrite: bool = False,
+) -> Plan:
     """Check what is asked for, before anything is written.
 
     Parameters
@@ -72,7 +70,7 @@ def prepare(source, destination, *, start=0, end=None, every=1, lines=None, over
         A folder, which need not be there. Frames are named after the video and their number, ``tape_0000123.dpx``, or
         after the still.
     start, end : int or str
-        The first frame, and the one after the last, as `Source.frame_number` takes them.
+        The first frame, and the one after the last, as `Clip.frame_number` takes them.
     every : int
         Take one frame of so many.
     lines : int, optional
@@ -93,78 +91,41 @@ def prepare(source, destination, *, start=0, end=None, every=1, lines=None, over
         If an option does not fit the source.
     """
     first = source.frame_number(start, "start")
-    last = math.inf if end is None else source.frame_number(end, "end")
+    last = None if end is None else source.frame_number(end, "end")
     if every < 1:
         raise OptionError(f"every is {every}, expected 1 or more")
-    if last <= first:
+    if last is not None and last <= first:
         raise OptionError(f"end is frame {last}, expected one after start, which is frame {first}")
-    count, top = source.frame_count, rows_off(source, lines)
-    if isinstance(source, Stills) and first >= count:
-        raise OptionError(f"start is frame {first}, expected one of the {count}, which count from 0")
-    destination = Path(destination)
-    if destination.exists() and not destination.is_dir():
-        raise DataError(f"{destination}: a file, expected a folder for the output")
-    if isinstance(source, Stills):
-        if len({path.stem for path in source.paths}) < len(source.paths):
-            raise DataError(f"{source.path}: some stills differ in their suffix alone, and would get the same name")
-        if os.path.realpath(source.paths[0].parent) == os.path.realpath(destination):
-            raise DataError(f"{destination}: this is where the stills are, expected another folder for the output")
-    return Plan(source, destination, first, last, every, lines, top, overwrite)
+    top = rows_off(source, lines)
+    if isinstance(source, Stills) and first >= len(source):
+        raise OptionError(f"start is frame {first}, expected one of the {len(source)}, which count from 0")
+    plan = Plan(
+        source=source, destination=Path(destination), overwrite=overwrite, first=first, last=last, every=every,
+        lines=lines, top=top,
+    )  # fmt: skip
+    return plan.checked()
 
 
-def run(plan, on_frame=None):
-    """Write the frames of a plan. Decoding, converting and writing overlap.
-
-    Parameters
-    ----------
-    plan : Plan
-    on_frame : callable, optional
-        Called after each frame with (done, to do or None).
-
-    Returns
-    -------
-    written, skipped : int
-        Skipped are those that are there already: the same plan carries on.
+def run(plan: Plan, on_progress: Progress | None = None) -> tuple[int, int]:
+    """Write the frames of a plan, as `chore.run` does.
 
     Raises
     ------
     DataError
-        If the video is cut short or damaged: when all that can be decoded is written.
+        If the first frame is there already, but of another size; if the video is cut short or damaged: when all that
+        can be decoded is written.
     OptionError
         If there is no frame to begin with.
     FastupError, OSError
         If a frame cannot be read or written; those before it are whole.
     """
-    source, pending, written, skipped, workers = plan.source, deque(), 0, 0, min(os.cpu_count() or 1, 8)
-    last = min(plan.last, source.frame_count or plan.last)
-    total = len(range(plan.first, last, plan.every)) if last < math.inf else None
+    source = plan.source
     _refuse_others(plan)
 
-    def make(index, planes):
-        return cropped(source.rgb(planes), source.header(index), plan.top, plan.lines)
+    def make(number: int, planes: Planes) -> tuple[Frame, Header]:
+        return cropped(source.rgb(planes), source.header(number), plan.top, plan.lines)
 
-    def settle():
-        index, made = pending.popleft()
-        write(plan.path(index), *made.result())
-        if on_frame is not None:
-            on_frame(written - len(pending), total and max(written, total - skipped))
-
-    start = plan.first
-    while start < last and (plan.made(start) or not source.there(start)):
-        start, skipped = start + plan.every, skipped + source.there(start)
-    with frames.write_stream(workers, 2 * workers) as write, ThreadPoolExecutor(workers) as pool:
-        for index, planes in source.frames(start, None if plan.last == math.inf else plan.last, plan.every):
-            if plan.made(index):
-                skipped += 1
-                continue
-            if not written:
-                plan.destination.mkdir(parents=True, exist_ok=True)
-            pending.append((index, pool.submit(make, index, planes)))
-            written += 1
-            if len(pending) > workers:
-                settle()
-        while pending:
-            settle()
+    written, skipped = chore.run(plan, chore.each(make), "extracting", on_progress)
     if damage := source.missing(plan.first, plan.last):
         raise DataError(f"{source.path}: {damage}; {written + skipped} frames are in {plan.destination}")
     if not written + skipped:
@@ -172,17 +133,17 @@ def run(plan, on_frame=None):
     return written, skipped
 
 
-def _refuse_others(plan):
+def _refuse_others(plan: Plan) -> None:
     """Raise DataError if the first frame of a plan is there already, but of another size: made with other options."""
     path, size = plan.path(plan.first), (plan.lines or plan.source.height, plan.source.width)
-    if plan.made(plan.first) and (there := frames.probe(path)[0][:2]) != size:
+    if plan.source.there(plan.first) and plan.is_made(plan.first) and (there := frames.probe(path)[0][:2]) != size:
         raise DataError(
             f"{path}: {there[1]}x{there[0]}, expected {size[1]}x{size[0]}: made with other options; expected another "
             "folder, or --overwrite"
         )
 
 
-def rows_off(source, lines):
+def rows_off(source: Clip, lines: int | None) -> int:
     """How many lines to take off the top of a source's frames for `lines` of them: an even number, like those below.
 
     Raises OptionError if there are no such lines; None is all.
@@ -196,6 +157,6 @@ def rows_off(source, lines):
     return top
 
 
-def cropped(frame, header, top, lines):
+def cropped(frame: Frame, header: Header, top: int, lines: int | None) -> tuple[Frame, Header]:
     """A frame and its header, cropped to `lines` lines from `top` on; None is all."""
     return (frame, header) if lines is None else (frame[top : top + lines], header.replace(height=lines))

@@ -1,38 +1,292 @@
-"""Opening what frames come from, whichever it is."""
+"""What frames come from: frames in order with their headers, and of a clip, times and timecodes too."""
 
+import math
+import re
+from bisect import bisect_right
+from collections.abc import Callable, Generator, Iterable, Iterator
+from fractions import Fraction
 from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
 
-from fastup import frames
-from fastup.footage.stills import Stills
-from fastup.footage.video import Video
+import numpy as np
+from numpy.typing import DTypeLike
+
+from fastup._threads import in_order
+from fastup._types import Codes, Frame, Size, StrPath
+from fastup.codes import Colorimetric, Timecode, Transfer
+from fastup.errors import OptionError
+from fastup.footage.sequences import count as _count
+from fastup.footage.sequences import timecode_at
+from fastup.header import Header
+
+CODES = 1023  # white of the 10 bits that a clip is made of
 
 
-def open_source(path, *, keep=False, interlaced=None):
-    """Open a video, a folder of stills or one still, to get at its frames.
+class Source:
+    """What frames come from: a video, a folder of frames, or one frame.
 
-    Parameters
+    ::
+
+        with fastup.source("tape.mov") as frames:
+            for header, frame in frames: ...
+
+    Iteration gives headers and frames in order; `stream` does so from a frame on. For work on threads, `frames` gives
+    what is cheap to have in order, and `pixels` makes an array of it, on any thread.
+
+    Attributes
     ----------
-    path : path-like
-        A folder, or a file of one of `fastup.frames.SUFFIXES`, is stills; all else is video.
-    keep : bool
-        Make R, G, B of the source's own range: black 64 and white 940 where it has Y, Cb, Cr of limited range.
-    interlaced : bool, optional
-        Whether lines of chroma belong to the fields in turn. Each frame says so itself, if this is not given.
-
-    Returns
-    -------
-    Video or Stills
-        A context manager.
-
-    Raises
-    ------
-    DataError
-        If it is nothing that can be read, or there are no pictures in it. Names the codec that is missing.
-    OSError
-        If it is missing or cannot be opened.
+    path : Path
+    dtype : dtype
+        Of the frames of an iteration, as `fastup.read` has it.
+    rate : Fraction or None
+        Frames per second, where it is known; of a variable rate, the mean.
+    frame_count : int or None
+        Exact of a folder; an estimate of video.
     """
-    path = Path(path)
-    if not path.is_file():
-        frames.refuse_other(path)
-    stills = path.is_dir() or path.name.lower().endswith(frames.SUFFIXES)
-    return (Stills if stills else Video)(path, keep, interlaced)
+
+    rate: Fraction | None = None
+    frame_count: int | None = None
+
+    def __init__(self, path: StrPath, dtype: DTypeLike = "uint16") -> None:
+        self.path, self.dtype = Path(path), np.dtype(dtype)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the passes over the frames that are under way."""
+
+    def __len__(self) -> int:
+        if self.frame_count is None:
+            raise TypeError(f"{self.path}: nothing but a pass over it tells how many frames there are")
+        return self.frame_count
+
+    def __iter__(self) -> Iterator[tuple[Header, Frame]]:
+        return self.stream()
+
+    def stream(self, start: int = 0, end: int | None = None, every: int = 1) -> Iterator[tuple[Header, Frame]]:
+        """Yield headers and frames, read ahead of their use on threads; numbers are as of a slice."""
+
+        def read(item: tuple[int, Any]) -> tuple[Header, Frame]:
+            return self.header(item[0]), self.pixels(item[1], self.dtype)
+
+        return in_order(read, self.frames(start, end, every), threads=2, ahead=4)
+
+    @property
+    def size(self) -> Size:
+        """Height and width of the first frame, pixels."""
+        raise NotImplementedError
+
+    def frames(
+        self, start: int = 0, end: int | None = None, every: int = 1, skip: Callable[[int], bool] = lambda number: False
+    ) -> Generator[tuple[int, Any], None, None]:
+        """Yield the numbers of frames, and what `pixels` makes arrays of, in order.
+
+        Parameters
+        ----------
+        start, end, every : int
+            Numbers of frames, as of a slice.
+        skip : callable
+            Called with the number of each of these frames; what is true of need not be read.
+        """
+        raise NotImplementedError
+
+    def pixels(self, raw: Any, dtype: DTypeLike = "uint16") -> Frame:
+        """The array of a frame that `frames` gave: codes, or floats, normalised."""
+        raise NotImplementedError
+
+    def header(self, number: int) -> Header:
+        """The header of a frame, as `pixels` makes it."""
+        raise NotImplementedError
+
+    def name(self, number: int) -> str:
+        """What the file of a frame is called, without a suffix."""
+        raise NotImplementedError
+
+    def there(self, number: int) -> bool:
+        """Whether there is a frame of that number, as far as it is known."""
+        return True
+
+    def files(self) -> Iterable[tuple[int, Path]]:
+        """The numbers of frames that are files of their own, and those files."""
+        return ()
+
+
+class Planes(tuple[np.ndarray, ...]):
+    """The arrays of a frame: (Y, Cb, Cr), each of its own size; (Y,); or (RGB,) of shape (H, W, 3).
+
+    uint8 or uint16, the source's codes. `interlaced` says whether lines of chroma belong to the fields in turn.
+    """
+
+    interlaced = False
+
+
+class Clip(Source):
+    """Frames of one size and depth, each at its place in time, as 10-bit R, G, B: a video, or stills.
+
+    Attributes
+    ----------
+    width, height : int
+        In pixels.
+    bits : int
+        Of the codes, 8 to 16.
+    pixel_aspect : Fraction or None
+        Width of a pixel over its height.
+    timecode : Timecode or None
+        Of frame 0.
+    field_order : {"top", "bottom", None}
+        Which field is first, by what the file claims.
+    matrix, siting, full
+        As `fastup._ycbcr.rgb` has them.
+    notes : list of str
+        What was assumed or is odd, a line each. A pass over the frames may add to them.
+    damage : str or None
+        What kept the last pass over the frames from giving all that the file should have.
+    settings : dict of str to str
+        What is known of the source, and from where, in words.
+    """
+
+    width: int
+    height: int
+    bits: int
+    pixel_aspect: Fraction | None
+    timecode: Timecode | None
+    transfer: Transfer
+    colorimetric: Colorimetric
+    field_order: str | None = None
+    matrix: str | None = None
+    siting: str = "left"
+    full: bool = True
+    damage: str | None = None
+
+    def __init__(self, path: StrPath, keep: bool, interlaced: bool | None, dtype: DTypeLike = "uint16") -> None:
+        super().__init__(path, dtype)
+        self.keep, self._interlaced = keep, interlaced
+        self.notes: list[str] = []
+        self.settings: dict[str, str] = {}
+        # As of `sequences.Timeline`.
+        self._marks: list[tuple[int, Timecode]] = []
+        self._base: int | None = None
+        self._pace = 1
+
+    @property
+    def size(self) -> Size:
+        """Height and width, pixels."""
+        return self.height, self.width
+
+    def pixels(self, raw: Planes, dtype: DTypeLike = "uint16") -> Frame:
+        """`rgb` of a frame's planes, as codes or as floats, normalised."""
+        frame = self.rgb(raw)
+        return frame if dtype == np.uint16 else (frame / np.float32(CODES)).astype(dtype, copy=False)
+
+    def rgb(self, planes: Planes, out: Codes | None = None) -> Codes:
+        """10-bit R, G, B of a frame, (H, W, 3).
+
+        Y, Cb, Cr are converted as `fastup._ycbcr.rgb` does it. Codes of R, G, B are scaled from white to white and
+        nothing else; luma alone gives grey. `out` has the shape of the frame, too.
+        """
+        from fastup import _ycbcr  # brings Numba
+
+        if len(planes) == 3 and self.matrix:
+            return _ycbcr.rgb(
+                planes, self.bits, matrix=self.matrix, siting=self.siting,
+                interlaced=planes.interlaced, full=self.full, keep=self.keep, out=out,
+            )  # fmt: skip
+        (plane,) = planes
+        if out is None:
+            out = np.empty((*plane.shape[:2], 3), np.uint16)
+        table = _ycbcr.table(self.bits, self.full or plane.ndim == 3, self.keep)
+        codes = table.take(plane, mode="clip")  # damage may give more than there should be
+        out[...] = codes if plane.ndim == 3 else codes[:, :, np.newaxis]
+        return out
+
+    def frame_number(self, position: int | str, name: str = "position") -> int:
+        """The number of a frame from its number, its time or its timecode.
+
+        Parameters
+        ----------
+        position : int or str
+            ``120``; ``0:01:02.5``, the first frame at that time or after; ``01:00:02:12`` or ``01:00:02;12``.
+        name : str
+            What to call it in an error.
+
+        Raises
+        ------
+        OptionError
+            If it is none of them, or the source has no rate or timecode to tell by.
+        """
+        text = str(position)
+        if text.isdecimal():
+            return int(text)
+        time = re.fullmatch(r"(?:(\d+):)?(\d+):(\d\d?(?:\.\d+)?)", text)
+        if time and self.rate:
+            hours, minutes, seconds = (Fraction(part or 0) for part in time.groups())
+            return math.ceil((hours * 3600 + minutes * 60 + seconds) * self.rate)
+        try:
+            timecode = None if time else Timecode(text)
+        except ValueError:
+            raise OptionError(
+                f"{name} is {text!r}, expected a frame's number, a time as 0:01:02.5, or a timecode"
+            ) from None
+        marks = self._timecodes()
+        if not self.rate or (timecode and not marks):
+            raise OptionError(f"{name} is {text}, but {self.path} has no {'timecode' if self.rate else 'frame rate'}")
+        base = self._base or max(1, round(self.rate))
+        for (place, first), (end, _) in zip(marks, [*marks[1:], (math.inf, None)], strict=True):
+            later = _count(timecode, base, first.drop_frame) - _count(first, base, first.drop_frame)
+            if later >= 0 and place - (-later // self._pace) < end:
+                return place - (-later // self._pace)
+        if len(marks) == 1:
+            raise OptionError(f"{name} is {text}, before the first frame, which is {marks[0][1]}")
+        raise OptionError(f"{name} is {text}, expected one that counts on from {some([mark[1] for mark in marks])}")
+
+    def _timecode(self, index: int, rate: Fraction | None) -> Timecode | str | None:
+        """The timecode of a frame at a rate, if it can be counted; above 40 frames/s no header can mark drop frame."""
+        if not rate or not 1 <= round(rate) <= 60:
+            return None
+        marks, own = self._timecodes(), self.rate or rate
+        after = bisect_right(marks, index * own / rate, key=lambda mark: Fraction(mark[0]))
+        if not after:
+            return None
+        place, first = marks[after - 1]
+        text = timecode_at(first, math.floor(index - place * rate / own), self._base or own, rate)
+        return text if rate <= 40 else text.replace(";", ":")
+
+    def _timecodes(self) -> list[tuple[int, Timecode]]:
+        """The frames from which timecodes are counted on, and those."""
+        return self._marks or ([(0, self.timecode)] if self.timecode else [])
+
+    def missing(self, start: int, end: int | None) -> str | None:
+        """What is missing from a frame to before another, in words, once a pass has ended; None if nothing is."""
+        return self.damage
+
+    def _say_scaled(self):
+        self.settings["range"] = f"0-{(1 << self.bits) - 1}, to 0-1023"
+
+    def note(self, text: str) -> None:
+        """Add to the notes, once."""
+        if text not in self.notes:  # which another pass may have found
+            self.notes.append(text)
+
+
+def made_levels(source: Clip) -> tuple[int, int]:
+    """The codes that black and white get."""
+    return (64, 940) if source.keep and not source.full else (0, 1023)
+
+
+def is_sd(source: Clip) -> bool:
+    return source.width < 1280 and source.height <= 608  # 576 lines, and the 32 of blanking above them of D-10
+
+
+def per_second(rate: Fraction | None) -> str:
+    return f"{float(rate):.6g} frames/s" if rate else "no frame rate"
+
+
+def some(words: list[str]) -> str:
+    return ", ".join(words[:3]) + ", ..." * (len(words) > 3)

@@ -1,14 +1,20 @@
-"""Stills in a folder, each at its place in time; or one still."""
+"""Frames in files of their own, in a folder or one: as they are, or as a clip, each at its place in time."""
 
-import math
 from bisect import bisect_right
+from collections.abc import Callable, Generator, Iterable
 from fractions import Fraction
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import DTypeLike
 
 from fastup import frames
-from fastup.codes import CHROMA, Colorimetric, Descriptor
+from fastup._types import Frame, Size, StrPath
+from fastup.codes import CHROMA, Colorimetric, Descriptor, Timecode
 from fastup.errors import DataError
-from fastup.footage.clip import Planes, Source, is_sd, made_levels, per_second, some
 from fastup.footage.sequences import timeline
+from fastup.footage.source import Clip, Planes, Source, is_sd, made_levels, per_second, some
 from fastup.header import FIELDS, FULL_BYTES, Header
 
 _PICTURES = {Descriptor.LUMA, Descriptor.RGB, Descriptor.RGBA, Descriptor.ABGR, *CHROMA}
@@ -20,14 +26,63 @@ _CARRIED = [name for name, field in FIELDS.items() if field.section == "source"]
 ]  # fmt: skip
 
 
-class Stills(Source):
-    """Frames in files of their own. See `open_source` and `Source`; `paths` has the files.
+class Folder(Source):
+    """Frames in a folder, or one frame, as they are: of any format, size and depth, numbered as they come.
+
+    ``uint16`` frames hold the codes of each file, see its header's white; floats are normalised. `paths` has the files.
+
+    Raises
+    ------
+    DataError, OSError
+        As `frames.find` does.
+    """
+
+    def __init__(self, path: StrPath, dtype: DTypeLike = "uint16", layer: str | None = None) -> None:
+        super().__init__(path, dtype)
+        self.paths, self.layer = frames.find(path), layer
+        self.frame_count = len(self.paths)
+
+    @cached_property
+    def rate(self) -> Fraction | None:  # type: ignore[override]
+        """Frames per second, by the first header."""
+        return _exact(self.header(0).frame_rate)
+
+    @property
+    def size(self) -> Size:
+        (height, width, _), _ = frames.probe(self.paths[0], self.layer)
+        return height, width
+
+    def frames(
+        self, start: int = 0, end: int | None = None, every: int = 1, skip: Callable[[int], bool] = lambda number: False
+    ) -> Generator[tuple[int, Path], None, None]:
+        """Yield the numbers and the files; as of `Source.frames`."""
+        return ((number, self.paths[number]) for number in range(len(self))[start:end:every] if not skip(number))
+
+    def pixels(self, raw: Path, dtype: DTypeLike = "uint16", window: tuple[int, int, int, int] | None = None) -> Frame:
+        """A frame as `fastup.read` gives it; `window` is as there."""
+        return frames.read(raw, dtype, window, layer=self.layer)
+
+    def header(self, number: int) -> Header:
+        """The header of a frame; of its first element, where there are several."""
+        header = frames.read_header(self.paths[number], self.layer)
+        return header.only(0) if len(header.elements) > 1 else header
+
+    def name(self, number: int) -> str:
+        """The stem of a file."""
+        return self.paths[number].stem
+
+    def files(self) -> Iterable[tuple[int, Path]]:
+        return enumerate(self.paths)
+
+
+class Stills(Clip):
+    """Stills as a clip: see `open_clip` and `Clip`. `paths` has the files.
 
     A frame's number is its place in time, from the first still on: numbers and timecodes that are missing are frames
     that are missing.
     """
 
-    def __init__(self, path, keep, interlaced):
+    def __init__(self, path: StrPath, keep: bool, interlaced: bool | None) -> None:
         super().__init__(path, keep, interlaced)
         self.paths = frames.find(path)
         first = frames.read_header(self.paths[0])
@@ -54,30 +109,33 @@ class Stills(Source):
         )
         self._say_scaled()
         if descriptor in CHROMA:
-            named = {Colorimetric.REC_709: False, Colorimetric.REC_601_525: True, Colorimetric.REC_601_625: True}
+            named: dict[Any, bool] = {
+                Colorimetric.REC_709: False,
+                Colorimetric.REC_601_525: True,
+                Colorimetric.REC_601_625: True,
+            }
             sd = named.get(first.colorimetric, is_sd(self))
             self.matrix, self.full = "601" if sd else "709", False
             self.settings["range"] = f"limited, {'kept' if keep else 'to 0-1023'} (assumed)"
             self.settings["matrix"] = f"Rec.{self.matrix} (assumed)"
             self.note(f"{descriptor.text}: limited range and the matrix of Rec.{self.matrix} are assumed")
 
-    def close(self):
-        """Nothing to end."""
-
-    def frames(self, start=0, end=None, every=1):
-        """Read the stills, ahead of their use. Parameters and what is yielded are as of `Video.frames`.
+    def frames(
+        self, start: int = 0, end: int | None = None, every: int = 1, skip: Callable[[int], bool] = lambda number: False
+    ) -> Generator[tuple[int, Planes], None, None]:
+        """Yield the numbers and the planes of stills, read ahead of their use; as of `Source.frames`.
 
         Raises
         ------
         DataError, OSError
             When the turn of a still comes that cannot be read, or is of another size or depth than the first.
         """
-        end = math.inf if end is None else end
+        end = len(self) if end is None else end
         self.damage = self.missing(start, end)
         found = [
             (place, path)
             for place, path in zip(self.places, self.paths, strict=True)
-            if start <= place < end and (place - start) % every == 0
+            if start <= place < end and (place - start) % every == 0 and not skip(place)
         ]
         for (index, _), (path, frame) in zip(found, frames.stream([path for _, path in found]), strict=True):
             if (kind := _kind(frames.read_header(path))) != self._kind:
@@ -89,12 +147,12 @@ class Stills(Source):
             else:
                 yield index, Planes((frame[:, :, 0],) if frame.shape[2] < 3 else (frame[:, :, :3],))
 
-    def header(self, index, rate=None, at=None):
+    def header(self, number: int, rate: Fraction | None = None, at: int | None = None) -> Header:
         """The still's own `Header`, for 10-bit RGB; with a `rate`, timecode and position are counted anew.
 
         Of another format than DPX, or a DPX without film and television header, what there is is carried over.
         """
-        at = index if at is None else at
+        at = number if at is None else at
         header = frames.read_header(self.paths[max(bisect_right(self.places, at) - 1, 0)])
         if len(header.elements) > 1:
             header = header.only(0)
@@ -109,22 +167,26 @@ class Stills(Source):
             header = header.replace(low_code=low, high_code=high)
         if rate is None:
             return header
-        return header.replace(frame_rate=float(rate), timecode=self._timecode(index, rate), frame_position=index)
+        return header.replace(frame_rate=float(rate), timecode=self._timecode(number, rate), frame_position=number)
 
-    def name(self, index):
-        """What a frame's file is called: the still's own stem."""
-        return f"{self.paths[bisect_right(self.places, index) - 1].stem}.dpx"
+    def name(self, number: int) -> str:
+        """The still's own stem."""
+        return self.paths[bisect_right(self.places, number) - 1].stem
 
-    def there(self, index):
+    def there(self, number: int) -> bool:
         """Whether there is a still of that number."""
-        return self.places[bisect_right(self.places, index) - 1] == index
+        return self.places[bisect_right(self.places, number) - 1] == number
 
-    def _at_start(self):
+    def files(self) -> Iterable[tuple[int, Path]]:
+        return zip(self.places, self.paths, strict=True)
+
+    def _at_start(self) -> Timecode | None:
         """The timecode of frame 0, if that has one."""
         return self._marks[0][1] if self._marks and self._marks[0][0] == 0 else None
 
-    def missing(self, start, end):
+    def missing(self, start: int, end: int | None) -> str | None:
         """What is missing or doubled from a frame to before another, in words; None if nothing is."""
+        end = len(self) if end is None else end
         gaps = [(min(last + 1, end) - max(first, start), words) for first, last, words in self.gaps]
         gaps = [(count, words) for count, words in gaps if count > 0]
         total = sum(count for count, _ in gaps)

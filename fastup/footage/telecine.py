@@ -1,7 +1,6 @@
 """Film out of telecined video: the film frames that a cadence gives, woven by bytes; and the chore, a whole clip."""
 
 import json
-import math
 import os
 from bisect import bisect_left
 from collections import deque
@@ -17,7 +16,7 @@ from fastup import frames as _frames
 from fastup.errors import DataError, OptionError
 from fastup.footage import extract
 from fastup.footage.cadence import DOUBT, FILM, INTERLACED, KINDS, ORDERS, PROGRESSIVE, Cadence, measure, track
-from fastup.footage.clip import Planes
+from fastup.footage.source import Planes
 
 __all__ = ["Cadence", "Woven", "detelecine", "measure", "plan", "track", "weave"]
 
@@ -237,7 +236,7 @@ def detelecine(
     start, end, lines
         As in `extract.prepare`: which part of the clip, and of its frames.
     keep, interlaced
-        As in `extract.open_source`.
+        As in `extract.open_clip`.
     on_frame : callable, optional
         Called with ("measuring" or "weaving", frames done, frames to do or None).
 
@@ -257,12 +256,11 @@ def detelecine(
     path, out = Path(path), Path(out)
     if order not in (None, *ORDERS):
         raise OptionError(f"order is {order!r}, expected top or bottom")
-    with extract.open_source(path, keep=keep, interlaced=interlaced) as source:
+    with extract.open_clip(path, keep=keep, interlaced=interlaced) as source:
         part = extract.prepare(source, out, start=start, end=end, lines=lines)
         rate = _film_rate(source, force)
         white = (1 << source.bits) - 1
-        last = min(part.last, source.frame_count or math.inf)
-        count = None if last == math.inf else last - part.first
+        count = None if part.numbers is None else len(part.numbers)
         told = on_frame and (lambda done, _, what: on_frame(what, done, count))
 
         lost = []
@@ -271,7 +269,7 @@ def detelecine(
             """The frames, and in the place of each that is missing the one before it, so that time stays as it is."""
             lost.clear()
             before, due = None, part.first
-            for index, planes in source.frames(part.first, None if part.last == math.inf else part.last):
+            for index, planes in source.frames(part.first, part.last):
                 missing = range(due - part.first, index - part.first)
                 lost.extend(missing)
                 for _ in missing:

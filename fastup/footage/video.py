@@ -3,13 +3,17 @@
 import contextlib
 import os
 import re
+from collections.abc import Callable, Generator
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
+from fastup._types import StrPath
 from fastup.codes import Colorimetric, Timecode, Transfer
 from fastup.errors import DataError
-from fastup.footage.clip import Planes, Source, is_sd, made_levels, per_second
+from fastup.footage.source import Clip, Planes, is_sd, made_levels, per_second
 from fastup.header import Header
 
 # By the numbers of ITU-T H.273, which FFmpeg has for tags. Transfers and primaries that no code of DPX is for are
@@ -48,12 +52,15 @@ _EXPANDED = re.compile(r"pal8|mono[bw]|(rgb|bgr)(4|8|4_byte|444|555|565)(le|be)?
 _AT_A_TIME = 64  # frames that threads may have under way
 
 
-class Video(Source):
-    """A video, through FFmpeg. See `open_source` and `Source`."""
+class Video(Clip):
+    """A video, through FFmpeg. See `open_clip` and `Clip`."""
 
-    def __init__(self, path, keep, interlaced):
-        super().__init__(path, keep, interlaced)
-        self._running, self._header = set(), None
+    def __init__(
+        self, path: StrPath, keep: bool = False, interlaced: bool | None = None, dtype: DTypeLike = "uint16"
+    ) -> None:
+        super().__init__(path, keep, interlaced, dtype)
+        self._running: set[Any] = set()  # the files that passes have open
+        self._header: Header | None = None
         with self._opened() as (container, stream):
             codec, claimed = stream.codec_context.name, _ORDERS.get(stream.codec_context.field_order)
             frame = next((frame for found, _ in _decoded(container, stream) for frame in found), None)
@@ -86,47 +93,39 @@ class Video(Source):
             "timecode": self.timecode or "none",
         }
 
-    def close(self):
+    def close(self) -> None:
         """End the passes over the frames that are under way."""
         for container in list(self._running):
             container.close()
 
-    def frames(self, start=0, end=None, every=1):
-        """Decode the video from its beginning, or from `start` where that can be found without decoding.
+    def frames(
+        self, start: int = 0, end: int | None = None, every: int = 1, skip: Callable[[int], bool] = lambda number: False
+    ) -> Generator[tuple[int, Planes], None, None]:
+        """Yield the numbers and the planes of frames, arrays of their own; as of `Source.frames`.
 
-        Frames that cannot be decoded are passed over but counted; `damage` tells of them when the pass has ended.
-
-        Parameters
-        ----------
-        start, end, every : int
-            Numbers of frames, as of a slice.
-
-        Yields
-        ------
-        index : int
-        planes : Planes
-            Arrays of their own.
+        The video is decoded from its beginning, or from `start` where that can be found without decoding. Frames that
+        cannot be decoded are passed over but counted; `damage` tells of them when the pass has ended.
         """
         with self._opened() as (container, stream):
             for index, frame in self._decode(container, stream, start):
                 if end is not None and index >= end:
                     return
-                if index >= start and (index - start) % every == 0:
+                if index >= start and (index - start) % every == 0 and not skip(index):
                     planes = Planes(self._layout.planes(frame))
                     woven = frame.interlaced_frame or self._fields
                     planes.interlaced = woven if self._interlaced is None else self._interlaced
                     yield index, planes
 
-    def name(self, index):
-        """What a frame's file is called: the video's stem and the number."""
-        return f"{self.path.stem}_{index:07d}.dpx"
+    def name(self, number: int) -> str:
+        """The video's stem and the number."""
+        return f"{self.path.stem}_{number:07d}"
 
-    def header(self, index, rate=None, at=None):
+    def header(self, number: int, rate: Fraction | None = None, at: int | None = None) -> Header:
         """The `Header` of a 10-bit RGB DPX of a frame, timecode and position counted to it.
 
         Parameters
         ----------
-        index : int
+        number : int
         rate : Fraction, optional
             Frames per second where they are not the source's own frames any more; then they are no fields either.
         at : int, optional
@@ -141,7 +140,7 @@ class Video(Source):
                 source_file_name=os.fsencode(self.path.name)[:100].decode(errors="ignore"),
             )  # fmt: skip
         return self._header.replace(
-            frame_rate=fps and float(fps), timecode=self._timecode(index, fps), frame_position=index,
+            frame_rate=fps and float(fps), timecode=self._timecode(number, fps), frame_position=number,
             interlace=int(self.field_order is not None and rate is None),
         )  # fmt: skip
 

@@ -1,9 +1,10 @@
 """Frames through a model: one from a script, or a folder with reading and writing overlapped with computing."""
 
+import contextlib
 import os
 import zipfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar, overload
@@ -11,10 +12,12 @@ from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar, overload
 import numpy as np
 
 from fastup import frames
-from fastup._types import Frame, StrPath
+from fastup._threads import in_order
+from fastup._types import Frame, Progress, StrPath
 from fastup.codes import codes_of
 from fastup.errors import DataError, FastupError, OptionError
-from fastup.footage.folders import targets_of
+from fastup.footage import chore
+from fastup.footage.stills import Folder
 from fastup.header import Header
 from fastup.networks import start
 from fastup.pairs.folder import refuse_chroma
@@ -259,7 +262,14 @@ def load(path: StrPath, compile: bool = True) -> "Network":
     return network
 
 
-def upscale(model, source, destination, overwrite=False, on_frame=None, on_note=None):
+def upscale(
+    model: "StrPath | Network",
+    source: StrPath,
+    destination: StrPath,
+    overwrite: bool = False,
+    on_progress: Progress | None = None,
+    on_note: Callable[[str], object] | None = None,
+) -> tuple[int, int]:
     """Upscale a folder of frames to 10-bit DPX of the same names.
 
     Headers are carried over as `Upscaler.header` has it. All frames are checked, by their headers, before any is made.
@@ -270,8 +280,8 @@ def upscale(model, source, destination, overwrite=False, on_frame=None, on_note=
     ----------
     model, source, destination : path-like
         `source` may be one frame.
-    on_frame : callable, optional
-        Called after each frame with (done, to do).
+    on_progress : callable, optional
+        Called after each frame with (done, to do, "upscaling").
     on_note : callable, optional
         Called with a line about frames whose pixel aspect is not said, or not what the model was trained on.
 
@@ -279,27 +289,31 @@ def upscale(model, source, destination, overwrite=False, on_frame=None, on_note=
     -------
     written, skipped : int
     """
-    upscaler = Upscaler(model)
-    targets = targets_of(source, destination)
-    todo = [path for path, target in targets.items() if overwrite or not target.exists()]
-    aspects = Counter()
-    for path in todo:
+    upscaler, folder = Upscaler(model), Folder(source)
+    plan = chore.Plan(folder, Path(destination), overwrite).checked()
+    aspects: Counter[Fraction | None] = Counter()
+    for path in (folder.paths[number] for number in plan.todo):
         try:
             upscaler.check(frames.probe(path)[0])
         except (DataError, OptionError) as error:
             raise DataError(f"{path}: {error}") from None
         refuse_chroma(path)
         aspects[_header_of(path).pixel_aspect] += 1
-    for note in _notes(aspects, upscaler) if on_note else ():
-        on_note(note)
-    Path(destination).mkdir(parents=True, exist_ok=True)
-    with frames.write_stream(threads=1, ahead=2) as write:
-        read = frames.stream(todo, "float32", threads=1, ahead=2)
-        for done, (path, hd) in enumerate(upscaler.stream(read), 1):
-            write(targets[path], hd, upscaler.header(_header_of(path)))
-            if on_frame is not None:
-                on_frame(done, len(todo))
-    return len(todo), len(targets) - len(todo)
+    if on_note is not None:
+        for note in _notes(aspects, upscaler):
+            on_note(note)
+
+    numbers = {path: number for number, path in folder.files()}
+
+    def read(item):
+        return item[1], folder.pixels(item[1], "float32")
+
+    def work(items):
+        with contextlib.closing(in_order(read, items, threads=1, ahead=2)) as ahead:
+            for path, hd in upscaler.stream(ahead):
+                yield numbers[path], hd, upscaler.header(_header_of(path))
+
+    return chore.run(plan, work, "upscaling", on_progress, threads=1)
 
 
 def _header_of(path):

@@ -1,0 +1,146 @@
+"""What all chores share: the plan of which output each frame becomes, and its running."""
+
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self, TypeAlias
+
+from fastup._threads import in_order, workers
+from fastup._types import Frame, Progress
+from fastup.errors import DataError
+from fastup.footage import sink
+from fastup.footage.source import Source
+from fastup.header import Header
+
+Item: TypeAlias = tuple[int, Any]  # a frame's number, and what `Source.pixels` makes an array of
+Made: TypeAlias = tuple[int, Frame, Header]
+Work: TypeAlias = Callable[[Iterator[Item]], Generator[Made, None, None]]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which output each frame of a source becomes: files in a folder, named as the source names its frames.
+
+    A chore that has found out more for its running adds to it: see `of`.
+    """
+
+    source: Source
+    destination: Path
+    """The folder."""
+    overwrite: bool = False
+    """Whether frames are made again that are there already."""
+    suffix: str = ".dpx"
+    file: str | None = None
+    """What the output is called instead, where there is but one frame."""
+    first: int = 0
+    last: int | None = None
+    """The number after that of the last frame; None for the end, wherever that is."""
+    every: int = 1
+
+    @classmethod
+    def of(cls, plan: "Plan", **found: Any) -> Self:
+        """A plan with what a chore has found."""
+        return cls(**{field.name: getattr(plan, field.name) for field in fields(Plan)}, **found)
+
+    def checked(self) -> Self:
+        """The plan itself.
+
+        Raises
+        ------
+        DataError
+            If `destination` is a file, or the folder of the input; if two frames would become one, or one itself.
+        """
+        source, destination, files = self.source, self.destination, dict(self.source.files())
+        if self.file is None:
+            if len({self.path(number) for number in files}) < len(files):
+                raise DataError(f"{source.path}: some frames differ in their suffix alone, and would get the same name")
+            if destination.exists() and not destination.is_dir():
+                raise DataError(f"{destination}: a file, expected a folder for the output")
+            if destination.exists() and destination.samefile(source.path):
+                raise DataError(
+                    f"{destination}: this is where the input frames are; expected another folder for the output"
+                )
+        for number, path in files.items():
+            target = self.path(number)
+            if target.exists() and target.samefile(path):
+                raise DataError(f"{target}: this is an input frame; expected another place for the output")
+        return self
+
+    def path(self, number: int) -> Path:
+        """The file that a frame becomes."""
+        return self.destination / (self.file or f"{self.source.name(number)}{self.suffix}")
+
+    def is_made(self, number: int) -> bool:
+        """Whether a frame is there already and may stay."""
+        return not self.overwrite and self.path(number).exists()
+
+    @property
+    def numbers(self) -> range | None:
+        """The frames that are asked for, as far as the source knows how many it has."""
+        ends = [end for end in (self.last, self.source.frame_count) if end is not None]
+        return range(self.first, min(ends), self.every) if ends else None
+
+    @cached_property
+    def todo(self) -> list[int]:
+        """Those of them that are there and not made yet."""
+        return [number for number in self.numbers or () if self.source.there(number) and not self.is_made(number)]
+
+
+def each(make: Callable[[int, Any], tuple[Frame, Header]]) -> Work:
+    """The work of a chore that makes each frame by itself: ``make(number, raw)``, on threads."""
+    return lambda items: in_order(lambda item: (item[0], *make(*item)), items)
+
+
+def run(
+    plan: Plan, work: Work, what: str, on_progress: Progress | None = None, threads: int | None = None
+) -> tuple[int, int]:
+    """Make the frames of a plan that are not there yet: reading, work and writing overlap.
+
+    Parameters
+    ----------
+    plan : Plan
+    work : callable
+        Makes of an iterator of items a generator of (number, frame, header), in order; not all items need give one, nor
+        one alone.
+    what : str
+        What is done to the frames, for `on_progress`.
+    on_progress : callable, optional
+        Called after each frame with (done, to do or None, `what`).
+    threads : int, optional
+        That write; as many as there are processors.
+
+    Returns
+    -------
+    written, skipped : int
+        Skipped are those that are there already: the same plan carries on.
+
+    Raises
+    ------
+    FastupError, OSError
+        If a frame cannot be read, made or written; those before it are whole, and no later one appears.
+    """
+    written = skipped = 0
+
+    def skip(number: int) -> bool:
+        nonlocal skipped
+        made = plan.is_made(number)
+        skipped += made
+        return made
+
+    start, numbers, todo = plan.first, plan.numbers, plan.todo
+    if numbers is not None:  # a video is decoded from there
+        start = todo[0] if todo else plan.first + len(numbers) * plan.every
+        skipped = sum(map(plan.source.there, range(plan.first, start, plan.every)))
+    with (
+        sink.Folder(plan.destination, threads=threads or workers()) as output,
+        closing(plan.source.frames(start, plan.last, plan.every, skip)) as items,
+        closing(work(items)) as results,
+    ):
+        for number, frame, header in results:
+            output.write(frame, header, plan.path(number).name)
+            written += 1
+            if on_progress is not None:
+                on_progress(written, None if numbers is None else max(written, len(todo)), what)
+    return written, skipped
