@@ -93,6 +93,13 @@ def trained(small, shared):
 
 
 @pytest.fixture
+def copied(trained, data):
+    """A data folder of one's own, with the trained run in it."""
+    shutil.copytree(trained, data / "models" / "compact")
+    return data
+
+
+@pytest.fixture
 def run(monkeypatch, capfd):
     """Run a command; returns its exit code and what it printed to stdout and stderr."""
 
