@@ -50,7 +50,7 @@ class Field(property, Generic[T]):
         """A stored value as Python's own."""
         raise NotImplementedError
 
-    def stored(self, value, header):
+    def stored(self, value: Any, header: Any) -> Any:
         """What is stored for a value. `header` is there for those that depend on it."""
         raise NotImplementedError
 
@@ -61,7 +61,7 @@ class Text(Field[str | None]):
     def value(self, stored: Any) -> str | None:
         return _text_of(stored)
 
-    def stored(self, value, header):
+    def stored(self, value: Any, header: Any) -> Any:
         if value is None:
             return b""
         if not isinstance(value, str):
@@ -81,7 +81,7 @@ class _Numeric(Field[T]):
         super().__init__(section, kind, text)
         self.least = least
 
-    def stored(self, value, header):
+    def stored(self, value: Any, header: Any) -> Any:
         return self._number(value)
 
     def _number(self, value):
@@ -124,7 +124,7 @@ class Real(_Numeric[float | None]):
 class Rate(Real):
     """Frames per second. A file may hold any number; what is written is one that can be, or 0, for some undefined."""
 
-    def stored(self, value, header):
+    def stored(self, value: Any, header: Any) -> Any:
         number = super().stored(value, header)
         if value is not None and number != 0 and not is_rate(number):
             raise ValueError(f"{self.name} is {number}, expected 0.0001 to 10000 frames a second")
@@ -142,7 +142,7 @@ class Coded(_Numeric[AnyCode | int | None]):
         number = in_python(stored)
         return None if number is None else self.codes.of(number)
 
-    def stored(self, value, header):
+    def stored(self, value: Any, header: Any) -> Any:
         return self.codes.named(value) if isinstance(value, str) else self._number(value)
 
 
@@ -153,7 +153,7 @@ class Border(_Numeric[tuple[int | None, ...] | None]):
         values = tuple(map(in_python, stored))
         return values if any(value is not None for value in values) else None
 
-    def stored(self, value, header):
+    def stored(self, value: Any, header: Any) -> Any:
         (count,) = self.dtype.shape
         values = count * (None,) if value is None else tuple(value)
         if len(values) != count:
@@ -168,7 +168,7 @@ class Aspect(_Numeric[Fraction | None]):
         across, down = map(int, stored)
         return None if {across, down} & {0, ALL_ONES} else Fraction(across, down)
 
-    def stored(self, value, header):
+    def stored(self, value: Any, header: Any) -> Any:
         if value is None:
             return [ALL_ONES, ALL_ONES]
         try:
@@ -199,7 +199,7 @@ class TimecodeDigits(Field[Timecode | None]):
         except ValueError:
             return None
 
-    def stored(self, value, header):
+    def stored(self, value: Any, header: Any) -> Any:
         if value is None:
             return ALL_ONES
         timecode, flags = Timecode(value), self._has_flags(header)
