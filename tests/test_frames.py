@@ -1,20 +1,15 @@
-"""Finding frames, other formats through OpenImageIO, and what reading them loads."""
+"""Frames of other formats through OpenImageIO, and what reading loads."""
 
 import contextlib
 import errno
 import os
 import subprocess
 import sys
-import threading
-import time
 from fractions import Fraction
-from pathlib import Path
 
 import naive
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 import fastup
 from fastup.errors import DataError, FastupError
@@ -43,99 +38,6 @@ def noise(shape, dtype):
     if np.dtype(dtype).kind == "f":
         return RANDOM.normal(0, 3, shape).astype(dtype)
     return RANDOM.integers(0, np.iinfo(dtype).max, shape, dtype, endpoint=True)
-
-
-# -- find ------------------------------------------------------------------------------------------------------------
-
-
-def names(folder):
-    return [path.name for path in fastup.find(folder)]
-
-
-def touch(folder, *files):
-    for name in files:
-        (folder / name).write_bytes(b"")
-
-
-def test_find_counts_as_people_do(tmp_path):
-    ordered = ["f1.dpx", "f2.dpx", "f9.dpx", "f10.dpx", "f011.dpx", "f100.dpx", "f0101.dpx"]
-    touch(tmp_path, *reversed(ordered))
-    assert names(tmp_path) == ordered
-    assert fastup.find(tmp_path) == [tmp_path / name for name in ordered]
-    assert all(isinstance(path, Path) for path in fastup.find(str(tmp_path)))
-
-
-def test_find_orders_any_names(tmp_path):
-    ordered = ["1.dpx", "2.dpx", "2a.dpx", "10.dpx", "A1b2.dpx", "a1b10.dpx", "A2b1.dpx", "b.dpx", "c.dpx"]
-    touch(tmp_path, *RANDOM.permutation(ordered))
-    assert names(tmp_path) == ordered
-
-
-def test_find_passes_over_what_is_no_frame(tmp_path):
-    touch(tmp_path, ".f1.dpx", ".DS_Store", "f1.txt", "f1.dpx.tmp", "f1dpx", "f3.dpx~", "dpx", "f.mov", "Thumbs.db")
-    with pytest.raises(DataError) as caught:
-        fastup.find(tmp_path)
-    assert str(caught.value).startswith(f"{tmp_path}: no frames here, expected files that end in .dpx, ")
-    touch(tmp_path, "f2.DPX", "f1.dpx", "f3.png", "f4.Tiff")
-    assert names(tmp_path) == ["f1.dpx", "f2.DPX", "f3.png", "f4.Tiff"]
-
-
-def test_find_gives_a_file_itself_and_refuses_what_is_not_there(tmp_path):
-    touch(tmp_path, "f1.dpx", "f2.dpx")
-    assert fastup.find(tmp_path / "f2.dpx") == [tmp_path / "f2.dpx"]
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="no frames here"):
-        fastup.find(tmp_path / "empty")
-    with pytest.raises(FileNotFoundError, match="nowhere"):
-        fastup.find(tmp_path / "nowhere")
-
-
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
-@given(st.lists(st.text("ab0189²٣.- _Zé", min_size=1, max_size=12), min_size=1, max_size=12, unique=True))
-def test_find_never_stumbles_over_a_name(tmp_path_factory, stems):
-    folder = tmp_path_factory.mktemp("f")
-    stems = {"x" + stem for stem in stems}
-    touch(folder, *(stem + ".dpx" for stem in stems))
-    assert sorted(names(folder)) == sorted(stem + ".dpx" for stem in stems)
-    assert names(folder) == names(folder)
-
-
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
-@given(st.lists(st.integers(0, 10**9), min_size=1, max_size=12, unique=True), st.integers(0, 6))
-def test_find_orders_numbers_by_value(tmp_path_factory, numbers, digits):
-    folder = tmp_path_factory.mktemp("f")
-    touch(folder, *(f"shot3_{number:0{digits}}.dpx" for number in numbers))
-    assert names(folder) == [f"shot3_{number:0{digits}}.dpx" for number in sorted(numbers)]
-
-
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
-@given(st.lists(st.integers(-5000, 5000), min_size=1, max_size=12, unique=True), st.integers(0, 6), st.booleans())
-def test_find_knows_negative_numbers(tmp_path_factory, numbers, digits, begins):
-    folder, stem = tmp_path_factory.mktemp("f"), "" if begins else "shot3."
-    touch(folder, *(f"{stem}{number:0{digits}}.dpx" for number in numbers))
-    assert names(folder) == [f"{stem}{number:0{digits}}.dpx" for number in sorted(numbers)]
-
-
-def test_find_takes_other_hyphens_as_hyphens(tmp_path):
-    ordered = ["f-0001.dpx", "f-0002.dpx", "f.-0060.dpx", "f.-0001.dpx", "f.0000.dpx", "f.a-0001.dpx", "f.a-0002.dpx"]
-    touch(tmp_path, *reversed(ordered))
-    assert names(tmp_path) == ordered
-
-
-def test_find_names_a_link_to_nothing(tmp_path):
-    touch(tmp_path, "f1.dpx", "kept")
-    (tmp_path / "f2.dpx").symlink_to("gone.dpx")
-    with pytest.raises(DataError, match=r"f2\.dpx: a link to gone\.dpx, where nothing is"):
-        fastup.find(tmp_path)
-    (tmp_path / "f2.dpx").unlink()
-    (tmp_path / "f2.dpx").symlink_to("f2.dpx")
-    with pytest.raises((DataError, OSError), match=r"f2\.dpx"):
-        fastup.find(tmp_path)
-    (tmp_path / "f2.dpx").unlink()
-    (tmp_path / "f3.dpx").symlink_to("kept")
-    (tmp_path / "notes").symlink_to("gone")  # no frame by its name
-    (tmp_path / "folder.dpx").symlink_to(".", target_is_directory=True)
-    assert names(tmp_path) == ["f1.dpx", "f3.dpx"]
 
 
 # -- other formats ---------------------------------------------------------------------------------------------------
@@ -295,13 +197,6 @@ def test_dpx_needs_no_heavy_modules(tmp_path, code):
     code = f"import sys, fastup\npath = 'f.dpx'\n{code}\nprint(*(m for m in {heavy} if m in sys.modules))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
     assert run.stdout.split() == []
-
-
-def test_find_takes_files_alone_and_orders_by_stem(tmp_path):
-    for name in ("a1.dpx", "a.dpx", "a.png", "b10.dpx", "b9.dpx"):
-        (tmp_path / name).write_bytes(b"")
-    (tmp_path / "a0.dpx").mkdir()
-    assert [path.name for path in fastup.find(tmp_path)] == ["a.dpx", "a.png", "a1.dpx", "b9.dpx", "b10.dpx"]
 
 
 # -- writing other formats -------------------------------------------------------------------------------------------
@@ -506,146 +401,3 @@ def test_a_flush_that_fails_is_a_write_that_fails(tmp_path, monkeypatch, name):
         fastup.write(tmp_path / name, noise((3, 3, 3), "uint16") % 1024)
     assert caught.value.filename == str(tmp_path / name)
     assert os.listdir(tmp_path) == []
-
-
-# -- write_stream ----------------------------------------------------------------------------------------------------
-
-
-def flat(value, size=(4, 6)):
-    return np.full((*size, 3), value, np.uint16)
-
-
-@pytest.mark.parametrize(("threads", "ahead"), [(1, 1), (2, 4), (4, 2), (8, 30)])
-@pytest.mark.parametrize("suffix", [".dpx", ".png"])
-def test_a_write_stream_writes_everything(tmp_path, threads, ahead, suffix):
-    header = Header.new(6, 4, big_endian=False, timecode="01:02:03:04")
-    with fastup.write_stream(threads, ahead) as write:
-        for i in range(40):
-            write(tmp_path / f"{i}{suffix}", flat(i), header if i % 2 else None)
-    paths = fastup.find(tmp_path)
-    assert len(paths) == 40
-    for i, path in enumerate(paths):
-        white = 1023 if suffix == ".dpx" or i % 2 else 65535
-        assert abs(fastup.read(path, "float32")[0, 0, 0] - i / white) < 1e-5
-        if suffix == ".dpx" and i % 2:
-            assert fastup.read_header(path) == header
-
-
-def test_frames_take_their_names_in_order(tmp_path, monkeypatch):
-    """Sizes differ widely, so that later frames are ready before earlier ones."""
-    named, replace = [], os.replace
-    monkeypatch.setattr(os, "replace", lambda a, b: (replace(a, b), named.append(int(b.stem))))
-    with fastup.write_stream(threads=8, ahead=8) as write:
-        for i in range(40):
-            write(tmp_path / f"{i}.dpx", flat(i, (1, 1) if i % 5 else (300, 400)))
-    assert named == list(range(40))
-
-
-def test_a_write_stream_is_bounded(tmp_path, monkeypatch):
-    """Where nothing can be finished, no more than `ahead` frames are taken."""
-    gate, replace = threading.Event(), os.replace
-    monkeypatch.setattr(os, "replace", lambda a, b: (gate.wait(), replace(a, b)))
-    given = []
-
-    def give():
-        with fastup.write_stream(threads=2, ahead=3) as write:
-            for i in range(10):
-                write(tmp_path / f"{i}.dpx", flat(i))
-                given.append(i)
-
-    thread = threading.Thread(target=give)
-    thread.start()
-    while len(given) < 3:
-        time.sleep(0.01)
-    time.sleep(0.1)  # in which it could take more
-    gate.set()
-    assert given == [0, 1, 2]
-    thread.join()
-    assert len(fastup.find(tmp_path)) == 10
-
-
-@pytest.mark.parametrize("place", [0, 3, 19])
-@pytest.mark.parametrize("threads", [1, 4])
-def test_an_error_is_kept_and_nothing_later_appears(tmp_path, place, threads):
-    def write_all():
-        with fastup.write_stream(threads, ahead=4) as write:
-            for i in range(20):
-                write(tmp_path / f"{i}.dpx", flat(5000 if i == place else i))
-
-    with pytest.raises(DataError, match=rf"{place}\.dpx: the frame holds codes above 1023"):
-        write_all()
-    assert sorted(int(path.stem) for path in tmp_path.iterdir()) == list(range(place))
-
-
-def test_an_error_that_is_caught_is_raised_again(tmp_path):
-    """Frames after one that failed would leave a gap: none of them appears, however often it is tried."""
-    caught = []
-
-    def write_all():
-        with fastup.write_stream(threads=2, ahead=2) as write:
-            for i in range(12):
-                try:
-                    write(tmp_path / f"{i}.dpx", flat(5000 if i == 3 else i))
-                except DataError as error:
-                    caught.append(str(error))
-                time.sleep(0.02)
-
-    with pytest.raises(DataError, match=r"3\.dpx: the frame holds codes above 1023"):
-        write_all()
-    assert len(caught) >= 2
-    assert set(caught) == {
-        f"{tmp_path / '3.dpx'}: the frame holds codes above 1023, the white of the file; nothing was written"
-    }
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["0.dpx", "1.dpx", "2.dpx"]
-
-
-def test_the_first_of_several_errors_is_raised(tmp_path):
-    def write_all():
-        with fastup.write_stream(threads=4, ahead=10) as write:
-            for i in range(8):
-                write(tmp_path / ("missing" if i > 2 else "") / f"{i}.dpx", flat(i))
-
-    with pytest.raises(FileNotFoundError, match=r"3\.dpx"):
-        write_all()
-
-
-def test_an_error_of_the_caller_passes_and_what_was_given_is_written(tmp_path):
-    def write_some():
-        with fastup.write_stream(threads=2, ahead=8) as write:
-            for i in range(6):
-                write(tmp_path / f"{i}.dpx", flat(i))
-            raise ZeroDivisionError
-
-    before = threading.active_count()
-    with pytest.raises(ZeroDivisionError):
-        write_some()
-    assert sorted(path.name for path in tmp_path.iterdir()) == [f"{i}.dpx" for i in range(6)]
-    assert threading.active_count() == before
-
-
-def test_a_write_stream_checks_its_options():
-    for options in ({"threads": 0}, {"ahead": 0}):
-        with pytest.raises(ValueError, match="expected 1 or more"), fastup.write_stream(**options):
-            pass
-
-
-def test_a_killed_write_stream_leaves_the_first_so_many(tmp_path):
-    code = """
-import sys, numpy, fastup
-frame = numpy.zeros((400, 700, 3), "uint16")
-with fastup.write_stream(threads=3, ahead=6) as write:
-    for i in range(100000):
-        write(f"{sys.argv[1]}/{i}.dpx", frame)
-"""
-    process = subprocess.Popen([sys.executable, "-c", code, tmp_path])
-    try:
-        while not (tmp_path / "20.dpx").exists() and process.poll() is None:
-            time.sleep(0.001)
-    finally:
-        process.kill()
-        process.wait()
-    paths = fastup.find(tmp_path)
-    assert [path.stem for path in paths] == [str(i) for i in range(len(paths))]
-    assert len(paths) > 20
-    for path in paths:
-        assert fastup.read(path).shape == (400, 700, 3)
