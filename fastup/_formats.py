@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fastup._types import Frame, StrPath
-from fastup.codes import CHROMA, codes_of
+from fastup.codes import CHROMA, codes_of, scaled
 from fastup.errors import DataError, FastupError, OptionError
 from fastup.header import Header
 
@@ -131,7 +131,8 @@ def _layout_of(name, image, layer):
     profile = None
     if spec.getattribute("ICCProfile") is not None:
         profile = spec.get_string_attribute("ICCProfile:profile_description") or "without a description"
-    white, aspect = None if exr else WHITES.get(str(spec.format)), _aspect(spec.getattribute("PixelAspectRatio"))
+    white = None if exr else WHITES.get(str(spec.format))
+    aspect = possible_aspect(spec.getattribute("PixelAspectRatio"))
     return Layout(
         height=spec.full_height if exr else spec.height, width=spec.full_width if exr else spec.width,
         channels=len(planes), white=white, pixel_aspect=aspect and aspect.limit_denominator(1000),
@@ -142,8 +143,8 @@ def _layout_of(name, image, layer):
     )  # fmt: skip
 
 
-def _aspect(value):
-    """A pixel's width over its height, if there are such pixels: where nobody looks, densities are anything."""
+def possible_aspect(value: float | Fraction | None) -> Fraction | None:
+    """A pixel's width over its height; None if there are no such pixels: where nobody looks, headers hold anything."""
     return Fraction(value) if value and 0.01 <= value <= 100 else None
 
 
@@ -288,13 +289,13 @@ def write(path: StrPath, part: StrPath, frame: Frame, header: Header | None) -> 
         if white is None:
             frame = frame / np.float32(own_white)
         elif white != own_white:
-            frame = (frame.astype(np.uint64) * (2 * white) + own_white) // (2 * own_white)
+            frame = scaled(frame.astype(np.uint64), own_white, white)
     with np.errstate(over="ignore"):
         frame = np.ascontiguousarray(frame, {"float": np.float32, "half": np.float16}.get(kind, kind))
 
     spec = oiio.ImageSpec(width, height, channels, kind)
     spec.attribute("oiio:UnassociatedAlpha", 1)
-    if header is not None and (aspect := _aspect(header.pixel_aspect)):
+    if header is not None and (aspect := possible_aspect(header.pixel_aspect)):
         if suffix in _EIGHT_BITS and max(aspect.as_integer_ratio()) > 65535:  # there they have 16 bits
             aspect = aspect.limit_denominator(650)
         spec.attribute("PixelAspectRatio", float(aspect))

@@ -10,7 +10,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from fastup._types import Codes
-from fastup.codes import LUMA_SHARES
+from fastup.codes import LUMA_SHARES, scaled
 
 WHITE = 1023  # of the codes that are made
 
@@ -99,7 +99,7 @@ def table(bits: int, full: bool, keep: bool) -> Codes:
     black, span, _ = _levels(bits, full)
     low, high = _made(full, keep)
     codes = np.arange(1 << bits, dtype=np.int64) - black
-    return np.clip((2 * codes * (high - low) + span) // (2 * span) + low, 0, WHITE).astype(np.uint16)
+    return np.clip(scaled(codes, span, high - low) + low, 0, WHITE).astype(np.uint16)
 
 
 def _levels(bits, full):

@@ -3,12 +3,14 @@
 import re
 from enum import IntEnum
 from fractions import Fraction
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastup._types import Codes
+
+Whole = TypeVar("Whole", int, NDArray[Any])
 
 
 class Code(IntEnum):
@@ -205,6 +207,11 @@ class Timecode(str):
 def white_of(bits: int | None) -> int | None:
     """The largest code of so many bits; None where there is none."""
     return (1 << bits) - 1 if bits is not None and 0 <= bits < 32 else None
+
+
+def scaled(code: Whole, white: int, new_white: int) -> Whole:
+    """A code up to one white as one up to another: the nearest, halves upward; an integer, or an array of 64 bits."""
+    return (code * (2 * new_white) + white) // (2 * white)
 
 
 def codes_of(values: NDArray[np.floating[Any]], white: int) -> Codes:

@@ -38,6 +38,7 @@ from fastup.codes import (
     Packing,
     Transfer,
     in_words,
+    scaled,
     white_of,
 )
 from fastup.errors import DpxError
@@ -409,7 +410,7 @@ class Header(ElementFields):
         for name in ("low_code", "high_code", "black_level", "white_level"):
             code = getattr(self, name)
             if old and new != old and code is not None and 0 <= code <= old:
-                follow[name] = None if new is None else (2 * code * new + old) // (2 * old)
+                follow[name] = None if new is None else scaled(code, old, new)
         return follow
 
     def _after_transfer(self, transfer, white):

@@ -9,7 +9,7 @@ import numpy as np
 
 from fastup import frames
 from fastup._types import Frame, Progress, StrPath
-from fastup.codes import CHROMA, Transfer, codes_of
+from fastup.codes import CHROMA, Transfer, codes_of, scaled
 from fastup.errors import DataError, OptionError
 from fastup.footage import chore
 from fastup.footage.stills import Folder
@@ -292,7 +292,7 @@ def _dpx_header(header, bits, curves):
         changes = {name: getattr(header, name) for name in names} | {"transfer": _TRANSFER_OF[target]}
     if source != target:
         codes = (_BLACK, _WHITE) if target == "log" else (0, 1023)
-        low, high = (_scaled(code, full) if full else None for code in codes)
+        low, high = (scaled(code, 1023, full) if full else None for code in codes)
         changes |= zip(names, (low, high, None, None), strict=True)
     return header.replace(**changes) if changes else header
 
@@ -323,14 +323,9 @@ def _black_and_white(header):
     low, high, full = header.low_code, header.high_code, header.white
     if not (low and high and full and low < high <= full):
         return _BLACK, _WHITE, "Cineon's; the header's codes name none"
-    if (low, high) == (_scaled(_BLACK, full), _scaled(_WHITE, full)):
+    if (low, high) == (scaled(_BLACK, 1023, full), scaled(_WHITE, 1023, full)):
         return _BLACK, _WHITE, "the header's"
     return low * 1023 / full, high * 1023 / full, "the header's"
-
-
-def _scaled(code, full):
-    """A code of 10 bits among those up to `full`."""
-    return (2 * code * full + 1023) // 2046
 
 
 def _converted(frame, recipe):

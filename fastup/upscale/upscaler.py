@@ -7,14 +7,15 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import numpy as np
 
 from fastup import frames
+from fastup._formats import possible_aspect
 from fastup._threads import in_order
 from fastup._types import Frame, Progress, StrPath
-from fastup.codes import codes_of
+from fastup.codes import codes_of, scaled
 from fastup.errors import DataError, FastupError, OptionError
 from fastup.footage import chore
 from fastup.footage.stills import Folder
@@ -72,10 +73,11 @@ class Upscaler:
 
     def aspect(self, aspect: Fraction | None) -> Fraction:
         """The pixel aspect of an upscaled frame, so that its picture keeps its shape; that of the targets for None."""
-        if not _is_aspect(aspect):
+        given = possible_aspect(aspect)
+        if given is None:
             return Fraction(*self.settings["pixel_aspect"])
         vertical, horizontal = self.network.scale
-        return (aspect * vertical / horizontal).limit_denominator(10**6)  # or it might not fit the header
+        return (given * vertical / horizontal).limit_denominator(10**6)  # or it might not fit the header
 
     def header(self, header: Header, bits: int = BITS) -> Header:
         """The header of an upscaled frame, of that of its input: what `upscale` writes with it.
@@ -108,7 +110,7 @@ class Upscaler:
             for name in ("low_code", "high_code"):
                 code, colour[name] = levels[name], None
                 if code is not None and old is not None and code <= old:
-                    colour[name] = (2 * code * new + old) // (2 * old)
+                    colour[name] = scaled(code, old, new)
         return header.replace(
             width=width, height=height, descriptor="RGB", bits=bits, pixel_aspect=self.aspect(header.pixel_aspect),
             **colour,
@@ -328,17 +330,13 @@ def _notes(aspects, upscaler):
     for given, count in aspects.items():
         made = upscaler.aspect(given)
         frame = f"{count} frame{'s' * (count != 1)}"
-        if not _is_aspect(given):
+        if not possible_aspect(given):
             yield f"{frame} without a pixel aspect: {_words(made)}, that of the targets that the model was trained on"
         elif made != usual:
             yield (
                 f"{frame} of pixel aspect {_words(given)}: {_words(made)} once upscaled; the targets that the model "
                 f"was trained on had {_words(usual)}"
             )
-
-
-def _is_aspect(value: Fraction | None) -> TypeGuard[Fraction]:
-    return value is not None and 0.01 <= value <= 100
 
 
 def _words(aspect):
