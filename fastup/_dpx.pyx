@@ -191,7 +191,7 @@ cdef class _Block:
 
     def __cinit__(self, Py_ssize_t size):
         self.size = size
-        self.block = memory_take(_pool, size) if _pool != NULL else NULL
+        self.block = memory_take(_pool, size)
         if self.block == NULL:
             raise MemoryError
 

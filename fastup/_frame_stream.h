@@ -100,7 +100,8 @@ private:
         if (dpx_open(files_[frame.number].c_str(), 0, &file, &why)) return;
         const dpx_layout &l = frame.layout = file.layout;
         const std::uint64_t row = l.width * l.channels * dpx_type_bytes(type_);
-        if (l.height <= PTRDIFF_MAX / row) frame.pixels = memory_.take(row * l.height); // a sparse file may be any size
+        if (l.height <= PTRDIFF_MAX / row) // a sparse file may be any size
+            frame.pixels.reset(memory_take(memory_.get(), static_cast<std::size_t>(row * l.height)));
         if (frame.pixels)
             dpx_read_window(file.fd, &l, 0, 0, l.height, l.width, type_, 0, frame.pixels->bytes,
                             static_cast<std::int64_t>(row), &why);
@@ -111,7 +112,7 @@ private:
 
     const std::vector<std::filesystem::path> files_;
     const dpx_type type_;
-    const MemoryPool memory_{2};
+    const MemoryPool memory_{memory_open(2)};
     std::vector<std::optional<Frame>> ring_;
     std::size_t begun_ = 0, taken_ = 0; // how many frames
     bool closed_ = false;

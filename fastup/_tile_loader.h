@@ -277,7 +277,7 @@ public:
         auto batch = std::make_unique<Batch>();
         batch->tiles = std::move(tiles);
         for (std::size_t side = 0; side < 2; side++) {
-            batch->pixels[side] = memory_.take(batch->tiles.size() * sides_[side].tile_bytes());
+            batch->pixels[side].reset(memory_take(memory_.get(), batch->tiles.size() * sides_[side].tile_bytes()));
             if (!batch->pixels[side]) throw std::bad_alloc();
         }
         {
@@ -392,7 +392,7 @@ private:
 
     const std::array<Side, 2> sides_;
     MappedFiles mapped_;
-    const MemoryPool memory_;
+    const MemoryPool memory_{memory_open(MEMORY_SPARES)};
     std::deque<std::shared_ptr<Batch>> batches_; // submitted and not taken, in order
     std::size_t begun_ = 0;                      // how many of those, from the front, have no tile left to begin
     bool closed_ = false;
