@@ -17,8 +17,9 @@ from test_cli import fails
 import fastup
 from fastup import _fields
 from fastup.errors import DataError, OptionError
-from fastup.footage import extract, telecine
+from fastup.footage import opening, telecine
 from fastup.footage.sequences import timecode_at
+from fastup.footage.weave import _join
 
 av = pytest.importorskip("av")
 
@@ -189,12 +190,12 @@ def test_the_order_of_h264_is_found(top_first):
 def test_where_there_is_no_film_the_file_tells_the_order(tmp_path, monkeypatch, claimed):
     write_video(tmp_path / "v.mkv", grey(bars(40, interlaced)))
 
-    def open_clip(*arguments, real=extract.open_clip, **options):
+    def open_clip(*arguments, real=opening.open_clip, **options):
         source = real(*arguments, **options)
         source.field_order = claimed
         return source
 
-    monkeypatch.setattr(extract, "open_clip", open_clip)
+    monkeypatch.setattr(opening, "open_clip", open_clip)
     with pytest.raises(DataError, match="interlaced, but not telecined"):
         telecine.detelecine(tmp_path / "v.mkv", tmp_path / "out", order="top")
     assert telecine.detelecine(tmp_path / "v.mkv", tmp_path / "out", force=True)["order"] == claimed
@@ -298,11 +299,11 @@ def test_weave_may_leave_frames_out():
 def test_a_lone_field_gets_its_other_lines_from_its_own():
     ramp = np.repeat(np.arange(64, dtype=np.uint8)[:, None] * 2, 20, 1)
     for first in (0, 1):
-        made = telecine._join(*((ramp, None) if first == 0 else (None, ramp)))
+        made = _join(*((ramp, None) if first == 0 else (None, ramp)))
         np.testing.assert_array_equal(made[4:-4], ramp[4:-4])
         np.testing.assert_array_equal(made[first::2], ramp[first::2])
     there = np.array([[1], [1], [0], [0]], np.uint16)  # in the middle between them 0.5, which goes up as all codes do
-    np.testing.assert_array_equal(telecine._join(there.repeat(2, 0), None)[3], [1])
+    np.testing.assert_array_equal(_join(there.repeat(2, 0), None)[3], [1])
 
 
 def many_breaks(seed):
@@ -399,12 +400,12 @@ def video(tmp_path_factory):
 def test_a_video_becomes_film_frames(video, tmp_path):
     path, clip = video
     seen = []
-    report = telecine.detelecine(path, tmp_path / "out", on_frame=lambda *told: seen.append(told))
+    report = telecine.detelecine(path, tmp_path / "out", on_progress=lambda *told: seen.append(told))
     frames = fastup.find(tmp_path / "out")
     assert len(frames) == report["film_frames"] == report["written"] == len(report["woven"])
     assert [path.name for path in frames[:2]] == ["tape_0000000.dpx", "tape_0000001.dpx"]
-    assert {told[0] for told in seen} == {"measuring", "weaving"}
-    assert seen[-1] == ("weaving", len(frames), len(frames))
+    assert {what for *_, what in seen} == {"measuring", "weaving"}
+    assert seen[-1] == (len(frames), len(frames), "weaving")
     header = fastup.read_header(frames[7])
     assert header.frame_rate == pytest.approx(24000 / 1001, rel=1e-6)
     assert header.frame_position == 7
@@ -593,7 +594,7 @@ def test_places_that_cannot_be(video, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"missing\.mov"):
         telecine.detelecine(tmp_path / "missing.mov", tmp_path / "out")
     fastup.write(tmp_path / "f.dpx", np.zeros((32, 32, 3), np.uint16))
-    with pytest.raises(DataError, match="this is where the stills are"):
+    with pytest.raises(DataError, match="this is where the input frames are"):
         telecine.detelecine(tmp_path, tmp_path)
 
 

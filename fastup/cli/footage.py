@@ -245,7 +245,7 @@ def _detelecine(source, destination, as_json, **options):
 
     began = time.perf_counter()
     with show.progress("measuring") as advance:
-        report = detelecine(source, destination, on_frame=lambda what, *count: advance(*count, what), **options)
+        report = detelecine(source, destination, on_progress=advance, **options)
     if as_json:
         show.data({name: value for name, value in report.items() if name not in ("fields", "woven")})
         return

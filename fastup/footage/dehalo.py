@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fastup import frames
-from fastup._types import Frame, Progress, StrPath
+from fastup._types import Floats, Frame, Progress, StrPath
 from fastup.codes import CHROMA
 from fastup.errors import DataError, OptionError
 from fastup.footage import chore, degrade, halo
@@ -22,24 +23,24 @@ from fastup.header import Header
 SAMPLES = 40  # frames that a kernel is estimated from
 
 
-def dehalo(picture, taps, *, strength=1.0, protect=0.0):
+def dehalo(picture: Floats, taps: ArrayLike, *, strength: float = 1.0, protect: float = 0.0) -> Floats:
     """Take a halo out of a frame.
 
     Parameters
     ----------
-    picture : ndarray, (H, W, C), float32
+    picture : (H, W, C)
         Normalised.
-    taps : array-like, odd length
+    taps : of odd length
         The kernel that made the halo; scaled to sum to 1.
-    strength : float
+    strength
         0 to 1: how much of it is undone.
-    protect : float
+    protect
         Flats that differ by less than this along the line, within the kernel's reach, stay as they are, grain and all;
         by more than twice as much, nothing is protected. Normalised; some times the noise.
 
     Returns
     -------
-    ndarray, (H, W, C), float32, clipped to 0..1
+    (H, W, C), clipped to 0..1
     """
     taps = np.asarray(taps, float) / np.sum(taps)
     lines = np.moveaxis(np.asarray(picture, np.float32), 1, 2)
@@ -89,19 +90,18 @@ def prepare(
 
     Parameters
     ----------
-    source, destination : path-like
+    source, destination
         Frames keep their names, as DPX; those that are there are left, unless `overwrite`.
-    twins : path-like, optional
+    twins
         A folder of HD frames of the same stems, of some of them at least, to find the kernel by. Pillars are cut off
         them as `degrade.prepare` finds them.
-    kernel : Halo or sequence of float, optional
+    kernel
         The kernel itself: as a halo, or its taps, of an odd number.
-    strength : float
+    strength
         0 to 1: how much of the halo is undone.
-    protect : float
+    protect
         Flats that differ by less than so many times the noise stay as they are; 0 protects nothing.
-    overwrite : bool
-    on_progress : callable, optional
+    on_progress
         Called with (frames read, frames to read, "looking for edges").
 
     Returns
@@ -130,31 +130,30 @@ def prepare(
         header = frames.read_header(path)
         if header.channels == 1 or header.descriptor in CHROMA or header.white is None:
             raise DataError(f"{path}: {header.flavour}, expected R, G and B in codes")
-    if kernel is not None:
-        taps = np.asarray(kernel.taps if isinstance(kernel, Halo) else kernel, float)
-        if len(taps) % 2 == 0 or len(taps) > 2 * REACH + 1 or not abs(taps.sum()) > 1e-6 or not np.isfinite(taps).all():
-            raise OptionError(f"kernel has {len(taps)} taps, expected an odd number up to {2 * REACH + 1}, with a sum")
-        taps = np.pad(taps / taps.sum(), REACH - len(taps) // 2)
+    taps = None if kernel is None else _checked_taps(kernel)
     asked = {
         "source": os.path.realpath(source), "pairs": twins and os.path.realpath(twins),
-        "kernel": None if kernel is None else [round(float(tap), 9) for tap in taps],
+        "kernel": None if taps is None else [round(float(tap), 9) for tap in taps],
         "strength": strength, "protect": protect,
     }  # fmt: skip
-    found, told = _kept(plan, asked), on_progress or (lambda *_: None)
-    if found is None and kernel is not None:
-        noise = float(np.median([halo.noise_of(picture) for picture in _read(_spread(paths, 4), told)]))
+    found = _kept_estimate(plan, asked)
+    if found is None and taps is not None:
+        noise = float(np.median([halo.noise_of(picture) for picture in _read(_spread(paths, 4), on_progress)]))
         after = halo.overshoot(np.convolve(taps, halo.inverse(taps, strength)))
         found = Estimate(taps, kernel if isinstance(kernel, Halo) else None, 0, noise, halo.overshoot(taps), after)
     elif found is None and twins is not None:
-        beside = {frames.stem_of(path): path for path in frames.find(twins)}
-        both = [path for path in paths if frames.stem_of(path) in beside]
-        if not both:
-            raise DataError(f"{twins}: no frame here has the name of one in {source}")
-        size = frames.probe(both[0])[0][:2]
-        found = halo.from_pairs(_read(_spread(both, SAMPLES), told, beside, degrade.prepare(twins, destination, size)))
+        found = halo.from_pairs(_read_pairs(paths, twins, plan, on_progress))
     elif found is None:
-        found = halo.estimate(_read(_spread(paths, SAMPLES), told))
+        found = halo.estimate(_read(_spread(paths, SAMPLES), on_progress))
     return Plan.of(plan, asked=asked, estimate=found, strength=strength, protect=protect)
+
+
+def _checked_taps(kernel):
+    """The taps of a kernel that is given, as many as a halo has; they sum to 1."""
+    taps = np.asarray(kernel.taps if isinstance(kernel, Halo) else kernel, float)
+    if len(taps) % 2 == 0 or len(taps) > 2 * REACH + 1 or not abs(taps.sum()) > 1e-6 or not np.isfinite(taps).all():
+        raise OptionError(f"kernel has {len(taps)} taps, expected an odd number up to {2 * REACH + 1}, with a sum")
+    return np.pad(taps / taps.sum(), REACH - len(taps) // 2)
 
 
 def run(plan: Plan, on_progress: Progress | None = None) -> tuple[int, int]:
@@ -171,11 +170,11 @@ def run(plan: Plan, on_progress: Progress | None = None) -> tuple[int, int]:
 
     for number in plan.todo:  # those of another kernel go before its name does, whatever stops this
         plan.path(number).unlink(missing_ok=True)
-    _keep(plan.destination, plan.asked, found)
+    _keep_estimate(plan.destination, plan.asked, found)
     return chore.run(plan, chore.each(make), "dehaloing", on_progress)
 
 
-def plot(path, found, strength=1.0):
+def plot(path: StrPath, found: Estimate, strength: float = 1.0) -> None:
     """Write a picture of a kernel, of what a step becomes through it, and of both kernels' responses, as a PNG.
 
     Nothing is written where matplotlib is not installed.
@@ -216,8 +215,8 @@ def _spread(paths, count):
     return [paths[int(k * step)] for k in range(min(count, len(paths)))]
 
 
-def _read(paths, told, twins=None, plan=None):
-    """Frames, or pairs of them, one after the other; of twins the picture that a plan to degrade them has."""
+def _read(paths, on_progress):
+    """The pictures of frames, which must be of one size, one after the other."""
     size = None
     for done, path in enumerate(paths, 1):
         picture = frames.read(path, "float32")[..., :3]
@@ -226,42 +225,53 @@ def _read(paths, told, twins=None, plan=None):
             raise DataError(
                 f"{path}: {picture.shape[1]}x{picture.shape[0]}, expected {size[1]}x{size[0]} as the others"
             )
-        if twins is None:
-            yield picture
-        else:
-            beside = twins[frames.stem_of(path)]
-            twin = frames.read(beside, "float32", window=(plan.trim.top, plan.trim.left, *plan.picture))
-            frames.refuse_nan(beside, twin)
-            yield picture, twin
-        told(done, len(paths), "looking for edges")
+        yield picture
+        if on_progress is not None:
+            on_progress(done, len(paths), "looking for edges")
 
 
-def _kept(plan, asked):
-    """The kernel that frames which stay in a folder were made with, of the same options; None if no frames stay."""
+def _read_pairs(paths, twins, plan, on_progress):
+    """Pictures and their twins of the same stems; of these the picture that a plan to degrade them has."""
+    beside = {frames.stem_of(path): path for path in frames.find(twins)}
+    both = [path for path in paths if frames.stem_of(path) in beside]
+    if not both:
+        raise DataError(f"{twins}: no frame here has the name of one in {plan.source.path}")
+    degraded = degrade.prepare(twins, plan.destination, frames.probe(both[0])[0][:2])
+    window = (degraded.trim.top, degraded.trim.left, *degraded.picture)
+    both = _spread(both, SAMPLES)
+    for path, picture in zip(both, _read(both, on_progress), strict=True):
+        twin = frames.read(beside[frames.stem_of(path)], "float32", window=window)
+        frames.refuse_nan(beside[frames.stem_of(path)], twin)
+        yield picture, twin
+
+
+def _kept_estimate(plan, asked):
+    """What frames that stay in a folder were made with, by the same options; None if no frames stay."""
     destination, missing = plan.destination, {plan.path(number) for number in plan.todo}
     if all(path in missing for path in destination.glob("*.dpx")):
         return None
-    kept = destination / "dehalo" / "kernel.json"
+    path = destination / "dehalo" / "kernel.json"
     try:
-        told = json.loads(kept.read_text())
-        known = told["halo"] and Halo(**told["halo"])
-        found = Estimate(np.array(told["taps"]), known, told["edges"], told["noise"], told["before"], told["after"])
+        record = json.loads(path.read_text())
+        known = record["halo"] and Halo(**record["halo"])
+        numbers = [record[name] for name in ("edges", "noise", "before", "after")]
+        found = Estimate(np.array(record["taps"]), known, *numbers)
     except (OSError, ValueError, KeyError, TypeError):
         if len(plan.todo) == len(plan.source):  # what is there may have come in any way
             return None
         raise DataError(
-            f"{kept}: missing or damaged, so it is not known which kernel the frames in {destination} were made with; "
+            f"{path}: missing or damaged, so it is not known which kernel the frames in {destination} were made with; "
             "--overwrite makes them again"
         ) from None
     for name, value in asked.items():
-        if told.get(name) != value:
+        if record.get(name) != value:
             again = "--overwrite makes them again" if len(plan.todo) < len(plan.source) else "expected another folder"
             raise DataError(f"{destination}: frames here were made with another {name}; {again}")
     return found
 
 
-def _keep(destination, asked, found):
-    told = asdict(found) | {"taps": [round(float(tap), 9) for tap in found.taps]}
+def _keep_estimate(destination, asked, found):
+    record = asked | asdict(found) | {"taps": [round(float(tap), 9) for tap in found.taps]}
     (destination / "dehalo").mkdir(parents=True, exist_ok=True)
     with frames.whole(destination / "dehalo" / "kernel.json") as part:
-        part.write_text(json.dumps({**asked, **told}, indent=1) + "\n")
+        part.write_text(json.dumps(record, indent=1) + "\n")

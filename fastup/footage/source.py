@@ -183,7 +183,11 @@ class Clip(Source):
     def pixels(self, raw: Planes, dtype: DTypeLike = "uint16") -> Frame:
         """`rgb` of a frame's planes, as codes or as floats, normalised."""
         frame = self.rgb(raw)
-        return frame if dtype == np.uint16 else (frame / np.float32(CODES)).astype(dtype, copy=False)
+        return frame if np.dtype(dtype) == np.uint16 else (frame / np.float32(CODES)).astype(dtype, copy=False)
+
+    def header(self, number: int, rate: Fraction | None = None, at: int | None = None) -> Header:
+        """The header of a frame; with a `rate`, that of a frame of film, which is made of the clip's frame `at`."""
+        raise NotImplementedError
 
     def rgb(self, planes: Planes, out: Codes | None = None) -> Codes:
         """10-bit R, G, B of a frame, (H, W, 3).
