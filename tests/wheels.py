@@ -16,7 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 WORK, DIST = ROOT / "build" / "dist", ROOT / "dist"
 SUPPORTED = ("3.11", "3.12", "3.13")
-STUBS = {"fastup/py.typed", "fastup/_dpx.pyi", "fastup/_loader.pyi"}
+PARTS = {".py", ".pyi", ".typed"}  # of a wheel, beside the native modules
 SOURCES = {".c", ".cpp", ".h", ".pyx"}
 # What a wheel cannot be built without: it runs, it makes environments, and it has the headers of C.
 USABLE = """
@@ -70,7 +70,8 @@ def make_wheel(python, version, sdist):
         (wheel,) = named.glob("*.whl")
         run(sys.executable, "-m", "auditwheel", "show", wheel)
     names = set(zipfile.ZipFile(wheel).namelist())
-    if missing := STUBS - names:
+    wanted = {str(path.relative_to(ROOT)) for path in (ROOT / "fastup").rglob("*") if path.suffix in PARTS}
+    if missing := wanted - names:
         sys.exit(f"{wheel.name} lacks {', '.join(sorted(missing))}")
     if unwanted := {name for name in names if Path(name).suffix in SOURCES}:
         sys.exit(f"{wheel.name} holds {', '.join(sorted(unwanted))}")
