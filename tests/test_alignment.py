@@ -225,7 +225,7 @@ def test_fits_reads_trims_and_counts(data):
     pairs = find_pairs(data / "train")
     counts = []
     whole = fits(pairs, Geometry.of(pairs.input_size, pairs.target_size, (0,) * 4), lambda *n: counts.append(n))
-    assert counts == [(1, 3), (2, 3), (3, 3)]
+    assert counts == [(n, 3, "fitting pairs") for n in (1, 2, 3)]
     assert [found.frame for found in whole] == [path.stem for path in pairs.inputs]
     assert not any(found.off for found in whole)
     off_by_trim = fits(pairs, Geometry.of(pairs.input_size, pairs.target_size, (0, 8, 0, 0), (0, 4, 0, 0)))

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from OpenImageIO import ImageBuf
 
 import fastup
+from fastup import _threads
 from fastup.errors import DataError, DpxError
-from fastup.pairs import digests
 from fastup.pairs import index as module
 from fastup.pairs.folder import Pairs, find_pairs
 from fastup.pairs.geometry import Geometry
@@ -54,8 +54,8 @@ def test_quality_keeps_the_most_detailed(noisy, quality, jitter):
     geometry = Geometry.of(noisy.input_size, noisy.target_size, TRIM)
     _, grid = geometry.grids(12, 2, jitter)
     heard = []
-    index = tile_index(noisy, geometry, grid, quality, on_frame=lambda *progress: heard.append(progress))
-    assert heard == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    index = tile_index(noisy, geometry, grid, quality, on_progress=lambda *progress: heard.append(progress))
+    assert heard == [(n, 4, "ranking tiles") for n in (1, 2, 3, 4)]
     origins = naive.tile_origins(62, 74, 12, 12, jitter)
     inside = [n for n, (y, x) in enumerate(origins) if y + 12 <= 62 and x + 12 <= 74]
     expected = []
@@ -131,7 +131,7 @@ def test_scores_are_those_of_the_twin(noisy, tmp_path, jitter):
     pairs, geometry, grid = _plan(noisy, 12, jitter, TRIM)
     heard = []
     scores = detail_scores(pairs, geometry, grid, tmp_path / "a" / "b", lambda *progress: heard.append(progress))
-    assert heard == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert heard == [(n, 4, "ranking tiles") for n in (1, 2, 3, 4)]
     expected = [
         naive.tile_detail(fastup.read(path)[2:, 10:84], naive.tile_origins(62, 74, 12, 12, jitter), 12, 12)
         for path in pairs.targets
@@ -325,10 +325,10 @@ def test_ctrl_c_keeps_what_was_scored(set_of_six, tmp_path, reads, monkeypatch):
             stopped.wait()
         return read(path, *arguments)
 
-    monkeypatch.setattr(digests, "ThreadPoolExecutor", Pool)
+    monkeypatch.setattr(_threads, "ThreadPoolExecutor", Pool)
     monkeypatch.setattr(module.frames, "read", held)
 
-    def stop(done, total):
+    def stop(done, total, what):
         assert total == 6
         if done == 2:
             raise KeyboardInterrupt
@@ -341,7 +341,7 @@ def test_ctrl_c_keeps_what_was_scored(set_of_six, tmp_path, reads, monkeypatch):
     heard = []
     scores = detail_scores(*plan, cache, lambda *progress: heard.append(progress))
     assert sorted(first + reads()) == NAMES  # each was read once
-    assert heard == [(n + 1, 6 - len(first)) for n in range(6 - len(first))]
+    assert heard == [(n + 1, 6 - len(first), "ranking tiles") for n in range(6 - len(first))]
     np.testing.assert_array_equal(scores, detail_scores(*plan))
 
 

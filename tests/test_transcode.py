@@ -37,7 +37,7 @@ def test_transcoding_loses_nothing(tmp_path, suffix, kind, bits):
     pairs = write_set(tmp_path / "set", suffix, kind)
     heard = []
     ours = transcode(pairs, tmp_path / "cache", lambda *progress: heard.append(progress))
-    assert heard == [(n + 1, 6) for n in range(6)]
+    assert heard == [(n + 1, 6, "transcoding") for n in range(6)]
     for paths, ours_paths, side in ((pairs.inputs, ours.inputs, "Alpha"), (pairs.targets, ours.targets, "Beta")):
         assert ours_paths == tuple(tmp_path / "cache" / "set" / side / f"f{n}.dpx" for n in range(3))
         for path, copy in zip(paths, ours_paths, strict=True):
@@ -83,7 +83,7 @@ def test_what_is_fresh_is_not_written_again(tmp_path, reads):
     ours = transcode(pairs, cache)
     assert len(reads()) == 6
     before = {path: os.stat(path).st_ino for path in ours.inputs + ours.targets}
-    assert transcode(pairs, cache, lambda done, total: pytest.fail("nothing is to be done")) == ours
+    assert transcode(pairs, cache, lambda *progress: pytest.fail("nothing is to be done")) == ours
     assert reads() == []
     assert before == {path: os.stat(path).st_ino for path in ours.inputs + ours.targets}
 
@@ -223,7 +223,7 @@ def test_what_cannot_be_transcoded(tmp_path):
     write_other(pairs.targets[2], (18, 12), "float")
     heard = []
     transcode(pairs, cache, lambda *progress: heard.append(progress))
-    assert heard == [(1, 1)]  # the others were kept
+    assert heard == [(1, 1, "transcoding")]  # the others were kept
 
 
 def test_a_transcoding_cache_that_cannot_be_written(tmp_path):
@@ -249,4 +249,4 @@ def test_a_full_disk_names_the_file_and_leaves_nothing_half(tmp_path):
     assert os.listdir(cache / "set" / "Beta") == []
     heard = []
     transcode(pairs, cache, lambda *progress: heard.append(progress))
-    assert heard == [(1, 1)]
+    assert heard == [(1, 1, "transcoding")]

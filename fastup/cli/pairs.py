@@ -56,10 +56,10 @@ def _pairs(data, trim, input_trim, as_json):
     done, total = count(1), sum(map(len, sets))
     with show.progress("fitting pairs") as advance:
 
-        def on_frame(*_):
+        def on_progress(*_):
             advance(next(done), total)
 
-        told = [(each, g, fits(each, g, on_frame)) for each, g in zip(sets, geometries, strict=True)]
+        told = [(each, g, fits(each, g, on_progress)) for each, g in zip(sets, geometries, strict=True)]
     off = sum(bool(fit.off) for *_, found in told for fit in found)
     train, *others = sets
     copies = {each.folder.name: seen(train, each, data / "cache") for each in others}

@@ -1,16 +1,19 @@
 """Whether pairs fit: how far the input lies off its target, and its gain and offset in each channel."""
 
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import repeat
 from math import hypot, inf
 
 import numpy as np
 
 from fastup import frames
 from fastup._resample import resize
+from fastup._threads import in_order
+from fastup._types import Floats, Progress
 from fastup.codes import LUMA_601
+from fastup.pairs.folder import Pairs
+from fastup.pairs.geometry import Geometry
 
 CHANNELS = ("red", "green", "blue")
 SHIFT, GAIN, OFFSET = 0.25, 0.01, 0.01  # a pair is off by more: input pixels, a share, a share of white
@@ -47,19 +50,19 @@ class Fit:
     """Of red, green and blue, 1 is white."""
 
     @property
-    def judged(self):
+    def judged(self) -> bool:
         """Whether the frames say anything."""
         return self.likeness is not None
 
     @property
-    def off(self):
+    def off(self) -> tuple[str, ...]:
         """What is off, a tuple of words, empty where the pair fits or says nothing: "another picture", or "shift" by
         more than `SHIFT` along the diagonal, "red gain" by more than `GAIN`, "blue offset" by more than `OFFSET`."""
-        if not self.judged:
+        if self.likeness is None:
             return ()
         if self.likeness < LIKENESS:
             return ("another picture",)
-        found = ["shift"] if hypot(*self.shift) > SHIFT else []
+        found = ["shift"] if hypot(*(self.shift or ())) > SHIFT else []
         for name, gain, offset in zip(CHANNELS, self.gain, self.offset, strict=True):
             if gain is not None and abs(gain - 1) > GAIN:
                 found.append(f"{name} gain")
@@ -68,18 +71,18 @@ class Fit:
         return tuple(found)
 
     @property
-    def badness(self):
+    def badness(self) -> float:
         """How far off the pair is, in units of what is allowed: above 1 is off."""
-        if not self.judged:
+        if self.likeness is None:
             return 0.0
         if self.likeness < LIKENESS:
             return inf
-        parts = [hypot(*self.shift) / SHIFT]
+        parts = [hypot(*(self.shift or ())) / SHIFT]
         parts += [abs(gain - 1) / GAIN for gain in self.gain if gain is not None]
         return max(parts + [abs(offset) / OFFSET for offset in self.offset if offset is not None])
 
 
-def fits(pairs, geometry, on_frame=None):
+def fits(pairs: Pairs, geometry: Geometry, on_progress: Progress | None = None) -> list[Fit]:
     """Measure how each pair fits.
 
     The target picture is resized to the input's by Lanczos. The shift is where the cross-correlation of the gradients
@@ -92,14 +95,8 @@ def fits(pairs, geometry, on_frame=None):
 
     Parameters
     ----------
-    pairs : Pairs
-    geometry : Geometry
-    on_frame : callable, optional
-        Called with (pairs done, pairs in all) after each.
-
-    Returns
-    -------
-    list of Fit, one for each pair, in order
+    on_progress
+        Called with (pairs done, pairs in all, "fitting pairs") after each.
 
     Raises
     ------
@@ -109,29 +106,25 @@ def fits(pairs, geometry, on_frame=None):
         If a frame cannot be read.
     """
     found = []
-    with ThreadPoolExecutor(2) as pool:
-        for one in pool.map(_fit_files, pairs.inputs, pairs.targets, repeat(geometry)):
-            found.append(one)
-            if on_frame is not None:
-                on_frame(len(found), len(pairs))
+    files = zip(pairs.inputs, pairs.targets, strict=True)
+    for one in in_order(lambda pair: _fit_files(*pair, geometry), files, threads=2):
+        found.append(one)
+        if on_progress is not None:
+            on_progress(len(found), len(pairs), "fitting pairs")
     return found
 
 
-def fit(picture, target, frame=""):
+def fit(picture: Floats, target: Floats, frame: str = "") -> Fit:
     """Measure how an input picture fits its target, as `fits` does.
 
     Parameters
     ----------
-    picture : ndarray, (h, w, 3), floating
+    picture : (h, w, 3)
         Normalised.
-    target : ndarray, (H, W, 3), floating
+    target : (H, W, 3)
         Normalised; no smaller than `picture`.
-    frame : str
+    frame
         What the pair is called.
-
-    Returns
-    -------
-    Fit
     """
     target = resize(target, picture.shape[:2])
     one, other = _gradient(picture @ LUMA_601), _gradient(target @ LUMA_601)
@@ -143,9 +136,9 @@ def fit(picture, target, frame=""):
     return Fit(frame, likeness, shift, *_levels(*_overlap(picture, target, shift)))
 
 
-def median(fits, frame="median"):
+def median(fits: Iterable[Fit], frame: str = "median") -> Fit:
     """The median of what was measured, as a Fit; of pairs of one picture alone."""
-    same = [fit for fit in fits if fit.judged and fit.likeness >= LIKENESS]
+    same = [fit for fit in fits if fit.likeness is not None and fit.likeness >= LIKENESS]
     if not same:
         return Fit(frame)
 
@@ -153,13 +146,13 @@ def median(fits, frame="median"):
         values = [value for value in values if value is not None]
         return float(np.median(values)) if values else None
 
-    shift = tuple(middle(fit.shift[axis] for fit in same) for axis in range(2))
-    gain = tuple(middle(fit.gain[k] for fit in same) for k in range(3))
-    offset = tuple(middle(fit.offset[k] for fit in same) for k in range(3))
-    return Fit(frame, middle(fit.likeness for fit in same), shift, gain, offset)
+    def middles(name):
+        return tuple(map(middle, zip(*(getattr(fit, name) for fit in same), strict=True)))
+
+    return Fit(frame, middle(fit.likeness for fit in same), middles("shift"), middles("gain"), middles("offset"))
 
 
-def alike(fits):
+def alike(fits: Sequence[Fit]) -> tuple[str, ...]:
     """What most pairs have off in the same way, in the words of `Fit.off`: as much as their median, within the limit.
 
     That is a trim, or a transfer, which differs between the folders, rather than bad pairs.

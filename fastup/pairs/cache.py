@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 from fastup import frames
+from fastup._types import StrPath
 from fastup.errors import DataError
 
 _MADE_FOLDER = re.compile(r"\.|train(/(Alpha|Beta))?")  # in a cache; and the files, with those that `whole` begins:
@@ -15,7 +16,7 @@ _MADE = re.compile(
 )
 
 
-def clear_cache(cache):
+def clear_cache(cache: StrPath) -> tuple[int, list[Path]]:
     """Remove what `transcode`, `detail_scores` and `rank` left in a folder, and the folders that are empty then.
 
     Goes by names, hidden part-files of killed runs among them. Whatever else is there stays, as do links; where the
@@ -28,7 +29,7 @@ def clear_cache(cache):
     left : list of Path
         What is still there, links and files.
     """
-    cache, size, left = Path(cache), 0, []
+    cache, size, left = Path(cache), 0, list[Path]()
     if cache.is_symlink():
         cache.unlink()
         return size, left

@@ -6,12 +6,14 @@ import json
 import os
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Iterable
 from pathlib import Path
 
 import xxhash
 
 from fastup import frames
+from fastup._threads import in_order
+from fastup._types import StrPath
 
 FILE = "digests.json"  # in a cache
 SETTLED = 2e9  # ns: what changed so lately may change again without a sign, as clocks of file systems tick coarsely
@@ -29,21 +31,22 @@ class Digests:
         The folder of the notes. Without one, none outlast this object.
     """
 
-    def __init__(self, cache=None):
+    def __init__(self, cache: StrPath | None = None) -> None:
         self._file = None if cache is None else Path(cache) / FILE
-        self._notes, self._saved, self._lock = {}, b"", threading.Lock()
+        self._notes: dict[str, list[int | str]] = {}
+        self._saved, self._lock = b"", threading.Lock()
         with contextlib.suppress(OSError, ValueError):
             self._saved = self._file.read_bytes() if self._file else b""
             digest, _, body = self._saved.partition(b"\n")
             if xxhash.xxh3_128_hexdigest(body).encode() == digest:
                 self._notes = json.loads(body)
 
-    def known(self, path, skip=0):
+    def known(self, path: StrPath, skip: int = 0) -> str | None:
         """The digest of a file that is noted and looks unchanged, else None. OSError if there is no file."""
-        *state, digest = self._notes.get(self._place(path, skip), (None,))
-        return digest if state == state_of(path) else None
+        state, note = state_of(path), self._notes.get(self._place(path, skip))
+        return str(note[-1]) if note and note[:-1] == state else None
 
-    def of(self, path, skip=0):
+    def of(self, path: StrPath, skip: int = 0) -> str:
         """The digest of a file, or of what follows its first `skip` bytes; read if it is not known. OSError if not."""
         digest = self.known(path, skip)
         if digest is None:
@@ -56,7 +59,7 @@ class Digests:
                     self._notes[self._place(path, skip)] = [*state, digest]
         return digest
 
-    def save(self):
+    def save(self) -> None:
         """Write the notes, if there is something new."""
         if self._file is None:
             return
@@ -75,15 +78,14 @@ class Digests:
         return f"{skip}:{place}"
 
 
-def contents(paths, cache=None):
+def contents(paths: Iterable[StrPath], cache: StrPath | None = None) -> list[str]:
     """The digest of the bytes of each file, in their order, read on threads where they are not known.
 
     Parameters
     ----------
-    paths : iterable of path-like
-    cache : path-like, optional
-        A folder where digests are noted, such as DATA/cache; 2,000 files that have not changed then cost a look at
-        their size, times and inode. It need not be there, nor be writable.
+    paths, cache
+        Files, and a folder where digests are noted, such as DATA/cache; 2,000 files that have not changed then cost a
+        look at their size, times and inode. It need not be there, nor be writable.
 
     Returns
     -------
@@ -96,28 +98,13 @@ def contents(paths, cache=None):
         If a file cannot be read.
     """
     digests = Digests(cache)
-    with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
-        try:
-            return list(pool.map(digests.of, paths))
-        finally:
-            pool.shutdown(cancel_futures=True)
-            digests.save()
+    try:
+        return list(in_order(digests.of, paths))
+    finally:
+        digests.save()
 
 
-def state_of(path):
+def state_of(path: StrPath) -> list[int]:
     """What changes with a file: size, times and inode."""
     stat = os.stat(path)
     return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
-
-
-def on_threads(work, items, on_frame):
-    """Call ``work(item)`` for each; the first error ends it, after those that are under way."""
-    with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
-        futures = [pool.submit(work, item) for item in items]
-        try:
-            for done, future in enumerate(as_completed(futures), 1):
-                future.result()
-                if on_frame is not None:
-                    on_frame(done, len(items))
-        finally:
-            pool.shutdown(cancel_futures=True)

@@ -3,16 +3,19 @@
 import os
 import zlib
 from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import xxhash
 
 from fastup import frames
+from fastup._threads import in_order
+from fastup._types import Frame, Size, StrPath
 from fastup.codes import CHROMA
 from fastup.errors import DataError, FastupError
 from fastup.header import Header
-from fastup.pairs.digests import Digests, on_threads
+from fastup.pairs.digests import Digests
 
 PART = 1 << 14  # bytes of a frame that are compared first
 SIDES = ("Alpha", "Beta")
@@ -26,16 +29,16 @@ class Pairs:
     folder: Path
     inputs: tuple[Path, ...]
     targets: tuple[Path, ...]
-    input_size: tuple[int, int]  # height, width of a frame
-    target_size: tuple[int, int]
+    input_size: Size  # of a frame
+    target_size: Size
     input_white: int | None
     target_white: int | None
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.inputs)
 
 
-def find_pairs(folder):
+def find_pairs(folder: StrPath) -> Pairs:
     """Pair the frames of folder/Alpha and folder/Beta, and check them by their headers.
 
     Raises
@@ -47,8 +50,8 @@ def find_pairs(folder):
     return find_sets([folder])[0]
 
 
-def find_sets(folders):
-    """`find_pairs` of several folders: a list of `Pairs`, or one DataError that tells what is wrong in all of them."""
+def find_sets(folders: Iterable[StrPath]) -> list[Pairs]:
+    """`find_pairs` of several folders, or one DataError that tells what is wrong in all of them."""
     folders = [Path(folder) for folder in folders]
     checked = [_check(folder) for folder in folders]
     problems = [each for _, each in checked]
@@ -77,16 +80,16 @@ def _check(folder):
             problems.append(_reason(folder / side, error))
     faults, by_stem, common = defaultdict(list), {}, {}  # by path, and the others by side
     for side, paths in sides.items():
-        by_stem[side], common[side] = _look(paths, faults)
+        by_stem[side], common[side] = _probed(paths, faults)
     if len(sides) == 2:
         for one, other in (SIDES, SIDES[::-1]):
             for stem, path in by_stem[one].items():
                 if stem not in by_stem[other]:
                     faults[path].append(f"{path}: no partner in {other}")
     for side, paths in sides.items():  # what all frames of a side have in common is one problem
-        told = {tuple(line.removeprefix(str(path)) for line in faults.get(path, ())) for path in paths}
-        if len(paths) > 1 and len(told) == 1 and told != {()}:
-            problems += [f"{folder / side}: all {len(paths)} frames{text}" for text in told.pop()]
+        texts = {tuple(line.removeprefix(str(path)) for line in faults.get(path, ())) for path in paths}
+        if len(paths) > 1 and len(texts) == 1 and texts != {()}:
+            problems += [f"{folder / side}: all {len(paths)} frames{text}" for text in texts.pop()]
             for path in paths:
                 del faults[path]
     places = {stem: n for n, stem in enumerate(dict.fromkeys(stem for stems in by_stem.values() for stem in stems))}
@@ -104,7 +107,7 @@ def _check(folder):
     return pairs, problems
 
 
-def _look(paths, faults):
+def _probed(paths, faults):
     """The frames of a side by stem, and the probe that most of them share; adds to `faults` what is wrong with each."""
     stems, probes = {}, {}
     for path in paths:
@@ -122,7 +125,8 @@ def _look(paths, faults):
     (common, _), *_ = Counter(probes.values()).most_common()
     for path, probe in probes.items():
         if probe != common:
-            faults[path].append(f"{path}: {_words(probe)}, expected {_words(common)} like the most of its folder")
+            found, expected = _probe_text(probe), _probe_text(common)
+            faults[path].append(f"{path}: {found}, expected {expected} like the most of its folder")
         elif probe[0][2] != 3:
             faults[path].append(f"{path}: {probe[0][2]} channels, expected 3")
     return stems, common
@@ -133,59 +137,46 @@ def _reason(path, error):
     return f"{path}: {error.strerror or error}" if isinstance(error, OSError) else str(error)
 
 
-def refuse_chroma(path):
+def refuse_chroma(path: StrPath) -> None:
     """Raise DataError where a frame's three channels are not red, green and blue."""
     if frames.is_dpx(path) and Header.read(path).descriptor in CHROMA:
         raise DataError(f"{path}: holds Y, Cb and Cr, expected RGB: fastup converts no colours")
 
 
-def _words(probe):
+def _probe_text(probe):
     (height, width, channels), white = probe
     return f"{width}x{height}, {channels} channels, " + (f"white {white}" if white else "floats")
 
 
-def of_one_colour(picture):
+def of_one_colour(picture: Frame) -> bool:
     """Whether all pixels are the same."""
     return bool((picture == picture[0, 0]).all())
 
 
-def seen(pairs, other, cache=None):
+def seen(pairs: Pairs, other: Pairs, cache: StrPath | None = None) -> list[tuple[Path, Path]]:
     """Which pairs of another set are in this one, too, by what their files hold; of a DPX, by what follows its header.
 
     Frames of one colour, such as black ones, don't count. A few bytes of each file are held against the others', and
     where those are the same, the whole.
 
-    Parameters
-    ----------
-    pairs, other : Pairs
-    cache : path-like, optional
-        Where digests are noted, as `contents` has it.
-
-    Returns
-    -------
-    list of (Path, Path)
-        A frame of `other`, input or target, and one of `pairs` that holds the same; one for each pair, in order.
+    Gives for each such pair, in order, a frame of `other`, input or target, and one of `pairs` that holds the same.
+    Digests are noted in `cache`, as `contents` does it.
     """
-    digests, found = Digests(cache), {}
+    digests, found = Digests(cache), dict[int, tuple[Path, Path]]()
     for ours, theirs in ((pairs.inputs, other.inputs), (pairs.targets, other.targets)):  # the smaller ones first
         parts = {path: xxhash.xxh3_128_digest(_part(path)) for path in {*ours, *theirs}}
         alike = {parts[path] for path in ours} & {parts[path] for n, path in enumerate(theirs) if n not in found}
-        held, first = {}, {}
-
-        def look(path, held=held):
-            held[path] = digests.of(path, skip=_first_pixel(path))
-
-        on_threads(look, [path for path, part in parts.items() if part in alike], None)
-        for path in ours:
-            first.setdefault(held.get(path), path)
+        compared = [path for path, part in parts.items() if part in alike]
+        held = dict(zip(compared, in_order(lambda path: digests.of(path, _first_pixel(path)), compared), strict=True))
+        first = {held[path]: path for path in reversed(ours) if path in held}
         for number, path in enumerate(theirs):
-            if number not in found and path in held and held[path] in first and not _is_flat(path):
+            if number not in found and held.get(path) in first and not _is_flat(path):
                 found[number] = path, first[held[path]]
     digests.save()
     return [found[number] for number in sorted(found)]
 
 
-def seen_note(pairs, other, found):
+def seen_note(pairs: Pairs, other: Pairs, found: Sequence[tuple[Path, Path]]) -> str | None:
     """A line on the pairs that are `seen`; None if there are none."""
     if not found:
         return None

@@ -1,10 +1,12 @@
 """The geometry between the frames of a pair: pictures, the exact scale, tiles of whole cells."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import lcm
 
-from fastup._tiles import TileGrid
+from fastup._grid import TileGrid
+from fastup._types import Size
 from fastup.errors import DataError, OptionError
 from fastup.trim import UNTRIMMED, Trim
 
@@ -20,19 +22,20 @@ class Geometry:
     is (vertical, horizontal).
     """
 
-    input_picture: tuple[int, int]
-    target_picture: tuple[int, int]
+    input_picture: Size
+    target_picture: Size
     input_trim: Trim
     trim: Trim
 
     @classmethod
-    def of(cls, input_size, target_size, trim, input_trim=None):
+    def of(
+        cls, input_size: Size, target_size: Size, trim: Sequence[int], input_trim: Sequence[int] | None = None
+    ) -> "Geometry":
         """Geometry of frames of those sizes. `input_trim` defaults to `trim` where both are one size, else to none."""
-        trim = Trim.parse(trim)
         if input_trim is None:
             input_trim = trim if input_size == target_size else UNTRIMMED
-        input_trim = Trim.parse(input_trim, "input-trim")
-        geometry = cls(input_trim.picture(input_size, "input-trim"), trim.picture(target_size), input_trim, trim)
+        ours, theirs = Trim.parse(input_trim, "input-trim"), Trim.parse(trim)
+        geometry = cls(ours.picture(input_size, "input-trim"), theirs.picture(target_size), ours, theirs)
         if min(geometry.scale) < 1:
             raise DataError(
                 f"the target picture is {size_text(geometry.target_picture)} and smaller than the input picture of "
@@ -41,21 +44,22 @@ class Geometry:
         return geometry
 
     @property
-    def scale(self):
+    def scale(self) -> tuple[Fraction, Fraction]:
         """Target picture over input picture, exact."""
-        return tuple(Fraction(t, i) for t, i in zip(self.target_picture, self.input_picture, strict=True))
+        (height, width), (input_height, input_width) = self.target_picture, self.input_picture
+        return Fraction(height, input_height), Fraction(width, input_width)
 
     @property
-    def cell_input(self):
+    def cell_input(self) -> Size:
         """Input pixels of a cell."""
-        return tuple(s.denominator for s in self.scale)
+        return self.scale[0].denominator, self.scale[1].denominator
 
     @property
-    def cell_target(self):
+    def cell_target(self) -> Size:
         """Target pixels of a cell."""
-        return tuple(s.numerator for s in self.scale)
+        return self.scale[0].numerator, self.scale[1].numerator
 
-    def tile(self, tile=None):
+    def tile(self, tile: int | None = None) -> int:
         """The tile in target pixels: the given one, checked, or the smallest that fits of 60 or more.
 
         Half a tile is a whole number of cells, so that jittered tiles are too. In a small picture the default is the
@@ -84,7 +88,7 @@ class Geometry:
             for i, t in zip(self.input_picture, self.target_picture, strict=True)
         )
 
-    def border(self, border=None):
+    def border(self, border: int | None = None) -> int:
         """The border in target pixels: the given one, checked, or the smallest that fits of 2 or more."""
         unit = lcm(*self.cell_target)
         if border is None:
@@ -102,16 +106,16 @@ class Geometry:
             )
         return value
 
-    def grids(self, tile, border, jitter):
+    def grids(self, tile: int, border: int, jitter: bool) -> tuple[TileGrid, TileGrid]:
         """The grids of the input and of the target picture: the same tiles; the input's carry the border."""
         grid = TileGrid(self.target_picture, (tile, tile), 0, jitter)
         return TileGrid(self.input_picture, self.to_input(tile), self.to_input(border), jitter), grid
 
-    def to_input(self, pixels):
+    def to_input(self, pixels: int) -> Size:
         """A length of whole cells in target pixels as (vertical, horizontal) input pixels."""
-        return tuple(int(pixels / s) for s in self.scale)
+        return int(pixels / self.scale[0]), int(pixels / self.scale[1])
 
 
-def size_text(size):
+def size_text(size: Sequence[int]) -> str:
     """A size in words: WIDTHxHEIGHT."""
     return f"{size[1]}x{size[0]}"

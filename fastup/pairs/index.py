@@ -4,17 +4,24 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastup import frames
+from fastup._grid import TileGrid
+from fastup._threads import on_threads
 from fastup._tiles import detail, kept, rank
+from fastup._types import Floats, Progress, StrPath
 from fastup.errors import DataError
-from fastup.pairs.digests import Digests, on_threads, state_of
-from fastup.pairs.geometry import size_text
+from fastup.pairs.digests import Digests, state_of
+from fastup.pairs.folder import Pairs
+from fastup.pairs.geometry import Geometry, size_text
 
 INDEX_VERSION = 1  # of the file that keeps detail scores, and of what they measure
 
 
-def detail_scores(pairs, geometry, grid, cache=None, on_frame=None):
+def detail_scores(
+    pairs: Pairs, geometry: Geometry, grid: TileGrid, cache: StrPath | None = None, on_progress: Progress | None = None
+) -> Floats:
     """The detail of every tile of every target's picture: see `fastup.detail`.
 
     Scores are kept in a file in `cache`, each frame's under the digest of its file, the grid and the trim, so that
@@ -23,14 +30,12 @@ def detail_scores(pairs, geometry, grid, cache=None, on_frame=None):
 
     Parameters
     ----------
-    pairs : Pairs
-    geometry : Geometry
-    grid : TileGrid
+    grid
         Of the target picture.
-    cache : path-like, optional
+    cache
         A folder, made if it is missing. Without one nothing is kept.
-    on_frame : callable, optional
-        Called with (frames done, frames to do).
+    on_progress
+        Called with (frames done, frames to do, "ranking tiles").
 
     Returns
     -------
@@ -88,16 +93,19 @@ def detail_scores(pairs, geometry, grid, cache=None, on_frame=None):
 
     todo = [number for number, target in enumerate(pairs.targets) if not is_stored(number, digests.known(target))]
     try:
-        on_threads(score, todo, on_frame)
+        on_threads(score, todo, "ranking tiles", on_progress)
     finally:
         digests.save()
-        if path is not None and rows[done].tobytes() != old:
+        if path is not None and (data := rows[done].tobytes()) != old:
             with frames.whole(path) as part:
-                part.write_bytes(rows[done].view(np.uint8))
+                part.write_bytes(data)
     return rows["scores"]
 
 
-def tile_index(pairs, geometry, grid, quality, cache=None, on_frame=None):
+def tile_index(
+    pairs: Pairs, geometry: Geometry, grid: TileGrid, quality: float, cache: StrPath | None = None,
+    on_progress: Progress | None = None,
+) -> NDArray[np.int32]:  # fmt: skip
     """The tiles to train on: (frames, k) int32, for each frame the numbers of its tiles in the grid, ascending.
 
     Tiles that reach beyond the picture are left out. Of the others, each frame gives the share `quality` that has the
@@ -108,7 +116,7 @@ def tile_index(pairs, geometry, grid, quality, cache=None, on_frame=None):
     if quality == 1:
         return np.broadcast_to(inside, (len(pairs), len(inside)))
     index = np.empty((len(pairs), kept(quality, len(inside))), np.int32)
-    for row, scores in zip(index, detail_scores(pairs, geometry, grid, cache, on_frame), strict=True):
+    for row, scores in zip(index, detail_scores(pairs, geometry, grid, cache, on_progress), strict=True):
         row[:] = inside[np.sort(rank(scores[inside], quality))]
     return index
 

@@ -4,9 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastup import frames
-from fastup._tiles import TileGrid, rank
+from fastup._grid import TileGrid
+from fastup._tiles import rank
+from fastup._types import Floats, Progress, StrPath
 from fastup.pairs.folder import Pairs
 from fastup.pairs.geometry import Geometry
 from fastup.pairs.index import detail_scores
@@ -26,27 +29,30 @@ class Ranking:
     geometry: Geometry
     grid: TileGrid
     quality: float
-    tiles: np.ndarray
+    tiles: NDArray[np.integer]
     """(n,) int: their numbers in the grid; those that reach beyond the picture are not among them."""
-    scores: np.ndarray
+    scores: Floats
     """(frames, n) float32, as `fastup.detail` gives them."""
-    order: np.ndarray
+    order: NDArray[np.integer]
     """(frames, n) int: positions in `tiles`, the most detailed first; the first `kept` of them are trained on."""
     kept: int
     """Tiles that each frame keeps."""
 
     @property
-    def ranked(self):
+    def ranked(self) -> Floats:
         """(frames, n) float32: the scores of each frame, the highest first."""
         return np.take_along_axis(self.scores, self.order, axis=1)
 
     @property
-    def thresholds(self):
+    def thresholds(self) -> Floats:
         """(frames,) float32: the lowest score that is kept of each frame."""
         return self.ranked[:, self.kept - 1]
 
 
-def ranking(pairs, geometry, grid, quality, cache, on_frame=None):
+def ranking(
+    pairs: Pairs, geometry: Geometry, grid: TileGrid, quality: float, cache: StrPath,
+    on_progress: Progress | None = None,
+) -> Ranking:  # fmt: skip
     """Rank the tiles of each target frame, as training does.
 
     The measure is `fastup.detail`: the sum of absolute differences between each pixel of a tile and its right and its
@@ -55,20 +61,14 @@ def ranking(pairs, geometry, grid, quality, cache, on_frame=None):
 
     Parameters
     ----------
-    pairs : Pairs
-    geometry : Geometry
-    grid : TileGrid
+    grid
         Of the target picture.
-    quality : float
+    quality
         The share of each frame's tiles that is kept, above 0 and at most 1.
-    cache : path
-        Where scores are kept from one time to the next.
-    on_frame : callable, optional
-        Called with (frames done, frames in all).
-
-    Returns
-    -------
-    Ranking
+    cache
+        The folder where scores are kept from one time to the next.
+    on_progress
+        Called with (frames done, frames to do, "ranking tiles").
 
     Raises
     ------
@@ -79,12 +79,12 @@ def ranking(pairs, geometry, grid, quality, cache, on_frame=None):
     """
     tiles = np.flatnonzero(grid.inside)
     kept = len(rank(np.zeros(len(tiles)), quality))
-    scores = detail_scores(pairs, geometry, grid, cache, on_frame)[:, tiles]
+    scores = detail_scores(pairs, geometry, grid, cache, on_progress)[:, tiles]
     order = np.stack([rank(score, 1.0) for score in scores])
     return Ranking(pairs, geometry, grid, quality, tiles, scores, order, kept)
 
 
-def picture(path, ranking):
+def picture(path: StrPath, ranking: Ranking) -> None:
     """Write a PNG: a histogram of the scores, and below it kept tiles at the left and dropped ones at the right.
 
     Each half runs through the ranks of the frames, from the most detailed tile to the least, in even steps, and takes
@@ -92,9 +92,9 @@ def picture(path, ranking):
 
     Parameters
     ----------
-    path : path
+    path
         Appears only when it is whole; its folder is made.
-    ranking : Ranking
+    ranking
 
     Raises
     ------
@@ -121,7 +121,7 @@ def picture(path, ranking):
         axes = sheet.add_subplot(grid[1, half])
         axes.spines[:].set(color=colour, linewidth=2)
         axes.set_title(f"{title}, most detail first: rank in its frame, and score", color=colour, fontsize=13)
-        _tiles(axes, ranking, first, end)
+        _contact_sheet(axes, ranking, first, end)
         axes.set(xlim=(0, _COLUMNS), ylim=(_ROWS, 0), xticks=[], yticks=[], facecolor=_GROUND)
         axes.set_box_aspect(_ROWS / _COLUMNS * 0.92 / 0.8)  # which makes tiles square
     Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -159,7 +159,7 @@ def _histogram(axes, ranking):
     axes.legend(**above, facecolor=_GROUND, edgecolor=_TEXT, labelcolor=_TEXT, fontsize=11)
 
 
-def _tiles(axes, ranking, first, end):
+def _contact_sheet(axes, ranking, first, end):
     """Tiles of the ranks from `first` to before `end`, evenly; each from a frame far from the last one's."""
     cells = min(_ROWS * _COLUMNS, (end - first) * len(ranking.scores))
     scale, _, suffix = _UNITS[ranking.pairs.target_white is None]

@@ -4,15 +4,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from fastup import frames
+from fastup._threads import on_threads
+from fastup._types import Progress, StrPath
 from fastup.errors import FastupError
 from fastup.header import Header
-from fastup.pairs.digests import Digests, on_threads, state_of
-from fastup.pairs.folder import SIDES
+from fastup.pairs.digests import Digests, state_of
+from fastup.pairs.folder import SIDES, Pairs
 
 TRANSCODED = "fastup: frame made DPX, of the file with XXH3 {}"  # in the header of a copy, as its project
 
 
-def transcode(pairs, cache, on_frame=None):
+def transcode(pairs: Pairs, cache: StrPath, on_progress: Progress | None = None) -> Pairs:
     """Give the frames that aren't DPX as DPX, which training reads its tiles from: written once, without loss.
 
     A code stays the code that `frames.read` gives, 8 and 16 bits stay so, and floats become 32-bit floats. Frames go
@@ -21,11 +23,10 @@ def transcode(pairs, cache, on_frame=None):
 
     Parameters
     ----------
-    pairs : Pairs
-    cache : path-like
-        Made if there is something to write.
-    on_frame : callable, optional
-        Called with (frames done, frames to do).
+    cache
+        A folder, made if there is something to write.
+    on_progress
+        Called with (frames done, frames to do, "transcoding").
 
     Returns
     -------
@@ -74,7 +75,7 @@ def transcode(pairs, cache, on_frame=None):
     for folder in {copies[path].parent for path in todo}:
         folder.mkdir(parents=True, exist_ok=True)
     try:
-        on_threads(write, todo, on_frame)
+        on_threads(write, todo, "transcoding", on_progress)
     finally:
         digests.save()
     inputs, targets = (tuple(copies.get(path, path) for path in paths) for paths in (pairs.inputs, pairs.targets))

@@ -78,12 +78,10 @@ def fit(
 
 def _batches(run, on_progress):
     """The batches of a run; frames that are not DPX are transcoded first, and tiles are ranked."""
-    config, report = run.config, on_progress or (lambda *_: None)
-    pairs = transcode(run.pairs, run.cache, lambda *count: report(*count, "transcoding"))
+    config = run.config
+    pairs = transcode(run.pairs, run.cache, on_progress)
     grids = run.geometry.grids(config.tile, config.border, config.jitter)
-    index = tile_index(
-        pairs, run.geometry, grids[1], config.quality, run.cache, lambda *count: report(*count, "ranking tiles")
-    )
+    index = tile_index(pairs, run.geometry, grids[1], config.quality, run.cache, on_progress)
     return TileBatches(
         pairs, run.geometry, grids, index, fill=config.black_level, batch=config.batch, seed=config.seed,
         shuffle=config.shuffle, skip=config.skip, augment=config.augment, threads=config.threads,
