@@ -21,16 +21,16 @@ AnyCode = TypeVar("AnyCode", bound=Code)
 
 
 class Field(property, Generic[T]):
-    """A property of a header that reads one of its fields.
+    """A property of a header that reads one of its fields, a number unless a kind below says otherwise.
 
     It lies in a `section` of `Header.fields`, or "element", the first of ``fields["image"]["element"]``, and is stored
-    as NumPy's `kind`, with a shape for several numbers.
+    as NumPy's `kind`, with a shape for several numbers. Whole numbers are `least` or more.
     """
 
-    def __init__(self, section: str, kind: str | tuple[str, tuple[int]], text: str) -> None:
+    def __init__(self, section: str, kind: str | tuple[str, tuple[int]], text: str, least: int = 0) -> None:
         super().__init__(self.read)
         self.__doc__ = text
-        self.section, self.dtype = section, np.dtype(kind)
+        self.section, self.dtype, self.least = section, np.dtype(kind), least
 
     if TYPE_CHECKING:
 
@@ -48,43 +48,14 @@ class Field(property, Generic[T]):
 
     def value(self, stored: Any) -> T:
         """A stored value as Python's own."""
-        raise NotImplementedError
+        return in_python(stored)
 
     def stored(self, value: Any, header: Any) -> Any:
         """What is stored for a value. `header` is there for those that depend on it."""
-        raise NotImplementedError
+        return self.number(value)
 
-
-class Text(Field[str | None]):
-    """UTF-8, ended by a NUL where there is room for it."""
-
-    def value(self, stored: Any) -> str | None:
-        return _text_of(stored)
-
-    def stored(self, value: Any, header: Any) -> Any:
-        if value is None:
-            return b""
-        if not isinstance(value, str):
-            raise TypeError(f"{self.name} is {value!r}, expected text")
-        data = value.encode()
-        if len(data) > self.dtype.itemsize:
-            raise ValueError(f"{self.name} takes {len(data)} bytes, expected {self.dtype.itemsize} or less")
-        if "\0" in value:
-            raise ValueError(f"{self.name} is {value!r}, expected text without a NUL, which ends it")
-        return data
-
-
-class _Numeric(Field[T]):
-    """One number or several, of `least` or more where they are whole."""
-
-    def __init__(self, section: str, kind: str | tuple[str, tuple[int]], text: str, least: int = 0) -> None:
-        super().__init__(section, kind, text)
-        self.least = least
-
-    def stored(self, value: Any, header: Any) -> Any:
-        return self._number(value)
-
-    def _number(self, value):
+    def number(self, value: Any) -> Any:
+        """One number of what is stored."""
         dtype = self.dtype.base
         whole = dtype.kind == "u"
         most = (1 << 8 * dtype.itemsize) - 2 if whole else float(np.finfo(dtype).max)
@@ -100,38 +71,46 @@ class _Numeric(Field[T]):
         return number
 
 
-class Whole(_Numeric[int | None]):
+class Whole(Field[int | None]):
     """A whole number."""
 
-    def value(self, stored: Any) -> int | None:
-        return in_python(stored)
+
+class Real(Field[float | None]):
+    """A float."""
 
 
-class Padding(_Numeric[int]):
+class Padding(Field[int]):
     """A count of bytes that is 0 where the file does not say."""
 
     def value(self, stored: Any) -> int:
         return in_python(stored) or 0
 
 
-class Real(_Numeric[float | None]):
-    """A float."""
+class Text(Field[str | None]):
+    """UTF-8, ended by a NUL where there is room for it."""
 
-    def value(self, stored: Any) -> float | None:
-        return in_python(stored)
+    def stored(self, value: Any, header: Any) -> bytes:
+        if not isinstance(value, str | None):
+            raise TypeError(f"{self.name} is {value!r}, expected text")
+        data = (value or "").encode()
+        if len(data) > self.dtype.itemsize:
+            raise ValueError(f"{self.name} takes {len(data)} bytes, expected {self.dtype.itemsize} or less")
+        if b"\0" in data:
+            raise ValueError(f"{self.name} is {value!r}, expected text without a NUL, which ends it")
+        return data
 
 
 class Rate(Real):
     """Frames per second. A file may hold any number; what is written is one that can be, or 0, for some undefined."""
 
-    def stored(self, value: Any, header: Any) -> Any:
-        number = super().stored(value, header)
+    def stored(self, value: Any, header: Any) -> float:
+        number = self.number(value)
         if value is not None and number != 0 and not is_rate(number):
             raise ValueError(f"{self.name} is {number}, expected 0.0001 to 10000 frames a second")
         return number
 
 
-class Coded(_Numeric[AnyCode | int | None]):
+class Coded(Field[AnyCode | int | None]):
     """A code of the standard, or the number where the standard has no such code."""
 
     def __init__(self, section: str, kind: str, text: str, codes: type[AnyCode]) -> None:
@@ -143,10 +122,10 @@ class Coded(_Numeric[AnyCode | int | None]):
         return None if number is None else self.codes.of(number)
 
     def stored(self, value: Any, header: Any) -> Any:
-        return self.codes.named(value) if isinstance(value, str) else self._number(value)
+        return self.codes.named(value) if isinstance(value, str) else self.number(value)
 
 
-class Border(_Numeric[tuple[int | None, ...] | None]):
+class Border(Field[tuple[int | None, ...] | None]):
     """Four numbers, each of which may be undefined; None where all are."""
 
     def value(self, stored: Any) -> tuple[int | None, ...] | None:
@@ -158,10 +137,10 @@ class Border(_Numeric[tuple[int | None, ...] | None]):
         values = count * (None,) if value is None else tuple(value)
         if len(values) != count:
             raise ValueError(f"{self.name} is {value}, expected {count} numbers")
-        return list(map(self._number, values))
+        return list(map(self.number, values))
 
 
-class Aspect(_Numeric[Fraction | None]):
+class Aspect(Field[Fraction | None]):
     """Two numbers that are one fraction."""
 
     def value(self, stored: Any) -> Fraction | None:
@@ -180,7 +159,7 @@ class Aspect(_Numeric[Fraction | None]):
             pair = Fraction(value).as_integer_ratio()
         except (TypeError, ValueError, ZeroDivisionError):
             raise ValueError(f"{self.name} is {value!r}, expected a fraction, such as Fraction(8, 9)") from None
-        return list(map(self._number, pair))
+        return list(map(self.number, pair))
 
 
 class TimecodeDigits(Field[Timecode | None]):
@@ -191,7 +170,7 @@ class TimecodeDigits(Field[Timecode | None]):
     """
 
     def read(self, header: Any) -> Timecode | None:
-        number, flags = int(header.fields["television"]["timecode"]), 0xC0 if self._has_flags(header) else 0
+        number, flags = int(header.fields["television"]["timecode"]), 0xC0 if _has_flags(header) else 0
         separator = ";" if number & flags & 0x40 else ":"
         digits = f"{number & ~flags:08x}"
         try:
@@ -202,7 +181,7 @@ class TimecodeDigits(Field[Timecode | None]):
     def stored(self, value: Any, header: Any) -> Any:
         if value is None:
             return ALL_ONES
-        timecode, flags = Timecode(value), self._has_flags(header)
+        timecode, flags = Timecode(value), _has_flags(header)
         if flags and timecode.frames > 39:
             rate = "an unknown rate" if header.frame_rate is None else f"{header.frame_rate:g} frames/s"
             raise ValueError(f"timecode is {value!r}, expected frames of 39 or less, which is all that fits at {rate}")
@@ -214,9 +193,9 @@ class TimecodeDigits(Field[Timecode | None]):
             )
         return int(re.sub("[:;]", "", timecode), 16) | 0x40 * timecode.drop_frame
 
-    @staticmethod
-    def _has_flags(header):
-        return header.frame_rate is None or header.frame_rate <= 40
+
+def _has_flags(header):
+    return header.frame_rate is None or header.frame_rate <= 40
 
 
 def is_rate(number: float | None) -> bool:
@@ -225,23 +204,18 @@ def is_rate(number: float | None) -> bool:
 
 
 def in_python(stored: Any) -> Any:
-    """A stored value as Python's own, sections and arrays too; what is undefined is None."""
+    """A stored value as Python's own, sections and arrays too; what is undefined, or an empty text, is None."""
     if isinstance(stored, np.void):
         names = [name for name in stored.dtype.names or () if name not in ("reserved", "_padding")]
         return {name: in_python(stored[name]) for name in names}
     if isinstance(stored, np.ndarray):
         return [in_python(item) for item in stored]
     if isinstance(stored, bytes):
-        return _text_of(stored)
+        text = stored.split(b"\0")[0].rstrip(b"\xff")
+        try:
+            return text.decode() or None
+        except UnicodeDecodeError:
+            return text.decode("latin-1")
     if isinstance(stored, np.floating):
         return float(stored) if math.isfinite(stored) else None  # all ones is a NaN
     return None if int(stored) == (1 << 8 * stored.itemsize) - 1 else int(stored)
-
-
-def _text_of(stored):
-    """Text up to its terminator; whatever is not UTF-8 is read as Latin-1. Undefined or empty is None."""
-    stored = stored.split(b"\0")[0].rstrip(b"\xff")
-    try:
-        return stored.decode() or None
-    except UnicodeDecodeError:
-        return stored.decode("latin-1")

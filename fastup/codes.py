@@ -153,6 +153,10 @@ class Orientation(Code):
     BOTTOM_TO_TOP_RIGHT_TO_LEFT = 7, "bottom to top, right to left"
 
 
+def _digits(at: int, text: str) -> Any:
+    return property(lambda timecode: int(timecode[at : at + 2]), doc=text)
+
+
 class Timecode(str):
     """A timecode as text: ``hh:mm:ss:ff``, and ``hh:mm:ss;ff`` where it is drop-frame.
 
@@ -173,25 +177,10 @@ class Timecode(str):
             )
         return super().__new__(cls, text)
 
-    @property
-    def hours(self) -> int:
-        """0 to 23."""
-        return int(self[0:2])
-
-    @property
-    def minutes(self) -> int:
-        """0 to 59."""
-        return int(self[3:5])
-
-    @property
-    def seconds(self) -> int:
-        """0 to 59."""
-        return int(self[6:8])
-
-    @property
-    def frames(self) -> int:
-        """0 to 59."""
-        return int(self[9:11])
+    hours: int = _digits(0, "0 to 23.")
+    minutes: int = _digits(3, "0 to 59.")
+    seconds: int = _digits(6, "0 to 59.")
+    frames: int = _digits(9, "0 to 59.")
 
     @property
     def drop_frame(self) -> bool:

@@ -12,35 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastup._header_fields import (
-    ALL_ONES,
-    Aspect,
-    Border,
-    Coded,
-    Field,
-    Padding,
-    Rate,
-    Real,
-    Text,
-    TimecodeDigits,
-    Whole,
-    in_python,
-    is_rate,
-)  # fmt: skip
+from fastup import _header_fields as kinds
+from fastup import codes
+from fastup._header_fields import Aspect, Border, Coded, Field, Padding, Rate, Real, Text, TimecodeDigits, Whole
 from fastup._types import StrPath
-from fastup.codes import (
-    CHANNELS,
-    LOG,
-    STORED,
-    Colorimetric,
-    Descriptor,
-    Orientation,
-    Packing,
-    Transfer,
-    in_words,
-    scaled,
-    white_of,
-)
+from fastup.codes import Colorimetric, Descriptor, Orientation, Packing, Transfer
 from fastup.errors import DpxError
 
 MIN_BYTES = 1664  # the generic header; some writers stop here
@@ -195,16 +171,8 @@ class Header(ElementFields):
         return cls(raw, os.fspath(path))
 
     @classmethod
-    def new(
-        cls,
-        width: int,
-        height: int,
-        *,
-        big_endian: bool = True,
-        descriptor: Descriptor | int | str = "RGB",
-        bits: int | None = 10,
-        **values: Any,
-    ) -> "Header":
+    def new(cls, width: int, height: int, *, big_endian: bool = True, descriptor: int | str = "RGB",
+            bits: int | None = 10, **values: Any) -> "Header":  # fmt: skip
         """A header for a new file, with everything undefined but what is given here (see `replace`).
 
         Packing is method A at 10 and 12 bits and packed otherwise, unless it is given; the low and high code are 0 and
@@ -219,7 +187,7 @@ class Header(ElementFields):
         file["magic"], file["image_offset"], file["version"] = b"SDPX" if big_endian else b"XPDS", FULL_BYTES, b"V2.0"
         file["generic_size"], file["industry_size"], file["user_size"] = MIN_BYTES, FULL_BYTES - MIN_BYTES, 0
         fields["image"]["element"]["data_offset"][:, 0] = FULL_BYTES
-        white = white_of(bits)
+        white = codes.white_of(bits)
         usual = {
             "ditto_key": 1, "creator": "fastup", "orientation": 0, "number_elements": 1, "data_sign": 0, "encoding": 0,
             "low_code": None if white is None else 0, "high_code": white, "line_padding": 0, "image_padding": 0,
@@ -245,17 +213,17 @@ class Header(ElementFields):
     @property
     def channels(self) -> int:
         """Channels of the first element's frame, as `fastup.read` gives it."""
-        return CHANNELS.get(self.descriptor, 1)
+        return codes.CHANNELS.get(self.descriptor, 1)
 
     @property
     def samples(self) -> int:
         """Components that the first element stores for a pixel: `channels`, but of 4:2:2 one less."""
-        return STORED.get(self.descriptor, 1)
+        return codes.STORED.get(self.descriptor, 1)
 
     @property
     def white(self) -> int | None:
         """The largest code: 1023 at 10 bits; None where there are floats."""
-        return white_of(self.bits)
+        return codes.white_of(self.bits)
 
     @property
     def pixel_offset(self) -> int:
@@ -265,7 +233,7 @@ class Header(ElementFields):
     @property
     def frame_rate(self) -> float | None:
         """Frames per second: television's, or film's where that is undefined; None where both are."""
-        return next(filter(is_rate, (self.television_frame_rate, self.film_frame_rate)), None)
+        return next(filter(kinds.is_rate, (self.television_frame_rate, self.film_frame_rate)), None)
 
     @property
     def user_data(self) -> bytes:
@@ -336,7 +304,7 @@ class Header(ElementFields):
             values = {"film_frame_rate": rate, "television_frame_rate": rate, **values}
         follow = self._after_bits(values["bits"]) if "bits" in values else {}
         if "transfer" in values:
-            follow |= self._after_transfer(values["transfer"], white_of(values.get("bits", self.bits)))
+            follow |= self._after_transfer(values["transfer"], codes.white_of(values.get("bits", self.bits)))
         timecodes = {"timecode": values.pop("timecode")} if "timecode" in values else {}
         changed = self._with({**follow, **values})
         if timecodes:  # last, as its form depends on the frame rate
@@ -347,7 +315,7 @@ class Header(ElementFields):
         size = changed._whole_size()
         if size in (None, self._whole_size()) or "file_size" in values:
             return changed
-        return changed._with({"file_size": size if size < ALL_ONES else None})
+        return changed._with({"file_size": size if size < kinds.ALL_ONES else None})
 
     def only(self, element: int) -> "Header":
         """The header of a file that holds that element alone; its pixels follow the header at once.
@@ -372,7 +340,7 @@ class Header(ElementFields):
         fields["image"]["number_elements"] = 1
         alone = self._of(sections)
         size = alone._whole_size()
-        return alone.replace(file_size=size if size and size < ALL_ONES else None)
+        return alone.replace(file_size=size if size and size < kinds.ALL_ONES else None)
 
     def _with(self, values):
         """A copy with those values written, and nothing that follows from them."""
@@ -405,28 +373,28 @@ class Header(ElementFields):
     def _after_bits(self, bits):
         """What follows from other bits: how codes fill words, and the codes of black and white."""
         FIELDS["bits"].stored(bits, self)  # checked, before there are conclusions
-        old, new = self.white, white_of(bits)
+        old, new = self.white, codes.white_of(bits)
         follow = {"packing": Packing.METHOD_A} if bits in (10, 12) and self.bits not in (10, 12) else {}
         for name in ("low_code", "high_code", "black_level", "white_level"):
             code = getattr(self, name)
             if old and new != old and code is not None and 0 <= code <= old:
-                follow[name] = None if new is None else scaled(code, old, new)
+                follow[name] = None if new is None else codes.scaled(code, old, new)
         return follow
 
     def _after_transfer(self, transfer, white):
         """What follows from another transfer: the codes of black and white, where one is logarithmic and one is not."""
         before, after = self.transfer, Transfer.of(int(FIELDS["transfer"].stored(transfer, self)))
         known = all(isinstance(code, Transfer) and code != Transfer.USER_DEFINED for code in (before, after))
-        if not known or (before in LOG) == (after in LOG):
+        if not known or (before in codes.LOG) == (after in codes.LOG):
             return {}
-        low, high = (None, None) if after in LOG or white is None else (0, white)
+        low, high = (None, None) if after in codes.LOG or white is None else (0, white)
         return {"low_code": low, "high_code": high, "low_quantity": None, "high_quantity": None}
 
     # -- as a whole --------------------------------------------------------------------------------------------------
 
     def to_dict(self) -> dict[str, Any]:
         """Every field by section, for JSON: undefined is None, codes are numbers, texts are str, no reserved bytes."""
-        result = {section: in_python(self.fields[section]) for section in _RESERVED}
+        result = {section: kinds.in_python(self.fields[section]) for section in _RESERVED}
         result["image"]["element"] = result["image"]["element"][: len(self.elements)]
         result["television"]["timecode"] = self.timecode
         return result
@@ -496,5 +464,5 @@ def flavour(element: ElementFields) -> str:
     """How an element (or a header's first) is stored, in words."""
     bits, descriptor, packing = element.bits, element.descriptor, element.packing
     size = ("undefined" if bits is None else f"{bits}-bit") + (" float" if bits in (32, 64) else "")
-    kind = getattr(descriptor, "text", f"descriptor {in_words(descriptor)}")
-    return f"{size} {kind}, {getattr(packing, 'text', f'packing {in_words(packing)}')}"
+    kind = getattr(descriptor, "text", f"descriptor {codes.in_words(descriptor)}")
+    return f"{size} {kind}, {getattr(packing, 'text', f'packing {codes.in_words(packing)}')}"
