@@ -73,7 +73,7 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_been(data):
     assert state["epoch"] == 1
     heard = []
     run = prepare(data, config, "cut")
-    assert (run.state["epoch"], run.state["best_psnr"], run.epochs) == (1, state["best_psnr"], 3)
+    assert (run.state["epoch"], run.state["best_psnr"], run.config.epochs) == (1, state["best_psnr"], 3)
     fit.fit(run, on_epoch=heard.append)
     assert [row["epoch"] for row in heard] == [2, 3]
     cut = check_whole(folder)
@@ -94,7 +94,7 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_been(data):
 
 def test_more_epochs_at_another_rate(copied):
     run = prepare(copied, Config(epochs=2, learning_rate=1e-5, batch=8), more_epochs=1)
-    assert run.epochs == 3
+    assert run.config.epochs == 3
     weights = run.network.get_weights()
     fit.fit(run)
     state = check_whole(copied / "models" / "compact")
@@ -118,19 +118,19 @@ def test_more_epochs_are_no_more_after_an_interruption(data):
     with pytest.raises(KeyboardInterrupt):
         fit.fit(prepare(data, config, more_epochs=3), on_epoch=_interrupt)
     folder = data / "models" / "espcn"
-    assert prepare(data, config, more_epochs=2).epochs == 1 + 2  # another number counts from here
+    assert prepare(data, config, more_epochs=2).config.epochs == 1 + 2  # another number counts from here
     assert settings_of(folder)["epochs"] == 3  # what a start without either goes to
     again = prepare(data, replace(config, epochs=3))
     with pytest.raises(KeyboardInterrupt):
         fit.fit(again, on_epoch=_interrupt)
     run = prepare(data, config, more_epochs=3)
-    assert (run.state["epoch"], run.epochs, run.before["epochs"]) == (2, 3, 3)
+    assert (run.state["epoch"], run.config.epochs, run.before["epochs"]) == (2, 3, 3)
     fit.fit(run)
     state = check_whole(folder)
     assert (state["epoch"], state["under_way"]) == (3, None)
     check_rates(state, 1e-3, 3)
-    assert prepare(data, config, more_epochs=3).epochs == 6  # it came to its end: these are others
-    assert prepare(data, replace(config, epochs=40)).epochs == 40
+    assert prepare(data, config, more_epochs=3).config.epochs == 6  # it came to its end: these are others
+    assert prepare(data, replace(config, epochs=40)).config.epochs == 40
 
 
 def test_minutes_go_on_after_an_interruption(copied, monkeypatch):

@@ -17,7 +17,7 @@ from fastup.pairs.geometry import Geometry
 from fastup.train.config import Config
 from fastup.train.fit import fit
 from fastup.train.prepare import prepare
-from fastup.train.run import facts_of, levels_of, settings_of
+from fastup.train.run import facts_of, settings_of
 from fastup.upscale.upscaler import load
 
 
@@ -31,12 +31,12 @@ def test_what_a_model_takes_from_its_targets(tmp_path):
         )
         fastup.write(tmp_path / side / "f.dpx", np.zeros((*size, 3), np.uint16), header)
     pairs = find_pairs(tmp_path)
-    taken = facts_of(pairs, Geometry.of(pairs.input_size, pairs.target_size, (0, 0, 0, 0)))
-    assert taken == {
+    facts = facts_of(pairs, Geometry.of(pairs.input_size, pairs.target_size, (0, 0, 0, 0)))
+    assert json.loads(json.dumps(facts.pop("levels"))) == levels
+    assert facts == {
         "scale": [[9, 4], [2, 1]], "input_white": 1023, "input_transfer": 2, "target_white": 1023,
         "pixel_aspect": [8, 9], "transfer": 3, "colorimetric": 4,
     }  # fmt: skip
-    assert json.loads(json.dumps(levels_of(pairs))) == levels
 
 
 def test_what_a_run_had_is_known_without_loading_it(copied):
@@ -127,7 +127,8 @@ def test_a_run_of_an_older_fastup(copied):
     network.save(path)
     assert "minutes" not in settings_of(path.parent)
     run = prepare(copied, Config(), more_epochs=1)
-    assert (run.epochs, len(run.notes), run.state["best_epoch"]) == (3, 1, None)  # of validation frames not known
+    best = run.state["best_epoch"]  # of validation frames that are not known
+    assert (run.config.epochs, len(run.notes), best) == (3, 1, None)
 
 
 def test_models_that_were_written_when_the_modules_had_other_names(copied):

@@ -104,7 +104,7 @@ def _train(data, config, sources, name, more_epochs):
     if config.batch == "auto":
         sources["batch"] = "auto"
     if more_epochs is not None:
-        sources["epochs"] = "run" if run.epochs == run.before.get("epochs") else "command line"
+        sources["epochs"] = "run" if run.config.epochs == run.before.get("epochs") else "command line"
     _print_settings(run, sources)
     for note in run.notes:
         show.note(note)

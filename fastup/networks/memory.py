@@ -25,14 +25,8 @@ def of_step(network: Network, batch: int, tile: int) -> int:
     """About how many bytes a step takes on the device.
 
     Every layer's output is kept for the way back, where it gets a gradient of its own size; and the weights have their
-    gradients and the two moments of Adam beside them. What libraries use inside a convolution is not known.
-
-    Parameters
-    ----------
-    batch
-        Tiles.
-    tile
-        Target pixels, wide and high, without the border.
+    gradients and the two moments of Adam beside them. What libraries use inside a convolution is not known. `tile` is
+    in target pixels, wide and high, without the border.
     """
     shape = tuple(int((tile + 2 * b) / s) for b, s in zip(network.border, network.scale, strict=True))
     every = keras.Model(network.inputs, [layer.output for layer in network.layers])
@@ -106,19 +100,8 @@ def _left(folder, limit, usage, prefix):
 def largest_batch(network: Network, tile: int, tiles: int) -> int:
     """The largest power of two that fits: by the estimate, and then by a step on zeros.
 
-    Parameters
-    ----------
-    network
-        Compiled; its weights are left as they are.
-    tile
-        As in `of_step`.
-    tiles
-        No batch is larger than that.
-
-    Returns
-    -------
-    int
-        1 if not even that fits: then the first step says so.
+    1 if not even that fits: then the first step says so. The network is compiled; its weights are left as they are.
+    `tile` is as in `of_step`; no batch is larger than `tiles`.
 
     Raises
     ------

@@ -48,24 +48,16 @@ class Step:
 
 
 def fit(
-    run: Run,
-    on_step: Callable[[Step], object] | None = None,
-    on_epoch: Callable[[dict[str, float]], object] | None = None,
-    on_progress: Progress | None = None,
-) -> None:
+    run: Run, on_step: Callable[[Step], object] | None = None,
+    on_epoch: Callable[[dict[str, float]], object] | None = None, on_progress: Progress | None = None,
+) -> None:  # fmt: skip
     """Train a run to its end; after each epoch validate and save, and save in between every `checkpoint_minutes`.
 
     The folder gets ``last.keras`` and ``best.keras``, ``state.json`` and ``history.csv``, each whole. SIGINT (Ctrl-C)
     and SIGTERM end it with a KeyboardInterrupt after the step under way, which is saved; a second one ends it at once.
 
-    Parameters
-    ----------
-    on_step
-        Called a few times a second.
-    on_epoch
-        Called after each epoch with its row of the history.
-    on_progress
-        Called while frames are transcoded and tiles ranked, before the first step.
+    `on_step` is called a few times a second, `on_epoch` after each epoch with its row of the history, and `on_progress`
+    while frames are transcoded and tiles ranked, before the first step.
     """
     with lock.held(run.folder):
         if stamp_of(run.folder) != run.stamp:
@@ -100,8 +92,8 @@ def _train(run, batches, watch):
             if run.state["step"]:  # the rest of an epoch is a training of its own to Keras
                 _fit_epochs(run, batches, watch, run.state["epoch"] + 1)
             over = run.network.stop_training or run.is_out_of_patience
-            if run.state["epoch"] < run.epochs and not over:
-                _fit_epochs(run, batches, watch, run.epochs)
+            if run.state["epoch"] < run.config.epochs and not over:
+                _fit_epochs(run, batches, watch, run.config.epochs)
         except Exception:
             if batches.error is not None:
                 raise batches.error from None
@@ -149,7 +141,8 @@ class _Watch(keras.callbacks.Callback):
 
     def __init__(self, run, batches, on_step, on_epoch):
         super().__init__()
-        self.run, self.batches, self.on_step, self.on_epoch = run, batches, on_step, on_epoch
+        self.run, self.batches = run, batches
+        self.on_step, self.on_epoch = (call or (lambda _: None) for call in (on_step, on_epoch))
         self.limit = run.config.minutes * 60 if run.config.minutes else None
         self.rate_left = RATE_LEFT[run.config.schedule]
         self.asked = False  # to stop
@@ -186,9 +179,7 @@ class _Watch(keras.callbacks.Callback):
             self.model.stop_training = True
         if now - self.reported > 0.25:
             self.reported = now
-            step = self._step_done()
-            if self.on_step is not None:
-                self.on_step(step)
+            self.on_step(self._step_done())
         due = now - self.saved > self.run.config.checkpoint_minutes * 60 and self.step < self.steps
         if self.asked or due:
             self.model  # noqa: B018  on JAX, asking for it brings the weights back to it
@@ -215,16 +206,10 @@ class _Watch(keras.callbacks.Callback):
             check_finite(self.run.validation, self.run.geometry)
             raise self._diverged(f"the validation PSNR is {ours} after epoch {self.epoch + 1}")
         row = {
-            "epoch": self.epoch + 1,
-            "steps": self.step,
-            "loss": step.loss,
-            "psnr": ours,
-            "psnr_bicubic": bicubic,
-            "learning_rate": self.rate,
-            "tiles_per_second": step.tiles_per_second,
-            "waiting": step.waiting,
+            "epoch": self.epoch + 1, "steps": self.step, "loss": step.loss, "psnr": ours, "psnr_bicubic": bicubic,
+            "learning_rate": self.rate, "tiles_per_second": step.tiles_per_second, "waiting": step.waiting,
             "seconds": time.perf_counter() - self.epoch_begun,
-        }
+        }  # fmt: skip
         state.update(epoch=self.epoch + 1, steps=state["steps"] + self.step - state["step"], step=0, loss=None)
         state["history"].append(row)
         gain = state["best_psnr"] is None or ours > state["best_psnr"]
@@ -239,8 +224,7 @@ class _Watch(keras.callbacks.Callback):
                 self.run.save("best")
         self.run.save("last")
         self.saved = time.perf_counter()
-        if self.on_epoch is not None:
-            self.on_epoch(row)
+        self.on_epoch(row)
         return row
 
     def _checkpoint(self):
@@ -272,14 +256,14 @@ class _Watch(keras.callbacks.Callback):
 
     def _is_over(self):
         run = self.run
-        return run.state["epoch"] >= run.epochs or self._out_of_time() or run.is_out_of_patience
+        return run.state["epoch"] >= run.config.epochs or self._out_of_time() or run.is_out_of_patience
 
     def _out_of_time(self):
         return self.limit is not None and time.perf_counter() - self.begun >= self.limit
 
     def _rate(self):
         """The learning rate of the next step, by how near the end of the run is, be that an epoch or a time."""
-        progress = (self.epoch + self.step / self.steps) / self.run.epochs
+        progress = (self.epoch + self.step / self.steps) / self.run.config.epochs
         if self.limit is not None:
             progress = max(progress, (time.perf_counter() - self.begun) / self.limit)
         return self.run.config.learning_rate * self.rate_left(min(progress, 1))
@@ -299,7 +283,7 @@ class _Watch(keras.callbacks.Callback):
             loss = (loss * self.steps_before + last * done) / self.step
         elapsed = max(self.step_ended - self.epoch_begun, 1e-9)
         speed = max(done, 1) / elapsed
-        left = ((self.run.epochs - self.epoch) * self.steps - self.step) / speed
+        left = ((self.run.config.epochs - self.epoch) * self.steps - self.step) / speed
         if self.limit is not None:
             left = min(left, self.limit - (self.step_ended - self.begun))
         return Step(

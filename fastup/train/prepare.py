@@ -19,17 +19,7 @@ from fastup.pairs.folder import Pairs, find_sets, seen, seen_note
 from fastup.pairs.geometry import Geometry
 from fastup.train import lock
 from fastup.train.config import Config
-from fastup.train.run import (
-    Run,
-    as_settings,
-    config_of,
-    count_tiles,
-    facts_of,
-    last_network,
-    levels_of,
-    saved_settings,
-    stamp_of,
-)  # fmt: skip
+from fastup.train.run import Run, as_settings, config_of, facts_of, last_network, saved_settings, stamp_of
 from fastup.upscale.evaluate import geometry_of
 from fastup.upscale.upscaler import Upscaler
 
@@ -43,13 +33,10 @@ def prepare(data: StrPath, config: Config, name: str | None = None, more_epochs:
     Parameters
     ----------
     data
-        Holds train/ and validation/, each with Alpha/ and Beta/. The run lives in data/models/NAME, and what is made of
-        the frames in data/cache.
+        Holds train/ and validation/, each with Alpha/ and Beta/. The run lives in data/models/NAME, NAME being the
+        model's if absent, and what is made of the frames in data/cache.
     config
-        As `resolve` makes it of several places: but for the learning rate, a model's own defaults are no part of a bare
-        `Config`.
-    name
-        The run's name; the model's if absent.
+        As `resolve` makes it: of a model's own defaults, a bare `Config` gets the learning rate alone.
     more_epochs
         Train this many epochs more than were done before, instead of `config.epochs` in all.
     """
@@ -57,12 +44,9 @@ def prepare(data: StrPath, config: Config, name: str | None = None, more_epochs:
     folder = _folder_of(data, config, name)
     pairs, validation = find_sets([data / "train", data / "validation"])
     geometry = Geometry.of(pairs.input_size, pairs.target_size, config.trim, config.input_trim)
-    config = replace(
-        config,
-        border=geometry.border() if config.border is None else config.border,
-        input_trim=geometry.input_trim,
-        learning_rate=config.learning_rate or MODELS[config.model].learning_rate,
-    )
+    border = geometry.border() if config.border is None else config.border
+    rate = config.learning_rate or MODELS[config.model].learning_rate
+    config = replace(config, border=border, input_trim=geometry.input_trim, learning_rate=rate)
     free, facts = memory.free(), facts_of(pairs, geometry)
     held = lock.held(folder) if folder.is_dir() else contextlib.nullcontext()
     with held, _seeded(config.seed), precision(config.precision):
@@ -71,11 +55,11 @@ def prepare(data: StrPath, config: Config, name: str | None = None, more_epochs:
         before = config_of(network.settings) if network else {}
         config = _fitting(config, geometry, pairs.input_white)
         if network is None:
-            network = _new_network(config, facts | {"levels": levels_of(pairs)})
+            network = _new_network(config, facts)
+        run = Run(folder, data / "cache", config, pairs, validation, geometry, network, free, before, [], stamp)
         if config.batch == "auto":
-            tile, tiles = geometry.tile(config.tile), count_tiles(pairs, geometry, config)
-            config = replace(config, batch=before.get("batch") or memory.largest_batch(network, tile, tiles))
-    run = Run(folder, data / "cache", config, pairs, validation, geometry, network, free, before, [], stamp)
+            batch = before.get("batch") or memory.largest_batch(network, geometry.tile(config.tile), run.tiles)
+            run.config = replace(config, batch=batch)
     _set_end(run, more_epochs)
     network.settings.update(as_settings(run.config))
     _set_order(run)
@@ -111,10 +95,9 @@ def _fitting(config, geometry, white):
 
 @contextlib.contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """In this context the first weights of networks follow from `seed`; Python's `random` goes on behind it as before.
+    """In this context Keras' initializers, which draw on Python's `random` alone, follow from `seed`.
 
-    Keras draws the seeds of its initializers from Python's `random`, also where weights are loaded, and from nothing
-    else.
+    Behind it `random` goes on as before.
     """
     state = random.getstate()
     random.seed(int(seed))
@@ -133,10 +116,7 @@ def _new_network(config, facts):
 
 
 def _set_end(run, more_epochs):
-    """Say when the run ends. One that was interrupted goes on to the end that it had.
-
-    Otherwise minutes and more epochs count from now.
-    """
+    """Say when the run ends: where it would have if it was interrupted; else minutes and more epochs count from now."""
     state, before = run.state, run.before
     cut = state.get("under_way") or {"more_epochs": None, "seconds": 0.0}
     if more_epochs is not None:
@@ -173,17 +153,15 @@ def _check_best(run, geometry):
 
 
 def _refuse_if_over(run):
-    state = run.state
-    if state["epoch"] >= run.epochs:
-        raise OptionError(
-            f"{run.folder}: {state['epoch']} epochs are done, and {run.epochs} in all were asked for; go on with "
-            "--more-epochs"
-        )
-    if run.is_out_of_patience:
-        raise OptionError(
-            f"{run.folder}: no gain since epoch {state['best_epoch']} of {state['epoch']}, and patience is "
-            f"{run.config.patience}; go on with a larger --patience"
-        )
+    done, config = run.state["epoch"], run.config
+    if done >= config.epochs:
+        why = f"{done} epochs are done, and {config.epochs} in all were asked for; go on with --more-epochs"
+    elif run.is_out_of_patience:
+        why = f"no gain since epoch {run.state['best_epoch']} of {done}, and patience is {config.patience}; go on"
+        why += " with a larger --patience"
+    else:
+        return
+    raise OptionError(f"{run.folder}: {why}")
 
 
 def digest_of(pairs: Pairs, cache: StrPath | None) -> str:
@@ -195,11 +173,8 @@ def digest_of(pairs: Pairs, cache: StrPath | None) -> str:
 
 def check_finite(pairs: Pairs, geometry: Geometry, numbers: Iterable[int] | None = None) -> None:
     """Raise DataError where a frame, of those with these numbers or all, holds floats that are no numbers."""
-    sides = (
-        (pairs.inputs, pairs.input_white, geometry.input_trim),
-        (pairs.targets, pairs.target_white, geometry.trim),
-    )
-    for paths, white, trim in sides:
+    inputs, targets = (pairs.inputs, pairs.input_white), (pairs.targets, pairs.target_white)
+    for (paths, white), trim in ((inputs, geometry.input_trim), (targets, geometry.trim)):
         if white is None:
             chosen = paths if numbers is None else [paths[number] for number in numbers]
             for path, frame in frames.stream(chosen, "float32"):

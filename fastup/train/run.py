@@ -47,19 +47,15 @@ class Run:
     stamp: tuple[int, int, int] | None  # of the file that it goes on from, as only that one may be written over
 
     @property
-    def epochs(self) -> int:
-        """In all, those that are done among them."""
-        return self.config.epochs
-
-    @property
     def tiles(self) -> int:
         """How many tiles are trained on."""
-        return count_tiles(self.pairs, self.geometry, self.config)
+        _, grid = self.geometry.grids(self.config.tile, self.config.border, self.config.jitter)
+        return len(self.pairs) * kept(self.config.quality, int(grid.inside.sum()))
 
     @property
     def steps(self) -> int:
         """Steps of an epoch; a last batch that is not full is left out."""
-        return steps_of(self.tiles, self.config.batch, self.config.skip)
+        return steps_of(self.tiles, self.config.batch, self.config.skip)  # type: ignore[arg-type]  # filled in
 
     @property
     def shapes(self) -> tuple[float | None, float | None]:
@@ -75,7 +71,7 @@ class Run:
     @property
     def memory(self) -> int:
         """What a step takes, about, in bytes; see `fastup.networks.memory`."""
-        return memory.of_step(self.network, self.config.batch, self.config.tile)  # type: ignore[arg-type]  # both are known
+        return memory.of_step(self.network, self.config.batch, self.config.tile)  # type: ignore[arg-type]  # filled in
 
     @property
     def state(self) -> dict[str, Any]:
@@ -100,8 +96,7 @@ class Run:
         """
         with tempfile.TemporaryFile(dir=self.folder):
             pass
-        # For two models: the best and the last, or a new one and the old. Each has its weights, their moments and
-        # average.
+        # Two models: the best and the last, or a new one and the old; each its weights, their moments and average.
         copies = 4 if self.network.optimizer.use_ema else 3
         size = 4 * self.network.count_params() * copies + 2**20
         total, _, free = shutil.disk_usage(self.folder)
@@ -129,12 +124,6 @@ class Run:
                 writer.writerows(state["history"])
 
 
-def count_tiles(pairs: Pairs, geometry: Geometry, config: Config) -> int:
-    """How many tiles are trained on."""
-    _, grid = geometry.grids(config.tile, config.border, config.jitter)
-    return len(pairs) * kept(config.quality, int(grid.inside.sum()))
-
-
 def settings_of(folder: StrPath) -> dict[str, Any]:
     """What the run in a folder has, as fields of `Config`, for what a start of it again is not given; empty if none.
 
@@ -150,7 +139,10 @@ def settings_of(folder: StrPath) -> dict[str, Any]:
 
 
 def facts_of(pairs: Pairs, geometry: Geometry) -> dict[str, Any]:
-    """What a model's settings say of the frames that it is trained on; a run goes on with frames of the same alone."""
+    """What a model's settings say of the frames that it is trained on; a run goes on with frames of the same alone.
+
+    Its ``levels`` may differ: what the targets say of black and white goes with their transfer.
+    """
     source, target = (frames.read_header(paths[0]) for paths in (pairs.inputs, pairs.targets))
     return {
         "scale": [list(factor.as_integer_ratio()) for factor in geometry.scale],
@@ -160,13 +152,8 @@ def facts_of(pairs: Pairs, geometry: Geometry) -> dict[str, Any]:
         "pixel_aspect": list((target.pixel_aspect or Fraction(1)).as_integer_ratio()),
         "transfer": None if target.transfer is None else int(target.transfer),
         "colorimetric": None if target.colorimetric is None else int(target.colorimetric),
+        "levels": {name: getattr(target, name) for name in ("low_code", "low_quantity", "high_code", "high_quantity")},
     }
-
-
-def levels_of(pairs: Pairs) -> dict[str, int | float | None]:
-    """What the targets say of black and white: it goes with their transfer."""
-    target = frames.read_header(pairs.targets[0])
-    return {name: getattr(target, name) for name in ("low_code", "low_quantity", "high_code", "high_quantity")}
 
 
 def last_network(folder: Path, config: Config, facts: Mapping[str, Any]) -> Network | None:
@@ -226,8 +213,8 @@ def _check_same(folder, before, config, facts):
     was = as_settings(Config()) | before | {"border": before["border"][0]}
     pairs = {name: (ours[name], was[name]) for name in FIXED}
     options = [f"{name.replace('_', '-')} {new} (was {old})" for name, (new, old) in pairs.items() if new != old]
-    # Older runs do not have all of it.
-    pairs = {name: (_shown(name, new), _shown(name, before[name])) for name, new in facts.items() if name in before}
+    compared = [name for name in facts if name in before and name != "levels"]  # older runs do not have all of it
+    pairs = {name: (_shown(name, facts[name]), _shown(name, before[name])) for name in compared}
     found = [f"{name.replace('_', ' ')} {new} (was {old})" for name, (new, old) in pairs.items() if new != old]
     if options or found:
         raise (OptionError if options else DataError)(

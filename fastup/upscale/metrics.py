@@ -31,7 +31,7 @@ def _decibels(a, b, peak):
 
 
 def psnr(a: Frame, b: Frame, peak: float = 1.0) -> float:
-    """Peak signal-to-noise ratio over all pixels and channels, 10 log10(peak^2 / mean squared difference).
+    """Peak signal-to-noise ratio over all pixels and channels, 10 log10(peak^2 / mean squared difference); or infinity.
 
     Parameters
     ----------
@@ -39,11 +39,6 @@ def psnr(a: Frame, b: Frame, peak: float = 1.0) -> float:
         Normalised pictures (H, W, C), or code values with `peak` set to white.
     peak
         The largest value there can be.
-
-    Returns
-    -------
-    float
-        Decibels; infinity where the pictures are equal.
     """
     return _decibels(*_pair(a, b), peak)
 
@@ -69,7 +64,7 @@ def _luma(picture, crop):
 
 
 def psnr_y(a: Frame, b: Frame, crop: int) -> float:
-    """PSNR as the super-resolution papers report it: luma, without the rim, peak 255.
+    """PSNR, in decibels, as the super-resolution papers report it: luma, without the rim, peak 255; or infinity.
 
     Y = 65.481 R + 128.553 G + 24.966 B + 16 of normalised RGB (MATLAB's ``rgb2ycbcr``), kept as float, not rounded.
     The papers first round their outputs to 8 bits; give pictures rounded so (``code / 255``) to compare with them.
@@ -80,11 +75,6 @@ def psnr_y(a: Frame, b: Frame, crop: int) -> float:
         Normalised RGB.
     crop
         Pixels left out on each side; the papers use the scale.
-
-    Returns
-    -------
-    float
-        Decibels; infinity where luma is equal.
     """
     a, b = _pair(a, b)
     return _decibels(_luma(a, crop), _luma(b, crop), 255)
@@ -103,11 +93,6 @@ def ssim_y(a: Frame, b: Frame, crop: int) -> float:
         Normalised RGB, at least 11 pixels each way after cropping.
     crop
         Pixels left out on each side; the papers use the scale.
-
-    Returns
-    -------
-    float
-        At most 1, for equal pictures.
     """
     a, b = _pair(a, b)
     a, b = _luma(a, crop), _luma(b, crop)

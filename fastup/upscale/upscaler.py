@@ -37,20 +37,9 @@ BITS = 10  # of the codes that `upscale` writes
 
 
 class Upscaler:
-    """A trained model, ready for frames.
+    """A trained model, ready for frames: a ``.keras`` file that `fastup train` wrote, or what `load` makes of it.
 
-    Parameters
-    ----------
-    model
-        A ``.keras`` file that `fastup train` wrote, or what `load` makes of it. Scale, trim, border and white are
-        inside.
-
-    Raises
-    ------
-    FastupError
-        If the file is no such model.
-    OSError
-        If it is missing.
+    Scale, trim, border and white are inside. Raises FastupError if the file is no such model, OSError if it is missing.
     """
 
     def __init__(self, model: "StrPath | Network") -> None:
@@ -84,17 +73,8 @@ class Upscaler:
 
         It is of one element of RGB. Its size and pixel aspect follow from the scale. Colorimetric, and
         transfer with its low and high code, are those of the targets trained on, where they had them. All else is kept.
-
-        Parameters
-        ----------
-        header
-        bits
-            Of the codes to write: `BITS`; or ``white.bit_length()`` for codes that were made of codes.
-
-        Raises
-        ------
-        DataError, OptionError
-            If frames of its size cannot be upscaled.
+        `bits` are those of the codes to write: `BITS`; or ``white.bit_length()`` for codes that were made of codes.
+        Raises DataError or OptionError if frames of its size cannot be upscaled.
         """
         size = header.height or 0, header.width or 0
         self.check((*size, 3))
@@ -133,18 +113,15 @@ class Upscaler:
         Parameters
         ----------
         frames : iterable of ndarray, or of pairs
-            Frames, shape (height, width, 3): ``uint16`` code values of the white trained on (read frames of another
-            white as ``float32``), or floats, normalised. The picture that is left after the model's input trim must be
-            whole cells of its scale; it need not have the size of the frames trained on.
-
-            A pair has a frame and what comes before it: its `Header`, or its path, as `fastup.stream` gives them.
+            Shape (height, width, 3): ``uint16`` code values of the white trained on (read frames of another white as
+            ``float32``), or floats, normalised. The picture that is left after the model's input trim must be whole
+            cells of its scale, of any size. In a pair, its `Header`, or its path as of `fastup.stream`, comes first.
 
         Yields
         ------
         ndarray, shape (picture height * vertical scale, picture width * horizontal scale, 3)
-            For ``uint16`` the nearest code values of `white`, that of the targets trained on; for floats ``float32``,
-            normalised; clipped to black and white. For a pair, a pair: the header becomes that of the upscaled frame,
-            anything else stays.
+            For ``uint16`` the nearest codes of `white`; for floats ``float32``, normalised; clipped to black and white.
+            For a pair, a pair: the header becomes that of the upscaled frame, a path stays.
 
         Raises
         ------
