@@ -5,8 +5,10 @@ import shutil
 import signal
 import sys
 import time
+from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 # A shell that starts something in the background has it ignore Ctrl-C, which some tests send.
@@ -21,9 +23,10 @@ if worker := os.environ.get("PYTEST_XDIST_WORKER"):
         os.environ[name] = str(share)
     os.environ["NUMBA_CACHE_DIR"] = str(Path(__file__).parents[1] / "build" / "numba" / worker)
 
-import fastup.networks  # noqa: F401  first of all: it quiets TensorFlow
+import fastup.networks  # first of all: it quiets TensorFlow
 from fastup import cli, demo, frames
 from fastup.cli import show
+from fastup.header import Header
 
 SD, HD = (120, 180), (270, 360)  # 9/4 x 2, as 720x480 to 1440x1080
 
@@ -97,6 +100,18 @@ def copied(trained, data):
     """A data folder of one's own, with the trained run in it."""
     shutil.copytree(trained, data / "models" / "compact")
     return data
+
+
+@pytest.fixture
+def frame(tmp_path):
+    """A frame whose header says much."""
+    path = tmp_path / "f0001.dpx"
+    header = Header.new(
+        720, 480, big_endian=False, pixel_aspect=Fraction(8, 9), timecode="01:02:03:04",
+        frame_rate=24000 / 1001, frame_position=86,
+    )  # fmt: skip
+    fastup.write(path, np.full((480, 720, 3), 512, np.uint16), header)
+    return path
 
 
 @pytest.fixture
