@@ -3,6 +3,7 @@
 import re
 import time
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -143,7 +144,7 @@ def convert(
     plan = prepare(source, destination, format, bits, source_curve, target_curve, overwrite, layer)
     for words, count in plan.assumed.items():
         show.say(f"{count} frame{'s' * (count != 1)}: {words}")
-    show.work(run, plan, "converting", "converted", destination)
+    show.chore(partial(run, plan), "converting", "converted", destination, plan.source.paths)
 
 
 @carries_on
@@ -175,8 +176,8 @@ def extract(
         )  # fmt: skip
         return
     with open_clip(source, keep=range == "keep", interlaced=interlaced) as opened:
-        options = {"start": start, "end": end, "every": every, "lines": lines, "overwrite": overwrite}
-        _extract(prepare(opened, destination, **options), as_json)
+        plan = prepare(opened, destination, start=start, end=end, every=every, lines=lines, overwrite=overwrite)
+        _extract(plan, as_json)
 
 
 def _extract(plan, as_json):
@@ -185,14 +186,7 @@ def _extract(plan, as_json):
     source = plan.source
     if not as_json:
         show.table({**source.settings, "output": f"10-bit RGB DPX in {plan.destination}"})
-    began = time.perf_counter()
-    with show.progress("extracting") as advance:
-
-        def on_progress(done, total, what):
-            advance(done, total, f"{what}, {done / (time.perf_counter() - began):.0f} frames/s")
-
-        written, skipped = run(plan, on_progress)
-    seconds = time.perf_counter() - began
+    written, skipped, seconds = show.timed(partial(run, plan), "extracting")
     if as_json:
         facts = {name: getattr(source, name) for name in ("width", "height", "field_order", "timecode", "frame_count")}
         fractions = {name: getattr(source, name) for name in ("rate", "pixel_aspect")}
@@ -200,8 +194,7 @@ def _extract(plan, as_json):
         counts = {"written": written, "skipped": skipped, "frames_per_second": round(written / seconds, 1)}
         show.data({**facts, "settings": source.settings, **counts, "notes": source.notes})
         return
-    rate = f"{written / seconds:.3g} frames/s" if written else ""
-    show.made(written, "extracted", plan.destination, rate, skipped)
+    show.made("extracted", plan.destination, written, skipped, seconds)
     for note in source.notes:
         show.note(note)
 
@@ -264,9 +257,7 @@ def _detelecine(source, destination, as_json, **options):
     show.table(rows, "found")
     for note in report["notes"]:
         show.note(note)
-    written, skipped = report["written"], report["skipped"]
-    rate = report["frames"] / (time.perf_counter() - began)
-    show.made(written, "written", destination, f"{rate:.3g} frames/s of video", skipped)
+    show.made("written", destination, report["written"], report["skipped"], time.perf_counter() - began)
 
 
 @carries_on
@@ -308,10 +299,10 @@ def degrade(
     from fastup.footage.degrade import TAPE, prepare, run
 
     given = {"softness": softness, "peaking": peaking, "noise": noise, "chroma": chroma}
-    given = {name: _strength(name, text) for name, text in given.items() if text is not None}
+    strengths = {name: _strength(name, text) for name, text in given.items() if text is not None}
     plan = prepare(
         source, destination, _size(size), None if trim == "auto" else trim_of("trim", trim), filter,
-        {**(TAPE if tape else {}), **given}, seed, overwrite,
+        {**(TAPE if tape else {}), **strengths}, seed, overwrite,
     )  # fmt: skip
     (height, width), aspect = plan.size, plan.pixel_aspect
     tape_words = ", ".join(
@@ -328,7 +319,7 @@ def degrade(
             "output": f"10-bit DPX in {destination}",
         }
     )
-    show.work(run, plan, "degrading", "degraded", destination)
+    show.chore(partial(run, plan), "degrading", "degraded", destination, plan.source.paths)
 
 
 @carries_on
@@ -361,15 +352,15 @@ def dehalo(
 
     with show.progress("looking for edges") as advance:
         plan = prepare(
-            source, destination, twins=pairs, kernel=kernel and _kernel(kernel), strength=strength, protect=protect,
-            overwrite=overwrite, on_progress=advance,
+            source, destination, twins=pairs, kernel=None if kernel is None else _kernel(kernel), strength=strength,
+            protect=protect, overwrite=overwrite, on_progress=advance,
         )  # fmt: skip
     found, picture = plan.estimate, destination / "dehalo" / "kernel.png"
     plot(picture, found, strength)
     if as_json:
-        told = asdict(found) | {"taps": [round(float(tap), 6) for tap in found.taps]}
-        made, skipped = run(plan)
-        show.data({**told, "made": made, "skipped": skipped})
+        written, skipped, _ = show.timed(partial(run, plan), "dehaloing")
+        taps = [round(float(tap), 6) for tap in found.taps]
+        show.data(asdict(found) | {"taps": taps, "made": written, "skipped": skipped})
         return
     halo, whence = found.halo, f"{found.edges} edges" if pairs is None else f"{found.edges} pairs"
     middle = len(found.taps) // 2
@@ -386,7 +377,7 @@ def dehalo(
     if found.none:
         rows = {"kernel": f"no halo in {whence}: frames stay as they are", "noise": rows["noise"]}
     show.table(rows, "found")
-    show.work(run, plan, "dehaloing", "dehaloed", destination)
+    show.chore(partial(run, plan), "dehaloing", "dehaloed", destination, plan.source.paths)
 
 
 def _size(text):

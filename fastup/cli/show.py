@@ -92,23 +92,30 @@ def note_gaps(paths):
         )
 
 
-def made(count, done, destination, rate, skipped):
+def timed(run, doing):
+    """Run a chore, which is given who is told of progress, with a bar; gives frames written, skipped, and seconds."""
+    began = time.perf_counter()
+    with progress(doing) as bar:
+
+        def advance(done, total, what):
+            bar(done, total, f"{what}, {done / (time.perf_counter() - began):.3g} frames/s")
+
+        return *run(advance), time.perf_counter() - began
+
+
+def made(verb, destination, written, skipped, seconds):
     """Say how many frames were made and how fast, and how many were there."""
     say(
-        f"{count} frame{'s' * (count != 1)} {done} to {destination}"
-        + (f", {rate}" if rate else "")
+        f"{written} frame{'s' * (written != 1)} {verb} to {destination}"
+        + (f", {written / seconds:.3g} frames/s" if written else "")
         + (f", {skipped} were there already (--overwrite makes them again)" if skipped else "")
     )
 
 
-def work(run, plan, doing, done, destination):
-    """Carry out a plan of frames to make, and say how many and how fast."""
-    began = time.perf_counter()
-    with progress(doing) as advance:
-        written, skipped = run(plan, advance)
-    rate = written / (time.perf_counter() - began)
-    made(written, done, destination, f"{rate:.3g} frames/s" if written else "", skipped)
-    note_gaps(plan.source.paths)
+def chore(run, doing, verb, destination, paths):
+    """Run a chore, say what it made, and which of its frames' numbers are missing."""
+    made(verb, destination, *timed(run, doing))
+    note_gaps(paths)
 
 
 @contextlib.contextmanager
@@ -131,7 +138,7 @@ def training_line():
     with Progress(*columns, **_live()) as bar:
         task = bar.add_task("starting", total=None, text="")
 
-        def on_index(done, total, what):
+        def on_progress(done, total, what):
             bar.update(task, description=what, completed=done, total=total, text=f"{done}/{total} frames")
 
         def on_step(step):
@@ -151,7 +158,7 @@ def training_line():
                 f"waiting {row['waiting']:.1%}  {_clock(row['seconds'])}"
             )
 
-        yield on_step, on_epoch, on_index
+        yield on_step, on_epoch, on_progress
 
 
 def _live():

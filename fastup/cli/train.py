@@ -108,8 +108,8 @@ def _train(data, config, sources, name, more_epochs):
     _print_settings(run, sources)
     for note in run.notes:
         show.note(note)
-    with show.training_line() as (on_step, on_epoch, on_index):
-        fit(run, on_step, on_epoch, on_index)
+    with show.training_line() as callbacks:
+        fit(run, *callbacks)
     state = run.state
     show.say(f"best: epoch {state['best_epoch']}, {state['best_psnr']:.2f} dB: {run.folder / 'best.keras'}")
 

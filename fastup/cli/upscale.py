@@ -31,13 +31,10 @@ def _upscale(model, source, destination, overwrite):
     start()
     from fastup.upscale.upscaler import upscale
 
-    with show.progress("upscaling") as advance:
-        notes = []
-        written, skipped = upscale(model, source, destination, overwrite, advance, notes.append)
-    for note in notes:
-        show.note(note)
-    show.made(written, "upscaled", destination, "", skipped)
-    show.note_gaps(find(source))
+    def run(advance):
+        return upscale(model, source, destination, overwrite, advance, show.note)
+
+    show.chore(run, "upscaling", "upscaled", destination, find(source))
 
 
 def evaluate(
