@@ -21,26 +21,20 @@ Pixel = TypeVar("Pixel", bound=np.generic)
 _DTYPES = tuple(np.dtype(name) for name in ("uint8", "uint16", "float32", "float64"))
 
 
-def cut(
-    frame: NDArray[Pixel],
-    grid: TileGrid,
-    fill: float | Literal["edge"] = "edge",
-    out: NDArray[Pixel] | None = None,
-    index: ArrayLike | None = None,
-) -> NDArray[Pixel]:
+def cut(frame: NDArray[Pixel], grid: TileGrid, fill: float | Literal["edge"] = "edge",
+        out: NDArray[Pixel] | None = None, index: ArrayLike | None = None) -> NDArray[Pixel]:  # fmt: skip
     """Cut the tiles of a grid, with their borders, out of a frame.
 
     Parameters
     ----------
     frame : (H, W, C) array of uint8, uint16, float32 or float64
         The picture; H and W are ``grid.shape``. Rows may be strided (a trimmed view is not copied).
-    grid : TileGrid
-    fill : "edge" or number
+    fill
         What lies outside the picture: "edge" repeats its nearest pixel; a number is a constant in the frame's own
         units (a black level: code values for integers, normalised for floats).
-    out : array, optional
+    out
         Where to put the tiles: of the result's shape and the frame's dtype, C-contiguous, not sharing memory with it.
-    index : (n,) array of int, optional
+    index : (n,) array of int
         The numbers, in 0..len(grid) - 1, of the tiles to cut, in the order wanted. All tiles unless given.
 
     Returns
@@ -71,19 +65,8 @@ def cut(
     # A fancy index made a writable copy: one type for both means one compilation.
     origins = origins.view()
     origins.flags.writeable = False
-    _cut(
-        flat,
-        pitch,
-        height,
-        width * channels,
-        channels,
-        origins,
-        v,
-        h,
-        edge,
-        level,
-        out.reshape(*shape[:2], shape[2] * channels),
-    )
+    rows = out.reshape(*shape[:2], shape[2] * channels)
+    _cut(flat, pitch, height, width * channels, channels, origins, v, h, edge, level, rows)
     return out
 
 
@@ -96,8 +79,7 @@ def stitch(tiles: NDArray[Pixel], grid: TileGrid, out: NDArray[Pixel] | None = N
     ----------
     tiles : (n, h + 2 * vertical border, w + 2 * horizontal border, C) array of uint8, uint16, float32 or float64
         The tiles in the grid's order: the plain ones, or all of them; those of the jitter are not looked at.
-    grid : TileGrid
-    out : array, optional
+    out
         Where to put the picture: (H, W, C) of the tiles' dtype. Its rows may be part of a larger frame's rows.
 
     Returns
@@ -143,19 +125,16 @@ def detail(frame: Frame, grid: TileGrid) -> Floats:
     ----------
     frame : (H, W, C) array of uint8, uint16, float32 or float64
         The picture; H and W are ``grid.shape``. Fastest where no code value is above 1023.
-    grid : TileGrid
 
     Returns
     -------
-    (n,) float32 array
+    (n,) array
         In the frame's own units, at least 0.
 
     Raises
     ------
-    DataError
-        The frame is not of the grid's shape.
-    ValueError, TypeError
-        `frame` is of the wrong kind.
+    DataError, ValueError, TypeError
+        The frame is not of the grid's shape, or of the wrong kind.
     """
     frame = _checked_frame(frame, grid)
     total = _detail_of_plain_tiles(frame, grid.tile, grid.rows, grid.columns)
@@ -174,14 +153,14 @@ def rank(score: ArrayLike, quality: float) -> NDArray[np.int64]:
     ----------
     score : (n,) array of numbers
         As `detail` gives it; n is at least 1.
-    quality : float
+    quality
         The fraction of tiles to keep, above 0 and at most 1. ``ceil(quality * n)`` tiles are kept, so at least one,
         with `quality` taken as the decimal number it prints as: 0.07 of 100 tiles is 7 tiles, not the 8 that binary
         floating point would give.
 
     Returns
     -------
-    (ceil(quality * n),) int64 array
+    (ceil(quality * n),) array
         Positions in `score`, highest score first, equal scores in order of position.
 
     Raises

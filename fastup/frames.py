@@ -15,19 +15,19 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from fastup import _dpx, _formats
 from fastup._threads import in_order
-from fastup._types import Codes, Floats, Frame, Halves, StrPath, Window
+from fastup._types import Codes, Floats, Frame, StrPath, Window
 from fastup._whole import PART, whole  # noqa: F401  PART for callers of whole
 from fastup.codes import codes_of
 from fastup.errors import DataError, FastupError, OptionError
 from fastup.header import Header
+
+AnyPath = TypeVar("AnyPath", bound=StrPath)
 
 WRITTEN = (".dpx", ".bmp", ".exr", ".jpeg", ".jpg", ".png", ".tga", ".tif", ".tiff")
 SUFFIXES = (
     *WRITTEN, ".cin", ".dib", ".hdr", ".j2c", ".j2k", ".jp2", ".jpe", ".pbm", ".pfm", ".pgm", ".pnm", ".ppm", ".sgi",
     ".webp",
 )  # fmt: skip
-AnyPath = TypeVar("AnyPath", bound=StrPath)
-
 VIDEOS = (
     ".avi", ".dv", ".flv", ".m2t", ".m2ts", ".m2v", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf",
     ".nut", ".ogv", ".ts", ".vob", ".webm", ".wmv",
@@ -42,41 +42,31 @@ def read(path: StrPath, dtype: Literal["uint16"] = ..., window: Window | None = 
 def read(path: StrPath, dtype: Literal["float32"], window: Window | None = ..., out: Frame | None = ...,
          element: int = ..., threads: int = ..., layer: str | None = ...) -> Floats: ...
 @overload
-def read(path: StrPath, dtype: Literal["float16"], window: Window | None = ..., out: Frame | None = ...,
-         element: int = ..., threads: int = ..., layer: str | None = ...) -> Halves: ...
-@overload
 def read(path: StrPath, dtype: DTypeLike, window: Window | None = ..., out: Frame | None = ...,
          element: int = ..., threads: int = ..., layer: str | None = ...) -> Frame: ...
-# fmt: on
-def read(
-    path: StrPath,
-    dtype: DTypeLike = "uint16",
-    window: Window | None = None,
-    out: Frame | None = None,
-    element: int = 0,
-    threads: int = 1,
-    layer: str | None = None,
-) -> Frame:
+def read(path: StrPath, dtype: DTypeLike = "uint16", window: Window | None = None, out: Frame | None = None,
+         element: int = 0, threads: int = 1, layer: str | None = None) -> Frame:
+    # fmt: on
     """Read a frame, or a window of it.
 
     Parameters
     ----------
-    path : path-like
+    path
         A file of one of `SUFFIXES`: a DPX, or any other through OpenImageIO, of which the first page is read.
     dtype : {"uint16", "float32", "float16"}
         ``uint16`` gives code values as the file has them: 0..1023 at 10 bits. ``float32`` and ``float16`` give
         code / white, 0..1, as the nearest such float; the numbers themselves from files that hold floats. No colour is
         converted: CbYCr comes as Y, Cb, Cr, where 4:2:2 gives both pixels of a pair the same chroma; colours that are
         multiplied by alpha, as an EXR's are, stay so (`premultiplied` tells).
-    window : (y, x, height, width), optional
+    window : (y, x, height, width)
         Read those pixels alone. It must lie inside the picture.
-    out : ndarray, optional
+    out
         Where to put them: of that dtype and shape; rows may be apart, the pixels of a row may not.
-    element : int
+    element
         Which image element of a DPX, from 0: an eye of a stereo pair, a plane.
-    threads : int
+    threads
         How many share the rows of a large DPX (8 MiB and more, once read).
-    layer : str, optional
+    layer
         Of an EXR: the channels ``layer.R``, ``layer.G``, ...; or a part by its name. Without it, R, G, B and A
         themselves, or those of the only layer that has them.
 
@@ -141,18 +131,20 @@ def write(path: StrPath, frame: ArrayLike, header: Header | None = None, fsync: 
 
     Parameters
     ----------
-    path : path-like
+    path
         The suffix says the format: .dpx, or one that OpenImageIO writes. An older file of that name is replaced, once
         the new one is complete.
-    frame : ndarray, shape (height, width, channels)
+    frame : array, shape (height, width, channels)
         ``uint16`` code values; or floats, normalised, clipped to 0..1 and rounded to the nearest code. A file of floats
         takes floats as they are. Colours of an EXR are to be multiplied by alpha; those of other formats are not.
-    header : Header, optional
+    header
         To a DPX it is written as it is, but for the frame's size; it says the flavour and the byte order. Without one,
         the file is big-endian 10-bit RGB (RGBA, luma) by method A, and all that is not known is left undefined.
         Another format takes 8 bits or floats where the header has them, and the pixel aspect: in PNG, TIFF, EXR and
-        JPEG, which give it back exactly where its numbers are at most 1000; nearly in TGA; not at all in BMP.
-    fsync : bool
+        JPEG, which give it back exactly where its numbers are at most 1000; nearly in TGA; not at all in BMP. The white
+        of such a file is its format's own, so codes of another white are scaled to it and rounded: 1023 of 10 bits is
+        65535 in a PNG, and comes back from it.
+    fsync
         Flush the file to the disk before it gets its name: not even a power cut leaves half a frame. False is faster.
 
     Raises
@@ -167,11 +159,6 @@ def write(path: StrPath, frame: ArrayLike, header: Header | None = None, fsync: 
         If the format cannot be written, or cannot say what the header does: that there are Y, Cb and Cr.
     OSError
         If the file cannot be written; nothing is left under its name.
-
-    Notes
-    -----
-    DPX holds codes as they are. In another format the white of the file is the format's own, so the codes of a header
-    with another white are scaled to it and rounded: 1023 of 10 bits is 65535 in a PNG, and comes back from it.
     """
     _write(path, frame, header, fsync)
 
@@ -193,21 +180,8 @@ def write_stream(threads: int = 2, ahead: int = 4, fsync: bool = True) -> Iterat
                 write(folder / path.name, better(frame), fastup.read_header(path))
 
     Frames appear under their names in the order in which they were given, each complete; so what is there after an
-    error, or after a kill, is the first so many. A frame that was given must not be changed afterwards.
-
-    Parameters
-    ----------
-    threads : int
-        How many frames are packed and written at a time.
-    ahead : int
-        How many frames, at most, have been given and are not written yet; giving one more waits.
-    fsync : bool
-        As in `write`.
-
-    Yields
-    ------
-    callable
-        ``write(path, frame, header=None)``, as `fastup.write` has them.
+    error, or after a kill, is the first so many. A frame that was given must not be changed afterwards. So many
+    `threads` pack and write frames; when `ahead` frames are given and not written yet, giving one more waits.
 
     Raises
     ------
@@ -300,36 +274,20 @@ def stream(paths: Iterable[AnyPath], dtype: Literal["uint16"] = ..., threads: in
 def stream(paths: Iterable[AnyPath], dtype: Literal["float32"], threads: int = ..., ahead: int = ...,
            ) -> Iterator[tuple[AnyPath, Floats]]: ...
 @overload
-def stream(paths: Iterable[AnyPath], dtype: Literal["float16"], threads: int = ..., ahead: int = ...,
-           ) -> Iterator[tuple[AnyPath, Halves]]: ...
-@overload
 def stream(paths: Iterable[AnyPath], dtype: DTypeLike, threads: int = ..., ahead: int = ...,
            ) -> Iterator[tuple[AnyPath, Frame]]: ...
-# fmt: on
-def stream(
-    paths: Iterable[AnyPath], dtype: DTypeLike = "uint16", threads: int = 2, ahead: int = 4
-) -> Iterator[tuple[AnyPath, Frame]]:
-    """Read frames in order, ahead of their use, on threads of their own.
+def stream(paths: Iterable[AnyPath], dtype: DTypeLike = "uint16", threads: int = 2, ahead: int = 4,
+           ) -> Iterator[tuple[AnyPath, Frame]]:
+    # fmt: on
+    """Read frames in order, ahead of their use: yields each path as it was given, and an array of its own.
 
-    Parameters
-    ----------
-    paths : iterable of path-like
-    dtype : {"uint16", "float32", "float16"}
-        As in `read`.
-    threads : int
-        How many frames are decoded at a time.
-    ahead : int
-        How many frames, at most, are ready or under way before they are asked for.
-
-    Yields
-    ------
-    path, frame
-        The path as it was given, and an array of its own.
+    `dtype` is as in `read`. So many `threads` decode frames, and at most `ahead` frames are ready or under way before
+    they are asked for. The threads end with the loop, however it is left.
 
     Raises
     ------
     DpxError, OSError
-        When the turn of a frame comes that cannot be read. The threads end with the loop, however it is left.
+        When the turn of a frame comes that cannot be read.
     """
     if isinstance(paths, str):
         raise TypeError(f"paths is {paths!r}, expected paths in a list or the like")
@@ -391,7 +349,8 @@ def _check_counts(threads, ahead):
 
 def _write(path, frame, header, fsync, turn=None):
     """As `write`; before the file takes its name, `turn` is called, and may raise."""
-    frame = _writable(os.fspath(path), np.asarray(frame), header)
+    frame = np.asarray(frame)
+    _check_written(os.fspath(path), frame, header)
     with whole(path) as part:
         if is_dpx(path):
             _write_dpx(path, part, frame, header)
@@ -404,8 +363,7 @@ def _write(path, frame, header, fsync, turn=None):
             turn()
 
 
-def _writable(name, frame, header):
-    """The frame, if a file of that name, with that header, can be written of it."""
+def _check_written(name, frame, header):
     if not name.lower().endswith(WRITTEN):
         raise FastupError(f"{name}: expected a name that ends in one of {', '.join(WRITTEN)}")
     if frame.ndim != 3 or 0 in frame.shape:
@@ -417,7 +375,6 @@ def _writable(name, frame, header):
         raise ValueError(f"{name}: the frame is {frame.shape}, expected 1, 3 or 4 channels")
     if header is not None and header.channels != channels:
         raise ValueError(f"{name}: the frame is {frame.shape}, but the header is of {header.channels} channels")
-    return frame
 
 
 def _write_dpx(path, part, frame, header):
