@@ -13,6 +13,8 @@ _NAMES = {
     "header": ("Header",),
     "codes": ("Descriptor", "Transfer", "Colorimetric", "Packing", "Orientation", "Timecode"),
     "frames": ("read", "read_header", "write", "find", "stream", "write_stream"),
+    "footage.opening": ("source",),
+    "footage.sink": ("sink",),
     "_grid": ("TileGrid",),
     "_tiles": ("cut", "stitch", "detail", "rank"),
     "upscale.upscaler": ("Upscaler",),
