@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from fastup import demo
-from fastup._resample import area, gaussian, resize
+from fastup._resample import gaussian, resize
 from fastup.footage import dehalo
 from fastup.footage.halo import estimate
 
@@ -40,7 +40,7 @@ CASES = [  # peaking, width, echo, delay, softness of the drawings, noise in 8-b
 def drawings(filter="area"):
     """Six frames of the demo, (6, 480, 720, 3), made smaller by a filter."""
     large = [next(demo.clip(seed=seed, shots=1, frames=1)) for seed in range(6)]
-    smaller = [area(frame, (480, 720)) if filter == "area" else resize(frame, (480, 720), filter) for frame in large]
+    smaller = [resize(frame, (480, 720), filter) for frame in large]
     return np.clip(np.stack(smaller), 0, 1)
 
 

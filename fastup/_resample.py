@@ -2,21 +2,22 @@
 
 import math
 import operator
+from collections.abc import Iterable
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
+from fastup._types import Floats, Frame, Size
 from fastup.errors import OptionError
 
 FILTERS = ("lanczos", "area", "bicubic")
 
 _BLOCK = 8  # lines of a banded matrix that are multiplied at once: few enough zeros, few enough calls
-_PRODUCTS = (
-    1 << 17
-)  # in a call of BLAS: with more it takes threads of its own, which frames on threads wait for in vain
+_PRODUCTS = 1 << 17  # in a call of BLAS: with more it starts threads, which only slow down those that have a frame each
 
 
-def resize(frame, size, filter="lanczos"):
+def resize(frame: Frame, size: Iterable[int], filter: str = "lanczos") -> Floats:
     """Make a frame smaller, along each axis in turn.
 
     Pixel centres lie at half positions. Beyond the border the last pixel goes on. The kernels are as wide in result
@@ -24,18 +25,13 @@ def resize(frame, size, filter="lanczos"):
 
     Parameters
     ----------
-    frame : ndarray, (H, W, C), floating
-    size : (int, int)
-        Height and width of the result in pixels, 1 or more and no larger than the frame's.
+    frame : (H, W, C), floating
+    size : height, width
+        Of the result, 1 or more and no larger than the frame's.
     filter : {"lanczos", "area", "bicubic"}
         sinc(x) sinc(x / 3) out to 3; the mean of the rectangle that a pixel covers, partly covered source pixels by
         their share; Keys' cubic with a = -1/2 (Keys 1981, "Cubic convolution interpolation for digital image
-        processing").
-
-    Returns
-    -------
-    ndarray, (size[0], size[1], C), float32
-        Lanczos and bicubic go a little beyond the frame's range beside sharp edges.
+        processing"). Lanczos and bicubic go a little beyond the frame's range beside sharp edges.
 
     Raises
     ------
@@ -60,30 +56,17 @@ def resize(frame, size, filter="lanczos"):
     return picture.copy() if picture is frame else picture
 
 
-def area(frame, size):
-    """`resize` by exact area averaging, which keeps the mean of the frame."""
-    return resize(frame, size, "area")
+def gaussian(frame: Floats, sigma: float) -> Floats:
+    """Blur (H, W, C) along the lines by a Gaussian; beyond the border the last pixel goes on.
 
-
-def gaussian(frame, sigma, axis=1):
-    """Blur along one axis by a Gaussian; beyond the border the last pixel goes on.
-
-    Parameters
-    ----------
-    frame : ndarray, (H, W, C), float32
-    sigma : float
-        Standard deviation in pixels, 0 or more. The Gaussian is sampled at whole pixels out to four deviations and
-        sums to one.
-    axis : {0, 1}
-
-    Returns
-    -------
-    ndarray, float32, the shape of `frame`; `frame` itself where sigma is 0
+    `sigma` is the standard deviation in pixels; where it is 0, the frame itself is given. The Gaussian is sampled at
+    whole pixels out to four deviations and sums to one.
     """
-    return _multiply(frame, axis, _blurring, sigma) if sigma else frame
+    return _multiply(frame, 1, _blurring, sigma) if sigma else frame
 
 
-def check_size(size, shape):
+def check_size(size: Iterable[int], shape: tuple[int, ...]) -> Size:
+    """A size as two integers; OptionError if that is no size to make a frame of that shape smaller to."""
     height, width = (operator.index(n) for n in size)
     if not (1 <= height <= shape[0] and 1 <= width <= shape[1]):
         raise OptionError(f"size: found {width}x{height}, expected 1x1 to the picture's {shape[1]}x{shape[0]}")
@@ -126,7 +109,8 @@ def _blurring(length, sigma):
     return source, np.broadcast_to(weights, source.shape)
 
 
-def gaussian_weights(sigma):
+def gaussian_weights(sigma: float) -> tuple[int, NDArray[np.float64]]:
+    """How many pixels a Gaussian reaches to each side, and its weights there, which sum to one."""
     reach = math.ceil(4 * sigma)
     weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
     return reach, weights / weights.sum()

@@ -181,6 +181,10 @@ def test_a_picture_beside_a_black_frame_is_another_picture(drawn):
     assert fit(np.zeros_like(picture), drawn[0]).off == ("another picture",)
 
 
+def test_a_negative_is_another_picture(drawn):
+    assert fit(degrade(drawn[0], SD, **TAPE), 1 - drawn[0]).off == ("another picture",)
+
+
 def test_two_colours_alone_say_where_they_are_and_no_more():
     """A title on black: its edges tell the shift; there is one flat colour, from which no gain follows."""
     target = np.zeros((270, 360, 3), np.float32)

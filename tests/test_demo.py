@@ -8,7 +8,7 @@ import pytest
 
 import fastup
 from fastup import demo
-from fastup._resample import area
+from fastup._resample import resize
 
 SMALL = (270, 360)
 
@@ -75,7 +75,7 @@ def test_write_data(tmp_path):
             assert sd_header.timecode == hd_header.timecode
             assert sd_header.frame_position == hd_header.frame_position
             small, big = fastup.read(sd, dtype="float32"), fastup.read(hd, dtype="float32")
-            assert np.abs(small - area(big, (120, 180))).mean() < 0.03  # the same picture
+            assert np.abs(small - resize(big, (120, 180), "area")).mean() < 0.03  # the same picture
     assert sum(len(shots) for shots in names.values()) == len(set.union(*names.values()))
     assert seen[-1] == (6, 6, "drawing pairs")
     assert [n for n, *_ in seen] == sorted(n for n, *_ in seen)

@@ -6,7 +6,7 @@ noise and clipping is linear along rows or columns, so one product with banded m
 
 import operator
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -15,7 +15,7 @@ import numpy as np
 
 from fastup import frames
 from fastup._resample import FILTERS, check_size, gaussian, gaussian_weights, resize
-from fastup._types import Floats, Progress, Size, StrPath
+from fastup._types import Floats, Frame, Progress, Size, StrPath
 from fastup.codes import CHROMA, LUMA_601
 from fastup.errors import DataError, OptionError
 from fastup.footage import chore
@@ -35,7 +35,10 @@ _NARROWEST = 16  # columns; less is blanking and no pillar
 # -- one frame ---------------------------------------------------------------------------------------------------------
 
 
-def degrade(frame, size=SIZE, *, filter="area", softness=0.5, peaking=0.25, noise=0.006, chroma=0.0, seed=0):
+def degrade(
+    frame: Frame, size: Size = SIZE, *, filter: str = "area", softness: float = 0.5, peaking: float = 0.25,
+    noise: float = 0.006, chroma: float = 0.0, seed: int | Sequence[int] = 0,
+) -> Floats:  # fmt: skip
     """Turn a clean frame into what an SD tape of it would give.
 
     The frame is resized, softened along each line as by the scanner's spot and the luma band, peaked along each line as
@@ -49,28 +52,26 @@ def degrade(frame, size=SIZE, *, filter="area", softness=0.5, peaking=0.25, nois
 
     Parameters
     ----------
-    frame : ndarray, (H, W, C), floating
+    frame : (H, W, C), floating
         Normalised, 0..1. RGB where there is a chroma band.
-    size : (int, int)
-        Height and width of the result in pixels, no larger than the frame's.
-    filter : {"area", "lanczos", "bicubic"}
+    size, filter
         As `resize` has them.
-    softness : float
+    softness
         Standard deviation of the luma band's Gaussian, in SD pixels, 0 to 20. Tapes have 0.35 to 0.8.
-    peaking : float
+    peaking
         Strength of the peaking, 0 to 10. Transfers have 0 to 1.
-    noise : float
+    noise
         Standard deviation of the noise in each channel, normalised, 0 to 1. It is a little correlated along the lines.
         Tapes have 0.002 to 0.02, which is 54 to 34 dB below white.
-    chroma : float
+    chroma
         Standard deviation of the chroma band's Gaussian, in SD pixels, 0 to 20. It works on Cb and Cr of BT.601, which
         it finds as what RGB is more than luma: the same to the last digit, as both are linear. Tapes have 1.2 to 4.5.
-    seed : int or sequence of int
-        Seeds the noise, as `numpy.random.default_rng` takes it.
+    seed
+        Of the noise, as `numpy.random.default_rng` takes it.
 
     Returns
     -------
-    ndarray, (size[0], size[1], C), float32, clipped to 0..1.
+    (size[0], size[1], C), clipped to 0..1
 
     Raises
     ------
@@ -85,7 +86,7 @@ def degrade(frame, size=SIZE, *, filter="area", softness=0.5, peaking=0.25, nois
     if peaking:
         picture += np.float32(peaking) * (picture - gaussian(picture, 1.0))
     if noise:
-        picture += _noise(picture.shape, noise, seed)
+        picture += _tape_noise(picture.shape, noise, seed)
     if chroma:
         if picture.shape[2] != 3:
             raise ValueError(f"frame: found {picture.shape[2]} channels, expected R, G and B for a chroma band")
@@ -99,7 +100,7 @@ def _check_strength(name, value):
         raise OptionError(f"{name}: found {value}, expected 0 to {LIMITS[name]:g}")
 
 
-def _noise(shape, deviation, seed):
+def _tape_noise(shape, deviation, seed):
     """Gaussian noise of the given deviation, blurred along the lines; drawn wider, so that the borders are alike."""
     rng = np.random.default_rng(seed)
     reach, weights = gaussian_weights(0.5)
@@ -135,7 +136,7 @@ def prepare(
     source: StrPath,
     destination: StrPath,
     size: Size = SIZE,
-    trim: Trim | tuple[int, int, int, int] | None = None,
+    trim: Sequence[int] | None = None,
     filter: str = "lanczos",
     tape: Mapping[str, float | tuple[float, float]] | None = None,
     seed: int = 0,
@@ -145,24 +146,23 @@ def prepare(
 
     Parameters
     ----------
-    source, destination : path-like
+    source, destination
         A folder of RGB frames, or one frame; and a folder.
-    size : (int, int)
-        Height and width of the twins, whatever the shape of the picture.
-    trim : Trim, optional
-        Of every frame. Without it `pillars` are looked for in up
-        to nine frames, spread through the folder. Where they are as wide as those of a 4:3 picture, to two columns,
-        or wider, that picture is what is left: 240 columns go at either side of 1920x1080. Where they are narrower,
-        but 16 columns or more, as many go at both sides as both have, an even number. Else nothing goes.
-    filter : {"lanczos", "area", "bicubic"}
-        As `resize` has them.
-    tape : dict, optional
+    size
+        Of the twins, whatever the shape of the picture.
+    trim
+        Of every frame. Without it `pillars` are looked for. Where they are as wide as those of a 4:3 picture, to two
+        columns, or wider, that picture is what is left: 240 columns go at either side of 1920x1080. Where they are
+        narrower, but 16 columns or more, as many go at both sides as both have, an even number. Else nothing goes.
+    filter
+        As `resize` has it.
+    tape
         Strengths by the names of `TAPE`, as `degrade` has them: a number, or the least and the most, between which one
         is drawn for every frame. Those that are not given are 0.
-    seed : int
+    seed
         0 or more. With the stem of its name it decides all that is drawn for a frame, whichever frames are made and in
         which order.
-    overwrite : bool
+    overwrite
         Make frames again that are in `destination` already.
 
     Raises
@@ -228,7 +228,7 @@ def _rgb_header(folder: Folder, number: int) -> Header:
     return header
 
 
-def draw(tape, seed, stem):
+def draw(tape: Mapping[str, tuple[float, float]], seed: int, stem: str) -> dict[str, float]:
     """The strengths of a frame by the stem of its name, evenly between the least and the most of each in `tape`.
 
     All are drawn, also those that can be but one number, so that none depends on how another was given.
@@ -238,24 +238,19 @@ def draw(tape, seed, stem):
     return {name: low + (high - low) * float(shares[name]) for name, (low, high) in tape.items()}
 
 
-def pillars(paths):
+def pillars(paths: Sequence[Path]) -> tuple[int, int, Path | None, int]:
     """The black columns at the left and right of frames, as many as all of several frames have.
 
     A column is black where its pixels, on 99 % of the rows and in all channels, lie within 8 codes of 1023 of the level
     of the frame's outermost column, and that is no brighter than 0.12 (log's black is code 95, 0.093; video's is 64).
-    Frames that are black all over say nothing and are passed over.
-
-    Parameters
-    ----------
-    paths : sequence of paths
-        Up to nine, spread through them, are read.
+    Frames that are black all over say nothing and are passed over. Up to nine frames, spread through them, are read.
 
     Returns
     -------
-    left, right : int
-    where : path or None
+    left, right
+    where
         The frame that had the narrowest of them; None if all were black all over.
-    count : int
+    count
         How many frames were read.
     """
     picks = np.unique(np.linspace(0, len(paths) - 1, _LOOKED_AT).round().astype(int))

@@ -200,7 +200,10 @@ def _drawn(gradient):
 
 
 def _register(one, other):
-    """How far `one` lies down and right of `other`, how alike they are then, and how much less a pixel beside that."""
+    """How far `one` lies down and right of `other`, how alike they are then, and how much less a pixel beside that.
+
+    Not by `skimage.registration.phase_cross_correlation`, to which the largest modulus is the peak: that of a negative.
+    """
     window = _hann(one.shape)
     one, other = np.fft.fft2(one * window), np.fft.fft2(other * window)
     energy = float(np.linalg.norm(one)) * float(np.linalg.norm(other))
