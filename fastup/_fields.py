@@ -17,10 +17,8 @@ WITHIN, TOP_LATER, BOTTOM_LATER = range(3)  # weaves: both of the frame; its top
 def compare(frame: NDArray[Any], before: NDArray[Any]) -> tuple[Floats, Floats, Floats]:
     """How the fields of a frame and of the one before it fit together, block by block.
 
-    Parameters
-    ----------
-    frame, before : (H, W), uint8 or uint16
-        Codes, the fields interlaced, at least 16 x 16. Rows and columns beyond the last whole block are left out.
+    Both are (H, W), codes as uint8 or uint16, the fields interlaced, at least 16 x 16. Rows and columns beyond the last
+    whole block are left out.
 
     Returns
     -------
@@ -124,7 +122,6 @@ def cheapest(
     through : (n, states)
         What the cheapest path costs that is in a state at a time, above the cheapest of all: max-marginals, negated.
     total
-        What that one costs.
     """
     path = np.empty(len(cost), np.int8)
     through = np.empty(cost.shape, np.float32)

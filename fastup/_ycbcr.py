@@ -30,7 +30,7 @@ def rgb(
     planes: Sequence[NDArray[Any]], bits: int, *, matrix: str, siting: str = "left", interlaced: bool = False,
     full: bool = False, keep: bool = False, out: Codes | None = None,
 ) -> Codes:  # fmt: skip
-    """Convert a frame of Y, Cb and Cr to R, G, B.
+    """Convert a frame of Y, Cb and Cr to 10-bit codes of R, G, B, (H, W, 3), which go to `out` if it is given.
 
     Chroma is interpolated linearly between the samples above and below, then left and right, each where `siting` has
     it; beyond the border the last one goes on. Then, with Y scaled to 0..1, Cb and Cr to -1/2..1/2 (ITU-T H.273)::
@@ -45,12 +45,8 @@ def rgb(
     ----------
     planes
         Y (H, W), Cb and Cr (ceil(H / v), ceil(W / h)) with v and h of 1, 2 or 4; uint8 or uint16 codes.
-    bits
-        Of the codes, 8 to 16.
-    matrix
-        One of `fastup.codes.LUMA_SHARES`.
-    siting
-        One of `SITINGS`.
+    bits, matrix, siting
+        Of the codes, 8 to 16; one of `fastup.codes.LUMA_SHARES`; one of `SITINGS`.
     interlaced
         Whether the lines of chroma belong to the fields in turn, as those of luma do. They are interpolated between
         lines of their own field alone; "left" and "center" of 4:2:0 are then at 2k + 1/4 among the lines of the top
@@ -60,13 +56,6 @@ def rgb(
         chroma spans 16 to 240, times 2**(bits - 8).
     keep
         Make black 64 and white 940 of what is not `full`, and not 0 and 1023.
-    out : (H, W, 3)
-        Where they go, if it is given.
-
-    Returns
-    -------
-    (H, W, 3)
-        10-bit codes.
 
     Raises
     ------

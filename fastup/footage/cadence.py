@@ -40,29 +40,24 @@ _LOST_JUMP = 5.0  # of a break where frames are lost: an edit is likelier there 
 _SWITCH = 8.0  # what it costs, besides a break, to go over to another kind
 _GOES_ON = np.isin(np.arange(13), [1, 3, 4, LATE_4, PAIR_1])  # of the film frame of the field before
 
-_EVIDENCE = np.dtype(
-    [
-        # Of both orders, of the first and the second field of the frame by that order:
-        ("comb", "f4", (2, 2)),  # how much more it combs with the field before than its neighbours do
-        ("onset", "f4", (2, 2)),  # how much more it differs from the one two before than its neighbour does
-        # Of the top and the bottom field, from the same field of the frame before:
-        ("motion", "f4", 2),  # the most that a block differs
-        ("change", "f4", 2),  # the median block, brightness too: cuts
-        ("floor", "f4", 2),  # a quiet block: noise, and grain where it doesn't repeat
-        ("texture", "f4"),  # combing of a quiet block, well woven
-    ]
-)
+_EVIDENCE = np.dtype([
+    # Of both orders, of the first and the second field of the frame by that order:
+    ("comb", "f4", (2, 2)),  # how much more it combs with the field before than its neighbours do
+    ("onset", "f4", (2, 2)),  # how much more it differs from the one two before than its neighbour does
+    # Of the top and the bottom field, from the same field of the frame before:
+    ("motion", "f4", 2),  # the most that a block differs
+    ("change", "f4", 2),  # the median block, brightness too: cuts
+    ("floor", "f4", 2),  # a quiet block: noise, and grain where it doesn't repeat
+    ("texture", "f4"),  # combing of a quiet block, well woven
+])  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Fields:
-    """What `measure` found of a clip's fields; sixty bytes a frame, whatever their size.
-
-    `lost` has the numbers of frames that are missing, in whose place others were measured: nothing is made of those.
-    """
+    """What `measure` found of a clip's fields; sixty bytes a frame, whatever their size."""
 
     evidence: NDArray[Any]
-    lost: tuple[int, ...] = ()
+    lost: tuple[int, ...] = ()  # frames that are missing, in whose place others were measured: unused
 
     def __len__(self) -> int:
         return len(self.evidence)
@@ -84,8 +79,6 @@ def measure(frames: Iterable[Frame], white: int | None = None, on_progress: Prog
         Codes of luma, or of RGB, of which (R + 2 G + B) / 4 is taken; fields interlaced, 16 x 16 pixels or more.
     white
         The largest code; by default 255 of ``uint8``, 1023 of ``uint16``.
-    on_progress
-        Called after each frame; how many there are is not known here.
 
     Raises
     ------
@@ -122,8 +115,7 @@ def _lumas(frames, on_progress):
         kind = f"{frame.shape[1]}x{frame.shape[0]} of {frame.dtype}"
         first = first or kind
         if min(frame.shape) < _fields.BLOCK:
-            least = f"{_fields.BLOCK}x{_fields.BLOCK}"
-            raise DataError(f"frame {number} is {frame.shape[1]}x{frame.shape[0]}, expected {least} or more")
+            raise DataError(f"frame {number} is {kind}, expected {_fields.BLOCK}x{_fields.BLOCK} or more")
         if kind != first:
             raise DataError(f"frame {number} is {kind}, those before it are {first}")
         yield frame
@@ -160,40 +152,19 @@ def _most(blocks):
 
 @dataclass(frozen=True)
 class Cadence:
-    """What `track` found: the state of every field, in the order of time.
+    """What `track` found: the state of every field, in the order of time."""
 
-    Attributes
-    ----------
-    order : "top" or "bottom"
-        Which field of a frame comes first.
-    order_margin
-        By how much this order is the better one; near 0 nothing told them apart.
-    states : (2 n,)
-        0 and 1: the fields of a film frame of two; 2, 3 and 4: of one of three; 5 and 6: the fields of a frame that was
-        progressive; 7: a field with a time of its own.
-    breaks
-        The fields before which the cadence breaks.
-    margin : (2 n,)
-        How much more the cheapest path costs that has the field elsewhere; below `DOUBT` it is doubtful.
-    joins : (2 n,)
-        Whether a field belongs to the film frame, or progressive frame, of the field before it.
-    combing : (2 n,)
-        How much the field combs with the one before it, in units of noise.
-    gain
-        How much more it would cost if nothing was telecined; near 0, there is too little to see to tell.
-    lost
-        As of `Fields`: through these frames the cadence runs on by itself.
-    """
-
-    order: str
-    order_margin: float
+    order: str  # which field of a frame comes first: top or bottom
+    order_margin: float  # by how much this order is the better one; near 0 nothing told them apart
+    # (2 n,): 0 and 1, the fields of a film frame of two; 2, 3 and 4, of one of three; 5 and 6, of a frame that was
+    # progressive; 7, a field with a time of its own.
     states: NDArray[np.int8]
-    breaks: NDArray[np.intp]
-    margin: Floats
-    joins: NDArray[np.bool_]
-    combing: Floats
-    gain: float
-    lost: tuple[int, ...] = ()
+    breaks: NDArray[np.intp]  # the fields before which the cadence breaks
+    margin: Floats  # (2 n,): how much more it would cost to have the field elsewhere; below `DOUBT` it is doubtful
+    joins: NDArray[np.bool_]  # (2 n,): whether a field belongs to the film or progressive frame of the field before it
+    combing: Floats  # (2 n,): of the field with the one before it, in units of noise
+    gain: float  # how much more it would cost if nothing was telecined; near 0, there is too little to see to tell
+    lost: tuple[int, ...] = ()  # as of `Fields`: through these frames the cadence runs on by itself
 
     def __len__(self) -> int:
         return len(self.states) // 2
@@ -220,16 +191,9 @@ DOUBT = 3.0  # a margin below this is in doubt: about one way in twenty is anoth
 
 
 def track(fields: Fields | Iterable[Frame], order: str | None = None, white: int | None = None) -> Cadence:
-    """Find the cadence of a clip.
+    """Find the cadence of a clip, of what `measure` gave, or of frames that it measures first.
 
-    Parameters
-    ----------
-    fields
-        What `measure` gave; or the frames themselves, for it to measure.
-    order : "top" or "bottom"
-        Which field of a frame comes first; found by default.
-    white
-        As in `measure`.
+    `order` is the field of a frame that comes first, "top" or "bottom"; it is found by default.
 
     Raises
     ------
@@ -246,12 +210,9 @@ def track(fields: Fields | Iterable[Frame], order: str | None = None, white: int
         raise DataError("fewer than five frames that follow another: a cadence is five frames long")
     paths = [_cheapest_path(fields, one) for one in (ORDERS if order is None else [order])]
     best = min(paths, key=lambda path: (path.gain <= 0, path.total))  # film comes before no film, which costs little
-    if len(paths) == 1:
-        margin = np.inf
-    elif len({path.gain > 0 for path in paths}) == 1:
+    margin = np.inf if len(paths) == 1 else best.gain
+    if len(paths) == 2 and (paths[0].gain > 0) == (paths[1].gain > 0):
         margin = abs(paths[0].total - paths[1].total)
-    else:
-        margin = best.gain
     follows = _FOLLOWER[best.states[:-1]] == best.states[1:]
     places = _PLACE[best.states]
     elsewhere = np.where(places[:, None] == _PLACE, np.inf, best.through)
@@ -315,11 +276,9 @@ def _signs(evidence, order):
     floor = in_time("floor") + 0.1  # of an 8-bit code, where there is no noise at all
     floor = np.minimum(_near(floor, 2, np.min), 1.3 * _quantile(floor, 250, 0.1))
     combing = np.maximum(np.ravel(evidence["comb"][:, order]) / (np.repeat(evidence["texture"], 2) + 0.3), 0)
-    beginning = combing + np.maximum(np.ravel(evidence["onset"][:, order]) / floor - 0.6, 0)
-    moves = _motion_cost(in_time("motion") / floor)
-    return _Signs(
-        combing, *_beginning_costs(beginning), moves, _noise_level(in_time("floor")), _jump_cost(in_time("change"))
-    )
+    begins = _beginning_costs(combing + np.maximum(np.ravel(evidence["onset"][:, order]) / floor - 0.6, 0))
+    moves, level = _motion_cost(in_time("motion") / floor), _noise_level(in_time("floor"))
+    return _Signs(combing, *begins, moves, level, _jump_cost(in_time("change")))
 
 
 def _beginning_costs(beginning):

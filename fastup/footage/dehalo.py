@@ -52,9 +52,9 @@ def dehalo(picture: Floats, taps: ArrayLike, *, strength: float = 1.0, protect: 
     # What was clipped had a higher peak than it shows, so it lies above what undoing the rest of it says.
     clean = np.where(lines <= 0, clean / 2, np.where(lines >= 1, (clean + 1) / 2, clean))
     if protect > 0:
-        luma = lines.mean(1)
         from scipy.ndimage import maximum_filter1d
 
+        luma = lines.mean(1)
         rise = np.abs(np.diff(luma, axis=1, append=luma[:, -1:]))
         near = maximum_filter1d(rise, 2 * RADIUS + 1, mode="nearest")
         clean = lines + (clean - lines) * np.clip(near / protect - 1, 0, 1)[:, np.newaxis]
@@ -76,39 +76,23 @@ class Plan(chore.Plan):
 
 
 def prepare(
-    source: StrPath,
-    destination: StrPath,
-    *,
-    twins: StrPath | None = None,
-    kernel: Halo | Sequence[float] | None = None,
-    strength: float = 1.0,
-    protect: float = 2.0,
-    overwrite: bool = False,
-    on_progress: Progress | None = None,
-) -> Plan:
-    """Find the kernel of a folder of frames.
+    source: StrPath, destination: StrPath, *, twins: StrPath | None = None,
+    kernel: Halo | Sequence[float] | None = None, strength: float = 1.0, protect: float = 2.0,
+    overwrite: bool = False, on_progress: Progress | None = None,
+) -> Plan:  # fmt: skip
+    """Find the kernel of a folder of frames; that of an earlier run which this one carries on is taken again.
 
     Parameters
     ----------
-    source, destination
-        Frames keep their names, as DPX; those that are there are left, unless `overwrite`.
     twins
         A folder of HD frames of the same stems, of some of them at least, to find the kernel by. Pillars are cut off
         them as `degrade.prepare` finds them.
     kernel
         The kernel itself: as a halo, or its taps, of an odd number.
-    strength
-        0 to 1: how much of the halo is undone.
-    protect
-        Flats that differ by less than so many times the noise stay as they are; 0 protects nothing.
+    strength, protect
+        As of `dehalo`, but that flats are protected which differ by less than `protect` times the noise.
     on_progress
         Called with (frames read, frames to read, "looking for edges").
-
-    Returns
-    -------
-    Plan
-        The kernel of an earlier run that this one carries on is taken again; `run` keeps it in
-        ``destination/dehalo/kernel.json``.
 
     Raises
     ------
@@ -136,14 +120,15 @@ def prepare(
         "kernel": None if taps is None else [round(float(tap), 9) for tap in taps],
         "strength": strength, "protect": protect,
     }  # fmt: skip
-    found = _kept_estimate(plan, asked)
-    if found is None and taps is not None:
+    if kept := _kept_estimate(plan, asked):
+        found = kept
+    elif taps is not None:
         noise = float(np.median([halo.noise_of(picture) for picture in _read(_spread(paths, 4), on_progress)]))
         after = halo.overshoot(np.convolve(taps, halo.inverse(taps, strength)))
         found = Estimate(taps, kernel if isinstance(kernel, Halo) else None, 0, noise, halo.overshoot(taps), after)
-    elif found is None and twins is not None:
+    elif twins is not None:
         found = halo.from_pairs(_read_pairs(paths, twins, plan, on_progress))
-    elif found is None:
+    else:
         found = halo.estimate(_read(_spread(paths, SAMPLES), on_progress))
     return Plan.of(plan, asked=asked, estimate=found, strength=strength, protect=protect)
 
@@ -157,7 +142,7 @@ def _checked_taps(kernel):
 
 
 def run(plan: Plan, on_progress: Progress | None = None) -> tuple[int, int]:
-    """Take the halo out of the frames of a plan, as `chore.run` does."""
+    """Take the halo out of the frames of a plan, as `chore.run` does; ``dehalo/kernel.json`` there keeps its kernel."""
     found = plan.estimate
 
     def make(number: int, path: Path) -> tuple[Frame, Header]:

@@ -40,22 +40,12 @@ _SOFT = (0.3,), (0.8,)  # starts of a step that is soft and has no halo
 
 @dataclass(frozen=True)
 class Halo:
-    """What a transfer did along the line.
+    """What a transfer did along the line."""
 
-    Attributes
-    ----------
-    peaking
-        Strength: x + peaking * (x - G * x).
-    width
-        Standard deviation of G in pixels.
-    echo, delay
-        Strength of the echo, and how many pixels it is late; the sum is scaled so that flats stay.
-    """
-
-    peaking: float = 0.0
-    width: float = 1.0
-    echo: float = 0.0
-    delay: float = 0.0
+    peaking: float = 0.0  # x + peaking * (x - G * x)
+    width: float = 1.0  # standard deviation of G in pixels
+    echo: float = 0.0  # its strength; the sum is scaled so that flats stay
+    delay: float = 0.0  # how many pixels the echo is late
 
     @property
     def taps(self) -> Taps:
@@ -82,27 +72,14 @@ def overshoot(taps: Taps) -> float:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A kernel and what it was found from.
+    """A kernel and what it was found from."""
 
-    Attributes
-    ----------
-    taps : (2 * REACH + 1,)
-    halo
-        None where it was not found as one: by hand, or from pairs.
-    edges
-        Profiles, or frames of pairs, that it comes from.
-    noise
-        Standard deviation of the noise, normalised.
-    before, after
-        Overshoot of a step, as the frames have it and as they will.
-    """
-
-    taps: Taps
-    halo: Halo | None
-    edges: int
-    noise: float
-    before: float
-    after: float
+    taps: Taps  # (2 * REACH + 1,)
+    halo: Halo | None  # None where it was not found as one: by hand, or from pairs
+    edges: int  # profiles, or frames of pairs, that it comes from
+    noise: float  # standard deviation of the noise, normalised
+    before: float  # overshoot of a step, as the frames have it
+    after: float  # and when the halo is undone
 
     @property
     def none(self) -> bool:
@@ -111,17 +88,10 @@ class Estimate:
 
 
 def estimate(pictures: Iterable[Floats]) -> Estimate:
-    """Estimate the kernel of a source from frames alone.
+    """Estimate the kernel of a source from frames alone, (H, W, 3), normalised, which are looked at one by one.
 
-    Parameters
-    ----------
-    pictures : of (H, W, 3)
-        Normalised. Drawings with edges; some tens of frames are plenty. They are looked at one by one.
-
-    Returns
-    -------
-    Estimate
-        The identity where there is no halo: where neither overshoot nor echo reaches `LEAST`.
+    Drawings with edges; some tens of frames are plenty. It is the identity where there is no halo: where neither
+    overshoot nor echo reaches `LEAST`.
 
     Raises
     ------
@@ -165,18 +135,10 @@ def estimate(pictures: Iterable[Floats]) -> Estimate:
 
 
 def from_pairs(pairs: Iterable[tuple[Floats, Floats]]) -> Estimate:
-    """Estimate the kernel from frames and what they should look like.
+    """Estimate the kernel from frames, (H, W, C), and what they should look like, of that size or resized to it.
 
-    Parameters
-    ----------
-    pairs : of (H, W, C)
-        A frame, and its twin of the same size or larger, which is resized to it.
-
-    Returns
-    -------
-    Estimate
-        Of 12 taps on each side, by least squares over all lines, but for what is clipped, regularised a little. Of a
-        shift of one pixel it makes a kernel that shifts.
+    It has 12 taps on each side, by least squares over all lines, but for what is clipped, regularised a little. Of a
+    shift of one pixel it makes a kernel that shifts.
 
     Raises
     ------
@@ -184,8 +146,7 @@ def from_pairs(pairs: Iterable[tuple[Floats, Floats]]) -> Estimate:
         If the twins, through whatever kernel, explain less than 90 % of the frames' contrast along the lines; if there
         is none.
     """
-    noises: list[float] = []
-    contrast = 0.0
+    noises, contrast = list[float](), 0.0
     power, cross = np.zeros((2 * _PAIR_REACH + 1,) * 2), np.zeros(2 * _PAIR_REACH + 1)
     for picture, twin in pairs:
         if twin.shape != picture.shape:
@@ -201,9 +162,8 @@ def from_pairs(pairs: Iterable[tuple[Floats, Floats]]) -> Estimate:
             x, y = around[inside], (plane - level)[inside]
             power, cross, contrast = power + x.T @ x, cross + x.T @ y, contrast + float(y @ y)
     if not contrast:
-        raise DataError(
-            f"nothing but flats in {len(noises)} frames, or fewer columns than {len(cross)}: no kernel shows"
-        )
+        few = f"fewer columns than {len(cross)}"
+        raise DataError(f"nothing but flats in {len(noises)} frames, or {few}: no kernel shows")
     ridge = 1e-4 * np.trace(power) / len(cross)  # to the identity, where the twins have nothing
     power[np.diag_indices_from(power)] += ridge
     cross[_PAIR_REACH] += ridge
@@ -215,8 +175,7 @@ def from_pairs(pairs: Iterable[tuple[Floats, Floats]]) -> Estimate:
             "pictures, cut the same"
         )
     taps = np.pad(taps / taps.sum(), REACH - _PAIR_REACH)
-    before = overshoot(taps)
-    after = overshoot(np.convolve(taps, inverse(taps)))
+    before, after = overshoot(taps), overshoot(np.convolve(taps, inverse(taps)))
     return Estimate(taps, None, len(noises), float(np.median(noises)), before, after)
 
 

@@ -47,7 +47,7 @@ class Film(Source):
 
     def weave(self, woven: list[Woven]) -> Generator[Any, None, None]:
         """Yield the planes of frames woven in any way from the clip, in the order of time."""
-        return weave((planes for planes, _ in _in_time(self.part)), self.cadence, woven, _white(self.clip))
+        return weave((planes for planes, _ in _in_time(self.part)), self.cadence, woven, (1 << self.clip.bits) - 1)
 
     def pixels(self, raw: Any, dtype: DTypeLike = "uint16") -> Frame:
         """The array of a frame that `frames` gave."""
@@ -83,8 +83,6 @@ def detelecine(
 
     Parameters
     ----------
-    path, out
-        The video or folder, and a folder for the film.
     order, sync, video
         As in `track` and `plan`.
     force
@@ -92,12 +90,8 @@ def detelecine(
     review
         Write the doubtful frames to a folder beside them, as pictures: in the middle what was woven; beside it, with
         the bottom field of the frame before, and of the frame after.
-    overwrite
-        Make frames again that are there already.
-    start, end, lines
-        As in `extract.prepare`: which part of the clip, and of its frames.
-    keep, interlaced
-        As in `opening.open_clip`.
+    start, end, lines, overwrite, keep, interlaced
+        As in `extract.prepare` and `opening.open_clip`.
     on_progress
         Called with (frames done, frames to do or None, "measuring" or "weaving").
 
@@ -154,11 +148,9 @@ def _cadence(part, order, on_progress):
             yield planes[0]
 
     told = on_progress and (lambda done, _, what: on_progress(done, count, what))
-    fields = replace(measure(lumas(), _white(part.source), told), lost=tuple(lost))
+    fields = replace(measure(lumas(), (1 << part.source.bits) - 1, told), lost=tuple(lost))
     cadence = track(fields, order)
-    if cadence.gain <= 0 and order is None and part.source.field_order:
-        return track(fields, part.source.field_order)
-    return cadence
+    return cadence if cadence.gain > 0 or order else track(fields, part.source.field_order)
 
 
 def _in_time(part):
@@ -168,10 +160,6 @@ def _in_time(part):
         yield from [(before or planes, True)] * (number - due)
         yield planes, False
         before, due = planes, number + 1
-
-
-def _white(clip):
-    return (1 << clip.bits) - 1
 
 
 def _film_rate(clip, force):

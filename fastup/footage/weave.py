@@ -27,7 +27,6 @@ def plan(cadence: Cadence, sync: bool = False, video: str = "keep") -> list[Wove
 
     Parameters
     ----------
-    cadence
     sync
         Keep the length to one frame everywhere: where breaks have gained or lost a frame, a film frame at the next one
         is left out or shown twice. Without it only orphans are dropped or kept for the length's sake: film frames of
@@ -102,7 +101,6 @@ def weave(
     frames
         The frames that were measured: arrays, or tuples of the planes of each, (H, W) or (H, W, C), whose lines belong
         to the fields in turn.
-    cadence
     woven
         What to weave, in the order of time; by default what `plan` gives.
     white
@@ -110,8 +108,7 @@ def weave(
 
     Yields
     ------
-    ndarray or tuple of ndarray
-        As the frames were; nothing for what is lost. Memory holds four of them.
+    What the frames are, an array or a tuple; nothing for what is lost. Memory holds four of them.
     """
     woven = plan(cadence) if woven is None else woven
     ahead, held, read = iter(frames), deque[Any](maxlen=4), 0
