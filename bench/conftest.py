@@ -68,9 +68,15 @@ def openimageio_read():
 
 @pytest.fixture
 def judged(request):
-    """A function that puts two medians in the table and holds them to a floor; `against` says what each word means."""
+    """A function that puts two medians in the table and holds them to a floor; `against` says what each word means.
 
-    def judged(our_median, peer_median, *, memory=None, at_least=None, at_most=None, label=None, right=None, note=None):
+    They are seconds, or what `shown` makes text of.
+    """
+
+    def judged(
+        our_median, peer_median, *, memory=None, at_least=None, at_most=None, label=None, right=None, note=None,
+        shown=_duration,
+    ):  # fmt: skip
         if at_least is not None and at_most is not None:
             raise ValueError("found two floors, expected one of at_least and at_most")
         value = our_median / peer_median if at_most is not None else peer_median / our_median
@@ -86,7 +92,7 @@ def judged(request):
         if note is not None:
             note.update(peer_median=peer_median, value=value, floor=floor)
         says = {None: "", True: "right", False: "wrong"}[right]
-        row = name, _duration(our_median), _duration(peer_median), says, f"{value:.3g}", share, floor, held
+        row = name, shown(our_median), shown(peer_median), says, f"{value:.3g}", share, floor, held
         request.config.stash[_ROWS].append(row)
         if not held:
             pytest.fail(f"{name}: {value:.3g}{share and f', {share} of memory'}, the floor is {floor}", pytrace=False)
