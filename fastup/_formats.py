@@ -56,12 +56,7 @@ class Layout:
 def opened(path: StrPath, layer: str | None = None) -> Iterator[tuple[Any, Layout]]:
     """An open image of OpenImageIO's, and the `Layout` in it.
 
-    Raises
-    ------
-    FastupError
-        If OpenImageIO cannot read it, or `read` would give a wrong picture.
-    OptionError
-        If there is no such layer.
+    Raises FastupError if OpenImageIO cannot read it, or `read` would give a wrong picture, or there is no such layer.
     """
     import OpenImageIO as oiio
 
@@ -277,22 +272,9 @@ def write(path: StrPath, part: StrPath, frame: Frame, header: Header | None) -> 
     if suffix == ".exr" and frame.dtype == np.float16:
         kind = "half"
     white = WHITES.get(kind)
-    own_white = (header and header.white) or white or 65535  # of the codes in the frame
-    if frame.dtype != np.uint16:
-        if np.isnan(frame).any():
-            raise DataError(f"{name}: the frame holds NaN; nothing was written")
-        if white:
-            frame = codes_of(frame, white)
-    else:
-        if frame.max() > own_white:
-            raise DataError(f"{name}: the frame holds codes above {own_white}, its white; nothing was written")
-        if white is None:
-            frame = frame / np.float32(own_white)
-        elif white != own_white:
-            frame = scaled(frame.astype(np.uint64), own_white, white)
+    frame = _with_white(name, frame, (header and header.white) or white or 65535, white)
     with np.errstate(over="ignore"):
         frame = np.ascontiguousarray(frame, {"float": np.float32, "half": np.float16}.get(kind, kind))
-
     spec = oiio.ImageSpec(width, height, channels, kind)
     spec.attribute("oiio:UnassociatedAlpha", 1)
     if header is not None and (aspect := possible_aspect(header.pixel_aspect)):
@@ -308,26 +290,40 @@ def write(path: StrPath, part: StrPath, frame: Frame, header: Header | None) -> 
         raise FastupError(f"{name}: cannot be written: {_one_line(oiio.geterror())}")
     if channels == 4 and not image.supports("alpha"):
         raise FastupError(f"{name}: 4 channels, but this format has no alpha")
-    with _room(name, part) as room:
-        done = image.open(room, spec) and image.write_image(frame)
+    with _scratch(name, part) as scratch:
+        done = image.open(scratch, spec) and image.write_image(frame)
         if not (image.close() and done):
             raise FastupError(f"{name}: cannot be written: {_one_line(image.geterror() or oiio.geterror())}")
 
 
+def _with_white(name, frame, own_white, white):
+    """A frame of codes up to its own white, or of floats, as codes up to the white of a file, or as its floats."""
+    if frame.dtype != np.uint16:
+        if np.isnan(frame).any():
+            raise DataError(f"{name}: the frame holds NaN; nothing was written")
+        return codes_of(frame, white) if white else frame
+    if frame.max() > own_white:
+        raise DataError(f"{name}: the frame holds codes above {own_white}, its white; nothing was written")
+    if white is None:
+        return frame / np.float32(own_white)
+    return frame if white == own_white else scaled(frame.astype(np.uint64), own_white, white)
+
+
 @contextlib.contextmanager
-def _room(name, part):
+def _scratch(name, part):
     """Where OpenImageIO may write a file: in memory, where the system has that, from where it is copied to `part`.
 
-    Of a full disk it says nothing in some formats, and in JPEG it ends the process. What it wrote is read again.
+    OpenImageIO does not report a full disk in some formats, and in JPEG it ends the process. So what it wrote is read
+    again.
     """
     memory = os.memfd_create("frame", os.MFD_CLOEXEC) if hasattr(os, "memfd_create") else None
-    room = os.fspath(part) if memory is None else f"/proc/self/fd/{memory}"
+    scratch = os.fspath(part) if memory is None else f"/proc/self/fd/{memory}"
     try:
-        yield room
+        yield scratch
         try:
-            read(room)
+            read(scratch)
         except FastupError as error:
-            reason = str(error).removeprefix(f"{room}: cannot be read: ")
+            reason = str(error).removeprefix(f"{scratch}: cannot be read: ")
             raise FastupError(f"{name}: cannot be written: what OpenImageIO wrote is damaged: {reason}") from None
         if memory is not None:
             with open(memory, "rb", closefd=False) as source, open(part, "xb") as target:

@@ -25,20 +25,9 @@ _READ_ON = {  # texts that OpenImageIO reads until it meets a NUL
 
 
 def oddities(header: Header, file_bytes: int, path: StrPath | None = None) -> list[str]:
-    """What is odd in a file, the gravest first.
+    """What is odd in a file of that header and size, gravest first: a line each, with what other programs make of it.
 
-    Parameters
-    ----------
-    header : Header
-    file_bytes : int
-        Size of the file that it came from.
-    path : path-like, optional
-        The file, for a look at its pixels where they alone tell how its rows lie.
-
-    Returns
-    -------
-    list of str
-        One line each: what is odd, and what other programs make of it. What is usual is left out.
+    `path` is the file itself, for a look at its pixels where they alone tell how its rows lie.
     """
     layout = None
     problems = []
@@ -179,12 +168,9 @@ def _rows(header, layout):
             1: "ImageMagick and GraphicsMagick refuse the file",
             2: "ImageMagick refuses some such files",
         }
-        told = {
-            "writer": f"{_scanner(header)} writes them",
-            "size": "the file's size tells",
-            "pixels": "its pixels tell",
-        }
-        yield f"rows don't end on words of 32 bits, but run on, as {told[layout.reason]}: {others[size]}"
+        writer = f"{_scanner(header)} writes them"
+        known_by = {"writer": writer, "size": "the file's size tells", "pixels": "its pixels tell"}
+        yield f"rows don't end on words of 32 bits, but run on, as {known_by[layout.reason]}: {others[size]}"
     elif used % 4:
         others = "OpenImageIO" if size == 1 else "OpenImageIO, GraphicsMagick and mostly ImageMagick"
         yield (

@@ -12,13 +12,7 @@ _SHOWN = (
 
 
 def summary(header: Header, file_bytes: int) -> list[tuple[str, str]]:
-    """Pairs of a name and a text; what is undefined or usual is left out.
-
-    Parameters
-    ----------
-    file_bytes : int
-        Size of the file that the header came from.
-    """
+    """Pairs of a name and a text on a file of that header and size; what is undefined or usual is left out."""
     aspect, rates = header.pixel_aspect, set(filter(is_rate, (header.television_frame_rate, header.film_frame_rate)))
     size = header.x_original_size, header.y_original_size
     key = header.film_manufacturer_id, header.film_type, header.film_offset, header.film_prefix, header.film_count
