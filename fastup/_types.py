@@ -11,7 +11,6 @@ StrPath: TypeAlias = str | PathLike[str]
 Frame: TypeAlias = NDArray[Any]  # (height, width, channels); the function says which types it takes
 Codes: TypeAlias = NDArray[np.uint16]
 Floats: TypeAlias = NDArray[np.float32]
-Halves: TypeAlias = NDArray[np.float16]
 Size: TypeAlias = tuple[int, int]  # height, width
 Window: TypeAlias = Sequence[int]  # y, x, height, width
 Progress: TypeAlias = Callable[[int, int | None, str], object]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 import fastup
 
 assert_type(fastup.read("f.dpx"), NDArray[np.uint16])
-assert_type(fastup.read("f.dpx", "float16", threads=2), NDArray[np.float16])
+assert_type(fastup.read("f.dpx", np.float16, threads=2), NDArray[Any])
 frame = fastup.read(Path("f.dpx"), dtype="float32", window=(0, 0, 60, 60))
 assert_type(frame, NDArray[np.float32])
 
@@ -36,6 +36,11 @@ with fastup.write_stream() as write:
         assert_type((path, picture), tuple[Path, NDArray[np.float32]])
         write("new" / path, picture, header)
 fastup.write("g.dpx", frame, header=header)
+with fastup.source("tape.mov") as frames, fastup.sink("out/", like=frames) as film:
+    assert_type((len(frames), frames.size), tuple[int, tuple[int, int]])
+    for title, shown in frames:
+        assert_type((title, shown), tuple[fastup.Header, NDArray[Any]])
+        film.write(shown, title)
 
 grid = fastup.TileGrid(shape=(1080, 1440), tile=60, border=(2, 2), jitter=True)
 assert_type(grid.tile, tuple[int, int])
