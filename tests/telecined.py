@@ -106,6 +106,26 @@ CASES = {
     "on twos, ProRes": Case(holds=(2,), grain=1, noise=1, bits=10, chroma="422", codec="prores"),
     "on twos, H.264": Case(holds=(2,), grain=1, noise=1, codec="h264"),
 }
+SMALL = Case(frames=64, grain=1, noise=1, size=(96, 160), bits=10, chroma="422", inner=1, top_first=False)
+
+
+def bars(count, times, size=(96, 160), noise=1.0, seed=0):
+    """Frames of a bar that moves: times(frame) gives when its top and its bottom field were taken."""
+    rng = np.random.default_rng(seed)
+    x = np.arange(size[1])
+    for n in range(count):
+        fields = [np.where(abs(x - 20 - 3 * t) < 12, 200.0, 60.0) for t in times(n)]
+        frame = np.empty(size)
+        frame[0::2], frame[1::2] = fields
+        yield (frame + rng.normal(0, noise, size)).round().clip(0, 255).astype(np.uint8)
+
+
+def progressive(n):
+    return n % 36, n % 36
+
+
+def interlaced(n):
+    return n % 36, n % 36 + 0.5
 
 
 def recode(frames, case):

@@ -1,189 +1,47 @@
-"""Inverse telecine: kernels against their twins, cadences against the truth, and the whole command."""
+"""Inverse telecine: files in, film frames out, and the command."""
 
 import json
 import os
 from dataclasses import replace
 from fractions import Fraction
 
-import naive
 import numpy as np
 import pytest
 import telecined
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from telecined import CASES, Case
+from telecined import SMALL, bars, interlaced, progressive
 from test_cli import fails
 
 import fastup
-from fastup import _fields
 from fastup.errors import DataError, OptionError
 from fastup.footage import opening, telecine
 from fastup.footage.sequences import timecode_at
-from fastup.footage.weave import _join
 
 av = pytest.importorskip("av")
 
 
-# -- kernels ----------------------------------------------------------------------------------------------------------
+def write_video(path, frames, pixels="yuv420p", rate=Fraction(30000, 1001)):
+    height, width = frames[0][0].shape
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=rate)
+        stream.width, stream.height, stream.pix_fmt = width, height, pixels
+        for number, planes in enumerate(frames):
+            picture = av.VideoFrame(width, height, pixels)
+            picture.pts, picture.time_base = number, 1 / rate
+            telecined.fill(picture, planes)
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode())
 
 
-@given(
-    height=st.integers(16, 70), width=st.integers(16, 70), bits=st.sampled_from([8, 10, 16]), seed=st.integers(0, 99)
-)
-@settings(deadline=None, max_examples=40)
-def test_compare_equals_its_twin(height, width, bits, seed):
-    rng = np.random.default_rng(seed)
-    kind = np.uint8 if bits == 8 else np.uint16
-    frame, before = rng.integers(0, 1 << bits, (2, height, width)).astype(kind)
-    for ours, twin in zip(_fields.compare(frame, before), naive.compare_fields(frame, before), strict=True):
-        np.testing.assert_allclose(ours, twin, rtol=1e-4, atol=1e-2 * (1 << bits) / 256)
+def grey(frames):
+    return [(frame, *(np.full((48, 80), 128, np.uint8),) * 2) for frame in frames]
 
 
-def test_compare_takes_rows_that_are_apart():
-    frames = np.random.default_rng(0).integers(0, 256, (2, 32, 50), np.uint8)
-    ours = _fields.compare(frames[0, :, 2:45], frames[1, :, 2:45])
-    for a, b in zip(ours, _fields.compare(frames[0, :, 2:45].copy(), frames[1, :, 2:45].copy()), strict=True):
-        np.testing.assert_array_equal(a, b)
-
-
-@given(
-    height=st.integers(1, 9), width=st.integers(1, 31), channels=st.sampled_from([3, 4]),
-    kind=st.sampled_from([np.uint8, np.uint16]), most=st.sampled_from([1, 255, 1023, 65535]), seed=st.integers(0, 99),
-)  # fmt: skip
-@settings(deadline=None, max_examples=60)
-def test_luma_equals_its_twin(height, width, channels, kind, most, seed):
-    most = min(most, np.iinfo(kind).max)
-    frame = np.random.default_rng(seed).integers(0, most + 1, (height, width, channels)).astype(kind)
-    frame[0, 0] = most
-    ours = _fields.luma(frame)
-    assert ours.dtype == kind
-    np.testing.assert_array_equal(ours, naive.quick_luma(frame))
-
-
-@given(seed=st.integers(0, 10_000), count=st.integers(1, 5))
-@settings(deadline=None, max_examples=60)
-def test_the_cheapest_path_is_the_cheapest_of_all(seed, count):
-    rng = np.random.default_rng(seed)
-    follower, kind = np.array([1, 2, 0, 3], np.int8), np.array([0, 0, 0, 1], np.int8)
-    entries = np.array([0, 2, 3], np.int8)
-    cost, jump = rng.normal(0, 3, (count, 4)).astype(np.float32), rng.uniform(0, 4, count).astype(np.float32)
-    path, through, total = _fields.cheapest(cost, jump, follower, kind, entries, 1.5)
-    least = naive.cheapest_path(cost.astype(float), jump, follower, kind, entries, 1.5)
-    assert total == pytest.approx(least.min(), abs=1e-4)
-    np.testing.assert_allclose(through + total, least, atol=1e-3)
-    np.testing.assert_allclose(least[np.arange(count), path], total, atol=1e-3)
-
-
-# -- cadences ---------------------------------------------------------------------------------------------------------
-
-
-def tracked(clip, bits=8, **options):
-    return telecine.track(telecine.measure((planes[0] for planes in clip.frames), (1 << bits) - 1), **options)
-
-
-def scored(case, seed):
-    clip = telecined.make(replace(case, chroma=case.codec and case.chroma), seed)
-    woven = telecine.plan(tracked(clip, case.bits))
-    same = None if case.grain else lambda a, b: clip.drawing[a] == clip.drawing[b]
-    return np.array(telecined.score(clip, [item[:2] for item in woven], same))
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["on ones", "on twos, grain 2, noise 1", "on threes, no grain, noise 2", "on twos, mouths only",
-     "mixed, breaks inside scenes", "on twos, bottom field first", "on threes, MPEG-2"],
-)  # fmt: skip
-def test_drawings_stay_as_long_as_on_film(name):
-    wrong, drawings, woven, frames = sum(scored(replace(CASES[name], frames=120), seed) for seed in range(5))
-    assert drawings > 100
-    assert wrong <= 0.01 * drawings
-    assert woven <= 0.01 * frames
-
-
-def test_the_score_tells_wrong_from_right():
-    clip = telecined.make(Case(frames=80, grain=1), 0)
-    as_they_are = [(n, n) for n in range(len(clip.frames))]
-    wrong, drawings, woven, frames = telecined.score(clip, as_they_are)
-    assert woven == pytest.approx(0.4 * frames, abs=2)
-    assert wrong > 0.4 * drawings
-
-
-@pytest.mark.parametrize("start", range(4))
-@pytest.mark.parametrize("top_first", [True, False])
-def test_every_first_phase_and_both_field_orders(start, top_first):
-    case = Case(frames=60, grain=1, noise=1, start=start, top_first=top_first, edits=0, scene=(30, 40))
-    cadence = tracked(telecined.make(case, 3))
-    assert cadence.order == ("top" if top_first else "bottom")
-    assert cadence.order_margin > 50
-    assert not cadence.breaks.size
-    first = cadence.phases[0]
-    np.testing.assert_array_equal(cadence.phases, (first + np.arange(len(cadence))) % 5)
-
-
-def test_a_given_order_is_taken():
-    clip = telecined.make(Case(frames=60, grain=1, noise=1), 1)
-    assert tracked(clip, order="bottom").order == "bottom"
-
-
-def test_track_takes_frames_too_and_rgb():
-    clip = telecined.make(Case(frames=60, grain=1, noise=1), 1)
-    luma = [planes[0] for planes in clip.frames]
-    cadence = fastup.telecine.track(luma)
-    rgb = fastup.telecine.track(np.repeat(frame[..., None], 3, 2) for frame in luma)
-    np.testing.assert_array_equal(cadence.states, tracked(clip).states)
-    np.testing.assert_array_equal(rgb.states, cadence.states)
-
-
-def test_mono_frames_are_luma():
-    clip = telecined.make(Case(frames=60, grain=1, noise=1), 1)
-    cadence = telecine.track(planes[0][..., None] for planes in clip.frames)
-    np.testing.assert_array_equal(cadence.states, tracked(clip).states)
-
-
-def test_sixteen_bits_are_like_eight():
-    clip = telecined.make(Case(frames=80, grain=1, noise=1, bits=16, inner=1), 2)
-    cadence = tracked(clip, 16)
-    eight = telecine.track(telecine.measure([(planes[0] / 257).round().astype(np.uint8) for planes in clip.frames]))
-    np.testing.assert_array_equal(cadence.states, eight.states)
-
-
-def bars(count, times, size=(96, 160), noise=1.0, seed=0):
-    """Frames of a bar that moves: times(frame) gives when its top and its bottom field were taken."""
-    rng = np.random.default_rng(seed)
-    x = np.arange(size[1])
-    for n in range(count):
-        fields = [np.where(abs(x - 20 - 3 * t) < 12, 200.0, 60.0) for t in times(n)]
-        frame = np.empty(size)
-        frame[0::2], frame[1::2] = fields
-        yield (frame + rng.normal(0, noise, size)).round().clip(0, 255).astype(np.uint8)
-
-
-def progressive(n):
-    return n % 36, n % 36
-
-
-def interlaced(n):
-    return n % 36, n % 36 + 0.5
-
-
-def test_what_was_not_telecined_is_told():
-    assert (telecine.track(bars(70, progressive)).kinds == telecine.PROGRESSIVE).mean() > 0.95
-    assert (telecine.track(bars(70, interlaced)).kinds == telecine.INTERLACED).mean() > 0.95
-
-
-def mixed_clip():
-    case = Case(frames=64, grain=1, noise=1, size=(96, 160), edits=0)
-    film = [planes[0] for planes in telecined.make(case, 1).frames]
-    return [*film, *bars(60, interlaced), *bars(60, progressive), *film]
-
-
-@pytest.mark.parametrize("top_first", [True, False])
-def test_the_order_of_h264_is_found(top_first):
-    case = replace(CASES["on twos, H.264"], frames=120, top_first=top_first)
-    clip = telecined.make(case, 1)
-    cadence = tracked(clip)
-    assert cadence.order == ("top" if top_first else "bottom")
-    assert (cadence.kinds == telecine.FILM).mean() > 0.95
+@pytest.fixture(scope="module")
+def video(tmp_path_factory):
+    clip = telecined.make(SMALL, 5)
+    path = tmp_path_factory.mktemp("video") / "tape.mkv"
+    write_video(path, clip.frames, "yuv422p10le")
+    return path, clip
 
 
 @pytest.mark.parametrize("claimed", ["top", "bottom"])
@@ -209,192 +67,6 @@ def test_odd_names(video, tmp_path, name):
     assert telecine.detelecine(path, tmp_path / "out")["written"] == 0
     (report,) = (tmp_path / "out" / "telecine").glob("*.json")
     assert json.loads(report.read_text())["frames"] == len(video[1].frames)
-
-
-def test_stretches_are_found_where_they_are():
-    kinds = tracked_frames(mixed_clip()).kinds[::2]
-    assert (kinds[:78] == telecine.FILM).all()
-    assert (kinds[82:138] == telecine.INTERLACED).all()
-    assert (kinds[142:198] == telecine.PROGRESSIVE).all()
-    assert (kinds[202:] == telecine.FILM).all()
-
-
-def tracked_frames(frames):
-    return telecine.track(telecine.measure(frames))
-
-
-def test_stretches_keep_the_length_and_the_time():
-    frames = mixed_clip()
-    cadence = tracked_frames(frames)
-    for video in ("keep", "bob"):
-        woven = telecine.plan(cadence, video=video)
-        assert abs(len(woven) - 0.8 * len(frames)) <= 1
-        for n, item in enumerate(woven):
-            assert abs(max(item[:2]) - 1.25 * n) <= 2
-    kinds = {item.kind for item in woven}
-    assert kinds == {"film", "bob", "progressive"}
-    with pytest.raises(OptionError, match="keep or bob"):
-        telecine.plan(cadence, video="blend")
-
-
-def test_bobbed_fields_are_whole_pictures_of_their_time():
-    frames = list(bars(40, interlaced, noise=0))
-    cadence = tracked_frames(frames)
-    woven = telecine.plan(cadence, video="bob")
-    made = list(telecine.weave(frames, cadence, woven))
-    for item, frame in list(zip(woven, made, strict=True))[2:-2]:
-        field = frames[max(item[:2])][int(item.top < 0) :: 2]
-        np.testing.assert_array_equal(frame[int(item.top < 0) :: 2], field)  # its own lines are as they were
-        wrong = np.abs(frame.astype(int) - np.repeat(field, 2, axis=0)) > 20
-        assert wrong.mean() < 0.01
-
-
-@pytest.mark.parametrize("kind", ["rgb", "yuv420p10", "gray"])
-def test_bob_takes_every_kind_of_frame(kind):
-    frames = list(bars(20, interlaced, noise=0))
-    if kind == "rgb":
-        frames = [np.stack([frame.astype(np.uint16) * 4, frame, 255 - frame], -1).astype(np.uint16) for frame in frames]
-    elif kind == "yuv420p10":
-        frames = [(frame.astype(np.uint16) * 4, *(np.full((48, 80), 512, np.uint16),) * 2) for frame in frames]
-    luma = [frame[0] if isinstance(frame, tuple) else frame for frame in frames]
-    cadence = telecine.track(telecine.measure(luma, 255 if kind == "gray" else 1023))
-    woven = telecine.plan(cadence, video="bob")
-    for item, frame in zip(woven, telecine.weave(frames, cadence, woven, 1023), strict=True):
-        parts = zip(
-            *[(part if isinstance(part, tuple) else (part,)) for part in (frame, frames[max(item[:2])])], strict=True
-        )
-        for ours, source in parts:
-            assert ours.shape == source.shape
-            assert ours.dtype == source.dtype
-            if item.kind == "bob":
-                first = int(item.top < 0)
-                np.testing.assert_array_equal(ours[first::2], source[first::2])
-
-
-# -- weaving ----------------------------------------------------------------------------------------------------------
-
-
-def test_frames_are_woven_by_bytes():
-    clip = telecined.make(Case(frames=100, grain=1, noise=1, inner=1, chroma="420"), 4)
-    cadence = tracked(clip)
-    woven = telecine.plan(cadence)
-    for item, planes in zip(woven, telecine.weave(clip.frames, cadence, woven), strict=True):
-        assert item.kind in ("film", "orphan")
-        for k, plane in enumerate(planes):
-            for first, n in enumerate(item[:2]):
-                if n >= 0:
-                    np.testing.assert_array_equal(plane[first::2], clip.frames[n][k][first::2])
-
-
-def test_weave_may_leave_frames_out():
-    clip = telecined.make(Case(frames=60, grain=1, noise=1), 4)
-    cadence = tracked(clip)
-    woven = telecine.plan(cadence)
-    every = list(telecine.weave(clip.frames, cadence))
-    some = list(telecine.weave(clip.frames, cadence, woven[5::7]))
-    for a, b in zip(every[5::7], some, strict=True):
-        np.testing.assert_array_equal(a[0], b[0])
-
-
-def test_a_lone_field_gets_its_other_lines_from_its_own():
-    ramp = np.repeat(np.arange(64, dtype=np.uint8)[:, None] * 2, 20, 1)
-    for first in (0, 1):
-        made = _join(*((ramp, None) if first == 0 else (None, ramp)))
-        np.testing.assert_array_equal(made[4:-4], ramp[4:-4])
-        np.testing.assert_array_equal(made[first::2], ramp[first::2])
-    there = np.array([[1], [1], [0], [0]], np.uint16)  # in the middle between them 0.5, which goes up as all codes do
-    np.testing.assert_array_equal(_join(there.repeat(2, 0), None)[3], [1])
-
-
-def many_breaks(seed):
-    case = Case(frames=240, grain=1, noise=1, scene=(10, 16), edits=1.0, size=(64, 96), chroma="")
-    return telecined.make(case, seed)
-
-
-@pytest.mark.parametrize("seed", range(16))
-def test_sync_holds_the_length_everywhere(seed):
-    clip = many_breaks(seed)
-    cadence = tracked(clip)
-    assert len(cadence.breaks) > 8
-    starts = np.flatnonzero(~cadence.joins)
-    woven = telecine.plan(cadence, sync=True)
-    for n, item in enumerate(woven):
-        field = min(2 * frame + parity for parity, frame in enumerate(item[:2]) if frame >= 0)
-        first = starts[starts <= field].max()  # the field that the film frame begins with
-        assert abs(n - first / 2.5) <= 1 + 1e-9
-    assert abs(len(woven) - 0.8 * len(cadence)) <= 1
-
-
-def test_orphans_keep_the_length_about_right():
-    off = [len(telecine.plan(tracked(clip))) - 0.8 * len(clip.frames) for clip in map(many_breaks, range(4))]
-    assert np.abs(off).max() <= 3
-
-
-# -- bad clips --------------------------------------------------------------------------------------------------------
-
-
-def test_clips_that_cannot_be():
-    frame = np.zeros((32, 32), np.uint8)
-    with pytest.raises(DataError, match="fewer than five frames"):
-        telecine.measure([frame] * 4)
-    with pytest.raises(DataError, match=r"frame 3 is 48x32 of uint8, those before it are 32x32"):
-        telecine.measure([frame, frame, frame, np.zeros((32, 48), np.uint8)])
-    with pytest.raises(DataError, match="fewer than five"):
-        telecine.track([])
-    with pytest.raises(DataError, match="float32, expected codes"):
-        telecine.track([np.zeros((32, 32), np.float32)] * 6)
-    with pytest.raises(DataError, match=r"expected .height, width"):
-        telecine.track([np.zeros((32, 32, 2), np.uint8)] * 6)
-    with pytest.raises(OptionError, match="order is 'upper'"):
-        telecine.track([frame] * 6, order="upper")
-    with pytest.raises(DataError, match="expected 16x16 or more"):
-        telecine.measure([frame[:8]] * 9)
-
-
-def test_a_still_clip_says_nothing():
-    cadence = telecine.track([np.full((32, 32), 99, np.uint8)] * 20)
-    assert cadence.gain < 20
-    assert cadence.order_margin < 1
-
-
-@pytest.mark.parametrize("count", [5, 6, 7, 9])
-def test_the_shortest_clips(count):
-    clip = telecined.make(Case(frames=24, grain=1, noise=1), 1)
-    luma = [planes[0] for planes in clip.frames[:count]]
-    cadence = telecine.track(luma)
-    assert len(cadence) == count
-    assert len(telecine.plan(cadence)) in (round(0.8 * count) - 1, round(0.8 * count), round(0.8 * count) + 1)
-
-
-# -- files ------------------------------------------------------------------------------------------------------------
-
-
-def write_video(path, frames, pixels="yuv420p", rate=Fraction(30000, 1001)):
-    height, width = frames[0][0].shape
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("ffv1", rate=rate)
-        stream.width, stream.height, stream.pix_fmt = width, height, pixels
-        for number, planes in enumerate(frames):
-            picture = av.VideoFrame(width, height, pixels)
-            picture.pts, picture.time_base = number, 1 / rate
-            telecined.fill(picture, planes)
-            container.mux(stream.encode(picture))
-        container.mux(stream.encode())
-
-
-def grey(frames):
-    return [(frame, *(np.full((48, 80), 128, np.uint8),) * 2) for frame in frames]
-
-
-SMALL = Case(frames=64, grain=1, noise=1, size=(96, 160), bits=10, chroma="422", inner=1, top_first=False)
-
-
-@pytest.fixture(scope="module")
-def video(tmp_path_factory):
-    clip = telecined.make(SMALL, 5)
-    path = tmp_path_factory.mktemp("video") / "tape.mkv"
-    write_video(path, clip.frames, "yuv422p10le")
-    return path, clip
 
 
 def test_a_video_becomes_film_frames(video, tmp_path):
@@ -554,13 +226,6 @@ def test_another_timecode_goes_on_in_the_film(stills, tmp_path):
     found = [str(fastup.read_header(path).timecode) for path in fastup.find(tmp_path / "film")]
     assert found[:25] == [str(fastup.read_header(path).timecode) for path in fastup.find(stills / "film")][:25]
     assert found[25:] == [f"05:00:00:{n:02d}" for n in range(23)]
-
-
-def test_a_clip_with_few_neighbours_is_refused():
-    clip = telecined.make(replace(SMALL, frames=16), 1)
-    fields = telecine.measure([planes[0] for planes in clip.frames], 1023)
-    with pytest.raises(DataError, match="fewer than five frames that follow another"):
-        telecine.track(replace(fields, lost=tuple(range(0, len(fields), 2))))
 
 
 def test_a_progressive_clip_is_refused(tmp_path):
