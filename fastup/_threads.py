@@ -25,22 +25,9 @@ def in_order(
 ) -> Generator[Result, None, None]:
     """Yield ``work(item)`` of each item, in the order of the items, computed on threads ahead of its use.
 
-    Items are taken from their iterator on the caller's thread. However the loop is left, what is under way is finished
-    first, and nothing more is begun.
-
-    Parameters
-    ----------
-    work : callable
-    items : iterable
-    threads : int, optional
-        As many as `workers` says.
-    ahead : int, optional
-        How many results, at most, are ready or under way before they are asked for; as many as threads.
-
-    Raises
-    ------
-    Exception
-        What `work`, or the iterator of items, raises: after the results of the items before.
+    Items are taken from their iterator on the caller's thread. At most `ahead` results, by default as many as threads,
+    are ready or under way before they are asked for. However the loop is left, what is under way is finished first, and
+    nothing more is begun. What `work` or the iterator raises comes after the results of the items before.
     """
     threads = threads or workers()
     waiting: deque[Future[Result]] = deque()

@@ -27,16 +27,12 @@ class Plan:
     """
 
     source: Source
-    destination: Path
-    """The folder."""
-    overwrite: bool = False
-    """Whether frames are made again that are there already."""
+    destination: Path  # the folder
+    overwrite: bool = False  # whether frames are made again that are there already
     suffix: str = ".dpx"
-    file: str | None = None
-    """What the output is called instead, where there is but one frame."""
+    file: str | None = None  # what the output is called instead, where there is but one frame
     first: int = 0
-    last: int | None = None
-    """The number after that of the last frame; None for the end, wherever that is."""
+    last: int | None = None  # the number after that of the last frame; None for the end, wherever that is
     every: int = 1
 
     @classmethod
@@ -45,13 +41,7 @@ class Plan:
         return cls(**{field.name: getattr(plan, field.name) for field in fields(Plan)}, **found)
 
     def checked(self) -> Self:
-        """The plan itself.
-
-        Raises
-        ------
-        DataError
-            If `destination` is a file, or the folder of the input; if two frames would become one, or one itself.
-        """
+        """The plan; DataError if two frames would become one, or one itself, or the folder is a file or the source."""
         source, destination, files = self.source, self.destination, dict(self.source.files())
         if self.file is None:
             if len({self.path(number) for number in files}) < len(files):
@@ -100,15 +90,13 @@ def run(
 
     Parameters
     ----------
-    plan : Plan
-    work : callable
+    plan
+    work
         Makes of an iterator of items a generator of (number, frame, header), in order; not all items need give one, nor
         one alone.
-    what : str
-        What is done to the frames, for `on_progress`.
-    on_progress : callable, optional
-        Called after each frame with (done, to do or None, `what`).
-    threads : int, optional
+    what
+        What is done to the frames, for `on_progress`, which is called after each.
+    threads
         That write; as many as there are processors.
 
     Returns

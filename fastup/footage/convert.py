@@ -6,6 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from fastup import frames
 from fastup._types import Frame, Progress, StrPath
@@ -36,7 +37,7 @@ _TRANSFER_OF = {
 # -- transfer characteristics ------------------------------------------------------------------------------------------
 
 
-def decode(values, curve, black=_BLACK, white=_WHITE):
+def decode(values: ArrayLike, curve: str, black: float = _BLACK, white: float = _WHITE) -> NDArray[np.float64]:
     """Linear light of normalised values.
 
     Parameters
@@ -56,9 +57,7 @@ def decode(values, curve, black=_BLACK, white=_WHITE):
         0 is black and 1 is white. Of log, codes beyond them lie outside: with 95 and 685, -0.0057 to 13.5.
     """
     x = np.asarray(values, np.float64)
-    with np.errstate(
-        over="ignore", invalid="ignore"
-    ):  # infinity is white enough; the branch not taken may be no number
+    with np.errstate(over="ignore", invalid="ignore"):  # infinity is white enough; a branch not taken may be no number
         if curve == "log":
             slope, b = _DENSITY / _GAMMA, _base(black, white)
             return (10 ** ((x * 1023 - white) * slope) - b) / (1 - b)
@@ -69,7 +68,7 @@ def decode(values, curve, black=_BLACK, white=_WHITE):
     return x
 
 
-def encode(light, curve, black=_BLACK, white=_WHITE):
+def encode(light: ArrayLike, curve: str, black: float = _BLACK, white: float = _WHITE) -> NDArray[np.float64]:
     """Normalised values of linear light: the inverse of `decode`, parameters as there.
 
     Rec.709 is BT.709's opto-electronic characteristic: 4.5 L below 0.018, else 1.099 L^0.45 - 0.099. Its two parts miss
@@ -100,43 +99,36 @@ class Plan(chore.Plan):
     """What `prepare` found, and `run` does."""
 
     source: Folder
-    assumed: dict[str, int]
-    """What is done with the frames, in words, and with how many of `todo`."""
+    assumed: dict[str, int]  # what is done with the frames, in words, and with how many of `todo`
     bits: int | None
     source_curve: str | None
     target_curve: str | None
 
 
 def prepare(
-    source: StrPath,
-    destination: StrPath,
-    format: str | None = None,
-    bits: int | None = None,
-    source_curve: str | None = None,
-    target_curve: str | None = None,
-    overwrite: bool = False,
-    layer: str | None = None,
-) -> Plan:
+    source: StrPath, destination: StrPath, format: str | None = None, bits: int | None = None,
+    source_curve: str | None = None, target_curve: str | None = None, overwrite: bool = False, layer: str | None = None,
+) -> Plan:  # fmt: skip
     """Plan to convert a frame, or a folder of them. Nothing is written.
 
     Parameters
     ----------
-    source : path-like
+    source
         A frame, or a folder of frames.
-    destination : path-like
+    destination
         Of a frame, a file whose suffix says the format; or a folder, for files of the same stems.
-    format : str, optional
+    format
         One of `FORMATS`: the suffix of what goes to a folder, needed there.
-    bits : int, optional
+    bits
         8, 10, 12 or 16 of a DPX, 8 or 16 of PNG and TIFF. Without it what goes to DPX keeps its own (16 of floats, but
         a DPX of floats stays one); PNG and TIFF have 8 of what has 8, and 16; TIFF keeps floats.
-    source_curve, target_curve : str, optional
+    source_curve, target_curve
         Two of `CURVES`. Without either, codes are scaled from white to white at most. With the second alone, the first
         is what the transfer of a DPX' header says, where it is printing density or logarithmic (log), linear, or
         Rec.709, SMPTE 274M or Rec.601, which have one characteristic (rec709).
-    overwrite : bool
+    overwrite
         Make files again that are there already.
-    layer : str, optional
+    layer
         Of an EXR, as `frames.read` has it.
 
     Raises

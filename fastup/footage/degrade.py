@@ -117,31 +117,21 @@ class Plan(chore.Plan):
     """What `prepare` found, and `run` does."""
 
     source: Folder
-    size: Size
-    """Height and width of what is made, pixels."""
+    size: Size  # of what is made
     filter: str
     trim: Trim
-    why_trim: str
-    """Where the trim comes from, in words."""
-    picture: Size
-    """Height and width of what is left."""
-    pixel_aspect: Fraction
-    """Of the first frame that is made; the others' follow from their own."""
-    tape: dict[str, tuple[float, float]]
-    """The least and the most of each strength, by the names of `TAPE`."""
+    why_trim: str  # where the trim comes from, in words
+    picture: Size  # of what is left
+    pixel_aspect: Fraction  # of the first frame that is made; the others' follow from their own
+    tape: dict[str, tuple[float, float]]  # the least and the most of each strength, by the names of `TAPE`
     seed: int
 
 
 def prepare(
-    source: StrPath,
-    destination: StrPath,
-    size: Size = SIZE,
-    trim: Sequence[int] | None = None,
-    filter: str = "lanczos",
-    tape: Mapping[str, float | tuple[float, float]] | None = None,
-    seed: int = 0,
+    source: StrPath, destination: StrPath, size: Size = SIZE, trim: Sequence[int] | None = None, filter: str = "lanczos",
+    tape: Mapping[str, float | tuple[float, float]] | None = None, seed: int = 0,
     overwrite: bool = False,
-) -> Plan:
+) -> Plan:  # fmt: skip
     """Plan to make SD twins of HD frames: 10-bit DPX of the same stems. Nothing is written.
 
     Parameters

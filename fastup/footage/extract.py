@@ -26,24 +26,9 @@ class Plan(chore.Plan):
 def extract(
     source: StrPath | Clip, destination: StrPath, *, on_progress: Progress | None = None, **options: Any
 ) -> tuple[int, int]:
-    """Write the frames of a video, or stills, as 10-bit RGB DPX of their own size: `prepare`, then `run`.
+    """Write the frames of a video, or stills, as 10-bit RGB DPX of their own size: `open_clip`, `prepare`, then `run`.
 
-    Parameters
-    ----------
-    source : path-like or Clip
-    destination, **options
-        As of `prepare`.
-    on_progress : callable, optional
-        As of `run`.
-
-    Returns
-    -------
-    written, skipped : int
-
-    Raises
-    ------
-    DataError, FastupError, OptionError, OSError
-        As `open_clip`, `prepare` and `run` do.
+    `options` are those of `prepare`; what is given back and raised is as of all three.
     """
     if isinstance(source, Clip):
         return run(prepare(source, destination, **options), on_progress)
@@ -52,36 +37,26 @@ def extract(
 
 
 def prepare(
-    source: Clip,
-    destination: StrPath,
-    *,
-    start: int | str = 0,
-    end: int | str | None = None,
-    every: int = 1,
-    lines: int | None = None,
-    overwrite: bool = False,
-) -> Plan:
+    source: Clip, destination: StrPath, *, start: int | str = 0, end: int | str | None = None, every: int = 1,
+    lines: int | None = None, overwrite: bool = False,
+) -> Plan:  # fmt: skip
     """Check what is asked for, before anything is written.
 
     Parameters
     ----------
-    source : Video or Stills
-    destination : path-like
+    source
+    destination
         A folder, which need not be there. Frames are named after the video and their number, ``tape_0000123.dpx``, or
         after the still.
-    start, end : int or str
+    start, end
         The first frame, and the one after the last, as `Clip.frame_number` takes them.
-    every : int
+    every
         Take one frame of so many.
-    lines : int, optional
+    lines
         Crop to so many lines, an even number fewer, which are taken off the top and the bottom in pairs, so that the
         fields keep their order: of 486 lines for 480, 4 off the top and 2 off the bottom.
-    overwrite : bool
+    overwrite
         Make frames again that are there already.
-
-    Returns
-    -------
-    Plan
 
     Raises
     ------

@@ -19,16 +19,7 @@ def source(path: StrPath, dtype: DTypeLike = "uint16") -> Source:
         with fastup.source("tape.mov") as frames:
             for header, frame in frames: ...
 
-    Parameters
-    ----------
-    path : path-like
-        A folder, or a file of one of `fastup.frames.SUFFIXES`, is frames; all else is video.
-    dtype : {"uint16", "float32", "float16"}
-        As `fastup.read` has it. Codes of video are 10-bit R, G, B; those of files are the files' own.
-
-    Returns
-    -------
-    Source
+    Frames are of a `dtype` that `fastup.read` has. Codes of a video are 10-bit R, G, B; those of files are their own.
 
     Raises
     ------
@@ -37,7 +28,7 @@ def source(path: StrPath, dtype: DTypeLike = "uint16") -> Source:
     OSError
         If it is missing or cannot be opened.
     """
-    return Folder(path, dtype) if _is_frames(path) else Video(path, dtype=dtype)
+    return Folder(path, dtype) if _is_frames(path) else Video(path, False, None, dtype)
 
 
 def open_clip(path: StrPath, *, keep: bool = False, interlaced: bool | None = None) -> Clip:
@@ -45,22 +36,17 @@ def open_clip(path: StrPath, *, keep: bool = False, interlaced: bool | None = No
 
     Parameters
     ----------
-    path : path-like
-        As of `source`.
-    keep : bool
+    path
+        A folder, or a file of one of `fastup.frames.SUFFIXES`, is stills; all else is video.
+    keep
         Make R, G, B of the source's own range: black 64 and white 940 where it has Y, Cb, Cr of limited range.
-    interlaced : bool, optional
+    interlaced
         Whether lines of chroma belong to the fields in turn. Each frame says so itself, if this is not given.
-
-    Returns
-    -------
-    Video or Stills
-        A context manager.
 
     Raises
     ------
     DataError, OSError
-        As `source` does; and if stills are of codes that no 10-bit R, G, B are made of, or two are of one time.
+        As `source` does; and if stills cannot become 10-bit R, G, B, or two are of one time.
     """
     return (Stills if _is_frames(path) else Video)(path, keep, interlaced)
 

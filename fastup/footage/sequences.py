@@ -2,11 +2,15 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import chain, pairwise
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from fastup import frames
+from fastup._types import StrPath
 from fastup.codes import Timecode
 from fastup.errors import FastupError
 
@@ -15,46 +19,25 @@ _RATES = (24, 25, 30, 48, 50, 60)
 
 @dataclass(frozen=True)
 class Sequence:
-    """Frames whose names differ in one number alone, the last of those that differ.
+    """Frames whose names differ in one number alone, the last of those that differ."""
 
-    Attributes
-    ----------
-    paths : tuple of Path
-        In frame order.
-    indices : tuple of int
-        Where they are among all.
-    numbers : tuple of int
-        One each; none where names have no number.
-    step : int
-        From a number to the next, mostly; 0 where there is one alone, or no number is another's next by any step.
-    gaps : tuple of (int, int)
-        The first and the last number of each that is missing.
-    doubled : tuple of (Path, Path)
-        Neighbours that have the same number.
-    """
-
-    paths: tuple
-    indices: tuple
-    numbers: tuple
-    step: int
-    gaps: tuple
-    doubled: tuple
+    paths: tuple[Path, ...]  # in frame order
+    indices: tuple[int, ...]  # where they are among all
+    numbers: tuple[int, ...]  # one each; none where names have no number
+    step: int  # from a number to the next, mostly; 0 of one alone, or where no number is another's next by any step
+    gaps: tuple[tuple[int, int], ...]  # the first and the last number of each that is missing
+    doubled: tuple[tuple[Path, Path], ...]  # neighbours that have the same number
 
     @property
-    def missing(self):
+    def missing(self) -> int:
         """How many numbers are missing."""
         return sum((last - first) // self.step + 1 for first, last in self.gaps)
 
 
-def sequences(paths):
-    """The sequences that frames are, those first that begin first: a list of `Sequence`.
-
-    Parameters
-    ----------
-    paths : list of Path
-        In frame order, as `frames.find` gives them.
-    """
-    shapes, found = {}, {}
+def sequences(paths: list[Path]) -> list[Sequence]:
+    """The sequences that frames are, in frame order as `frames.find` gives them; those first that begin first."""
+    shapes: dict[str, list[Any]] = {}
+    found: dict[Any, list[Any]] = {}
     for index, path in enumerate(paths):
         parts = frames.parts_of(path.stem)
         numbers = tuple(map(int, parts[1::2]))
@@ -67,7 +50,7 @@ def sequences(paths):
     return [_sequence(paths, *zip(*each, strict=True)) for each in sorted(found.values())]
 
 
-def with_gaps(paths):
+def with_gaps(paths: list[Path]) -> list[Sequence]:
     """The sequences that miss numbers; none of chosen frames, between which there are more that are not."""
     return [each for each in sequences(paths) if 0 < each.missing <= len(each.paths)]
 
@@ -103,7 +86,7 @@ def _commonest(values):
     return min(counts, key=lambda value: (-counts[value], value), default=0)
 
 
-def survey(folder):
+def survey(folder: StrPath) -> list[dict[str, Any]]:
     """What sequences there are in a folder of frames, by names and headers alone.
 
     Returns
@@ -168,56 +151,27 @@ def _order(each, times):
 
 @dataclass(frozen=True)
 class Timeline:
-    """When each of some frames is.
+    """When each of some frames is."""
 
-    Attributes
-    ----------
-    places : ndarray, int
-        The place of each frame in time, in frames from the first; no two are the same.
-    gaps : list of (int, int, str)
-        The first and the last place of each gap, and between which frames it is.
-    marks : list of (int, Timecode)
-        The places from which a timecode is counted on, and that timecode.
-    base : int
-        How many frames of timecode a second has.
-    pace : int
-        How many frames of timecode a frame takes.
-    doubled, repeated : list of str
-        Which frames have the same number, and which the timecode of the one before, in words.
-    notes : list of str
-        What was taken for granted.
-    """
-
-    places: np.ndarray
-    gaps: list
-    marks: list
-    base: int
-    pace: int
-    doubled: list
-    repeated: list
-    notes: list
+    places: np.ndarray  # of each frame in time, in frames from the first; no two are the same
+    gaps: list[tuple[int, int, str]]  # the first and the last place of each, and between which frames it is
+    marks: list[tuple[int, Timecode]]  # the places from which a timecode is counted on, and that timecode
+    base: int  # how many frames of timecode a second has
+    pace: int  # how many frames of timecode a frame takes
+    doubled: list[str]  # which frames have the same number, in words
+    repeated: list[str]  # which have the timecode of the one before, in words
+    notes: list[str]  # what was taken for granted
 
 
-def timeline(paths, timecodes, base=None):
-    """When each frame is, by the numbers in the names, and by the timecodes where these say more.
+def timeline(paths: list[Path], timecodes: list[Any], base: int | None = None) -> Timeline:
+    """When each frame is, by the numbers in the names, and by the timecodes, one each or None, where these say more.
 
     Numbers that are missing are time that is missing, and so are timecodes. A jump by more than there are frames, or
     jumps that are more than that together, are none: nothing tells whether time is missing there. Nor does it where
     timecodes go back, or others come between: they are another recording's, and are counted on from there.
 
-    Parameters
-    ----------
-    paths : list of Path
-        In frame order.
-    timecodes : list of Timecode or None
-        One each.
-    base : int, optional
-        How many frames of timecode a second has; by default the usual number that is large enough. Where seconds are
-        seen to end earlier, it is that.
-
-    Returns
-    -------
-    Timeline
+    `base` is how many frames of timecode a second has; by default the usual number that is large enough. Where seconds
+    are seen to end earlier, it is that.
     """
     steps, doubled, notes = _by_numbers(paths)
     places = np.concatenate([[0], np.cumsum(steps)]).astype(np.int64)
@@ -344,30 +298,18 @@ def _named(paths, timecodes, k):
     return paths[k].name + (f" ({timecodes[k]})" if timecodes[k] else "")
 
 
-def count(timecode, base, drop):
+def count(timecode: Timecode, base: int, drop: bool) -> int:
     """The number of a frame since 00:00:00:00, at `base` frames a second, with or without drop frame."""
     minutes = timecode.hours * 60 + timecode.minutes
     number = (minutes * 60 + timecode.seconds) * base + timecode.frames
     return number - (base // 15 * (minutes - minutes // 10) if drop else 0)
 
 
-def timecode_at(start, index, rate, new_rate=None):
-    """The timecode of a frame.
+def timecode_at(start: str, index: int, rate: Fraction | int, new_rate: Fraction | int | None = None) -> Timecode:
+    """The timecode of frame `index` at a new rate, or the same, where frame 0 has `start` at `rate`.
 
-    Parameters
-    ----------
-    start : str
-        Timecode of frame 0, at `rate`.
-    index : int
-        The frame's number.
-    rate, new_rate : Fraction
-        Frames per second of the source, and those that `index` is of, where they differ.
-
-    Returns
-    -------
-    Timecode
-        It starts anew after 24 hours. Drop frame, which leaves out the first two numbers of every minute but each
-        tenth at 30000/1001 frames/s and four at 60000/1001 (SMPTE 12-1), stays so at these rates alone.
+    It starts anew after 24 hours. Drop frame, which leaves out the first two numbers of every minute but each tenth at
+    30000/1001 frames/s and four at 60000/1001 (SMPTE 12-1), stays so at these rates alone.
     """
     start, old, new = Timecode(start), round(rate), round(new_rate or rate)
     drop = start.drop_frame and new % 30 == 0

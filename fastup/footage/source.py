@@ -6,8 +6,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Generator, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -20,33 +19,26 @@ from fastup.footage.sequences import count as _count
 from fastup.footage.sequences import timecode_at
 from fastup.header import Header
 
-CODES = 1023  # white of the 10 bits that a clip is made of
+WHITE = 1023  # of the 10 bits that a clip is made of
+
+Skip: TypeAlias = Callable[[int], bool]
+Items: TypeAlias = Generator[tuple[int, Any], None, None]
+
+
+def nothing(number: int) -> bool:
+    """Skip no frame."""
+    return False
 
 
 class Source:
     """What frames come from: a video, a folder of frames, or one frame.
 
-    ::
-
-        with fastup.source("tape.mov") as frames:
-            for header, frame in frames: ...
-
     Iteration gives headers and frames in order; `stream` does so from a frame on. For work on threads, `frames` gives
     what is cheap to have in order, and `pixels` makes an array of it, on any thread.
-
-    Attributes
-    ----------
-    path : Path
-    dtype : dtype
-        Of the frames of an iteration, as `fastup.read` has it.
-    rate : Fraction or None
-        Frames per second, where it is known; of a variable rate, the mean.
-    frame_count : int or None
-        Exact of a folder; an estimate of video.
     """
 
-    rate: Fraction | None = None
-    frame_count: int | None = None
+    rate: Fraction | None = None  # frames per second, where it is known; of a variable rate, the mean
+    frame_count: int | None = None  # exact of a folder, an estimate of video
 
     def __init__(self, path: StrPath, dtype: DTypeLike = "uint16") -> None:
         self.path, self.dtype = Path(path), np.dtype(dtype)
@@ -54,9 +46,7 @@ class Source:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
-    ) -> None:
+    def __exit__(self, *problem: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -83,17 +73,10 @@ class Source:
         """Height and width of the first frame, pixels."""
         raise NotImplementedError
 
-    def frames(
-        self, start: int = 0, end: int | None = None, every: int = 1, skip: Callable[[int], bool] = lambda number: False
-    ) -> Generator[tuple[int, Any], None, None]:
+    def frames(self, start: int = 0, end: int | None = None, every: int = 1, skip: Skip = nothing) -> Items:
         """Yield the numbers of frames, and what `pixels` makes arrays of, in order.
 
-        Parameters
-        ----------
-        start, end, every : int
-            Numbers of frames, as of a slice.
-        skip : callable
-            Called with the number of each of these frames; what is true of need not be read.
+        Numbers are as of a slice. `skip` is called with each; a frame that it is true of is not read, where it can be.
         """
         raise NotImplementedError
 
@@ -128,48 +111,26 @@ class Planes(tuple[np.ndarray, ...]):
 
 
 class Clip(Source):
-    """Frames of one size and depth, each at its place in time, as 10-bit R, G, B: a video, or stills.
-
-    Attributes
-    ----------
-    width, height : int
-        In pixels.
-    bits : int
-        Of the codes, 8 to 16.
-    pixel_aspect : Fraction or None
-        Width of a pixel over its height.
-    timecode : Timecode or None
-        Of frame 0.
-    field_order : {"top", "bottom", None}
-        Which field is first, by what the file claims.
-    matrix, siting, full
-        As `fastup._ycbcr.rgb` has them.
-    notes : list of str
-        What was assumed or is odd, a line each. A pass over the frames may add to them.
-    damage : str or None
-        What kept the last pass over the frames from giving all that the file should have.
-    settings : dict of str to str
-        What is known of the source, and from where, in words.
-    """
+    """Frames of one size and depth, each at its place in time, as 10-bit R, G, B: a video, or stills."""
 
     width: int
     height: int
-    bits: int
-    pixel_aspect: Fraction | None
-    timecode: Timecode | None
+    bits: int  # of the codes, 8 to 16
+    pixel_aspect: Fraction | None  # width of a pixel over its height
+    timecode: Timecode | None  # of frame 0
     transfer: Transfer
     colorimetric: Colorimetric
-    field_order: str | None = None
-    matrix: str | None = None
+    field_order: str | None = None  # "top" or "bottom": which field is first, by what the file claims
+    matrix: str | None = None  # this and the next two as `fastup._ycbcr.rgb` has them
     siting: str = "left"
     full: bool = True
-    damage: str | None = None
+    damage: str | None = None  # what kept the last pass over the frames from giving all that the file should have
 
     def __init__(self, path: StrPath, keep: bool, interlaced: bool | None, dtype: DTypeLike = "uint16") -> None:
         super().__init__(path, dtype)
         self.keep, self._interlaced = keep, interlaced
-        self.notes: list[str] = []
-        self.settings: dict[str, str] = {}
+        self.notes: list[str] = []  # what was assumed or is odd; a pass over the frames may add to them
+        self.settings: dict[str, str] = {}  # what is known of the source, and from where, in words
         # As of `sequences.Timeline`.
         self._marks: list[tuple[int, Timecode]] = []
         self._base: int | None = None
@@ -183,7 +144,7 @@ class Clip(Source):
     def pixels(self, raw: Planes, dtype: DTypeLike = "uint16") -> Frame:
         """`rgb` of a frame's planes, as codes or as floats, normalised."""
         frame = self.rgb(raw)
-        return frame if np.dtype(dtype) == np.uint16 else (frame / np.float32(CODES)).astype(dtype, copy=False)
+        return frame if np.dtype(dtype) == np.uint16 else (frame / np.float32(WHITE)).astype(dtype, copy=False)
 
     def header(self, number: int, rate: Fraction | None = None, at: int | None = None) -> Header:
         """The header of a frame; with a `rate`, that of a frame of film, which is made of the clip's frame `at`."""
@@ -213,17 +174,8 @@ class Clip(Source):
     def frame_number(self, position: int | str, name: str = "position") -> int:
         """The number of a frame from its number, its time or its timecode.
 
-        Parameters
-        ----------
-        position : int or str
-            ``120``; ``0:01:02.5``, the first frame at that time or after; ``01:00:02:12`` or ``01:00:02;12``.
-        name : str
-            What to call it in an error.
-
-        Raises
-        ------
-        OptionError
-            If it is none of them, or the source has no rate or timecode to tell by.
+        ``120``; ``0:01:02.5``, the first frame at that time or after; ``01:00:02:12`` or ``01:00:02;12``. OptionError,
+        which calls it by `name`, if it is none of them, or the source has no rate or timecode to tell by.
         """
         text = str(position)
         if text.isdecimal():
@@ -235,11 +187,10 @@ class Clip(Source):
         try:
             timecode = None if time else Timecode(text)
         except ValueError:
-            raise OptionError(
-                f"{name} is {text!r}, expected a frame's number, a time as 0:01:02.5, or a timecode"
-            ) from None
+            expected = "a frame's number, a time as 0:01:02.5, or a timecode"
+            raise OptionError(f"{name} is {text!r}, expected {expected}") from None
         marks = self._timecodes()
-        if not self.rate or (timecode and not marks):
+        if not self.rate or timecode is None or not marks:
             raise OptionError(f"{name} is {text}, but {self.path} has no {'timecode' if self.rate else 'frame rate'}")
         base = self._base or max(1, round(self.rate))
         for (place, first), (end, _) in zip(marks, [*marks[1:], (math.inf, None)], strict=True):

@@ -1,20 +1,19 @@
 """Frames in files of their own, in a folder or one: as they are, or as a clip, each at its place in time."""
 
 from bisect import bisect_right
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Iterable
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from numpy.typing import DTypeLike
 
 from fastup import frames
 from fastup._types import Frame, Size, StrPath
-from fastup.codes import CHROMA, Colorimetric, Descriptor, Timecode
+from fastup.codes import CHROMA, Colorimetric, Descriptor
 from fastup.errors import DataError
 from fastup.footage.sequences import timeline
-from fastup.footage.source import Clip, Planes, Source, is_sd, made_levels, per_second, some
+from fastup.footage.source import Clip, Items, Planes, Skip, Source, is_sd, made_levels, nothing, per_second, some
 from fastup.header import FIELDS, FULL_BYTES, Header
 
 _PICTURES = {Descriptor.LUMA, Descriptor.RGB, Descriptor.RGBA, Descriptor.ABGR, *CHROMA}
@@ -27,14 +26,9 @@ _CARRIED = [name for name, field in FIELDS.items() if field.section == "source"]
 
 
 class Folder(Source):
-    """Frames in a folder, or one frame, as they are: of any format, size and depth, numbered as they come.
+    """Frames in a folder, or one frame, as they are: of any format, size and depth, numbered as `frames.find` has them.
 
     ``uint16`` frames hold the codes of each file, see its header's white; floats are normalised. `paths` has the files.
-
-    Raises
-    ------
-    DataError, OSError
-        As `frames.find` does.
     """
 
     def __init__(self, path: StrPath, dtype: DTypeLike = "uint16", layer: str | None = None) -> None:
@@ -52,9 +46,7 @@ class Folder(Source):
         (height, width, _), _ = frames.probe(self.paths[0], self.layer)
         return height, width
 
-    def frames(
-        self, start: int = 0, end: int | None = None, every: int = 1, skip: Callable[[int], bool] = lambda number: False
-    ) -> Generator[tuple[int, Path], None, None]:
+    def frames(self, start: int = 0, end: int | None = None, every: int = 1, skip: Skip = nothing) -> Items:
         """Yield the numbers and the files; as of `Source.frames`."""
         return ((number, self.paths[number]) for number in range(len(self))[start:end:every] if not skip(number))
 
@@ -89,17 +81,16 @@ class Stills(Clip):
         self._kind = _kind(first)
         self.width, self.height, self.bits, descriptor = self._kind
         if self.bits not in range(8, 17) or descriptor not in _PICTURES:
-            raise DataError(
-                f"{self.paths[0]}: {first.flavour}, expected codes of 8 to 16 bits, of a picture in one piece"
-            )
+            expected = "codes of 8 to 16 bits, of a picture in one piece"
+            raise DataError(f"{self.paths[0]}: {first.flavour}, expected {expected}")
         self.rate, self.pixel_aspect = _exact(first.frame_rate), first.pixel_aspect
         timecodes = [frames.read_header(path).timecode if frames.is_dpx(path) else None for path in self.paths]
-        line = timeline(self.paths, timecodes, self.rate and max(1, round(self.rate)))
+        line = timeline(self.paths, timecodes, max(1, round(self.rate)) if self.rate else None)
         if line.doubled:
             raise DataError(f"{path}: {some(line.doubled)}; expected one of them, elsewhere the others")
         self.places, self.gaps, self._repeated = line.places.tolist(), line.gaps, line.repeated
         self._marks, self._base, self._pace = line.marks, line.base, line.pace
-        self.timecode, self.frame_count = self._at_start(), self.places[-1] + 1
+        self.timecode, self.frame_count = dict(line.marks).get(0), self.places[-1] + 1
         self.notes += line.notes
         if self.rate and self._pace > 1:
             self.rate /= self._pace
@@ -109,26 +100,17 @@ class Stills(Clip):
         )
         self._say_scaled()
         if descriptor in CHROMA:
-            named: dict[Any, bool] = {
-                Colorimetric.REC_709: False,
-                Colorimetric.REC_601_525: True,
-                Colorimetric.REC_601_625: True,
-            }
-            sd = named.get(first.colorimetric, is_sd(self))
+            known = (Colorimetric.REC_709, Colorimetric.REC_601_525, Colorimetric.REC_601_625)
+            sd = first.colorimetric != known[0] if first.colorimetric in known else is_sd(self)
             self.matrix, self.full = "601" if sd else "709", False
             self.settings["range"] = f"limited, {'kept' if keep else 'to 0-1023'} (assumed)"
             self.settings["matrix"] = f"Rec.{self.matrix} (assumed)"
             self.note(f"{descriptor.text}: limited range and the matrix of Rec.{self.matrix} are assumed")
 
-    def frames(
-        self, start: int = 0, end: int | None = None, every: int = 1, skip: Callable[[int], bool] = lambda number: False
-    ) -> Generator[tuple[int, Planes], None, None]:
+    def frames(self, start: int = 0, end: int | None = None, every: int = 1, skip: Skip = nothing) -> Items:
         """Yield the numbers and the planes of stills, read ahead of their use; as of `Source.frames`.
 
-        Raises
-        ------
-        DataError, OSError
-            When the turn of a still comes that cannot be read, or is of another size or depth than the first.
+        DataError when the turn of a still comes that is of another size or depth than the first.
         """
         end = len(self) if end is None else end
         self.damage = self.missing(start, end)
@@ -180,10 +162,6 @@ class Stills(Clip):
     def files(self) -> Iterable[tuple[int, Path]]:
         return zip(self.places, self.paths, strict=True)
 
-    def _at_start(self) -> Timecode | None:
-        """The timecode of frame 0, if that has one."""
-        return self._marks[0][1] if self._marks and self._marks[0][0] == 0 else None
-
     def missing(self, start: int, end: int | None) -> str | None:
         """What is missing or doubled from a frame to before another, in words; None if nothing is."""
         end = len(self) if end is None else end
@@ -191,10 +169,10 @@ class Stills(Clip):
         gaps = [(count, words) for count, words in gaps if count > 0]
         total = sum(count for count, _ in gaps)
         if len(gaps) == 1:
-            told = [f"{total} still{'s are' if total > 1 else ' is'} missing {gaps[0][1]}"]
+            words = [f"{total} still{'s are' if total > 1 else ' is'} missing {gaps[0][1]}"]
         else:
-            told = [f"{total} stills are missing: {some([f'{n} {words}' for n, words in gaps])}"] * bool(gaps)
-        return "; ".join(told + [some(self._repeated)] * bool(self._repeated)) or None
+            words = [f"{total} stills are missing: {some([f'{n} {words}' for n, words in gaps])}"] * bool(gaps)
+        return "; ".join(words + [some(self._repeated)] * bool(self._repeated)) or None
 
 
 def _kind(header):

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -16,7 +16,7 @@ from fastup._types import Frame, Progress, Size, StrPath
 from fastup.errors import DataError, OptionError
 from fastup.footage import chore, extract, opening
 from fastup.footage.cadence import DOUBT, FILM, INTERLACED, KINDS, ORDERS, PROGRESSIVE, Cadence, Fields, measure, track
-from fastup.footage.source import Source
+from fastup.footage.source import Items, Skip, Source, nothing
 from fastup.footage.weave import Woven, plan, weave
 from fastup.header import Header
 
@@ -38,9 +38,7 @@ class Film(Source):
         """Height and width, pixels."""
         return self.part.lines or self.clip.height, self.clip.width
 
-    def frames(
-        self, start: int = 0, end: int | None = None, every: int = 1, skip: Callable[[int], bool] = lambda number: False
-    ) -> Generator[tuple[int, Any], None, None]:
+    def frames(self, start: int = 0, end: int | None = None, every: int = 1, skip: Skip = nothing) -> Items:
         """Yield the numbers and the planes of film frames; as of `Source.frames`."""
         numbers = [n for n in range(len(self))[start:end:every] if self.there(n) and not skip(n)]
         yield from zip(numbers, self.weave([self.woven[n] for n in numbers]), strict=True)

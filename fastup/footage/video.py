@@ -3,7 +3,6 @@
 import contextlib
 import os
 import re
-from collections.abc import Callable, Generator
 from fractions import Fraction
 from typing import Any
 
@@ -13,7 +12,7 @@ from numpy.typing import DTypeLike
 from fastup._types import StrPath
 from fastup.codes import Colorimetric, Timecode, Transfer
 from fastup.errors import DataError
-from fastup.footage.source import Clip, Planes, is_sd, made_levels, per_second
+from fastup.footage.source import Clip, Items, Planes, Skip, is_sd, made_levels, nothing, per_second, some
 from fastup.header import Header
 
 # By the numbers of ITU-T H.273, which FFmpeg has for tags. Transfers and primaries that no code of DPX is for are
@@ -55,9 +54,7 @@ _AT_A_TIME = 64  # frames that threads may have under way
 class Video(Clip):
     """A video, through FFmpeg. See `open_clip` and `Clip`."""
 
-    def __init__(
-        self, path: StrPath, keep: bool = False, interlaced: bool | None = None, dtype: DTypeLike = "uint16"
-    ) -> None:
+    def __init__(self, path: StrPath, keep: bool, interlaced: bool | None, dtype: DTypeLike = "uint16") -> None:
         super().__init__(path, keep, interlaced, dtype)
         self._running: set[Any] = set()  # the files that passes have open
         self._header: Header | None = None
@@ -98,9 +95,7 @@ class Video(Clip):
         for container in list(self._running):
             container.close()
 
-    def frames(
-        self, start: int = 0, end: int | None = None, every: int = 1, skip: Callable[[int], bool] = lambda number: False
-    ) -> Generator[tuple[int, Planes], None, None]:
+    def frames(self, start: int = 0, end: int | None = None, every: int = 1, skip: Skip = nothing) -> Items:
         """Yield the numbers and the planes of frames, arrays of their own; as of `Source.frames`.
 
         The video is decoded from its beginning, or from `start` where that can be found without decoding. Frames that
@@ -121,16 +116,7 @@ class Video(Clip):
         return f"{self.path.stem}_{number:07d}"
 
     def header(self, number: int, rate: Fraction | None = None, at: int | None = None) -> Header:
-        """The `Header` of a 10-bit RGB DPX of a frame, timecode and position counted to it.
-
-        Parameters
-        ----------
-        number : int
-        rate : Fraction, optional
-            Frames per second where they are not the source's own frames any more; then they are no fields either.
-        at : int, optional
-            The frame of the source that it is made of, then.
-        """
+        """The header of a 10-bit RGB DPX, timecode and position counted to it; with a `rate`, it has no fields."""
         fps = rate or self.rate
         if self._header is None:
             low, high = made_levels(self)
@@ -209,8 +195,7 @@ class Video(Clip):
 
     def _lose(self, lost, index):
         lost.append(index)
-        numbers = ", ".join(map(str, lost[:3])) + ", ..." * (len(lost) > 3)
-        self.damage = f"{len(lost)} frame{'s' * (len(lost) > 1)} cannot be decoded: {numbers}"
+        self.damage = f"{len(lost)} frame{'s' * (len(lost) > 1)} cannot be decoded: {some(list(map(str, lost)))}"
 
     def _timecode_of(self, tags):
         text = next((tag["timecode"] for tag in tags if "timecode" in tag), None)
