@@ -20,19 +20,8 @@ from fastup.header import not_dpx
 
 
 cdef extern from "_dpx.h" nogil:
-    enum:
-        DPX_ELEMENT
-        DPX_ELEMENT_BYTES
-    ctypedef enum dpx_status:
-        DPX_OK
-        DPX_NOT_DPX
-        DPX_SHORT
-        DPX_INVALID
-        DPX_UNSUPPORTED
-        DPX_IO
-        DPX_NAN
-        DPX_RANGE
-        DPX_NOT_CODES
+    enum: DPX_ELEMENT, DPX_ELEMENT_BYTES
+    ctypedef enum dpx_status: DPX_OK, DPX_NOT_DPX, DPX_SHORT, DPX_IO, DPX_NAN, DPX_RANGE, DPX_NOT_CODES
     ctypedef struct dpx_problem:
         dpx_status status
         const char *field
@@ -40,14 +29,8 @@ cdef extern from "_dpx.h" nogil:
         const char *expected
         uint64_t found
         uint64_t needed
-    ctypedef enum dpx_order:
-        pass
-    ctypedef enum dpx_reason:
-        DPX_BY_STANDARD
-        DPX_BY_WRITER
-        DPX_BY_SIZE
-        DPX_BY_PIXELS
-        DPX_UNDECIDED
+    ctypedef enum dpx_order: pass
+    ctypedef enum dpx_reason: DPX_BY_STANDARD, DPX_BY_WRITER, DPX_BY_SIZE, DPX_BY_PIXELS, DPX_UNDECIDED
     ctypedef struct dpx_layout:
         uint64_t width, height
         uint32_t elements, channels, white
@@ -60,10 +43,7 @@ cdef extern from "_dpx.h" nogil:
     dpx_status dpx_decide(dpx_layout *l, uint64_t file_bytes, int found, dpx_problem *why)
 
 cdef extern from "_pixels.h" nogil:
-    ctypedef enum dpx_type:
-        DPX_CODES
-        DPX_SINGLE
-        DPX_HALF
+    ctypedef enum dpx_type: DPX_CODES, DPX_SINGLE, DPX_HALF
     int dpx_paired(dpx_order order)
 
 cdef extern from "_file.h" nogil:
@@ -74,14 +54,13 @@ cdef extern from "_file.h" nogil:
     dpx_status dpx_open(const file_char *path, uint32_t element, dpx_file *file, dpx_problem *why)
     void dpx_close(dpx_file *file)
     dpx_status dpx_read_window(int fd, const dpx_layout *layout, uint64_t y, uint64_t x, uint64_t height,
-                               uint64_t width, dpx_type type, int plainly, void *dst, int64_t dst_row_bytes,
+                               uint64_t width, dpx_type type, void *dst, int64_t dst_row_bytes,
                                dpx_problem *why)
     dpx_status dpx_write_file(int fd, const uint8_t *header, const dpx_layout *layout, int as_float, const void *src,
                               dpx_problem *why)
 
 cdef extern from "_memory.h" nogil:
-    ctypedef struct memory_pool:
-        pass
+    ctypedef struct memory_pool: pass
     ctypedef struct memory_block:
         uint8_t *bytes
     memory_pool *memory_open(size_t most)
@@ -146,10 +125,9 @@ def layout(const uint8_t[::1] raw, file_bytes=None):
     """
     cdef dpx_layout it
     cdef dpx_problem why
-    if dpx_parse(&raw[0] if raw.shape[0] else NULL, raw.shape[0], INT64_MAX if file_bytes is None else file_bytes,
-                 0, &it, &why) != DPX_OK:
-        raise _error("header", &why)
-    if it.reason == DPX_UNDECIDED and dpx_decide(&it, INT64_MAX if file_bytes is None else file_bytes, -1, &why) != DPX_OK:
+    cdef uint64_t size = INT64_MAX if file_bytes is None else file_bytes
+    if (dpx_parse(&raw[0] if raw.shape[0] else NULL, raw.shape[0], size, 0, &it, &why) != DPX_OK
+            or it.reason == DPX_UNDECIDED and dpx_decide(&it, size, -1, &why) != DPX_OK):
         raise _error("header", &why)
     return _layout(&it)
 
@@ -217,7 +195,6 @@ cdef class _Window:
     cdef dpx_file file
     cdef dpx_problem why
     cdef dpx_type type
-    cdef int plainly
     cdef int64_t y, x, height, width, row_bytes
     cdef char *pixels
     cdef object array  # what owns the pixels. It and the file are there as long as a thread is, even if Ctrl-C ends the
@@ -235,17 +212,14 @@ cdef class _Window:
         cdef dpx_status status
         with nogil:
             status = dpx_read_window(self.file.fd, &self.file.layout, self.y + first, self.x, last - first, self.width,
-                                     self.type, self.plainly, self.pixels + first * self.row_bytes, self.row_bytes,
+                                     self.type, self.pixels + first * self.row_bytes, self.row_bytes,
                                      &why)
         if status != DPX_OK and self.why.status == DPX_OK:
             self.why = why
 
 
-def read(path, dtype="uint16", window=None, out=None, element=0, threads=1, plainly=False):
-    """Read a DPX file, or a window of it. See `fastup.read`.
-
-    `plainly` decodes sample by sample, by the definition alone; it is there to hold the fast loops to.
-    """
+def read(path, dtype="uint16", window=None, out=None, element=0, threads=1):
+    """Read a DPX file, or a window of it. See `fastup.read`."""
     cdef _Window it = _Window()
     cdef Py_buffer view
     cdef int64_t y = 0, x = 0, height, width
@@ -257,7 +231,7 @@ def read(path, dtype="uint16", window=None, out=None, element=0, threads=1, plai
         raise ValueError(f"threads is {threads}, expected 1 or more")
     if not 0 <= operator.index(element) < 8:
         raise ValueError(f"element is {element}, expected 0 to 7")
-    it.type, it.plainly = TYPES[dtype], plainly
+    it.type = TYPES[dtype]
     _open(path, element, &it.file)
     height, width = it.file.layout.height, it.file.layout.width
     if window is not None:

@@ -84,32 +84,25 @@ static inline int file_write(int fd, const void *buffer, size_t bytes) {
 
 /* Pixels [x, x + pixels) of `rows` rows, of which the first is `row` and its samples `span`; they fit in a piece. */
 static inline dpx_status dpx_read_piece(int fd, const dpx_layout *l, uint64_t row, uint64_t rows, uint64_t x,
-                                        uint64_t pixels, dpx_type type, int plainly, int past, uint8_t *dst,
-                                        int64_t dst_row_bytes, dpx_problem *why) {
+                                        uint64_t pixels, dpx_type type, int past, uint8_t *dst, int64_t dst_row_bytes,
+                                        dpx_problem *why) {
     uint8_t piece[FILE_PIECE];
     const dpx_span span = dpx_span_of(l, row, x, pixels);
     const size_t bytes = (size_t)((rows - 1) * l->row_bytes) + span.bytes;
-    const int direct = !plainly && rows == 1 && dpx_direct(l, type);
+    const int direct = rows == 1 && dpx_direct(l, type);
     const int64_t got = file_read_at(fd, direct ? dst : piece, bytes, span.start);
     uint64_t i;
     if (got < 0) return dpx_fail_io(why);
     if ((uint64_t)got < bytes) return dpx_fail_short(why, "image data", span.start + (uint64_t)got, span.start + bytes);
     if (direct) dpx_in_place(l, dst, (size_t)pixels * l->samples);
-    for (i = 0; i < rows && !direct; i++) {
-        const uint8_t *from = piece + i * l->row_bytes;
-        uint8_t *to = dst + (int64_t)i * dst_row_bytes;
-        if (plainly)
-            dpx_decode_plainly(l, from, &span, x, pixels, type, to);
-        else
-            dpx_decode(l, from, &span, x, pixels, type, past, to);
-    }
+    for (i = 0; i < rows && !direct; i++)
+        dpx_decode(l, piece + i * l->row_bytes, &span, x, pixels, type, past, dst + (int64_t)i * dst_row_bytes);
     return DPX_OK;
 }
 
-/* Reads a window of the picture, which must lie inside it, into dst, whose rows are dst_row_bytes apart. `plainly`
- * takes the definition instead of the fast loops. */
+/* Reads a window of the picture, which must lie inside it, into dst, whose rows are dst_row_bytes apart. */
 static inline dpx_status dpx_read_window(int fd, const dpx_layout *layout, uint64_t y, uint64_t x, uint64_t height,
-                                         uint64_t width, dpx_type type, int plainly, void *dst, int64_t dst_row_bytes,
+                                         uint64_t width, dpx_type type, void *dst, int64_t dst_row_bytes,
                                          dpx_problem *why) {
     dpx_layout l = *layout;
     const size_t pixel_bytes = l.channels * dpx_type_bytes(type);
@@ -146,8 +139,8 @@ static inline dpx_status dpx_read_window(int fd, const dpx_layout *layout, uint6
     for (row = 0; row < height; row += rows) {
         if (rows > height - row) rows = height - row;
         for (at = 0; at < width; at += most)
-            if (dpx_read_piece(fd, &l, y + row, rows, x + at, width - at < most ? width - at : most, type, plainly,
-                               past, to + at * pixel_bytes, dst_row_bytes, why))
+            if (dpx_read_piece(fd, &l, y + row, rows, x + at, width - at < most ? width - at : most, type, past,
+                               to + at * pixel_bytes, dst_row_bytes, why))
                 return why->status;
         if (l.mirrored)
             for (at = 0; at < rows; at++) dpx_mirror(to + (int64_t)at * dst_row_bytes, width, pixel_bytes);
@@ -174,7 +167,7 @@ static inline dpx_status dpx_unevenness(int fd, const dpx_layout *layout, uint64
     *sum = 0;
     for (look = 0; look < looks; look++) {
         const uint64_t y = looks > 1 ? look * (height - 3) / (looks - 1) : 0;
-        if (dpx_read_window(fd, &l, y, x, 3, width, DPX_CODES, 0, rows, sizeof rows[0], why)) return why->status;
+        if (dpx_read_window(fd, &l, y, x, 3, width, DPX_CODES, rows, sizeof rows[0], why)) return why->status;
         for (i = 0; i < width * l.channels; i++) {
             const int32_t bend = rows[0][i] - 2 * rows[1][i] + rows[2][i];
             *sum += (uint64_t)(bend < 0 ? -bend : bend);

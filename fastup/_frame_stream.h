@@ -103,7 +103,7 @@ private:
         if (l.height <= PTRDIFF_MAX / row) // a sparse file may be any size
             frame.pixels.reset(memory_take(memory_.get(), static_cast<std::size_t>(row * l.height)));
         if (frame.pixels)
-            dpx_read_window(file.fd, &l, 0, 0, l.height, l.width, type_, 0, frame.pixels->bytes,
+            dpx_read_window(file.fd, &l, 0, 0, l.height, l.width, type_, frame.pixels->bytes,
                             static_cast<std::int64_t>(row), &why);
         else
             dpx_fail(&why, DPX_IO, "memory", 0, ENOMEM, nullptr);

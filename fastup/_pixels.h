@@ -1,8 +1,5 @@
 /* The channels of a frame's pixels: orders them, normalises them, and the way back; runs of pixels and whole windows.
- *
- * Plain C99, also valid C++. No Python, no allocation, no I/O. `dpx_decode_plainly` is the definition, one value at a
- * time; `dpx_decode` is the same in runs, and a test holds it to it.
- */
+ * Plain C99, also valid C++. No Python, no allocation, no I/O. */
 #ifndef FASTUP_PIXELS_H
 #define FASTUP_PIXELS_H
 
@@ -206,40 +203,8 @@ static inline uint32_t dpx_neutral(const dpx_layout *l) {
     return l->store == DPX_FLOATS ? 0x3f000000u : 1u << (l->bits - 1);
 }
 
-/* The definition: pixels [x, x + pixels) of a row, one value at a time. src is where the span's samples are. */
-static inline void dpx_decode_plainly(const dpx_layout *l, const uint8_t *src, const dpx_span *span, uint64_t x,
-                                      uint64_t pixels, dpx_type type, void *dst) {
-    static const uint8_t places[][4] = {{0, 1, 2, 3}, {3, 2, 1, 0}, {1, 0, 2, 0}, {1, 0, 2, 3}}; /* by dpx_order */
-    uint64_t i;
-    uint32_t c;
-    for (i = x; i < x + pixels; i++)
-        for (c = 0; c < l->channels; c++) {
-            const uint64_t pair = i - i % 2, own = i * l->samples; /* the samples of the pair, and of the pixel */
-            uint64_t place;
-            uint32_t value;
-            uint16_t code;
-            if (!dpx_paired(l->order))
-                place = own + places[l->order][c];
-            else if (c == 0)
-                place = own + 1;
-            else if (c == 1)
-                place = pair * l->samples;
-            else if (c == 3)
-                place = own + 2;
-            else
-                place = (pair + 1 < l->width ? pair + 1 : pair - 1) * l->samples;
-            value = c == 2 && dpx_paired(l->order) && l->width == 1 ? dpx_neutral(l)
-                                                                    : dpx_sample(l, src, place - span->first);
-            code = (uint16_t)value;
-            if (l->store == DPX_FLOATS)
-                dpx_deliver(l, &value, type, dst, 1);
-            else
-                dpx_deliver(l, &code, type, dst, 1);
-            dst = (uint8_t *)dst + dpx_type_bytes(type);
-        }
-}
-
-/* The same in runs; `past` the caches, or through them. */
+/* Pixels [x, x + pixels) of a row, in runs; src is where the span's samples are. To dst `past` the caches, or through
+ * them. */
 static inline void dpx_decode(const dpx_layout *l, const uint8_t *src, const dpx_span *span, uint64_t x,
                               uint64_t pixels, dpx_type type, int past, void *dst) {
     const size_t skip = (size_t)(span->begin * l->samples - span->first); /* samples of a group that began before */

@@ -1,8 +1,6 @@
-/* The samples of a DPX and how they lie in words: unpacks them to codes, and packs codes.
- *
- * Plain C99, also valid C++. No Python, no allocation, no I/O. `dpx_sample` is the definition, one sample at a time;
- * everything else is it in loops that compilers vectorise, and a test holds them to it.
- */
+/* The samples of a DPX and how they lie in words: unpacks them to codes, and packs codes. `dpx_sample` is the
+ * definition, one sample at a time; the rest is loops that compilers vectorise. Plain C99, also valid C++. No Python,
+ * no allocation, no I/O. */
 #ifndef FASTUP_SAMPLES_H
 #define FASTUP_SAMPLES_H
 
@@ -57,43 +55,30 @@ static inline uint32_t dpx_sample(const dpx_layout *l, const uint8_t *src, uint6
     }
 }
 
-/* The order of bytes is a constant in each copy of the loop. */
-#define DPX_BOTH_ORDERS(loop)                                                                                          \
-    if (swap) {                                                                                                        \
-        loop(dpx_swap16, dpx_swap32)                                                                                   \
-    } else {                                                                                                           \
-        loop(DPX_KEEP, DPX_KEEP)                                                                                       \
-    }
-#define DPX_KEEP(v) (v)
+/* In a loop, where compilers take what doesn't change out of it. */
+static inline uint32_t dpx_turn32(uint32_t v, int swap) { return swap ? dpx_swap32(v) : v; }
+static inline uint16_t dpx_turn16(uint16_t v, int swap) { return swap ? dpx_swap16(v) : v; }
 
 DPX_WIDE static inline void dpx_unpack_tens(const uint8_t *DPX_RESTRICT src, uint16_t *DPX_RESTRICT dst, size_t words,
                                             int swap, int shift, int low) {
     const int first = low ? 0 : 20, last = 20 - first;
     size_t i;
-#define LOOP(swap16, swap32)                                                                                           \
-    for (i = 0; i < words; i++) {                                                                                      \
-        uint32_t v;                                                                                                    \
-        memcpy(&v, src + 4 * i, 4);                                                                                    \
-        v = swap32(v) >> shift;                                                                                        \
-        dst[3 * i] = (uint16_t)(v >> first & 1023u);                                                                   \
-        dst[3 * i + 1] = (uint16_t)(v >> 10 & 1023u);                                                                  \
-        dst[3 * i + 2] = (uint16_t)(v >> last & 1023u);                                                                \
+    for (i = 0; i < words; i++) {
+        const uint32_t v = dpx_u32(src + 4 * i, swap) >> shift;
+        dst[3 * i] = (uint16_t)(v >> first & 1023u);
+        dst[3 * i + 1] = (uint16_t)(v >> 10 & 1023u);
+        dst[3 * i + 2] = (uint16_t)(v >> last & 1023u);
     }
-    DPX_BOTH_ORDERS(LOOP)
-#undef LOOP
 }
 
 DPX_WIDE static inline void dpx_unpack_words(const uint8_t *DPX_RESTRICT src, uint16_t *DPX_RESTRICT dst,
                                              size_t samples, int swap, int shift, uint16_t mask) {
     size_t i;
-#define LOOP(swap16, swap32)                                                                                           \
-    for (i = 0; i < samples; i++) {                                                                                    \
-        uint16_t v;                                                                                                    \
-        memcpy(&v, src + 2 * i, 2);                                                                                    \
-        dst[i] = (uint16_t)(swap16(v) >> shift) & mask;                                                                \
+    for (i = 0; i < samples; i++) {
+        uint16_t v;
+        memcpy(&v, src + 2 * i, 2);
+        dst[i] = (uint16_t)(dpx_turn16(v, swap) >> shift) & mask;
     }
-    DPX_BOTH_ORDERS(LOOP)
-#undef LOOP
 }
 
 DPX_WIDE static inline void dpx_unpack_bytes(const uint8_t *DPX_RESTRICT src, uint16_t *DPX_RESTRICT dst,
@@ -180,24 +165,16 @@ DPX_WIDE static inline void dpx_unpack_bits1(const uint8_t *DPX_RESTRICT src, ui
 DPX_WIDE static inline void dpx_unpack_floats(const uint8_t *DPX_RESTRICT src, uint8_t *DPX_RESTRICT dst,
                                               size_t samples, int swap) {
     size_t i;
-#define LOOP(swap16, swap32)                                                                                           \
-    for (i = 0; i < samples; i++) {                                                                                    \
-        uint32_t v;                                                                                                    \
-        memcpy(&v, src + 4 * i, 4);                                                                                    \
-        v = swap32(v);                                                                                                 \
-        memcpy(dst + 4 * i, &v, 4);                                                                                    \
+    for (i = 0; i < samples; i++) {
+        const uint32_t v = dpx_u32(src + 4 * i, swap);
+        memcpy(dst + 4 * i, &v, 4);
     }
-    DPX_BOTH_ORDERS(LOOP)
-#undef LOOP
 }
 
 /* Words that lie where they are wanted already. */
 DPX_WIDE static inline void dpx_words_in_place(uint16_t *words, size_t count, int swap, int shift, uint16_t mask) {
     size_t i;
-#define LOOP(swap16, swap32)                                                                                           \
-    for (i = 0; i < count; i++) words[i] = (uint16_t)(swap16(words[i]) >> shift) & mask;
-    DPX_BOTH_ORDERS(LOOP)
-#undef LOOP
+    for (i = 0; i < count; i++) words[i] = (uint16_t)(dpx_turn16(words[i], swap) >> shift) & mask;
 }
 
 DPX_WIDE static inline void dpx_floats_in_place(uint32_t *words, size_t count) {
@@ -236,26 +213,20 @@ DPX_WIDE static inline void dpx_pack_tens(const uint16_t *DPX_RESTRICT src, uint
                                           int swap, int shift, int low) {
     const int first = low ? 0 : 20, last = 20 - first;
     size_t i;
-#define LOOP(swap16, swap32)                                                                                           \
-    for (i = 0; i < words; i++) {                                                                                      \
-        const uint32_t a = src[3 * i], b = src[3 * i + 1], c = src[3 * i + 2];                                         \
-        const uint32_t v = (a << first | b << 10 | c << last) << shift, w = swap32(v);                                 \
-        memcpy(dst + 4 * i, &w, 4);                                                                                    \
+    for (i = 0; i < words; i++) {
+        const uint32_t a = src[3 * i], b = src[3 * i + 1], c = src[3 * i + 2];
+        const uint32_t v = (a << first | b << 10 | c << last) << shift, w = dpx_turn32(v, swap);
+        memcpy(dst + 4 * i, &w, 4);
     }
-    DPX_BOTH_ORDERS(LOOP)
-#undef LOOP
 }
 
 DPX_WIDE static inline void dpx_pack_words(const uint16_t *DPX_RESTRICT src, uint8_t *DPX_RESTRICT dst, size_t samples,
                                            int swap, int shift) {
     size_t i;
-#define LOOP(swap16, swap32)                                                                                           \
-    for (i = 0; i < samples; i++) {                                                                                    \
-        const uint16_t v = (uint16_t)(src[i] << shift), w = swap16(v);                                                 \
-        memcpy(dst + 2 * i, &w, 2);                                                                                    \
+    for (i = 0; i < samples; i++) {
+        const uint16_t v = (uint16_t)(src[i] << shift), w = dpx_turn16(v, swap);
+        memcpy(dst + 2 * i, &w, 2);
     }
-    DPX_BOTH_ORDERS(LOOP)
-#undef LOOP
 }
 
 DPX_WIDE static inline void dpx_pack_bytes(const uint16_t *DPX_RESTRICT src, uint8_t *DPX_RESTRICT dst,
@@ -278,7 +249,7 @@ DPX_WIDE static inline void dpx_pack_bytes(const uint16_t *DPX_RESTRICT src, uin
                 v[bit / 32 + 1] |= (uint32_t)(two >> 32);                                                              \
             }                                                                                                          \
             for (j = 0; j < (words); j++) {                                                                            \
-                const uint32_t w = swap ? dpx_swap32(v[j]) : v[j];                                                     \
+                const uint32_t w = dpx_turn32(v[j], swap);                                                             \
                 memcpy(dst + 4 * j, &w, 4);                                                                            \
             }                                                                                                          \
         }                                                                                                              \

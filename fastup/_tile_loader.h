@@ -202,7 +202,7 @@ inline dpx_status read_window(const OpenFile &open, std::uint64_t y, std::uint64
         if (!failed && changed == file.changed) return DPX_OK;
     }
 #endif
-    return dpx_read_window(file.fd, &file.layout, y, x, height, width, type, 0, dst, row_bytes, why);
+    return dpx_read_window(file.fd, &file.layout, y, x, height, width, type, dst, row_bytes, why);
 }
 
 inline void fill_row(std::uint8_t *row, std::int64_t from, std::int64_t to, const std::uint8_t *pixel,
