@@ -128,8 +128,8 @@ class Plan(chore.Plan):
 
 
 def prepare(
-    source: StrPath, destination: StrPath, size: Size = SIZE, trim: Sequence[int] | None = None, filter: str = "lanczos",
-    tape: Mapping[str, float | tuple[float, float]] | None = None, seed: int = 0,
+    source: StrPath, destination: StrPath, size: Size = SIZE, trim: Sequence[int] | None = None,
+    filter: str = "lanczos", tape: Mapping[str, float | tuple[float, float]] | None = None, seed: int = 0,
     overwrite: bool = False,
 ) -> Plan:  # fmt: skip
     """Plan to make SD twins of HD frames: 10-bit DPX of the same stems. Nothing is written.
