@@ -23,19 +23,16 @@ class TileGrid:
 
     Parameters
     ----------
-    shape : (int, int)
+    shape
         Height and width of the picture in pixels.
-    tile : int or (int, int)
+    tile
         Height and width of a tile in pixels, without its border. May be larger than the picture. Even with jitter.
-    border : int or (int, int)
+    border
         Pixels of context above and below, and left and right, of each tile. They change no position.
-    jitter : bool
+    jitter
         Whether the half-tile positions are part of the grid.
 
-    Raises
-    ------
-    OptionError
-        A field has a value that cannot be used.
+    Raises OptionError if a value cannot be used.
     """
 
     shape: Size

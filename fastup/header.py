@@ -62,20 +62,13 @@ class Header(ElementFields):
     where the standard has no such code. A header that ends before the film or television section reads as undefined
     there. Values of an element are those of the first; `elements` has them all.
 
-    Headers do not change; `replace` gives a changed copy. `raw` is the bytes, `fields` the same as one structured
-    record: ``header.fields["film"]["slate"]``.
-
-    Parameters
-    ----------
-    raw : bytes
-        The file's bytes from the magic number to the first pixel, user data included.
-    name : str
-        What to call the file in an error.
+    Headers do not change; `replace` gives a changed copy. `raw` is the file's bytes from the magic number to the first
+    pixel, user data included; `fields` the same as one structured record: ``header.fields["film"]["slate"]``.
 
     Raises
     ------
     DpxError
-        If the magic number is not a DPX's, or there are fewer than 1664 bytes.
+        If the magic number is not a DPX's, or there are fewer than 1664 bytes; by the `name` of the file.
     """
 
     __slots__ = ("fields", "raw")
@@ -207,8 +200,8 @@ class Header(ElementFields):
     def elements(self) -> tuple["Element", ...]:
         """An `Element` for each that the header declares: 1 to 8, whatever it says."""
         count = min(max(1, self.number_elements or 1), 8)
-        fields, records = _IN_SECTIONS["element"], self.fields["image"]["element"][:count]
-        return tuple(Element(*(field.value(record[name]) for name, field in fields.items())) for record in records)
+        records = self.fields["image"]["element"][:count]
+        return tuple(Element(*(field.value(record[field.name]) for field in _OF_ELEMENT)) for record in records)
 
     @property
     def channels(self) -> int:
@@ -320,10 +313,7 @@ class Header(ElementFields):
     def only(self, element: int) -> "Header":
         """The header of a file that holds that element alone; its pixels follow the header at once.
 
-        Raises
-        ------
-        ValueError
-            If there is no such element.
+        Raises ValueError if there is no such element.
         """
         count = len(self.elements)
         if not 0 <= operator.index(element) < count:
@@ -419,14 +409,13 @@ _FIXED = {"magic", "image_offset", "generic_size", "industry_size", "user_size",
 
 _SECTIONS = ("file", "image", "element", "source", "film", "television")
 _ALL = [field for of in (ElementFields, Header) for field in vars(of).values() if isinstance(field, Field)]
-_IN_SECTIONS = {section: {field.name: field for field in _ALL if field.section == section} for section in _SECTIONS}
-FIELDS = {name: field for fields in _IN_SECTIONS.values() for name, field in fields.items() if name != "_padding"}
+FIELDS = {field.name: field for section in _SECTIONS for field in _ALL if field.section == section}
+del FIELDS["_padding"]
+_OF_ELEMENT = [field for field in _ALL if field.section == "element"]
 
 
 def _dtype():
-    rows = {
-        section: [(name, field.dtype) for name, field in fields.items()] for section, fields in _IN_SECTIONS.items()
-    }
+    rows = {section: [(field.name, field.dtype) for field in _ALL if field.section == section] for section in _SECTIONS}
     rows["image"].append(("element", rows.pop("element"), (8,)))
     return np.dtype([(section, [*row, ("reserved", f"V{_RESERVED[section]}")]) for section, row in rows.items()])
 
@@ -440,7 +429,7 @@ if TYPE_CHECKING:
     class Element(ElementFields, tuple[Any, ...]): ...
 
 else:
-    Element = namedtuple("Element", _IN_SECTIONS["element"])
+    Element = namedtuple("Element", [field.name for field in _OF_ELEMENT])
     Element.__doc__ = "One element of a file by the names that `Header` has for the first; what is undefined is None."
 
 
