@@ -19,6 +19,7 @@ import numpy as np
 from fastup import frames as _frames
 from fastup._cartoon import SKIES, Cel, clouds, figure, meadow, person, room, street
 from fastup._types import Floats, Frame, Progress, Size, StrPath
+from fastup._whole import whole
 from fastup.footage.degrade import degrade
 from fastup.header import Header
 
@@ -277,22 +278,22 @@ def comparison(
     sheet = Figure(figsize=(across, sum(tall) + 0.5), dpi=120, facecolor="#1e1f22", layout="constrained")
     canvas = FigureCanvasAgg(sheet)
     grid = sheet.add_gridspec(len(tall), len(columns), height_ratios=tall)
-    whole = sheet.add_subplot(grid[0, :])
-    whole.imshow(np.clip(target, 0, 1), interpolation="antialiased")
-    axes = [whole]
+    above = sheet.add_subplot(grid[0, :])
+    above.imshow(np.clip(target, 0, 1), interpolation="antialiased")
+    axes = [above]
     for row, (y, x, h, w) in enumerate(crops):
         colour = colours[row % len(colours)]
-        whole.add_patch(Rectangle((x, y), w, h, fill=False, edgecolor=colour, linewidth=2))
+        above.add_patch(Rectangle((x, y), w, h, fill=False, edgecolor=colour, linewidth=2))
         for column, (title, frame) in enumerate(columns.items()):
-            part = sheet.add_subplot(grid[row + 1, column])
-            part.imshow(np.clip(frame[y : y + h, x : x + w], 0, 1), interpolation="nearest")
-            axes.append(part)
-            part.spines[:].set(color=colour, linewidth=1.5)
+            below = sheet.add_subplot(grid[row + 1, column])
+            below.imshow(np.clip(frame[y : y + h, x : x + w], 0, 1), interpolation="nearest")
+            axes.append(below)
+            below.spines[:].set(color=colour, linewidth=1.5)
             if row == 0:
-                part.set_title(title, color="#e6e6e6", fontsize=13)
-    for part in axes:
-        part.set(xticks=[], yticks=[])
-    with _frames.whole(path) as part:
+                below.set_title(title, color="#e6e6e6", fontsize=13)
+    for each in axes:
+        each.set(xticks=[], yticks=[])
+    with whole(path) as part:
         canvas.print_png(part)
 
 

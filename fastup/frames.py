@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from fastup import _dpx, _formats
 from fastup._threads import in_order
 from fastup._types import Codes, Floats, Frame, StrPath, Window
-from fastup._whole import PART, whole  # noqa: F401  PART for callers of whole
+from fastup._whole import whole
 from fastup.codes import codes_of
 from fastup.errors import DataError, FastupError, OptionError
 from fastup.header import Header

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 
 from fastup import frames
 from fastup._types import Floats, Frame, Progress, StrPath
+from fastup._whole import whole
 from fastup.codes import CHROMA
 from fastup.errors import DataError, OptionError
 from fastup.footage import chore, degrade, halo
@@ -190,7 +191,7 @@ def plot(path: StrPath, found: Estimate, strength: float = 1.0) -> None:
     for part in (kernel, step, response):
         part.grid(alpha=0.3)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    with frames.whole(path) as part:
+    with whole(path) as part:
         canvas.print_png(part)
 
 
@@ -258,5 +259,5 @@ def _kept_estimate(plan, asked):
 def _keep_estimate(destination, asked, found):
     record = asked | asdict(found) | {"taps": [round(float(tap), 9) for tap in found.taps]}
     (destination / "dehalo").mkdir(parents=True, exist_ok=True)
-    with frames.whole(destination / "dehalo" / "kernel.json") as part:
+    with whole(destination / "dehalo" / "kernel.json") as part:
         part.write_text(json.dumps(record, indent=1) + "\n")

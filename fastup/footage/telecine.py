@@ -13,6 +13,7 @@ from numpy.typing import DTypeLike
 
 from fastup import frames
 from fastup._types import Frame, Progress, Size, StrPath
+from fastup._whole import whole
 from fastup.errors import DataError, OptionError
 from fastup.footage import chore, extract, opening
 from fastup.footage.cadence import DOUBT, FILM, INTERLACED, KINDS, ORDERS, PROGRESSIVE, Cadence, Fields, measure, track
@@ -235,7 +236,7 @@ def _keep_report(path, report, output):
             )
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    with frames.whole(path) as part:
+    with whole(path) as part:
         part.write_text(text)
 
 
@@ -276,7 +277,7 @@ def plot(path: StrPath, cadence: Cadence, title: str) -> None:
             part.axvline(n / 2, color="#ff7f0e", lw=0.6, alpha=0.7)
     title = f"{os.fsencode(title).decode(errors='replace')}: {cadence.order} field first"
     phases.set_title(f"{title}; breaks (orange): {len(cadence.breaks)}", loc="left", parse_math=False)
-    with frames.whole(path) as part:
+    with whole(path) as part:
         canvas.print_png(part)
 
 

@@ -4,14 +4,14 @@ import os
 import re
 from pathlib import Path
 
-from fastup import frames
 from fastup._types import StrPath
+from fastup._whole import PART
 from fastup.errors import DataError
 
 _MADE_FOLDER = re.compile(r"\.|train(/(Alpha|Beta))?")  # in a cache; and the files, with those that `whole` begins:
 _MADE = re.compile(
     r"\./(detail-[0-9a-f]{32}\.bin|digests\.json|rank\.png"
-    rf"|\.(detail-[0-9a-f]{{32}}{frames.PART}\.bin|digests{frames.PART}\.json|rank{frames.PART}\.png))"
+    rf"|\.(detail-[0-9a-f]{{32}}{PART}\.bin|digests{PART}\.json|rank{PART}\.png))"
     r"|train/(Alpha|Beta)/[^/]*\.dpx"
 )
 

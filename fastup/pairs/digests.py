@@ -11,9 +11,9 @@ from pathlib import Path
 
 import xxhash
 
-from fastup import frames
 from fastup._threads import in_order
 from fastup._types import StrPath
+from fastup._whole import whole
 
 FILE = "digests.json"  # in a cache
 SETTLED = 2e9  # ns: what changed so lately may change again without a sign, as clocks of file systems tick coarsely
@@ -69,7 +69,7 @@ class Digests:
         if self._notes and data != self._saved:
             with contextlib.suppress(OSError):
                 self._file.parent.mkdir(parents=True, exist_ok=True)
-                with frames.whole(self._file) as part:
+                with whole(self._file) as part:
                     part.write_bytes(data)
                 self._saved = data
 

@@ -11,6 +11,7 @@ from fastup._grid import TileGrid
 from fastup._threads import on_threads
 from fastup._tiles import detail, kept, rank
 from fastup._types import Floats, Progress, StrPath
+from fastup._whole import whole
 from fastup.errors import DataError
 from fastup.pairs.digests import Digests, state_of
 from fastup.pairs.folder import Pairs
@@ -97,7 +98,7 @@ def detail_scores(
     finally:
         digests.save()
         if path is not None and (data := rows[done].tobytes()) != old:
-            with frames.whole(path) as part:
+            with whole(path) as part:
                 part.write_bytes(data)
     return rows["scores"]
 

@@ -10,6 +10,7 @@ from fastup import frames
 from fastup._grid import TileGrid
 from fastup._tiles import rank
 from fastup._types import Floats, Progress, StrPath
+from fastup._whole import whole
 from fastup.pairs.folder import Pairs
 from fastup.pairs.geometry import Geometry
 from fastup.pairs.index import detail_scores
@@ -125,7 +126,7 @@ def picture(path: StrPath, ranking: Ranking) -> None:
         axes.set(xlim=(0, _COLUMNS), ylim=(_ROWS, 0), xticks=[], yticks=[], facecolor=_GROUND)
         axes.set_box_aspect(_ROWS / _COLUMNS * 0.92 / 0.8)  # which makes tiles square
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    with frames.whole(path) as part:
+    with whole(path) as part:
         canvas.print_png(part)
 
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastup import _dpx
+from fastup._grid import TileGrid
 from fastup._loader import Problem, Side, TileLoader
-from fastup._tiles import TileGrid
 from fastup.errors import OptionError
 from fastup.pairs.folder import Pairs
 from fastup.pairs.geometry import Geometry

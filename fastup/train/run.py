@@ -15,6 +15,7 @@ from typing import Any
 from fastup import frames
 from fastup._tiles import kept
 from fastup._types import Size, StrPath
+from fastup._whole import whole
 from fastup.codes import Colorimetric, Transfer
 from fastup.errors import DataError, FastupError, OptionError
 from fastup.networks import memory
@@ -108,17 +109,17 @@ class Run:
 
     def save(self, name: str) -> None:
         """Save the model as `name`; with "last" also ``state.json`` and ``history.csv``, for people and scripts."""
-        with frames.whole(self.folder / f"{name}.keras") as part:
+        with whole(self.folder / f"{name}.keras") as part:
             self.network.save(part)
         if name != "last":
             return
         self.stamp = stamp_of(self.folder)
         state = self.state
-        with frames.whole(self.folder / "state.json") as part:
+        with whole(self.folder / "state.json") as part:
             settings = {name: value for name, value in self.network.settings.items() if name != "trained"}
             part.write_text(json.dumps({"settings": settings, **state}, indent=1) + "\n")
         if state["history"]:
-            with frames.whole(self.folder / "history.csv") as part, open(part, "w", newline="") as file:
+            with whole(self.folder / "history.csv") as part, open(part, "w", newline="") as file:
                 writer = csv.DictWriter(file, state["history"][0])
                 writer.writeheader()
                 writer.writerows(state["history"])
