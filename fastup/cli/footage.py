@@ -10,9 +10,10 @@ from typing import Annotated, Literal
 import typer
 
 from fastup.cli import show
-from fastup.cli.options import Json, Overwrite, carries_on, trim_of
+from fastup.cli.options import Json, Overwrite, carries_on
 from fastup.errors import OptionError
 from fastup.frames import refuse_other
+from fastup.trim import Trim
 
 Filter = Literal["lanczos", "area", "bicubic"]
 Curve = Literal["log", "linear", "srgb", "rec709"]
@@ -301,7 +302,7 @@ def degrade(
     given = {"softness": softness, "peaking": peaking, "noise": noise, "chroma": chroma}
     strengths = {name: _strength(name, text) for name, text in given.items() if text is not None}
     plan = prepare(
-        source, destination, _size(size), None if trim == "auto" else trim_of("trim", trim), filter,
+        source, destination, _size(size), None if trim == "auto" else Trim.parse(trim), filter,
         {**(TAPE if tape else {}), **strengths}, seed, overwrite,
     )  # fmt: skip
     (height, width), aspect = plan.size, plan.pixel_aspect

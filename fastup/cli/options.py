@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from fastup.train.config import ABSENT
-from fastup.trim import Trim
 
 ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="A .keras file that `fastup train` wrote.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
@@ -18,10 +17,6 @@ InputTrimOption = Annotated[
     str | None,
     typer.Option(metavar="L,R,T,B", help=f"The same for input frames.  [default: {ABSENT['input_trim']}]"),
 ]
-
-
-def trim_of(name, text):
-    return None if text is None else Trim.parse(text, name)
 
 
 def carries_on(command):

@@ -10,10 +10,11 @@ import typer
 from rich.markup import escape
 
 from fastup.cli import show
-from fastup.cli.options import InputTrimOption, Json, TrimOption, carries_on, trim_of
+from fastup.cli.options import InputTrimOption, Json, TrimOption, carries_on
 from fastup.errors import DataError, OptionError
 from fastup.frames import refuse_other
 from fastup.train.config import Config
+from fastup.trim import Trim
 
 
 def pairs(
@@ -37,7 +38,7 @@ def pairs(
             raise DataError(f"{data}: no such folder, expected the one that holds train/")
         _clear_cache(data / "cache")
         return
-    _pairs(data, trim_of("trim", trim), trim_of("input-trim", input_trim), as_json)
+    _pairs(data, Trim.parse(trim), input_trim and Trim.parse(input_trim, "input-trim"), as_json)
 
 
 def _pairs(data, trim, input_trim, as_json):
@@ -180,13 +181,7 @@ def rank(
     Detail is the sum of absolute differences to the right and the lower neighbour, so that lines count in every
     direction.
     """
-    config = Config(
-        quality=quality,
-        tile=tile,
-        trim=trim_of("trim", trim),
-        input_trim=trim_of("input-trim", input_trim),
-        jitter=jitter,
-    )
+    config = Config(quality=quality, tile=tile, trim=trim, input_trim=input_trim, jitter=jitter)
     output = output or data / "cache" / "rank.png"
     if output.suffix.lower() != ".png":
         raise OptionError(f"output is {output}, expected a name that ends in .png")

@@ -197,9 +197,10 @@ def run(plan: Plan, on_progress: Progress | None = None) -> tuple[int, int]:
     keeps its shape: 8:9 of 1440x1080 square ones in 720x480. Codes are normalised by the frame's white, and floats
     clipped; no colour is converted.
     """
+    window = plan.trim.window(plan.source.size)
 
     def make(number: int, path: Path) -> tuple[Floats, Header]:
-        frame = plan.source.pixels(path, "float32", (plan.trim.top, plan.trim.left, *plan.picture))
+        frame = plan.source.pixels(path, "float32", window)
         frames.refuse_nan(path, frame)
         strengths = draw(plan.tape, plan.seed, path.stem)
         twin = degrade(frame, plan.size, filter=plan.filter, **strengths, seed=_seed(plan.seed, path.stem, 1))

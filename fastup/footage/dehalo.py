@@ -223,7 +223,7 @@ def _read_pairs(paths, twins, plan, on_progress):
     if not both:
         raise DataError(f"{twins}: no frame here has the name of one in {plan.source.path}")
     degraded = degrade.prepare(twins, plan.destination, frames.probe(both[0])[0][:2])
-    window = (degraded.trim.top, degraded.trim.left, *degraded.picture)
+    window = degraded.trim.window(degraded.source.size)
     both = _spread(both, SAMPLES)
     for path, picture in zip(both, _read(both, on_progress), strict=True):
         twin = frames.read(beside[frames.stem_of(path)], "float32", window=window)

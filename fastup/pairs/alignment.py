@@ -16,24 +16,24 @@ from fastup.pairs.folder import Pairs
 from fastup.pairs.geometry import Geometry
 
 CHANNELS = ("red", "green", "blue")
-SHIFT, GAIN, OFFSET = 0.25, 0.01, 0.01  # a pair is off by more: input pixels, a share, a share of white
-LIKENESS = 0.3  # pictures of one drawing are more alike, 0.7 and more behind the worst tape; others 0.25 at the most
+SHIFT, GAIN, OFFSET = 0.25, 0.01, 0.01  # a pair with more is off: input pixels, a share, a share of white
+LIKENESS = 0.3  # pictures of one drawing are more alike, 0.7 and more on the worst tape; others 0.25 at the most
 
-_DRAWN = 6, 0.01  # where there are edges, one gradient in 200 is so many times the median, and so much of white
-_FALL = 0.02  # the share of its peak that a correlation falls beside it: 0.08 and more, but 0.01 of edges all one way
-_BLOCK = 4  # input pixels a side over which gain and offset see the mean
+_EDGES = 6, 0.01  # there are edges where one gradient in 200 is so many times the median, and so much of white
+_FALL = 0.02  # a peak falls by more of itself within a pixel, by 0.08 at least; by 0.01 where all edges run one way
+_BLOCK = 4  # input pixels: gain and offset are fitted to the means of blocks of this side
 _REACH = 1, 2  # blocks above and below, left and right of one that must be free of edges as well: halos lie along lines
-_FLAT = 0.08, 0.2  # the flatter half of the blocks is free of edges; those that span less always are, more never
-_SURE, _UNLIKE = 0.0025, 0.03  # the standard error of a gain up to which it is told; residuals that no noise explains
-_FEWEST, _SPREAD = 20, 0.02  # blocks that a gain is fitted to, and the deviation of the levels that it stands on
-_CODE = 5e-4  # half a code of 10 bits: no error is taken for smaller
+_FLAT = 0.08, 0.2  # the flatter half of the blocks is free of edges; blocks that span less always are, more never
+_SURE, _UNLIKE = 0.0025, 0.03  # the largest standard error of a sure gain; residuals that are more than noise
+_FEWEST, _SPREAD = 20, 0.02  # a gain needs so many blocks, and so much deviation among their levels
+_CODE = 5e-4  # half a code of 10 bits: the smallest error that counts
 
 
 @dataclass(frozen=True)
 class Fit:
     """How an input picture lies on its target: input = gain * target + offset, normalised, at the input's size.
 
-    None stands for what the frames don't tell: all of it where both are flat (black, one colour), or all edges run
+    None stands for what the frames don't show: all of it where both are flat (black, one colour), or all edges run
     one way (a flat between pillars); the gain and offset of a channel in which too few areas away from edges differ in
     level; shift, gain and offset of another picture.
     """
@@ -132,7 +132,7 @@ def fit(picture: Floats, target: Floats, frame: str = "") -> Fit:
     if fall < _FALL * likeness:
         return Fit(frame)
     if likeness < LIKENESS:
-        return Fit(frame, likeness) if _drawn(one) or _drawn(other) else Fit(frame)
+        return Fit(frame, likeness) if _has_edges(one) or _has_edges(other) else Fit(frame)
     return Fit(frame, likeness, shift, *_levels(*_overlap(picture, target, shift)))
 
 
@@ -192,11 +192,11 @@ def _gradient(luma):
     return gradient
 
 
-def _drawn(gradient):
+def _has_edges(gradient):
     """Whether there are edges that stand out of the rest."""
     size = np.sort(np.abs(gradient), axis=None)
     strong, usual = size[-1 - size.size // 200], size[size.size // 2]
-    return bool(strong > max(_DRAWN[0] * usual, _DRAWN[1]))
+    return bool(strong > max(_EDGES[0] * usual, _EDGES[1]))
 
 
 def _register(one, other):
@@ -281,7 +281,7 @@ def _around(values, what):
 def _line(x, y):
     """Gain and offset of y = gain * x + offset, or None twice where they are not sure.
 
-    Where y is another colour (red and blue changed places), they are told as they are: off.
+    Where y is another colour, such as blue for red, they are given as they are, and the channel is off.
     """
     if len(x) < _FEWEST:
         return None, None
