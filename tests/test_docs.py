@@ -1,5 +1,6 @@
 """The documents: their scripts run, their commands and options exist, and their links lead somewhere."""
 
+import itertools
 import re
 import shlex
 from pathlib import Path
@@ -123,3 +124,18 @@ def test_info_prints_what_the_page_shows(run, tmp_path, monkeypatch):
     code, printed, _ = run("info", "tape0001.dpx")
     assert code == 0
     assert [line.rstrip() for line in printed.splitlines()] == shown.splitlines()[1:]
+
+
+def test_the_layout_has_a_line_for_each_file():
+    """ARCHITECTURE's, of fastup/, folder by folder."""
+    layout = re.search(r"^fastup/\n(.*?)^bench/", (ROOT / "ARCHITECTURE.md").read_text(), re.MULTILINE | re.DOTALL)[1]
+    named, folder = set(), ""
+    for line in layout.splitlines():
+        indent, words = len(line) - len(line.lstrip()), line.split()
+        if indent <= 4:
+            names = list(itertools.takewhile(re.compile(r"[\w./]+\.\w+|\w+/").fullmatch, words))
+            folder = names[0] if names[0].endswith("/") else folder if indent == 4 else ""
+            named |= {folder + name for name in names if not name.endswith("/")}
+    there = {str(path.relative_to(ROOT / "fastup")) for path in (ROOT / "fastup").rglob("*")}
+    kept = {name for name in there if name.endswith((".py", ".pyi", ".pyx", ".h", ".cpp"))}
+    assert kept - {f"{folder}/__init__.py" for folder in there} == named - {"cli/__init__.py"}

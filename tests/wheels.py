@@ -40,7 +40,7 @@ def find_python(version):
         places += sorted(Path(root).glob(f"versions/{version}.*/bin/{name}"))
     test = USABLE.format(tuple(map(int, version.split("."))))
     for place in places:
-        if place.is_file() and not subprocess.run([place, "-c", test], capture_output=True).returncode:
+        if shutil.which(place) and not subprocess.run([place, "-c", test], capture_output=True).returncode:
             return place
     return None
 
