@@ -29,7 +29,7 @@ def blocks(page, language):
 
 @pytest.fixture
 def demo_folder(trained, tmp_path, monkeypatch):
-    """A folder that holds what the documents' scripts work on: demo/, of a small run, and tape/, interlaced frames."""
+    """Go to a folder with what the documents' scripts work on: demo/, of a small run, and tape/, interlaced frames."""
     demo = tmp_path / "demo"
     demo.mkdir()
     for name in ("train", "validation", "evaluation", "models"):
@@ -39,17 +39,17 @@ def demo_folder(trained, tmp_path, monkeypatch):
         (tmp_path / "tape").mkdir(exist_ok=True)
         fastup.write(tmp_path / "tape" / f"{number:04d}.dpx", frame * 4)
     monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 @pytest.mark.parametrize("name", ["README.md", "docs/scripts.md"])
-def test_scripts_run(name, demo_folder):
+def test_scripts_run(name, demo_folder, run):
     """From top to bottom, each with the names of those before it."""
     names = {}
     for text in blocks(ROOT / name, "python"):
         exec(compile(text, name, "exec"), names)
-    made = sorted(path.name for path in demo_folder.glob("demo/*-hd.dpx"))
-    assert made == [f"{path.stem}-hd.dpx" for path in fastup.find("demo/evaluation/Alpha")]
+    run("upscale", "demo/models/compact/best.keras", "demo/evaluation/Alpha", "upscaled")
+    for path in fastup.find("upscaled"):  # as they say
+        assert path.read_bytes() == Path("demo", "hd", path.name).read_bytes()
 
 
 @pages
