@@ -5,15 +5,21 @@ rendered here; `fastup.demo` puts the layers before a camera.
 """
 
 from functools import cached_property
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Points: TypeAlias = NDArray[np.float64]  # (n, 2)
+Colour: TypeAlias = tuple[float, ...]  # red, green, blue
+Scene: TypeAlias = "tuple[list[tuple[float, Cel]], list[tuple[float, Cel]]]"
 
 INK = (0.07, 0.06, 0.09)
 
 # --- shapes: arrays (n, 2), counter-clockwise ------------------------------------------------------------------------
 
 
-def curve(points, closed=True, steps=10):
+def curve(points: ArrayLike, closed: bool = True, steps: int = 10) -> Points:
     """Catmull-Rom spline through the points."""
     p = np.asarray(points, float)
     p = np.concatenate([p[-1:], p, p[:2]] if closed else [2 * p[:1] - p[1:2], p, 2 * p[-1:] - p[-2:-1]])
@@ -23,7 +29,7 @@ def curve(points, closed=True, steps=10):
     return line.reshape(-1, 2) if closed else np.concatenate([line.reshape(-1, 2), p[-2:-1]])
 
 
-def arcs(corners, bulge, steps=5):
+def arcs(corners: ArrayLike, bulge: ArrayLike, steps: int = 5) -> Points:
     """Closed shape with sharp corners and curved edges; `bulge` is how far they swell, as a share of their length."""
     a = np.asarray(corners, float)[:, None]
     b = np.roll(a, -1, 0)
@@ -33,7 +39,7 @@ def arcs(corners, bulge, steps=5):
     return (a + t * edge + 4 * t * (1 - t) * swell).reshape(-1, 2)
 
 
-def tube(points, widths, steps=8):
+def tube(points: ArrayLike, widths: tuple[float, ...], steps: int = 8) -> Points:
     """A band along a smooth line, with the widths spread evenly over its length: a limb, a hair, a stroke of ink."""
     line = curve(points, closed=False, steps=steps)
     half = np.interp(np.linspace(0, 1, len(line)), np.linspace(0, 1, len(widths)), widths)[:, None] / 2
@@ -42,23 +48,23 @@ def tube(points, widths, steps=8):
     return np.concatenate([line - half * side, (line + half * side)[::-1]])
 
 
-def xy(numbers):
+def xy(numbers: str) -> Points:
     """Points from a string of numbers: x y x y ..."""
     return np.array(numbers.split(), float).reshape(-1, 2)
 
 
-def box(x, y, width, height):
+def box(x: float, y: float, width: float, height: float) -> Points:
     """A rectangle, by its lower left corner."""
     return np.array([(x, y), (x + width, y), (x + width, y + height), (x, y + height)], float)
 
 
-def oval(x, y, rx, ry, n=24):
+def oval(x: float, y: float, rx: float, ry: float, n: int = 24) -> Points:
     """An ellipse."""
     a = np.linspace(0, 2 * np.pi, n, endpoint=False)
     return np.stack([x + rx * np.cos(a), y + ry * np.sin(a)], 1)
 
 
-def dim(colour, by=0.76):
+def dim(colour: Colour, by: float = 0.76) -> Colour:
     """The colour in shadow: darker, and a little bluer."""
     return colour[0] * by * 0.96, colour[1] * by * 0.97, min(1, colour[2] * by * 1.08)
 
@@ -66,16 +72,16 @@ def dim(colour, by=0.76):
 class Cel:
     """A drawing: flat colours on shapes, in the order in which they are painted."""
 
-    def __init__(self):
-        self.items = []
+    def __init__(self) -> None:
+        self.items: list[tuple[Colour, list[Points]]] = []
 
-    def fill(self, colour, *shapes):
+    def fill(self, colour: Colour, *shapes: Points) -> None:
         """Fill shapes with one colour; the same colour in a row becomes one path."""
         if not self.items or self.items[-1][0] != colour:
             self.items.append((colour, []))
         self.items[-1][1].extend(shapes)
 
-    def paint(self, shape, colour, ink=0.0, line=INK):
+    def paint(self, shape: Points, colour: Colour, ink: float = 0.0, line: Colour = INK) -> None:
         """Fill a shape and ink its outline, heavier below and to the right."""
         self.fill(colour, shape)
         if ink:
@@ -84,23 +90,25 @@ class Cel:
             half = ink * (0.38 + 0.3 * np.maximum(0, out @ (0.5, -0.85)))[:, None] * out
             self.fill(line, shape + half, (shape - half)[::-1])
 
-    def stroke(self, points, ink, line=INK):
+    def stroke(self, points: ArrayLike, ink: float, line: Colour = INK) -> None:
         """Draw a line of ink that thins out at both ends."""
         self.fill(line, tube(points, (0.15 * ink, ink, 0.9 * ink, 0.15 * ink), steps=4))
 
-    def text(self, words, x, y, height, colour=INK, family="DejaVu Sans", width=None):
+    def text(self, words: str, x: float, y: float, height: float, colour: Colour = INK, family: str = "DejaVu Sans",
+             width: float | None = None) -> None:  # fmt: skip
         """Letter words around (x, y), in capitals of the given height, squeezed to `width` if they are longer."""
         from matplotlib.font_manager import FontProperties
         from matplotlib.textpath import TextPath
 
-        shapes = TextPath((0, 0), words, size=10, prop=FontProperties(family=family, weight="bold")).to_polygons()
+        outline: Any = TextPath((0, 0), words, size=10, prop=FontProperties(family=family, weight="bold"))
+        shapes = outline.to_polygons()
         low, high = np.min([s.min(0) for s in shapes], 0), np.max([s.max(0) for s in shapes], 0)
         scale = np.full(2, height / (high - low)[1])
         if width:
             scale[0] = min(scale[0], width / (high - low)[0])
         self.fill(colour, *((s - (low + high) / 2) * scale + (x, y) for s in shapes))
 
-    def place(self, other, x, y, scale=1.0, angle=0.0, flip=False):
+    def place(self, other: "Cel", x: float, y: float, scale: float = 1, angle: float = 0, flip: bool = False) -> None:
         """Add another drawing, scaled, turned by an angle in radians and moved; flipped left to right first."""
         c, s = scale * np.cos(angle), scale * np.sin(angle)
         matrix = np.array([(c, s), (-s, c)]) * np.array([[-1 if flip else 1], [1]])
@@ -108,7 +116,7 @@ class Cel:
             self.fill(colour, *(s[:: -1 if flip else 1] @ matrix + (x, y) for s in shapes))
 
     @cached_property
-    def paths(self):
+    def paths(self) -> list[tuple[Colour, Any]]:
         """(colour, matplotlib Path) for each run of one colour."""
         from matplotlib.path import Path as Outline
 
@@ -138,7 +146,7 @@ MOUTHS = (None, (0.14, 0.06), (0.22, 0.14), (0.1, 0.11))  # closed, and how wide
 ARMS = (xy("1 -2.3 1.5 -3.5 1.42 -4.7"), xy("1 -2.3 2.2 -3.1 2.35 -1.5"), xy("1 -2.3 1.75 -3.5 .7 -3.7"))
 
 
-def person(rng):
+def person(rng: np.random.Generator) -> dict[str, Any]:
     """Choose a character: what stays the same through the shot."""
     top, trousers, scarf = (CLOTH[k] for k in rng.permutation(len(CLOTH))[:3])
     return {"skin": SKIN[rng.integers(4)], "hair": HAIR[rng.integers(5)], "iris": IRIS[rng.integers(4)], "top": top,
@@ -221,7 +229,7 @@ def _eye(cel, who, scale, x, blink, w):
         cel.stroke(at(lash), 0.7 * w)
 
 
-def figure(who, drawing, w):
+def figure(who: dict[str, Any], drawing: int, w: float) -> Cel:
     """A whole character, about eleven units tall, in one drawing, with lines `w` wide."""
     cel, sway, top, skin = Cel(), np.sin(drawing * 0.7 + who["phase"]), who["top"], who["skin"]
     _hair(cel, who, 0.06 * np.sin(drawing * 0.8 + who["phase"]), w)
@@ -309,7 +317,7 @@ def _puff(rng, x, y, rx, ry, n, bulge=0.28):
     return arcs(oval(x, y, rx, ry, n) + rng.normal(0, 0.12 * ry, (n, 2)), bulge, 8)
 
 
-def clouds(rng, colour):
+def clouds(rng: np.random.Generator, colour: Colour) -> Cel:
     """The clouds of a sky."""
     cel = Cel()
     for x, y, r in rng.uniform((-9, 1, 0.5), (9, 4.2, 1.3), (6, 3)):
@@ -342,8 +350,8 @@ def _tree(cel, rng, x, y, h, green, w=0.03):
             cel.stroke([(p - 0.1 * r, q), (p, q - 0.1 * r), (p + 0.1 * r, q + 0.02 * r)], 0.7 * w, dim(tone, 0.62))
 
 
-def meadow(rng, night):
-    """A scene in the country: layers behind and before the characters, each (depth, Cel)."""
+def meadow(rng: np.random.Generator, night: bool) -> Scene:
+    """A scene in the country: layers behind and before the characters, each with its depth."""
     far, near, front, green = Cel(), Cel(), Cel(), _vary(rng, (0.42, 0.58, 0.30))
     for k in range(3):
         tone = tuple(np.multiply(green, 0.45 + 0.15 * k) + np.multiply(3 - k, (0.08, 0.087, 0.12)))
@@ -409,15 +417,15 @@ def _house(cel, rng, x, y, width, height, night, w=0.028):
     _sign(cel, rng, x + width / 2, y + 2.53, 0.27, PAPER, width - 0.9)
 
 
-def street(rng, night):
+def street(rng: np.random.Generator, night: bool) -> Scene:
     """A scene in town, as `meadow` gives it."""
     far, near, front, x = Cel(), Cel(), Cel(), -12.0
     while x < 12:
         width, height = rng.uniform(0.8, 1.8), rng.uniform(2.5, 6)
         tone = _vary(rng, (0.3, 0.34, 0.48) if night else (0.66, 0.70, 0.74), 0.05)
         far.paint(box(x, -3, width, height), tone, 0.018, dim(tone, 0.6))
-        panes = [(a, b) for a in np.arange(x + 0.12, x + width - 0.2, 0.24) for b in np.arange(-2, height - 3.3, 0.34)]
-        panes = [box(a, b, 0.12, 0.18) for a, b in panes if rng.random() < 0.7]
+        at = [(a, b) for a in np.arange(x + 0.12, x + width - 0.2, 0.24) for b in np.arange(-2, height - 3.3, 0.34)]
+        panes = [box(a, b, 0.12, 0.18) for a, b in at if rng.random() < 0.7]
         far.fill((0.95, 0.82, 0.5) if night else dim(tone, 0.8), *panes)
         x += width
     x = -11.0
@@ -446,7 +454,7 @@ def street(rng, night):
     return [(0.4, far), (0.85, near)], [(1.3, front)]
 
 
-def room(rng, night):
+def room(rng: np.random.Generator, night: bool) -> Scene:
     """A scene indoors, as `meadow` gives it."""
     wall, wood, back, front = _vary(rng, (0.72, 0.68, 0.58), 0.12), _vary(rng, (0.50, 0.36, 0.26)), Cel(), Cel()
     back.fill(wall, box(-12, -3.2, 24, 11))
