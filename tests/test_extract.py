@@ -7,11 +7,10 @@ import sys
 import naive
 import numpy as np
 import pytest
-from videos import assert_rounds, cut, extracted, fast_start, noise, numbers, video
+from videos import assert_rounds, cut, extract, extracted, fast_start, noise, numbers, video
 
 import fastup
 from fastup.errors import DataError, OptionError
-from fastup.footage.extract import extract
 from fastup.footage.opening import open_clip
 from fastup.header import Header
 

@@ -5,12 +5,11 @@ from fractions import Fraction
 import naive
 import numpy as np
 import pytest
-from videos import noise
+from videos import extract, noise
 
 import fastup
 from fastup.codes import Transfer
 from fastup.errors import DataError, OptionError
-from fastup.footage.extract import extract
 from fastup.footage.opening import open_clip
 from fastup.footage.sequences import timecode_at
 from fastup.header import Header

@@ -6,11 +6,22 @@ from fractions import Fraction
 import naive
 import numpy as np
 import pytest
-from videos import PACKED, SUBSAMPLED, assert_rounds, decoded, extracted, interlaced_video, noise, picture, ramp, video
+from videos import (
+    PACKED,
+    SUBSAMPLED,
+    assert_rounds,
+    decoded,
+    extract,
+    extracted,
+    interlaced_video,
+    noise,
+    picture,
+    ramp,
+    video,
+)
 
 from fastup.codes import Colorimetric, Transfer
 from fastup.errors import DataError
-from fastup.footage.extract import extract
 from fastup.footage.opening import open_clip
 from fastup.footage.sequences import timecode_at
 from fastup.footage.video import _Layout

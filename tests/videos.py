@@ -6,8 +6,9 @@ from fractions import Fraction
 import numpy as np
 
 import fastup
-from fastup.footage.extract import extract
+from fastup.footage.extract import prepare, run
 from fastup.footage.opening import open_clip
+from fastup.footage.source import Clip
 from fastup.header import Header
 
 try:
@@ -143,6 +144,14 @@ def interlaced_video(path, order="tff", **more):
     return video(
         path, "mpeg2video", "yuv420p", frames, rate=Fraction(30000, 1001), options=options, order=order, **more
     )
+
+
+def extract(source, destination, *, on_progress=None, **options):
+    """Frames of a clip, or a file or folder of one, to a folder: how many were written, and were there."""
+    if isinstance(source, Clip):
+        return run(prepare(source, destination, **options), on_progress)
+    with open_clip(source) as clip:
+        return run(prepare(clip, destination, **options), on_progress)
 
 
 def extracted(path, folder, **options):

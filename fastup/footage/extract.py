@@ -2,13 +2,11 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from fastup import frames
 from fastup._types import Frame, Progress, StrPath
 from fastup.errors import DataError, OptionError
 from fastup.footage import chore
-from fastup.footage.opening import open_clip
 from fastup.footage.source import Clip, Planes
 from fastup.footage.stills import Stills
 from fastup.header import Header
@@ -23,19 +21,6 @@ class Plan(chore.Plan):
     top: int
 
 
-def extract(
-    source: StrPath | Clip, destination: StrPath, *, on_progress: Progress | None = None, **options: Any
-) -> tuple[int, int]:
-    """Write the frames of a video, or stills, as 10-bit RGB DPX of their own size: `open_clip`, `prepare`, then `run`.
-
-    `options` are those of `prepare`; what is given back and raised is as of all three.
-    """
-    if isinstance(source, Clip):
-        return run(prepare(source, destination, **options), on_progress)
-    with open_clip(source) as opened:
-        return run(prepare(opened, destination, **options), on_progress)
-
-
 def prepare(
     source: Clip, destination: StrPath, *, start: int | str = 0, end: int | str | None = None, every: int = 1,
     lines: int | None = None, overwrite: bool = False,
@@ -44,10 +29,8 @@ def prepare(
 
     Parameters
     ----------
-    source
-    destination
-        A folder, which need not be there. Frames are named after the video and their number, ``tape_0000123.dpx``, or
-        after the still.
+    source, destination
+        A clip, and a folder. Frames are named after the video and their number, ``tape_0000123.dpx``, or the still.
     start, end
         The first frame, and the one after the last, as `Clip.frame_number` takes them.
     every
@@ -71,7 +54,7 @@ def prepare(
         raise OptionError(f"every is {every}, expected 1 or more")
     if last is not None and last <= first:
         raise OptionError(f"end is frame {last}, expected one after start, which is frame {first}")
-    top = rows_off(source, lines)
+    top = _rows_off(source, lines)
     if isinstance(source, Stills) and first >= len(source):
         raise OptionError(f"start is frame {first}, expected one of the {len(source)}, which count from 0")
     plan = Plan(
@@ -91,14 +74,13 @@ def run(plan: Plan, on_progress: Progress | None = None) -> tuple[int, int]:
         can be decoded is written.
     OptionError
         If there is no frame to begin with.
-    FastupError, OSError
-        If a frame cannot be read or written; those before it are whole.
     """
     source = plan.source
     _refuse_others(plan)
 
     def make(number: int, planes: Planes) -> tuple[Frame, Header]:
-        return cropped(source.rgb(planes), source.header(number), plan.top, plan.lines)
+        header, frame = source.header(number), source.rgb(planes)
+        return (frame[plan.top :][: plan.lines], header.replace(height=plan.lines)) if plan.lines else (frame, header)
 
     written, skipped = chore.run(plan, chore.each(make), "extracting", on_progress)
     if damage := source.missing(plan.first, plan.last):
@@ -118,7 +100,7 @@ def _refuse_others(plan: Plan) -> None:
         )
 
 
-def rows_off(source: Clip, lines: int | None) -> int:
+def _rows_off(source: Clip, lines: int | None) -> int:
     """How many lines to take off the top of a source's frames for `lines` of them: an even number, like those below.
 
     Raises OptionError if there are no such lines; None is all.
@@ -130,8 +112,3 @@ def rows_off(source: Clip, lines: int | None) -> int:
     if off:
         source.note(f"{source.height} lines cropped to {lines}: {top} off the top, {off - top} off the bottom")
     return top
-
-
-def cropped(frame: Frame, header: Header, top: int, lines: int | None) -> tuple[Frame, Header]:
-    """A frame and its header, cropped to `lines` lines from `top` on; None is all."""
-    return (frame, header) if lines is None else (frame[top : top + lines], header.replace(height=lines))
