@@ -242,31 +242,14 @@ def load(path: StrPath, compile: bool = True) -> "Network":
 
 
 def upscale(
-    model: "StrPath | Network",
-    source: StrPath,
-    destination: StrPath,
-    overwrite: bool = False,
-    on_progress: Progress | None = None,
-    on_note: Callable[[str], object] | None = None,
-) -> tuple[int, int]:
-    """Upscale a folder of frames to 10-bit DPX of the same names.
+    model: "StrPath | Network", source: StrPath, destination: StrPath, overwrite: bool = False,
+    on_progress: Progress | None = None, on_note: Callable[[str], object] | None = None,
+) -> tuple[int, int]:  # fmt: skip
+    """Upscale a folder of frames, or one frame, to 10-bit DPX of the same names, as `chore.run` does.
 
     Headers are carried over as `Upscaler.header` has it. All frames are checked, by their headers, before any is made.
-    Frames that are in `destination` already are left as they are, unless `overwrite`. The next frames are read, and the
-    last ones written, while one is computed.
-
-    Parameters
-    ----------
-    model, source, destination : path-like
-        `source` may be one frame.
-    on_progress : callable, optional
-        Called after each frame with (done, to do, "upscaling").
-    on_note : callable, optional
-        Called with a line about frames whose pixel aspect is not said, or not what the model was trained on.
-
-    Returns
-    -------
-    written, skipped : int
+    The next frames are read, and the last ones written, while one is computed. `on_note` is called with a line about
+    frames whose pixel aspect is not said, or not what the model was trained on.
     """
     upscaler, folder = Upscaler(model), Folder(source)
     plan = chore.Plan(folder, Path(destination), overwrite).checked()
@@ -281,7 +264,6 @@ def upscale(
     if on_note is not None:
         for note in _notes(aspects, upscaler):
             on_note(note)
-
     numbers = {path: number for number, path in folder.files()}
 
     def read(item):
