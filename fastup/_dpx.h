@@ -1,8 +1,6 @@
-/* The DPX codec's core (SMPTE 268M): where the pixels of a file lie. _pixels.h unpacks and packs them.
- *
- * Plain C99, also valid C++. No Python, no allocation, no I/O. Every function that can fail returns a dpx_status; a
- * dpx_problem says which field was wrong and what was found.
- */
+/* The DPX codec's core (SMPTE 268M): where the pixels of a file lie. Every function that can fail returns a dpx_status;
+ * a dpx_problem says which field was wrong and what was found.
+ * Plain C99, also valid C++. No Python, no allocation, no I/O. */
 #ifndef FASTUP_DPX_H
 #define FASTUP_DPX_H
 
@@ -94,9 +92,7 @@ typedef struct {
 
 static inline int dpx_host_is_big(void) {
     const uint16_t one = 1;
-    uint8_t first;
-    memcpy(&first, &one, 1);
-    return first == 0;
+    return *(const uint8_t *)&one == 0;
 }
 
 static inline uint32_t dpx_swap32(uint32_t v) {
@@ -119,18 +115,14 @@ static inline uint32_t dpx_u16(const uint8_t *p, int swap) {
 
 static inline dpx_status dpx_fail(dpx_problem *why, dpx_status status, const char *field, uint32_t at, uint64_t found,
                                   const char *expected) {
-    why->status = status;
-    why->field = field;
-    why->at = at;
-    why->found = found;
-    why->expected = expected;
-    why->needed = 0;
+    const dpx_problem problem = {status, field, at, expected, found, 0};
+    *why = problem;
     return status;
 }
 
 static inline dpx_status dpx_fail_short(dpx_problem *why, const char *field, uint64_t found, uint64_t needed) {
-    dpx_fail(why, DPX_SHORT, field, 0, found, NULL);
-    why->needed = needed;
+    const dpx_problem problem = {DPX_SHORT, field, 0, NULL, found, needed};
+    *why = problem;
     return DPX_SHORT;
 }
 
@@ -170,12 +162,6 @@ static inline dpx_status dpx_parse_flavour(const uint8_t *record, uint32_t at, i
     out->order = DPX_AS_STORED;
     out->samples = out->channels = 1;
     switch (value) {
-    case 1:
-    case 2:
-    case 3:
-    case 4:
-    case 6:
-    case 8: break;
     case 50: out->samples = out->channels = 3; break;
     case 51: out->samples = out->channels = 4; break;
     case 52: out->samples = out->channels = 4, out->order = DPX_ABGR; break;
@@ -184,8 +170,10 @@ static inline dpx_status dpx_parse_flavour(const uint8_t *record, uint32_t at, i
     case 102: out->samples = out->channels = 3, out->order = DPX_CBYCR; break;
     case 103: out->samples = out->channels = 4, out->order = DPX_CBYCRA; break;
     default:
-        return dpx_fail(why, DPX_UNSUPPORTED, "descriptor", at + 20, value,
-                        "1 to 4 (R, G, B, A), 6 (luma), 8 (depth), 50 to 52 (RGB, RGBA, ABGR) or 100 to 103 (CbYCr)");
+        if (value < 1 || value > 8 || value == 5 || value == 7)
+            return dpx_fail(
+                why, DPX_UNSUPPORTED, "descriptor", at + 20, value,
+                "1 to 4 (R, G, B, A), 6 (luma), 8 (depth), 50 to 52 (RGB, RGBA, ABGR) or 100 to 103 (CbYCr)");
     }
 
     packing = dpx_u16(record + 24, swap);

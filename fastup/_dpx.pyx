@@ -82,7 +82,6 @@ in the file; unpadded : rows follow one another within words; reason : what says
 
 REASONS = {DPX_BY_STANDARD: "standard", DPX_BY_WRITER: "writer", DPX_BY_SIZE: "size", DPX_BY_PIXELS: "pixels"}
 
-
 Problem = namedtuple("Problem", "status field at expected found needed")
 Problem.__doc__ = "What is wrong with a file: a dpx_problem of the C core, as `error` takes it."
 
@@ -212,8 +211,7 @@ cdef class _Window:
         cdef dpx_status status
         with nogil:
             status = dpx_read_window(self.file.fd, &self.file.layout, self.y + first, self.x, last - first, self.width,
-                                     self.type, self.pixels + first * self.row_bytes, self.row_bytes,
-                                     &why)
+                                     self.type, self.pixels + first * self.row_bytes, self.row_bytes, &why)
         if status != DPX_OK and self.why.status == DPX_OK:
             self.why = why
 

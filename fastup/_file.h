@@ -1,8 +1,6 @@
-/* Opens files, and moves pixels between them and memory, through _pixels.h; the I/O that both native modules share.
- *
- * Positioned reads and plain writes, in pieces that stay in the cache; no allocation, and no mapping, so that a file
- * that shrinks under the reader is an error and not a crash.
- */
+/* Opens files, and moves pixels between them and memory, through _pixels.h: the I/O of both native modules. Positioned
+ * reads and plain writes, in pieces that stay in the cache; no allocation, and no mapping, so that a file that shrinks
+ * under the reader is an error and not a crash. */
 #ifndef FASTUP_FILE_H
 #define FASTUP_FILE_H
 
@@ -14,9 +12,20 @@
 #if defined(_WIN32)
 #include <io.h>
 #include <stdio.h>
+typedef wchar_t file_char;
+#define file_close _close
+#define file_put(fd, buffer, bytes) _write(fd, buffer, (unsigned)(bytes))
+/* A descriptor has one user at a time here, so seeking it is safe. */
+static inline int file_get(int fd, void *buffer, size_t bytes, uint64_t offset) {
+    return _lseeki64(fd, (int64_t)offset, SEEK_SET) < 0 ? -1 : _read(fd, buffer, (unsigned)bytes);
+}
 #else
 #include <sys/types.h>
 #include <unistd.h>
+typedef char file_char;
+#define file_close close
+#define file_put write
+#define file_get(fd, buffer, bytes, offset) pread(fd, buffer, bytes, (off_t)(offset))
 #endif
 
 enum { FILE_PIECE = 65536 };    /* within every thread's stack and every second-level cache */
@@ -32,17 +41,9 @@ static inline dpx_status dpx_fail_io(dpx_problem *why) {
 static inline int64_t file_read_at(int fd, void *buffer, size_t bytes, uint64_t offset) {
     size_t done = 0;
     while (done < bytes) {
-#if defined(_WIN32)
-        int got = -1; /* a descriptor has one user at a time here, so seeking it is safe */
-        if (_lseeki64(fd, (int64_t)(offset + done), SEEK_SET) >= 0)
-            got = _read(fd, (char *)buffer + done, (unsigned)(bytes - done));
-#else
-        ssize_t got = pread(fd, (char *)buffer + done, bytes - done, (off_t)(offset + done));
-#endif
-        if (got < 0) {
-            if (errno == EINTR) continue;
-            return -1;
-        }
+        const int64_t got = file_get(fd, (char *)buffer + done, bytes - done, offset + done);
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) return -1;
         if (got == 0) break;
         done += (size_t)got;
     }
@@ -67,16 +68,10 @@ static inline int file_reserve(int fd, uint64_t bytes) {
 static inline int file_write(int fd, const void *buffer, size_t bytes) {
     size_t done = 0;
     while (done < bytes) {
-#if defined(_WIN32)
-        int put = _write(fd, (const char *)buffer + done, (unsigned)(bytes - done));
-#else
-        ssize_t put = write(fd, (const char *)buffer + done, bytes - done);
-#endif
-        if (put <= 0) {
-            if (put < 0 && errno == EINTR) continue;
-            if (put == 0) errno = EIO; /* and not for ever */
-            return -1;
-        }
+        const int64_t put = file_put(fd, (const char *)buffer + done, bytes - done);
+        if (put < 0 && errno == EINTR) continue;
+        if (put == 0) errno = EIO; /* and not for ever */
+        if (put <= 0) return -1;
         done += (size_t)put;
     }
     return 0;
@@ -242,13 +237,6 @@ static inline dpx_status dpx_look(int fd, dpx_layout *l, uint64_t file_bytes, dp
 
 /* ---- opening ---- */
 
-/* Of a path as the system takes it. */
-#if defined(_WIN32)
-typedef wchar_t file_char;
-#else
-typedef char file_char;
-#endif
-
 /* An open file and its layout. */
 typedef struct {
     int fd;          /* -1 where none is open */
@@ -257,7 +245,7 @@ typedef struct {
     dpx_layout layout;
 } dpx_file;
 
-/* A descriptor to read from; -1 and errno on failure. */
+/* A descriptor to read from, of a path as the system takes it; -1 and errno on failure. */
 static inline int file_open(const file_char *path) {
 #if defined(_WIN32)
     return _wopen(path, _O_RDONLY | _O_BINARY | _O_NOINHERIT);
@@ -292,11 +280,7 @@ static inline int file_state(int fd, uint64_t *size, int64_t *changed) {
 
 /* What is closed already stays so. */
 static inline void dpx_close(dpx_file *file) {
-#if defined(_WIN32)
-    if (file->fd >= 0) _close(file->fd);
-#else
-    if (file->fd >= 0) close(file->fd);
-#endif
+    if (file->fd >= 0) file_close(file->fd);
     file->fd = -1;
 }
 

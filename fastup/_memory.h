@@ -91,7 +91,8 @@ static inline memory_block *memory_new(memory_pool *pool, size_t size) {
     if (!block) return NULL;
 #if defined(_WIN32)
     bytes = _aligned_malloc(size, MEMORY_ALIGNED);
-#elif defined(MADV_HUGEPAGE)
+#else
+#if defined(MADV_HUGEPAGE)
     if (size >= MEMORY_HUGE_PAGE) { /* mapped, as malloc would keep what is freed, and more of it than a pool may */
         uint8_t *mapped =
             (uint8_t *)mmap(NULL, size + MEMORY_HUGE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -100,11 +101,10 @@ static inline memory_block *memory_new(memory_pool *pool, size_t size) {
             bytes = mapped + (0 - (uintptr_t)mapped) % MEMORY_HUGE_PAGE;
             madvise(bytes, size, MADV_HUGEPAGE); /* where that fails all is slower, not wrong */
         }
-    } else if (posix_memalign(&bytes, MEMORY_ALIGNED, size)) {
+    } else
+#endif
+        if (posix_memalign(&bytes, MEMORY_ALIGNED, size))
         bytes = NULL;
-    }
-#else
-    if (posix_memalign(&bytes, MEMORY_ALIGNED, size)) bytes = NULL;
 #endif
     if (!bytes) {
         free(block);

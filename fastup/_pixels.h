@@ -348,23 +348,21 @@ static inline dpx_status dpx_encode(const dpx_layout *l, const void *src, int as
         dpx_unpack_floats((const uint8_t *)from, dst, count, l->swap);
         return DPX_OK;
     }
-    {
-        const uint16_t *from = (const uint16_t *)src;
-        if (as_float) {
-            if (dpx_codes((const float *)src, codes.codes, count, l->white))
-                return dpx_fail(why, DPX_NAN, "frame", 0, 0, "numbers");
-            from = codes.codes;
-        } else if (dpx_or_codes(from, count) > l->white) {
-            dpx_fail(why, DPX_RANGE, "frame", 0, dpx_or_codes(from, count), NULL);
-            why->needed = l->white;
-            return DPX_RANGE;
-        }
-        if (l->order != DPX_AS_STORED) {
-            dpx_order16(l->order, from, samples.codes, pixels, 0);
-            from = samples.codes;
-        }
-        dpx_pack(l, from, dst, count);
+    const uint16_t *from = (const uint16_t *)src;
+    if (as_float) {
+        if (dpx_codes((const float *)src, codes.codes, count, l->white))
+            return dpx_fail(why, DPX_NAN, "frame", 0, 0, "numbers");
+        from = codes.codes;
+    } else if (dpx_or_codes(from, count) > l->white) {
+        const dpx_problem problem = {DPX_RANGE, "frame", 0, NULL, dpx_or_codes(from, count), l->white};
+        *why = problem;
+        return DPX_RANGE;
     }
+    if (l->order != DPX_AS_STORED) {
+        dpx_order16(l->order, from, samples.codes, pixels, 0);
+        from = samples.codes;
+    }
+    dpx_pack(l, from, dst, count);
     return DPX_OK;
 }
 

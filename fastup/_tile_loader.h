@@ -351,20 +351,15 @@ private:
                 last = batch->begun = std::min(first + TAKEN, batch->tiles.size());
                 if (last == batch->tiles.size()) begun_++;
             }
-            std::size_t failed = SIZE_MAX, side = 0;
             dpx_problem why{};
-            for (std::size_t i = first; i < last && failed == SIZE_MAX; i++)
-                for (side = 0; side < 2; side++)
-                    if (read(files, *batch, i, side, scratch.get(), &why)) {
-                        failed = i;
-                        break;
-                    }
+            std::size_t part = 2 * first; // one side of a tile
+            while (part < 2 * last && !read(files, *batch, part / 2, part % 2, scratch.get(), &why)) part++;
             bool complete;
             {
                 std::lock_guard<std::mutex> lock(mutex_);
-                if (failed < batch->failed) {
-                    batch->failed = failed;
-                    batch->side = side;
+                if (part < 2 * last && part / 2 < batch->failed) {
+                    batch->failed = part / 2;
+                    batch->side = part % 2;
                     batch->problem = why;
                 }
                 batch->done += last - first;
