@@ -62,9 +62,6 @@ def dehalo(picture: Floats, taps: ArrayLike, *, strength: float = 1.0, protect: 
     return np.ascontiguousarray(np.clip(np.moveaxis(clean, 2, 1), 0, 1), np.float32)
 
 
-# -- a folder ---------------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, kw_only=True)
 class Plan(chore.Plan):
     """What to do to a folder: which frames, with what, as asked for how."""

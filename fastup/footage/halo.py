@@ -67,9 +67,6 @@ def overshoot(taps: Taps) -> float:
     return float(max(answer.max() - 1, -answer.min(), 0))
 
 
-# -- from frames to a kernel ------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class Estimate:
     """A kernel and what it was found from."""
