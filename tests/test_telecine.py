@@ -13,7 +13,7 @@ from test_cli import fails
 
 import fastup
 from fastup.errors import DataError, OptionError
-from fastup.footage import opening, telecine
+from fastup.footage import extract, opening, telecine
 from fastup.footage.sequences import timecode_at
 
 av = pytest.importorskip("av")
@@ -89,6 +89,22 @@ def test_a_video_becomes_film_frames(video, tmp_path):
     assert (tmp_path / "out" / "telecine" / "tape.png").stat().st_size > 10_000
     wrong, _, woven, _ = telecined.score(clip, [item[:2] for item in report["woven"]])
     assert (wrong, woven) == (0, 0)
+
+
+def test_the_film_is_a_source(video, tmp_path):
+    path, _ = video
+    telecine.detelecine(path, tmp_path / "film", lines=92)
+    with opening.open_clip(path) as clip:
+        part = extract.prepare(clip, tmp_path / "out", lines=92)
+        cadence = telecine.track(telecine.measure((planes[0] for _, planes in clip.frames()), 1023))
+        film = telecine.Film(part, Fraction(24000, 1001), cadence, telecine.plan(cadence))
+        assert film.size == (92, 160)
+        written = fastup.find(tmp_path / "film")
+        assert [film.name(number) for number in range(len(film))] == [path.stem for path in written]
+        for (header, frame), path in zip(film.stream(2, 40, 5), written[2:40:5], strict=True):
+            np.testing.assert_array_equal(frame, fastup.read(path))
+            found = fastup.read_header(path)
+            assert (header.height, header.frame_position) == (92, found.frame_position)
 
 
 def test_a_second_run_carries_on(video, tmp_path):

@@ -121,11 +121,8 @@ def detelecine(
             clip.note(f"the file says {clip.field_order} field first, the pictures say {cadence.order}")
         report, output, beside = _report(film, lines), chore.Plan(film, out, overwrite), out / "telecine"
         _keep_report(beside / f"{film.stem}.json", report, output)
-
-        def make(number: int, planes: Any) -> tuple[Frame, Header]:
-            return film.pixels(planes), film.header(number)
-
-        written, skipped = chore.run(output, chore.each(make), "weaving", on_progress)
+        work = chore.each(lambda number, planes: (film.pixels(planes), film.header(number)))
+        written, skipped = chore.run(output, work, "weaving", on_progress)
         if review:
             _review(beside / film.stem, film)
         plot(beside / f"{film.stem}.png", cadence, path.name)
@@ -146,8 +143,8 @@ def _cadence(part, order, on_progress):
                 lost.append(number)
             yield planes[0]
 
-    told = on_progress and (lambda done, _, what: on_progress(done, count, what))
-    fields = replace(measure(lumas(), (1 << part.source.bits) - 1, told), lost=tuple(lost))
+    measured = on_progress and (lambda done, _, what: on_progress(done, count, what))
+    fields = replace(measure(lumas(), (1 << part.source.bits) - 1, measured), lost=tuple(lost))
     cadence = track(fields, order)
     return cadence if cadence.gain > 0 or order else track(fields, part.source.field_order)
 
