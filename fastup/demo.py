@@ -115,23 +115,18 @@ def _raster(cel, matrix, size, light):
 
 
 def clip(seed: int = 0, shots: int = 4, frames: int = 48, size: Size = (1080, 1440)) -> Iterator[Floats]:
-    """Draw a clip, frame by frame.
+    """Draw a clip, frame by frame: (H, W, 3), normalised, 0..1.
 
     Parameters
     ----------
     seed
         0 or more. The same seed gives the same clip.
     shots
-        How many shots; each is another scene with its own characters, colours and camera.
+        How many; each is another scene with its own characters, colours and camera.
     frames
-        Frames in each shot, of 24 a second. A camera move lasts 48.
+        In each shot, of 24 a second. A camera move lasts 48.
     size
         The picture is composed for 3:4.
-
-    Yields
-    ------
-    ndarray, (H, W, 3), float32
-        Normalised, 0..1.
     """
     for shot in range(shots):
         scene = _Shot(seed, shot)
@@ -140,39 +135,16 @@ def clip(seed: int = 0, shots: int = 4, frames: int = 48, size: Size = (1080, 14
 
 
 def write_data(
-    folder: StrPath,
-    seed: int = 0,
-    size: Size = (1080, 1440),
-    sd_size: Size = (480, 720),
-    train: int = 20,
-    validation: int = 2,
-    evaluation: int = 4,
-    on_progress: Progress | None = None,
-) -> None:
+    folder: StrPath, seed: int = 0, size: Size = (1080, 1440), sd_size: Size = (480, 720),
+    train: int = 20, validation: int = 2, evaluation: int = 4, on_progress: Progress | None = None,
+) -> None:  # fmt: skip
     """Write the pairs of a drawn clip as 10-bit DPX: folder/{train,validation,evaluation}/{Alpha,Beta}/NAME.dpx.
 
     Two frames are taken from each shot, half a second or more apart, and no shot serves two of the three sets. Beta
     holds the drawn frames, Alpha what SD tape makes of them. Timecode and frame position run on through the clip.
 
-    Parameters
-    ----------
-    folder
-        Made if it is missing. Frames of the same name are overwritten.
-    seed
-        0 or more.
-    size, sd_size
-        Of the Beta and of the Alpha frames.
-    train, validation, evaluation
-        How many pairs each set gets.
-    on_progress
-        Called with the pairs that are written.
-
-    Raises
-    ------
-    OptionError
-        If `sd_size` is larger than `size`.
-    OSError
-        If the folder cannot be written.
+    The folder is made if it is missing, and frames of the same name are overwritten. `size` is of Beta, `sd_size` of
+    Alpha: OptionError where it is larger. `train`, `validation` and `evaluation` say how many pairs each set gets.
     """
     jobs, first, folder = [], 0, Path(folder)
     for name, count in (("train", train), ("validation", validation), ("evaluation", evaluation)):
@@ -214,7 +186,7 @@ def _write_frame(path, frame, position, pixel_aspect):
 def compare(folder: Path, model: StrPath, score: "Score") -> Path:
     """Write folder/comparison.png: the last evaluation frame by bicubic, by the model and as it was drawn.
 
-    `score` is that frame's, as `fastup.upscale.evaluate` has it, for the titles. Returns the picture's path.
+    `score` is that frame's, for the titles. Gives the picture's path.
     """
     from fastup.pairs.folder import find_pairs
     from fastup.upscale.evaluate import compare, geometry_of
@@ -226,17 +198,14 @@ def compare(folder: Path, model: StrPath, score: "Score") -> Path:
     path, ours, bicubic, target = next(compare(upscaler, pairs, geometry_of(upscaler, pairs)))
     picture = upscaler.picture(_frames.read(path, dtype="float32"))
     rows, columns = (np.arange(t) * i // t for t, i in zip(target.shape[:2], picture.shape[:2], strict=True))
-    path = folder / "comparison.png"
-    comparison(
-        path,
-        {
-            "input": picture[rows][:, columns],
-            f"bicubic, {score.psnr_bicubic:.2f} dB": bicubic,
-            f"fastup {upscaler.settings['model']}, {score.psnr:.2f} dB": ours,
-            "target": target,
-        },
-    )
-    return path
+    versions = {
+        "input": picture[rows][:, columns],
+        f"bicubic, {score.psnr_bicubic:.2f} dB": bicubic,
+        f"fastup {upscaler.settings['model']}, {score.psnr:.2f} dB": ours,
+        "target": target,
+    }
+    comparison(folder / "comparison.png", versions)
+    return folder / "comparison.png"
 
 
 def comparison(
@@ -259,8 +228,6 @@ def comparison(
     ------
     ValueError
         If `columns` is empty or its frames differ in shape.
-    OSError
-        If the file cannot be written.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -215,7 +215,7 @@ def test_ctrl_c_says_how_to_go_on(run, monkeypatch, tmp_path):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(upscale, "_upscale", interrupted)
+    monkeypatch.setattr(upscale, "start", interrupted)
     fails(run("upscale", "m.keras", tmp_path, tmp_path / "out"), 1, "stopped", "the same command carries on")
 
 
@@ -233,7 +233,7 @@ def test_commands_that_skip_what_is_there_carry_on(run, monkeypatch, tmp_path):
 
 def test_a_frame_that_cannot_be_written_is_one_line(run, monkeypatch, tmp_path):
     monkeypatch.setattr(
-        upscale, "_upscale", lambda *_: fastup.write(tmp_path / "f.dpx", np.full((2, 2, 3), np.nan, np.float32))
+        upscale, "start", lambda: fastup.write(tmp_path / "f.dpx", np.full((2, 2, 3), np.nan, np.float32))
     )
     fails(run("upscale", "m.keras", tmp_path, tmp_path / "out"), 1, "f.dpx", "NaN", "nothing was written")
     assert list(tmp_path.iterdir()) == []

@@ -1,7 +1,6 @@
 """Look at frames, and make others of them: info, extract, detelecine, degrade, dehalo, convert."""
 
 import re
-import time
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -85,32 +84,30 @@ def _report_folder(path):
     from fastup.footage.sequences import survey
 
     found = survey(path)
-    return {"path": str(path), "sequences": found}, [(_sequence_rows(each), _sequence_odd(each)) for each in found]
+    unreadable = [[f"cannot be read: {text}" for text in each["unreadable"][: show.MOST_LISTED]] for each in found]
+    tables = [(_rows(each), each.get("notes", []) + bad) for each, bad in zip(found, unreadable, strict=True)]
+    return {"path": str(path), "sequences": found}, tables
 
 
-def _sequence_rows(each):
-    first, last, count = each["first"], each["last"], each["frames"]
+def _rows(sequence):
+    first, last, count = sequence["first"], sequence["last"], sequence["frames"]
+    kinds = [kind + f" ({number:,})" * (number < count) for kind, number in sequence["pictures"].items()]
     rows = {
-        "frames": f"{count:,}, {first}" + f" to {last}" * (count > 1) + f", {each['bytes']:,} bytes",
-        "pictures": show.few(
-            [kind + f" ({number:,})" * (number < count) for kind, number in each["pictures"].items()], between="\n"
-        ),
-        "frame rate": ", ".join(f"{rate:g} frames/s" for rate in each["frame_rates"]),
-        "timecode": " to ".join(each["timecodes"]),
+        "frames": f"{count:,}, {first}" + f" to {last}" * (count > 1) + f", {sequence['bytes']:,} bytes",
+        "pictures": show.few(kinds, between="\n"),
+        "frame rate": ", ".join(f"{rate:g} frames/s" for rate in sequence["frame_rates"]),
+        "timecode": " to ".join(sequence["timecodes"]),
     }
-    if "numbers" in each:
+    if "numbers" in sequence:
+        step, gaps = sequence["step"], sequence["gaps"]
         rows |= {
-            "numbers": "{} to {}".format(*each["numbers"])
-            + (f" by {each['step']}" if each["step"] > 1 else ", not evenly apart" * (each["step"] == 0)),
-            "missing": f"{each['missing']:,}: {show.few(show.ranges(each['gaps']))}" if each["gaps"] else "",
-            "time missing": show.few(each["time"], between="\n"),
-            "doubled": show.few(each["doubled"]),
+            "numbers": "{} to {}".format(*sequence["numbers"])
+            + (f" by {step}" if step > 1 else ", not evenly apart" * (step == 0)),
+            "missing": f"{sequence['missing']:,}: {show.few(show.ranges(gaps))}" if gaps else "",
+            "time missing": show.few(sequence["time"], between="\n"),
+            "doubled": show.few(sequence["doubled"]),
         }
     return [(name, value) for name, value in rows.items() if value]
-
-
-def _sequence_odd(each):
-    return [*each.get("notes", ()), *(f"cannot be read: {text}" for text in each["unreadable"][: show.MOST_LISTED])]
 
 
 @carries_on
@@ -165,7 +162,7 @@ def extract(
     as_json: Json = False,
 ) -> None:
     """Write the frames of a video, or stills, as 10-bit RGB DPX of their own size. Those already in OUT are skipped."""
-    from fastup.footage.extract import prepare
+    from fastup.footage.extract import prepare, run
     from fastup.footage.opening import open_clip
 
     if detelecine:
@@ -178,26 +175,19 @@ def extract(
         return
     with open_clip(source, keep=range == "keep", interlaced=interlaced) as opened:
         plan = prepare(opened, destination, start=start, end=end, every=every, lines=lines, overwrite=overwrite)
-        _extract(plan, as_json)
-
-
-def _extract(plan, as_json):
-    from fastup.footage.extract import run
-
-    source = plan.source
-    if not as_json:
-        show.table({**source.settings, "output": f"10-bit RGB DPX in {plan.destination}"})
-    written, skipped, seconds = show.timed(partial(run, plan), "extracting")
-    if as_json:
-        facts = {name: getattr(source, name) for name in ("width", "height", "field_order", "timecode", "frame_count")}
-        fractions = {name: getattr(source, name) for name in ("rate", "pixel_aspect")}
-        facts |= {name: value and str(value) for name, value in fractions.items()}
-        counts = {"written": written, "skipped": skipped, "frames_per_second": round(written / seconds, 1)}
-        show.data({**facts, "settings": source.settings, **counts, "notes": source.notes})
-        return
-    show.made("extracted", plan.destination, written, skipped, seconds)
-    for note in source.notes:
-        show.note(note)
+        if not as_json:
+            show.table({**opened.settings, "output": f"10-bit RGB DPX in {destination}"})
+        (written, skipped), seconds = show.timed(partial(run, plan), "extracting")
+        if as_json:
+            names = "width", "height", "field_order", "timecode", "frame_count", "rate", "pixel_aspect"
+            facts = {name: getattr(opened, name) for name in names}
+            facts |= {name: facts[name] and str(facts[name]) for name in ("rate", "pixel_aspect")}
+            counts = {"written": written, "skipped": skipped, "frames_per_second": round(written / seconds, 1)}
+            show.data({**facts, "settings": opened.settings, **counts, "notes": opened.notes})
+            return
+        show.made("extracted", destination, written, skipped, seconds)
+        for note in opened.notes:
+            show.note(note)
 
 
 @carries_on
@@ -237,9 +227,7 @@ def detelecine(
 def _detelecine(source, destination, as_json, **options):
     from fastup.footage.telecine import detelecine
 
-    began = time.perf_counter()
-    with show.progress("measuring") as advance:
-        report = detelecine(source, destination, on_progress=advance, **options)
+    report, seconds = show.timed(partial(detelecine, source, destination, **options), "measuring")
     if as_json:
         show.data({name: value for name, value in report.items() if name not in ("fields", "woven")})
         return
@@ -258,7 +246,7 @@ def _detelecine(source, destination, as_json, **options):
     show.table(rows, "found")
     for note in report["notes"]:
         show.note(note)
-    show.made("written", destination, report["written"], report["skipped"], time.perf_counter() - began)
+    show.made("written", destination, report["written"], report["skipped"], seconds)
 
 
 @carries_on
@@ -359,7 +347,7 @@ def dehalo(
     found, picture = plan.estimate, destination / "dehalo" / "kernel.png"
     plot(picture, found, strength)
     if as_json:
-        written, skipped, _ = show.timed(partial(run, plan), "dehaloing")
+        (written, skipped), _ = show.timed(partial(run, plan), "dehaloing")
         taps = [round(float(tap), 6) for tap in found.taps]
         show.data(asdict(found) | {"taps": taps, "made": written, "skipped": skipped})
         return

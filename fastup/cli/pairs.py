@@ -3,7 +3,7 @@
 import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
@@ -38,14 +38,8 @@ def pairs(
             raise DataError(f"{data}: no such folder, expected the one that holds train/")
         _clear_cache(data / "cache")
         return
-    _pairs(data, Trim.parse(trim), input_trim and Trim.parse(input_trim, "input-trim"), as_json)
-
-
-def _pairs(data, trim, input_trim, as_json):
-    """Check the sets of DATA and print what is off."""
+    trims = Trim.parse(trim), None if input_trim is None else Trim.parse(input_trim, "input-trim")
     refuse_other(data)
-    from itertools import count
-
     from fastup.frames import is_dpx
     from fastup.pairs.alignment import alike, fits, median
     from fastup.pairs.folder import find_sets, seen, seen_note
@@ -53,20 +47,15 @@ def _pairs(data, trim, input_trim, as_json):
 
     folders = [data / name for name in ("train", "validation", "evaluation")]
     sets = find_sets([folder for folder in folders if folder.exists() or folder.name == "train"])
-    geometries = [Geometry.of(each.input_size, each.target_size, trim, input_trim) for each in sets]
-    done, total = count(1), sum(map(len, sets))
+    geometries = [Geometry.of(each.input_size, each.target_size, *trims) for each in sets]
     with show.progress("fitting pairs") as advance:
-
-        def on_progress(*_):
-            advance(next(done), total)
-
-        told = [(each, g, fits(each, g, on_progress)) for each, g in zip(sets, geometries, strict=True)]
-    off = sum(bool(fit.off) for *_, found in told for fit in found)
+        found_in = [(each, g, fits(each, g, advance)) for each, g in zip(sets, geometries, strict=True)]
+    off = sum(bool(fit.off) for *_, found in found_in for fit in found)
     train, *others = sets
     copies = {each.folder.name: seen(train, each, data / "cache") for each in others}
     if as_json:
         rows = []
-        for each, geometry, found in told:
+        for each, geometry, found in found_in:
             (h, w), (height, width) = geometry.input_picture, geometry.target_picture
             rows.append(
                 {
@@ -84,7 +73,7 @@ def _pairs(data, trim, input_trim, as_json):
             )
         show.data(rows)
     else:
-        for each, geometry, found in told:
+        for each, geometry, found in found_in:
             _print_fits(each, geometry, found)
         for each in others:
             if note := seen_note(train, each, copies[each.folder.name]):
@@ -181,14 +170,11 @@ def rank(
     Detail is the sum of absolute differences to the right and the lower neighbour, so that lines count in every
     direction.
     """
-    config = Config(quality=quality, tile=tile, trim=trim, input_trim=input_trim, jitter=jitter)
+    trims: Any = {"trim": trim, "input_trim": input_trim}
+    config = Config(quality=quality, tile=tile, jitter=jitter, **trims)
     output = output or data / "cache" / "rank.png"
     if output.suffix.lower() != ".png":
         raise OptionError(f"output is {output}, expected a name that ends in .png")
-    _rank(data, config, output)
-
-
-def _rank(data, config, output):
     refuse_other(data)
     from fastup.pairs.folder import find_sets
     from fastup.pairs.geometry import Geometry

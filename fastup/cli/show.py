@@ -93,14 +93,14 @@ def note_gaps(paths):
 
 
 def timed(run, doing):
-    """Run a chore, which is given who is told of progress, with a bar; gives frames written, skipped, and seconds."""
+    """Run a chore, which is given who is told of progress, with a bar; gives what it gives, and seconds."""
     began = time.perf_counter()
     with progress(doing) as bar:
 
         def advance(done, total, what):
             bar(done, total, f"{what}, {done / (time.perf_counter() - began):.3g} frames/s")
 
-        return *run(advance), time.perf_counter() - began
+        return run(on_progress=advance), time.perf_counter() - began
 
 
 def made(verb, destination, written, skipped, seconds):
@@ -114,19 +114,20 @@ def made(verb, destination, written, skipped, seconds):
 
 def chore(run, doing, verb, destination, paths):
     """Run a chore, say what it made, and which of its frames' numbers are missing."""
-    made(verb, destination, *timed(run, doing))
+    (written, skipped), seconds = timed(run, doing)
+    made(verb, destination, written, skipped, seconds)
     note_gaps(paths)
 
 
 @contextlib.contextmanager
 def progress(what):
-    """A progress bar on a terminal, nothing elsewhere; gives a function of what is done and to do, and what it is."""
+    """A progress bar on a terminal, nothing elsewhere; gives what is to be called with what is done."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, **_live()) as bar:
         task = bar.add_task(what, total=None)
-        yield lambda done, total, now=what: bar.update(task, completed=done, total=total, description=now)
+        yield lambda done, total, what: bar.update(task, completed=done, total=total, description=what)
 
 
 @contextlib.contextmanager

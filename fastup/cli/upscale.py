@@ -1,6 +1,7 @@
 """Run networks on films: upscale, evaluate; and the demo, which does it all."""
 
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -23,17 +24,11 @@ def upscale(
     overwrite: Overwrite = False,
 ) -> None:
     """Upscale frames. Those already in OUTPUT are skipped."""
-    _upscale(model, source, destination, overwrite)
-
-
-def _upscale(model, source, destination, overwrite):
     refuse_other(source)  # before Keras is loaded
     start()
     from fastup.upscale.upscaler import upscale
 
-    def run(advance):
-        return upscale(model, source, destination, overwrite, advance, show.note)
-
+    run = partial(upscale, model, source, destination, overwrite, on_note=show.note)
     show.chore(run, "upscaling", "upscaled", destination, find(source))
 
 
@@ -106,7 +101,7 @@ def demo(
     best = folder / "models" / config.model / "best.keras"
     scores = _evaluate(best, folder)
     _print_scores(scores)
-    _upscale(best, folder / "evaluation" / "Alpha", folder / "upscaled", True)
+    upscale(best, folder / "evaluation" / "Alpha", folder / "upscaled", True)
     *_, last, mean = scores
     picture = clip.compare(folder, best, last)
     show.say(f"comparison: {picture}")

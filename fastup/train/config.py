@@ -21,8 +21,6 @@ ARCHITECTURES, SCHEDULES, PRECISIONS = map(get_args, (Architecture, Schedule, Pr
 
 Check = Callable[[str, Any], Any]  # of a setting's name and value: raises an OptionError, or gives what to keep instead
 
-# -- checks ------------------------------------------------------------------------------------------------------------
-
 
 def one_of(names: Sequence[str]) -> Check:
     def check(name, value):
@@ -72,16 +70,8 @@ def parsed_trim(name: str, value: Any) -> Trim:
 def setting(default: Any, check: Check, help: str, absent: str = "", metavar: str | None = None) -> Any:
     """A field of `Config`, from which its option, its line in a file and in the tables that are printed are made.
 
-    Parameters
-    ----------
-    default
-        None where it is known later only, or where there is none; then None is not checked.
-    help
-        What the command line says of it, which adds the default.
-    absent
-        What None means.
-    metavar
-        Of one that the command line takes as text: what that looks like.
+    Where the default is None, None is not checked, and `absent` says what it means. The command line adds the default
+    to `help`; `metavar` is what a setting looks like that it takes as text.
     """
     return field(default=default, metadata={"check": check, "help": help, "absent": absent, "metavar": metavar})
 
