@@ -81,17 +81,12 @@ def _check(folder):
     faults, by_stem, common = defaultdict(list), {}, {}  # by path, and the others by side
     for side, paths in sides.items():
         by_stem[side], common[side] = _probed(paths, faults)
-    if len(sides) == 2:
-        for one, other in (SIDES, SIDES[::-1]):
-            for stem, path in by_stem[one].items():
-                if stem not in by_stem[other]:
-                    faults[path].append(f"{path}: no partner in {other}")
-    for side, paths in sides.items():  # what all frames of a side have in common is one problem
-        texts = {tuple(line.removeprefix(str(path)) for line in faults.get(path, ())) for path in paths}
-        if len(paths) > 1 and len(texts) == 1 and texts != {()}:
-            problems += [f"{folder / side}: all {len(paths)} frames{text}" for text in texts.pop()]
-            for path in paths:
-                del faults[path]
+    for one, other in (SIDES, SIDES[::-1]) if len(sides) == 2 else ():
+        for stem, path in by_stem[one].items():
+            if stem not in by_stem[other]:
+                faults[path].append(f"{path}: no partner in {other}")
+    for side, paths in sides.items():
+        problems += _in_common(folder / side, paths, faults)
     places = {stem: n for n, stem in enumerate(dict.fromkeys(stem for stems in by_stem.values() for stem in stems))}
     problems += [
         line for path in sorted(faults, key=lambda path: places[frames.stem_of(path)]) for line in faults[path]
@@ -130,6 +125,16 @@ def _probed(paths, faults):
         elif probe[0][2] != 3:
             faults[path].append(f"{path}: {probe[0][2]} channels, expected 3")
     return stems, common
+
+
+def _in_common(side, paths, faults):
+    """What is wrong with all frames of a side alike, a line for all of them; it is no longer among `faults`."""
+    texts = {tuple(line.removeprefix(str(path)) for line in faults.get(path, ())) for path in paths}
+    if len(paths) == 1 or len(texts) > 1:
+        return []
+    for path in paths:
+        faults.pop(path, None)
+    return [f"{side}: all {len(paths)} frames{text}" for text in texts.pop()]
 
 
 def _reason(path, error):
