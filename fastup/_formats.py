@@ -144,9 +144,9 @@ def possible_aspect(value: float | Fraction | None) -> Fraction | None:
 
 
 def _layers(image):
-    """The layers of an EXR by name: their part, and their channels' numbers by name. The one without a name is "".
+    """The layers of an EXR by name, each as its part and its channels' numbers by name; the one without a name is "".
 
-    And what the part of that one is called.
+    With them, the name of the part that holds the one without a name.
     """
     spec, found, main = image.spec(), {}, ""
     for part in range(max(1, spec.get_int_attribute("oiio:subimages", 1))):

@@ -66,17 +66,12 @@ class Field(property, Generic[T]):
             number = operator.index(value) if whole else float(value)
         except (TypeError, ValueError):
             raise TypeError(f"{self.name} is {value!r}, expected a {'whole ' * whole}number") from None
-        if not least <= number <= most + (self.name == "file_size"):  # where all ones are a size, if a cut one
+        if not least <= number <= most + (self.name == "file_size"):  # all ones: a size that does not fit
             raise ValueError(f"{self.name} is {number}, expected {least} to {most}")
         return number
 
 
-class Whole(Field[int | None]):
-    """A whole number."""
-
-
-class Real(Field[float | None]):
-    """A float."""
+Whole, Real = Field[int | None], Field[float | None]
 
 
 class Padding(Field[int]):
@@ -100,7 +95,7 @@ class Text(Field[str | None]):
         return data
 
 
-class Rate(Real):
+class Rate(Field[float | None]):
     """Frames per second. A file may hold any number; what is written is one that can be, or 0, for some undefined."""
 
     def stored(self, value: Any, header: Any) -> float:

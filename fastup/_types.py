@@ -1,4 +1,4 @@
-"""Names for what many functions take: a path, the pixels of a frame, a size, and who is told of progress."""
+"""Names for what many functions take: a path, the pixels of a frame, a size, and a function for progress."""
 
 from collections.abc import Callable, Sequence
 from os import PathLike

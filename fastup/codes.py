@@ -207,7 +207,7 @@ def codes_of(values: NDArray[np.floating[Any]], white: int) -> Codes:
     """The nearest codes of normalised floats, ``uint16``: clipped to 0..1, times white, halves upward.
 
     This is the one rule for floats that become codes; the C core has it for what goes to a DPX (`dpx_codes`). It is
-    exact, for any float: the rounded one of the product itself, not of what is left of it in a float.
+    exact for any float: the product is rounded as if it had been computed without error.
     """
     values = np.clip(values, 0, 1)
     near = values.astype(np.float32).astype(np.float64)

@@ -239,7 +239,7 @@ class Header(ElementFields):
         return f"{flavour(self)}, {'big' if self.big_endian else 'little'}-endian"
 
     def _whole_size(self):
-        """Bytes of a file of this header and the pixels of its one element; None where that can't be told."""
+        """Bytes of a file of this header and the pixels of its one element; None where it does not say enough."""
         width, height, bits = self.width, self.height, self.bits
         if None in (width, height, bits) or len(self.elements) != 1:
             return None
@@ -291,7 +291,8 @@ class Header(ElementFields):
             If a value doesn't fit its field.
         """
         if bool(values.pop("big_endian", self.big_endian)) != self.big_endian:
-            return self._swapped().replace(**values)
+            swapped = np.frombuffer(_sections(self.raw), self.fields.dtype).byteswap().tobytes()
+            return self._of((b"XPDS" if self.big_endian else b"SDPX") + swapped[4:]).replace(**values)
         if "frame_rate" in values:
             rate = values.pop("frame_rate")
             values = {"film_frame_rate": rate, "television_frame_rate": rate, **values}
@@ -354,11 +355,6 @@ class Header(ElementFields):
         """A header of other sections, of which those that this one has count, and the same user data."""
         end = _sections_end(self.raw)
         return Header(bytes(sections[:end]) + self.raw[end:])
-
-    def _swapped(self):
-        """The same header in the other byte order."""
-        swapped = np.frombuffer(_sections(self.raw), self.fields.dtype).byteswap().tobytes()
-        return self._of((b"XPDS" if self.big_endian else b"SDPX") + swapped[4:])
 
     def _after_bits(self, bits):
         """What follows from other bits: how codes fill words, and the codes of black and white."""
