@@ -134,12 +134,10 @@ def prepare(
     Raises
     ------
     OptionError
-        If options don't go together; if the format cannot be told, or a header does not say the curve; if there is no
+        If options don't go together; if the format is not known, or a header does not say the curve; if there is no
         such layer.
     DataError
         If there are no frames; if two would become one file, or one itself; if a curve is asked of Y, Cb and Cr.
-    OSError, FastupError
-        As `frames.read_header` has them.
 
     Notes
     -----

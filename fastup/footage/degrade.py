@@ -159,11 +159,7 @@ def prepare(
     ------
     DataError
         If frames differ in size, or are not RGB; if there are none; if the twins would replace the frames, or each
-        other.
-    OptionError
-        If an option is out of its range.
-    OSError, FastupError
-        As `frames.read_header` and `frames.read` have them.
+        other. OptionError if an option is out of its range.
     """
     if filter not in FILTERS:
         raise OptionError(f"filter: found {filter!r}, expected one of {', '.join(FILTERS)}")
@@ -172,15 +168,14 @@ def prepare(
     folder = Folder(source)
     plan = chore.Plan(folder, Path(destination), overwrite).checked()
     strengths = _strengths(tape or {})
-    paths, first = folder.paths, _rgb_header(folder, 0)
-    for number, path in enumerate(paths):
+    first = _rgb_header(folder, 0)
+    for number, path in folder.files():
         header = _rgb_header(folder, number)
         if (header.height, header.width) != (first.height, first.width):
-            raise DataError(
-                f"{path}: {header.width}x{header.height}, but {paths[0]} is {first.width}x{first.height}; expected one "
-                "size in a folder, for one trim"
-            )
-    trim, why = (Trim.parse(trim), "as given") if trim is not None else _find_trim(paths, first)
+            found, expected = (f"{one.width}x{one.height}" for one in (header, first))
+            one_size = "expected one size in a folder, for one trim"
+            raise DataError(f"{path}: {found}, but {folder.paths[0]} is {expected}; {one_size}")
+    trim, why = (Trim.parse(trim), "as given") if trim is not None else _find_trim(folder.paths, first)
     picture = trim.picture(folder.size)
     size = check_size(size, picture)
     return Plan.of(

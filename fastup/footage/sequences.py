@@ -98,12 +98,12 @@ def survey(folder: StrPath) -> list[dict[str, Any]]:
     """
     found = sequences(frames.find(folder))
     alone = [path for each in found if len(each.paths) == 1 for path in each.paths]
-    told = []
+    surveyed = []
     for each in found:
         if len(each.paths) > 1:
             facts, times = _headers(each.paths)
-            told.append(facts | _order(each, times))
-    return told + ([_headers(alone)[0]] if alone else [])
+            surveyed.append(facts | _order(each, times))
+    return surveyed + ([_headers(alone)[0]] if alone else [])
 
 
 def _headers(paths):

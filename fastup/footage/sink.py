@@ -19,7 +19,7 @@ class Folder:
         self.path = Path(path)
         self._names = (f"{like.name(n) if like else f'{n:07d}'}{suffix}" for n in count())
         self._context = ExitStack()
-        self._write = self._context.enter_context(frames.write_stream(threads, 2 * threads))
+        self._write = self._context.enter_context(frames.write_stream(threads, threads + 2))
 
     def __enter__(self) -> Self:
         return self
