@@ -136,12 +136,8 @@ class Network(keras.Model):
     settings
         What JSON can hold. ``model``: a name in `MODELS`. ``scale``: see `fastup.networks.layers.fractions`.
         ``border``: (vertical, horizontal) target pixels, whole cells; none if absent. ``residual``: over bicubic, true
-        if absent. ``features``, ``depth``: where the architecture has them. Defaults fill in what is absent.
-
-    Attributes
-    ----------
-    settings : dict
-        As given, copied through JSON, completed.
+        if absent. ``features``, ``depth``: where the architecture has them. The attribute of the name is a copy,
+        through JSON, in which defaults fill in what is absent.
 
     Raises
     ------
