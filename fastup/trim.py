@@ -1,7 +1,8 @@
 """What is trimmed of a frame: pillars and blanking. What is left is the picture."""
 
+import contextlib
 from numbers import Integral
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from fastup._types import Frame, Size
 from fastup.errors import OptionError
@@ -18,22 +19,13 @@ class Trim(NamedTuple):
     @classmethod
     def parse(cls, value: object, name: str = "trim") -> "Trim":
         """A trim of text, such as ``240,240,0,0``, or of four numbers; OptionError under that name if it is neither."""
-        four = value
+        four: Any = value
         if isinstance(value, str):
-            try:
+            with contextlib.suppress(ValueError):
                 four = [int(part) for part in value.split(",")]
-            except ValueError:
-                four = ()
-            if len(four) != 4:
-                raise OptionError(f"{name} is {value!r}, expected four numbers: left,right,top,bottom")
-        if (
-            not isinstance(four, tuple | list)
-            or len(four) != 4
-            or not all(isinstance(n, Integral) and not isinstance(n, bool) and int(n) >= 0 for n in four)
-        ):
-            raise OptionError(
-                f"{name} is {value!r}, expected four whole numbers of 0 or more: left, right, top, bottom"
-            )
+        four = four if isinstance(four, tuple | list) and len(four) == 4 else [None]
+        if not all(isinstance(n, Integral) and not isinstance(n, bool) and int(n) >= 0 for n in four):
+            raise OptionError(f"{name} is {value!r}, expected four whole numbers of 0 or more: left,right,top,bottom")
         return cls(*map(int, four))
 
     def picture(self, size: Size, name: str = "trim") -> Size:

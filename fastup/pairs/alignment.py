@@ -93,11 +93,6 @@ def fits(pairs: Pairs, geometry: Geometry, on_progress: Progress | None = None) 
     noise alone. Gain and offset come from means of 4 x 4 pixels away from edges, by least squares that forget outliers
     (Tukey's biweight).
 
-    Parameters
-    ----------
-    on_progress
-        Called with (pairs done, pairs in all, "fitting pairs") after each.
-
     Raises
     ------
     DataError

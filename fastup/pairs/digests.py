@@ -22,13 +22,9 @@ SETTLED = 2e9  # ns: what changed so lately may change again without a sign, as 
 class Digests:
     """Digests of the bytes of files, as hexadecimal text; 128 bits of XXH3, fast rather than safe from forgery.
 
-    They are noted in a file under each file's place relative to that one, so that a folder that is moved as a whole
-    keeps them. What cannot be noted, or is damaged, costs reading anew and nothing else.
-
-    Parameters
-    ----------
-    cache : path-like, optional
-        The folder of the notes. Without one, none outlast this object.
+    They are noted in a file in `cache`, such as DATA/cache, under each file's place relative to that one, so that a
+    folder that is moved as a whole keeps them. What cannot be noted, or is damaged, costs reading anew and nothing
+    else. Without a cache, no note outlasts this object.
     """
 
     def __init__(self, cache: StrPath | None = None) -> None:
@@ -79,23 +75,10 @@ class Digests:
 
 
 def contents(paths: Iterable[StrPath], cache: StrPath | None = None) -> list[str]:
-    """The digest of the bytes of each file, in their order, read on threads where they are not known.
+    """The digest of each file, as `Digests` has it, in their order; read on threads where it is not known.
 
-    Parameters
-    ----------
-    paths, cache
-        Files, and a folder where digests are noted, such as DATA/cache; 2,000 files that have not changed then cost a
-        look at their size, times and inode. It need not be there, nor be writable.
-
-    Returns
-    -------
-    list of str
-        32 hexadecimal digits each.
-
-    Raises
-    ------
-    OSError
-        If a file cannot be read.
+    With a `cache`, 2,000 files that have not changed cost a look at their size, times and inode. OSError if a file
+    cannot be read.
     """
     digests = Digests(cache)
     try:

@@ -27,20 +27,16 @@ def detail_scores(
 
     Scores are kept in a file in `cache`, each frame's under the digest of its file, the grid and the trim, so that
     only frames that are new or have changed are read. A row that is damaged is as good as none. An error or Ctrl-C
-    leaves what was scored by then for the next time.
+    leaves what was scored by then for the next time. Without a `cache` nothing is kept.
 
     Parameters
     ----------
     grid
         Of the target picture.
-    cache
-        A folder, made if it is missing. Without one nothing is kept.
-    on_progress
-        Called with (frames done, frames to do, "ranking tiles").
 
     Returns
     -------
-    (frames, tiles) float32 array
+    (frames, tiles)
         In code values; of frames that hold floats, in their own units.
 
     Raises
@@ -107,7 +103,7 @@ def tile_index(
     pairs: Pairs, geometry: Geometry, grid: TileGrid, quality: float, cache: StrPath | None = None,
     on_progress: Progress | None = None,
 ) -> NDArray[np.int32]:  # fmt: skip
-    """The tiles to train on: (frames, k) int32, for each frame the numbers of its tiles in the grid, ascending.
+    """The tiles to train on: (frames, k), for each frame the numbers of its tiles in the grid, ascending.
 
     Tiles that reach beyond the picture are left out. Of the others, each frame gives the share `quality` that has the
     most detail in the target, by `detail_scores`. Where that is all of them, no frame is read, and the array is

@@ -67,9 +67,7 @@ def ranking(
     quality
         The share of each frame's tiles that is kept, above 0 and at most 1.
     cache
-        The folder where scores are kept from one time to the next.
-    on_progress
-        Called with (frames done, frames to do, "ranking tiles").
+        As `detail_scores` has it.
 
     Raises
     ------

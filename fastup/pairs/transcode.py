@@ -19,19 +19,8 @@ def transcode(pairs: Pairs, cache: StrPath, on_progress: Progress | None = None)
 
     A code stays the code that `frames.read` gives, 8 and 16 bits stay so, and floats become 32-bit floats. Frames go
     to cache/SET/Alpha/STEM.dpx and cache/SET/Beta/STEM.dpx, each whole, and carry the digest of their original: by
-    that, and by size and white, those that are there already are known to be good.
-
-    Parameters
-    ----------
-    cache
-        A folder, made if there is something to write.
-    on_progress
-        Called with (frames done, frames to do, "transcoding").
-
-    Returns
-    -------
-    Pairs
-        With the paths of those frames replaced; `pairs` itself where all are DPX.
+    that, and by size and white, those that are there already are known to be good. The pairs that are given have their
+    paths; where all frames are DPX, they are `pairs` itself, and `cache` is not made.
 
     Raises
     ------
