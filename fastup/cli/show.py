@@ -94,11 +94,14 @@ def note_gaps(paths):
 
 def timed(run, doing):
     """Run a chore, which is given who is told of progress, with a bar; gives what it gives, and seconds."""
-    began = time.perf_counter()
+    began = since = time.perf_counter()
     with progress(doing) as bar:
 
         def advance(done, total, what):
-            bar(done, total, f"{what}, {done / (time.perf_counter() - began):.3g} frames/s")
+            nonlocal doing, since
+            if what != doing:
+                doing, since = what, time.perf_counter()
+            bar(done, total, f"{what}, {done / (time.perf_counter() - since):.3g} frames/s")
 
         return run(on_progress=advance), time.perf_counter() - began
 
