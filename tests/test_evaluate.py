@@ -12,7 +12,7 @@ import pytest
 from OpenImageIO import ImageBuf
 
 import fastup
-from fastup.cli.upscale import _print_scores
+from fastup.cli.upscale import print_scores
 from fastup.errors import DataError, FastupError
 from fastup.pairs.folder import find_pairs
 from fastup.train import fit
@@ -129,7 +129,7 @@ def test_a_black_frame_is_told_apart(model, small, tmp_path, run):
 
 def test_where_all_frames_are_of_one_colour_none_is_left_out(run, capfd):
     blacks = [Score(name, 62, 100, 60, 100, 0.98, 1, flat=True) for name in "ab"]
-    _print_scores([*blacks, mean(blacks)])
+    print_scores([*blacks, mean(blacks)])
     out = capfd.readouterr().out
     assert [line.split()[0] for line in out.splitlines() if " 62.00 " in line] == ["a", "b", "mean"]
     assert "left out" not in out

@@ -28,7 +28,7 @@ FLOORS = [
     ["upscale", "upscale.metrics", "upscale.upscaler", "upscale.evaluate"],
     ["train", "train.config", "train.batches", "train.lock", "train.run", "train.prepare", "train.fit"],
     ["_cartoon", "demo"],
-    ["cli.show", "cli.options", "cli.footage", "cli.pairs", "cli.train", "cli.upscale", "cli"],
+    ["cli.show", "cli.options", "cli.footage", "cli.pairs", "cli.train", "cli.upscale", "cli.demo", "cli"],
 ]  # fmt: skip
 ORDER = {module: (floor, place) for floor, modules in enumerate(FLOORS) for place, module in enumerate(modules)}
 SOURCES = {

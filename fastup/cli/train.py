@@ -70,16 +70,16 @@ def train(
     layers = [("command line", given)]
     if config is not None:
         layers.append((config.name, read_toml(config)))
-    chosen, sources, name = _resolve(layers, data, name)
+    chosen, sources, name = settings_in_force(layers, data, name)
     if print_config:
         print(as_toml(chosen, sources), end="")
     elif data is None:
         raise OptionError("DATA is missing, expected the folder that holds train/ and validation/")
     else:
-        _train(data, chosen, sources, name, more_epochs)
+        run_training(data, chosen, sources, name, more_epochs)
 
 
-def _resolve(layers, data, name=None):
+def settings_in_force(layers, data, name=None):
     """What `resolve` makes of settings, with those that the run has and those of the models; and the run's name."""
     config, _ = resolve(layers)  # so that mistakes are told at once: Keras takes seconds to load
     start()
@@ -92,7 +92,7 @@ def _resolve(layers, data, name=None):
     return *resolve(layers, {each: architecture.defaults for each, architecture in MODELS.items()}), name
 
 
-def _train(data, config, sources, name, more_epochs):
+def run_training(data, config, sources, name, more_epochs):
     refuse_other(data)
     start()
     from fastup.train.fit import fit

@@ -1,4 +1,4 @@
-"""Run networks on films: upscale, evaluate; and the demo, which does it all."""
+"""Run networks on films, and measure them: upscale, evaluate."""
 
 from dataclasses import asdict
 from functools import partial
@@ -10,8 +10,6 @@ from rich.markup import escape
 
 from fastup.cli import show
 from fastup.cli.options import Json, ModelFile, Overwrite, carries_on
-from fastup.cli.train import _resolve, _train
-from fastup.errors import OptionError
 from fastup.frames import find, refuse_other
 from fastup.networks import start
 
@@ -38,14 +36,14 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Compare a model with bicubic, frame by frame."""
-    scores = _evaluate(model, data)
+    scores = scores_of(model, data)
     if as_json:
         show.data([asdict(score) for score in scores])
     else:
-        _print_scores(scores)
+        print_scores(scores)
 
 
-def _evaluate(model, data):
+def scores_of(model, data):
     """Scores of every frame, the mean last."""
     refuse_other(data)
     start()
@@ -56,7 +54,7 @@ def _evaluate(model, data):
     return [*scores, mean(scores)]
 
 
-def _print_scores(scores):
+def print_scores(scores):
     *each, mean = scores
     apart = [score for score in each if score.flat]
     apart = apart if len(apart) < len(each) else []
@@ -77,32 +75,3 @@ def _print_scores(scores):
             end_section=score is mean,
         )  # fmt: skip
     show.out.print(table)
-
-
-def demo(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to put it all.")] = Path("fastup-demo"),
-    minutes: Annotated[float, typer.Option(help="How long to train.")] = 1.0,
-) -> None:
-    """Draw a clip, train on it, and show the gain.
-
-    The clip is cel animation, drawn from a seed and degraded as SD tape was. The gain is measured on frames that
-    training never saw.
-    """
-    from fastup import demo as clip
-
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise OptionError(f"{folder}: not empty, expected a new folder for the demo")
-    # Half the tiles of drawn animation are plain paint: a minute is better spent on the others, in small steps.
-    layers = [("demo", {"quality": 0.5, "batch": 8, "epochs": 1000, "minutes": minutes})]
-    config, sources, name = _resolve(layers, folder)
-    with show.progress("drawing pairs") as advance:
-        clip.write_data(folder, on_progress=advance)
-    _train(folder, config, sources, name, None)
-    best = folder / "models" / config.model / "best.keras"
-    scores = _evaluate(best, folder)
-    _print_scores(scores)
-    upscale(best, folder / "evaluation" / "Alpha", folder / "upscaled", True)
-    *_, last, mean = scores
-    picture = clip.compare(folder, best, last)
-    show.say(f"comparison: {picture}")
-    show.say(f"gain over bicubic on unseen frames: {mean.psnr - mean.psnr_bicubic:+.2f} dB")
