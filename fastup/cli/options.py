@@ -1,11 +1,14 @@
 """What several commands have: options, and that they carry on."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
 from fastup.train.config import ABSENT
+
+Command = TypeVar("Command", bound=Callable[..., None])
 
 ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="A .keras file that `fastup train` wrote.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
@@ -19,7 +22,7 @@ InputTrimOption = Annotated[
 ]
 
 
-def carries_on(command):
+def carries_on(command: Command) -> Command:
     """Mark a command that goes on from what an interrupted run of it has made."""
-    command.carries_on = True
+    command.carries_on = True  # type: ignore[attr-defined]
     return command

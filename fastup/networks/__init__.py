@@ -9,7 +9,7 @@ from fastup.errors import OptionError
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
-def start():
+def start() -> None:
     """Import Keras and wake its backend, with the process's stderr set aside.
 
     TensorFlow announces its build and the graphics cards it misses there, before any log level counts. What goes wrong

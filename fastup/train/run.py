@@ -50,8 +50,9 @@ class Run:
     @property
     def tiles(self) -> int:
         """How many tiles are trained on."""
-        _, grid = self.geometry.grids(self.config.tile, self.config.border, self.config.jitter)
-        return len(self.pairs) * kept(self.config.quality, int(grid.inside.sum()))
+        config = self.config
+        _, grid = self.geometry.grids(config.tile, config.border, config.jitter)  # type: ignore[arg-type]  # filled in
+        return len(self.pairs) * kept(config.quality, int(grid.inside.sum()))
 
     @property
     def steps(self) -> int:
