@@ -28,9 +28,9 @@ _TINY = 2.0**-39
 
 def rgb(
     planes: Sequence[NDArray[Any]], bits: int, *, matrix: str, siting: str = "left", interlaced: bool = False,
-    full: bool = False, keep: bool = False, out: Codes | None = None,
+    full: bool = False, keep: bool = False,
 ) -> Codes:  # fmt: skip
-    """Convert a frame of Y, Cb and Cr to 10-bit codes of R, G, B, (H, W, 3), which go to `out` if it is given.
+    """Convert a frame of Y, Cb and Cr to 10-bit codes of R, G, B, (H, W, 3).
 
     Chroma is interpolated linearly between the samples above and below, then left and right, each where `siting` has
     it; beyond the border the last one goes on. Then, with Y scaled to 0..1, Cb and Cr to -1/2..1/2 (ITU-T H.273)::
@@ -60,7 +60,7 @@ def rgb(
     Raises
     ------
     ValueError
-        If the planes, or `out`, do not fit each other.
+        If the planes do not fit each other.
     """
     luma, cb, cr = map(np.ascontiguousarray, planes)
     factors = tuple(
@@ -71,10 +71,7 @@ def rgb(
         raise ValueError(f"planes are {luma.shape} of {luma.dtype} and {cb.shape}, expected subsampling of 1, 2 or 4")
     if cb.shape != cr.shape or not luma.dtype == cb.dtype == cr.dtype:
         raise ValueError(f"planes are {luma.dtype}, {cb.shape} of {cb.dtype} and {cr.shape} of {cr.dtype}")
-    if out is None:
-        out = np.empty((*luma.shape, 3), np.uint16)
-    elif out.shape != (*luma.shape, 3) or out.dtype != np.uint16:
-        raise ValueError(f"out is {out.shape} of {out.dtype}, expected {(*luma.shape, 3)} of uint16")
+    out = np.empty((*luma.shape, 3), np.uint16)
     across, down = SITINGS[siting]
     lines, line_shares = _lines(luma.shape[0], cb.shape[0], factors[0], down, bool(interlaced))
     firsts, shares = _phases(factors[1], across)

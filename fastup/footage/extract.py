@@ -79,7 +79,7 @@ def run(plan: Plan, on_progress: Progress | None = None) -> tuple[int, int]:
     _refuse_others(plan)
 
     def make(number: int, planes: Planes) -> tuple[Frame, Header]:
-        header, frame = source.header(number), source.rgb(planes)
+        header, frame = source.header(number), source.pixels(planes)
         return (frame[plan.top :][: plan.lines], header.replace(height=plan.lines)) if plan.lines else (frame, header)
 
     written, skipped = chore.run(plan, chore.each(make), "extracting", on_progress)

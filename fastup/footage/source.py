@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from fastup._threads import in_order
-from fastup._types import Codes, Frame, Size, StrPath
+from fastup._types import Frame, Size, StrPath
 from fastup.codes import Colorimetric, Timecode, Transfer
 from fastup.errors import OptionError
 from fastup.footage.sequences import count as _count
@@ -141,35 +141,28 @@ class Clip(Source):
         """Height and width, pixels."""
         return self.height, self.width
 
-    def pixels(self, raw: Planes, dtype: DTypeLike = "uint16") -> Frame:
-        """`rgb` of a frame's planes, as codes or as floats, normalised."""
-        frame = self.rgb(raw)
-        return frame if np.dtype(dtype) == np.uint16 else (frame / np.float32(WHITE)).astype(dtype, copy=False)
-
     def header(self, number: int, rate: Fraction | None = None, at: int | None = None) -> Header:
         """The header of a frame; with a `rate`, that of a frame of film, which is made of the clip's frame `at`."""
         raise NotImplementedError
 
-    def rgb(self, planes: Planes, out: Codes | None = None) -> Codes:
-        """10-bit R, G, B of a frame, (H, W, 3).
+    def pixels(self, raw: Planes, dtype: DTypeLike = "uint16") -> Frame:
+        """10-bit R, G, B of a frame's planes, (H, W, 3): codes, or floats, normalised.
 
         Y, Cb, Cr are converted as `fastup._ycbcr.rgb` does it. Codes of R, G, B are scaled from white to white and
-        nothing else; luma alone gives grey. `out` has the shape of the frame, too.
+        nothing else; luma alone gives grey.
         """
         from fastup import _ycbcr  # brings Numba
 
-        if len(planes) == 3 and self.matrix:
-            return _ycbcr.rgb(
-                planes, self.bits, matrix=self.matrix, siting=self.siting,
-                interlaced=planes.interlaced, full=self.full, keep=self.keep, out=out,
+        if len(raw) == 3 and self.matrix:
+            frame = _ycbcr.rgb(
+                raw, self.bits, matrix=self.matrix, siting=self.siting, interlaced=raw.interlaced, full=self.full,
+                keep=self.keep,
             )  # fmt: skip
-        (plane,) = planes
-        if out is None:
-            out = np.empty((*plane.shape[:2], 3), np.uint16)
-        table = _ycbcr.table(self.bits, self.full or plane.ndim == 3, self.keep)
-        codes = table.take(plane, mode="clip")  # damage may give more than there should be
-        out[...] = codes if plane.ndim == 3 else codes[:, :, np.newaxis]
-        return out
+        else:
+            table = _ycbcr.table(self.bits, self.full or raw[0].ndim == 3, self.keep)
+            frame = table.take(raw[0], mode="clip")  # damage may give more than there should be
+            frame = frame if frame.ndim == 3 else np.repeat(frame[:, :, np.newaxis], 3, axis=2)
+        return frame if np.dtype(dtype) == np.uint16 else (frame / np.float32(WHITE)).astype(dtype, copy=False)
 
     def frame_number(self, position: int | str, name: str = "position") -> int:
         """The number of a frame from its number, its time or its timecode.
