@@ -57,7 +57,6 @@ def detail_scores(
         path.parent.mkdir(parents=True, exist_ok=True)
         old = path.read_bytes() if path.exists() else b""
     stored, digests = _stored_rows(old, rows.itemsize), Digests(cache)
-    dtype = "uint16" if pairs.target_white else "float32"
 
     def key_of(content):
         return _digest(repr((content, what)).encode()) if content else bytes(16)  # zeros: of no frame
@@ -73,15 +72,7 @@ def detail_scores(
         state, content = state_of(target), digests.of(target) if path else None
         if is_stored(number, content):
             return
-        frame = frames.read(target, dtype)
-        if frame.shape != (*pairs.target_size, 3):
-            raise DataError(f"{target}: has become {size_text(frame.shape)}, expected {size_text(pairs.target_size)}")
-        scores = detail(geometry.trim.crop(frame), grid)
-        if not np.isfinite(scores).all():
-            raise DataError(
-                f"{target}: holds NaN, or pixels that are infinite or near it, so that its tiles cannot be ranked; "
-                "expected finite numbers"
-            )
+        scores = _measured(target, pairs, geometry, grid)
         if state_of(target) != state:
             content = None  # it changed while it was read, and is scored again
         key = key_of(content)
@@ -97,6 +88,20 @@ def detail_scores(
             with whole(path) as part:
                 part.write_bytes(data)
     return rows["scores"]
+
+
+def _measured(target, pairs, geometry, grid):
+    """The detail of the tiles of one target, read and checked."""
+    frame = frames.read(target, "uint16" if pairs.target_white else "float32")
+    if frame.shape != (*pairs.target_size, 3):
+        raise DataError(f"{target}: has become {size_text(frame.shape)}, expected {size_text(pairs.target_size)}")
+    scores = detail(geometry.trim.crop(frame), grid)
+    if not np.isfinite(scores).all():
+        raise DataError(
+            f"{target}: holds NaN, or pixels that are infinite or near it, so that its tiles cannot be ranked; "
+            "expected finite numbers"
+        )
+    return scores
 
 
 def tile_index(
