@@ -5,11 +5,18 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
 
 from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+from fastup._types import Progress
+
+Result = TypeVar("Result")
 
 # A table that is piped keeps its columns; a terminal's width is its own.
 _TERMINAL = sys.stdout is not None and sys.stdout.isatty()
@@ -19,7 +26,7 @@ err = Console(stderr=True, highlight=False)
 MOST_LISTED = 50  # of pairs that are off, or of frames that cannot be read
 
 
-def complain(message, code):
+def complain(message: object, code: int) -> int:
     """Say what went wrong; gives the exit code."""
     text = "\n  ".join(" ".join(line.split()) for line in str(message).split("\n  "))  # a list keeps its lines
     try:
@@ -29,30 +36,30 @@ def complain(message, code):
     return code
 
 
-def say(text, style=None):
+def say(text: str, style: str | None = None) -> None:
     out.print(text, style=style, markup=False)
 
 
-def note(text):
+def note(text: str) -> None:
     say(f"note: {text}", "yellow")
 
 
-def data(rows):
+def data(rows: Any) -> None:
     """What scripts read."""
     print(json.dumps(rows, indent=1))
 
 
-def table(rows, title="settings"):
+def table(rows: Mapping[str, Any] | Iterable[tuple[str, Any]], title: str = "settings") -> None:
     """Print names and values: of a dictionary, or pairs. A value may be a pair: with where it came from."""
     table = Table(title=escape(title), title_justify="left", show_header=False, box=None, padding=(0, 2))
     table.add_column(style="dim")
-    for name, value in rows.items() if isinstance(rows, dict) else rows:
+    for name, value in rows.items() if isinstance(rows, Mapping) else rows:
         value, *source = (value,) if isinstance(value, str) else value
         table.add_row(name, escape(value), *(f"[dim]{escape(text)}" for text in source))
     out.print(table)
 
 
-def figures(*columns, caption=None):
+def figures(*columns: str, caption: str | None = None) -> Table:
     """A table of figures whose first column is of names, to which rows are to be added."""
     table = Table(box=box.SIMPLE_HEAD, caption=caption, caption_justify="left")
     table.add_column(columns[0], overflow="fold")
@@ -61,7 +68,7 @@ def figures(*columns, caption=None):
     return table
 
 
-def shown(value):
+def shown(value: Any) -> str:
     """A setting as people read it."""
     if value is None:
         return "none"
@@ -72,15 +79,15 @@ def shown(value):
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def few(words, most=8, between=", "):
+def few(words: Sequence[str], most: int = 8, between: str = ", ") -> str:
     return between.join([*words[:most], *([f"and {len(words) - most:,} more"] if len(words) > most else [])])
 
 
-def ranges(gaps):
+def ranges(gaps: Iterable[tuple[int, int]]) -> list[str]:
     return [f"{first}" if first == last else f"{first} to {last}" for first, last in gaps]
 
 
-def note_gaps(paths):
+def note_gaps(paths: list[Path]) -> None:
     """Say which frames are missing."""
     from fastup.footage.sequences import with_gaps
 
@@ -92,7 +99,7 @@ def note_gaps(paths):
         )
 
 
-def timed(run, doing):
+def timed(run: Callable[..., Result], doing: str) -> tuple[Result, float]:
     """Run a chore, which is given who is told of progress, with a bar; gives what it gives, and seconds."""
     began = since = time.perf_counter()
     with progress(doing) as bar:
@@ -106,7 +113,7 @@ def timed(run, doing):
         return run(on_progress=advance), time.perf_counter() - began
 
 
-def made(verb, destination, written, skipped, seconds):
+def made(verb: str, destination: Path, written: int, skipped: int, seconds: float) -> None:
     """Say how many frames were made and how fast, and how many were there."""
     say(
         f"{written} frame{'s' * (written != 1)} {verb} to {destination}"
@@ -115,7 +122,7 @@ def made(verb, destination, written, skipped, seconds):
     )
 
 
-def chore(run, doing, verb, destination, paths):
+def chore(run: Callable[..., tuple[int, int]], doing: str, verb: str, destination: Path, paths: list[Path]) -> None:
     """Run a chore, say what it made, and which of its frames' numbers are missing."""
     (written, skipped), seconds = timed(run, doing)
     made(verb, destination, written, skipped, seconds)
@@ -123,23 +130,25 @@ def chore(run, doing, verb, destination, paths):
 
 
 @contextlib.contextmanager
-def progress(what):
+def progress(what: str) -> Iterator[Progress]:
     """A progress bar on a terminal, nothing elsewhere; gives what is to be called with what is done."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
 
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, **_live()) as bar:
+    with Bar(*columns, **_live()) as bar:
         task = bar.add_task(what, total=None)
         yield lambda done, total, what: bar.update(task, completed=done, total=total, description=what)
 
 
 @contextlib.contextmanager
-def training_line():
+def training_line() -> Iterator[tuple[Callable[..., None], ...]]:
     """A live line while training, on a terminal; and a line an epoch, everywhere."""
-    from rich.progress import BarColumn, Progress, TextColumn
+    from rich.progress import BarColumn, TextColumn
+    from rich.progress import Progress as Bar
 
     columns = TextColumn("{task.description}"), BarColumn(bar_width=20), TextColumn("{task.fields[text]}")
-    with Progress(*columns, **_live()) as bar:
+    with Bar(*columns, **_live()) as bar:
         task = bar.add_task("starting", total=None, text="")
 
         def on_progress(done, total, what):
@@ -165,7 +174,7 @@ def training_line():
         yield on_step, on_epoch, on_progress
 
 
-def _live():
+def _live() -> dict[str, Any]:
     """Where a live line goes: a terminal, if there is one; where results are printed, so that they don't collide."""
     console = out if out.is_terminal else err
     return {"console": console, "transient": True, "disable": not console.is_terminal}
