@@ -3,25 +3,24 @@
 import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import typer
 from rich.markup import escape
 
 from fastup.cli import show
-from fastup.cli.options import InputTrimOption, Json, TrimOption, carries_on
+from fastup.cli.options import InputTrimOption, Json, TileOption, TrimOption, carries_on, given
 from fastup.errors import DataError, OptionError
 from fastup.frames import refuse_other
 from fastup.train.config import Config
-from fastup.trim import Trim
 
 
 def pairs(
     data: Annotated[
         Path, typer.Argument(metavar="DATA", help="Holds train/, and validation/ and evaluation/ if there are any.")
     ],
-    trim: TrimOption = "0,0,0,0",
+    trim: TrimOption = None,
     input_trim: InputTrimOption = None,
     clear_cache: Annotated[
         bool, typer.Option("--clear-cache", help="Remove what fastup made in DATA/cache, and can make again, and end.")
@@ -38,7 +37,7 @@ def pairs(
             raise DataError(f"{data}: no such folder, expected the one that holds train/")
         _clear_cache(data / "cache")
         return
-    trims = Trim.parse(trim), None if input_trim is None else Trim.parse(input_trim, "input-trim")
+    config = Config(**given(trim=trim, input_trim=input_trim))
     refuse_other(data)
     from fastup.frames import is_dpx
     from fastup.pairs.alignment import alike, fits, median
@@ -47,7 +46,7 @@ def pairs(
 
     folders = [data / name for name in ("train", "validation", "evaluation")]
     sets = find_sets([folder for folder in folders if folder.exists() or folder.name == "train"])
-    geometries = [Geometry.of(each.input_size, each.target_size, *trims) for each in sets]
+    geometries = [Geometry.of(each.input_size, each.target_size, config.trim, config.input_trim) for each in sets]
     with show.progress("fitting pairs") as advance:
         found_in = [(each, g, fits(each, g, advance)) for each, g in zip(sets, geometries, strict=True)]
     off = sum(bool(fit.off) for *_, found in found_in for fit in found)
@@ -155,10 +154,8 @@ def _clear_cache(cache):
 def rank(
     data: Annotated[Path, typer.Argument(metavar="DATA", help="Holds train/, with Alpha/ (input) and Beta/.")],
     quality: Annotated[float, typer.Option(help="Share of each frame's tiles to keep, the most detailed.")] = 0.5,
-    tile: Annotated[
-        int | None, typer.Option(help="Tile, in target pixels.  [default: the smallest that fits of 60 or more]")
-    ] = None,
-    trim: TrimOption = "0,0,0,0",
+    tile: TileOption = None,
+    trim: TrimOption = None,
     input_trim: InputTrimOption = None,
     jitter: Annotated[bool, typer.Option(help="Also rank tiles that are half a tile off.")] = Config.jitter,
     output: Annotated[
@@ -170,8 +167,7 @@ def rank(
     Detail is the sum of absolute differences to the right and the lower neighbour, so that lines count in every
     direction.
     """
-    trims: Any = {"trim": trim, "input_trim": input_trim}
-    config = Config(quality=quality, tile=tile, jitter=jitter, **trims)
+    config = Config(quality=quality, jitter=jitter, **given(tile=tile, trim=trim, input_trim=input_trim))
     output = output or data / "cache" / "rank.png"
     if output.suffix.lower() != ".png":
         raise OptionError(f"output is {output}, expected a name that ends in .png")

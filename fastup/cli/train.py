@@ -10,7 +10,7 @@ from rich import box
 from rich.table import Table
 
 from fastup.cli import show
-from fastup.cli.options import Json, carries_on
+from fastup.cli.options import Json, carries_on, setting
 from fastup.errors import OptionError
 from fastup.frames import refuse_other
 from fastup.networks import start
@@ -20,22 +20,16 @@ from fastup.train.config import OPTIONS, SETTINGS, as_toml, read_toml, resolve
 def _with_settings(command):
     """Put an option for every setting of `Config` in the place of a command's ``**settings``."""
     *own, _ = signature(command).parameters.values()
-    options = {each.name: each for each in (*own, *map(_option, SETTINGS))}
+    options = {each.name: each for each in (*own, *map(_parameter, SETTINGS))}
     first = "data", "model", "name", "config", "print_config", "epochs", "more_epochs"
     command.__signature__ = Signature([options[name] for name in dict.fromkeys((*first, *options))])
     return command
 
 
-def _option(option):
-    """The option of a setting: None where it isn't given, its default in its help alone."""
+def _parameter(option):
     field = SETTINGS[option]
-    text, absent, metavar = (field.metadata[name] for name in ("help", "absent", "metavar"))
-    default = absent or show.shown(field.default)
-    if isinstance(field.default, bool):
-        default = option if field.default else f"no-{option}"
-    kind = (str if metavar else field.type) | None
-    shown = typer.Option(help=f"{text}  [default: {default}]", metavar=metavar)
-    return Parameter(field.name, Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind, shown])
+    kind = (str if field.metadata["metavar"] else field.type) | None
+    return Parameter(field.name, Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind, setting(option)])
 
 
 @carries_on
