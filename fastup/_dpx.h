@@ -88,8 +88,6 @@ typedef struct {
     uint64_t end;            /* where the last row ends with its padding */
 } dpx_layout;
 
-/* ---- reading single values ---- */
-
 static inline int dpx_host_is_big(void) {
     const uint16_t one = 1;
     return *(const uint8_t *)&one == 0;
@@ -125,8 +123,6 @@ static inline dpx_status dpx_fail_short(dpx_problem *why, const char *field, uin
     *why = problem;
     return DPX_SHORT;
 }
-
-/* ---- sizes ---- */
 
 /* Samples lie in groups: a group starts on a byte, and every so many samples one does. */
 static inline uint64_t dpx_group(const dpx_layout *l) {

@@ -235,8 +235,6 @@ static inline dpx_status dpx_look(int fd, dpx_layout *l, uint64_t file_bytes, dp
     return dpx_decide(l, file_bytes, found, why);
 }
 
-/* ---- opening ---- */
-
 /* An open file and its layout. */
 typedef struct {
     int fd;          /* -1 where none is open */
@@ -305,8 +303,6 @@ static inline dpx_status dpx_open(const file_char *path, uint32_t element, dpx_f
     if (status) dpx_close(file);
     return status;
 }
-
-/* ---- writing ---- */
 
 /* Bytes on their way to a file. */
 typedef struct {

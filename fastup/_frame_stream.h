@@ -30,8 +30,8 @@ struct Frame {
 // read keeps its problem until its turn comes.
 class FrameStream {
 public:
-    FrameStream(std::vector<std::filesystem::path> files, dpx_type type, unsigned threads, std::size_t ahead)
-        : files_(std::move(files)), type_(type), ring_(std::min(ahead, files_.size())) {
+    FrameStream(std::vector<std::filesystem::path> files, int type, unsigned threads, std::size_t ahead)
+        : files_(std::move(files)), type_(static_cast<dpx_type>(type)), ring_(std::min(ahead, files_.size())) {
         if (threads == 0 || ahead == 0) throw std::invalid_argument("threads and ahead are 1 or more");
         try {
             for (unsigned i = 0; i < threads && i < ring_.size(); i++) pool_.emplace_back([this] { work(); });

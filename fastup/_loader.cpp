@@ -39,7 +39,7 @@ template <class Take> auto wait_for(Take take) {
 }
 
 // An array on a block of memory, which goes back to its pool when nobody sees the array any more.
-py::array array_of(Memory memory, dpx_type type, std::vector<py::ssize_t> shape) {
+py::array array_of(Memory memory, dpx_type type, std::vector<std::uint64_t> shape) {
     const std::uint8_t *pixels = memory->bytes;
     py::capsule owner(memory.get(), [](void *block) { memory_give(static_cast<memory_block *>(block)); });
     memory.release();
@@ -50,9 +50,7 @@ py::object next_frame(FrameStream &stream) {
     Frame frame = *wait_for([&](auto patience) { return stream.take(patience); });
     if (frame.problem.status) return py::cast(Problem{0, frame.number, frame.problem});
     const dpx_layout &l = frame.layout;
-    return array_of(
-        std::move(frame.pixels), stream.type(),
-        {static_cast<py::ssize_t>(l.height), static_cast<py::ssize_t>(l.width), static_cast<py::ssize_t>(l.channels)});
+    return array_of(std::move(frame.pixels), stream.type(), {l.height, l.width, l.channels});
 }
 
 py::object take_batch(TileLoader &loader) {
@@ -64,9 +62,9 @@ py::object take_batch(TileLoader &loader) {
     py::tuple arrays(2);
     for (std::size_t i = 0; i < 2; i++) {
         const Side &side = loader.sides()[i];
-        arrays[i] = array_of(std::move(batch->pixels[i]), side.type(),
-                             {static_cast<py::ssize_t>(count), static_cast<py::ssize_t>(side.tile_rows),
-                              static_cast<py::ssize_t>(side.tile_columns), static_cast<py::ssize_t>(Side::channels)});
+        const auto rows = static_cast<std::uint64_t>(side.tile_rows),
+                   columns = static_cast<std::uint64_t>(side.tile_columns);
+        arrays[i] = array_of(std::move(batch->pixels[i]), side.type(), {count, rows, columns, Side::channels});
     }
     return arrays;
 }
@@ -120,10 +118,8 @@ PYBIND11_MODULE(_loader, m) {
         .def_property_readonly("needed", [](const Problem &it) { return it.why.needed; });
 
     py::class_<FrameStream>(m, "FrameStream", "Whole frames, in the order of their files.")
-        .def(py::init([](std::vector<std::filesystem::path> files, int type, unsigned threads, std::size_t ahead) {
-                 return std::make_unique<FrameStream>(std::move(files), static_cast<dpx_type>(type), threads, ahead);
-             }),
-             "files"_a, py::kw_only(), "type"_a, "threads"_a, "ahead"_a)
+        .def(py::init<std::vector<std::filesystem::path>, int, unsigned, std::size_t>(), "files"_a, py::kw_only(),
+             "type"_a, "threads"_a, "ahead"_a)
         .def("next", &next_frame, "The next frame, or what is wrong with it.")
         .def("close", &FrameStream::close, py::call_guard<py::gil_scoped_release>(), "End the threads.");
 

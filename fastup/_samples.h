@@ -90,7 +90,7 @@ DPX_WIDE static inline void dpx_unpack_bytes(const uint8_t *DPX_RESTRICT src, ui
 /* Packed: 5 words hold 16 samples of 10 bits, 6 hold 16 of 12. To a machine with the lowest byte first they are a
  * stream of bytes too, in which each sample lies within two: those go to a lane of their own and are multiplied up to
  * its high end. Byte o of the stream is byte o ^ 3 of words in the other order. The two loads overlap, so that nothing
- * is read beyond the group. */
+ * is read beyond the group. A loop so short may take half as long again at an unlucky address, hence it is unrolled. */
 #if defined(__GNUC__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
 #define DPX_LANES
 typedef uint8_t dpx_bytes16 __attribute__((vector_size(16)));
@@ -101,55 +101,30 @@ typedef uint16_t dpx_words8 __attribute__((vector_size(16)));
 #define DPX_SHUFFLE(v, ...) __builtin_shuffle(v, (dpx_bytes16){__VA_ARGS__})
 #endif
 #define DPX_PAIR(o, turn) (o) ^ (turn), ((o) + 1) ^ (turn)
-#define DPX_EIGHT(v, turn, a, b, c, d, e, f, g, h)                                                                     \
-    (dpx_words8) DPX_SHUFFLE(v, DPX_PAIR(a, turn), DPX_PAIR(b, turn), DPX_PAIR(c, turn), DPX_PAIR(d, turn),            \
-                             DPX_PAIR(e, turn), DPX_PAIR(f, turn), DPX_PAIR(g, turn), DPX_PAIR(h, turn))
-
-DPX_WIDE static inline void dpx_unpack_bits10(const uint8_t *DPX_RESTRICT src, uint16_t *DPX_RESTRICT dst,
-                                              size_t groups, int swap) {
-    const dpx_words8 up = {64, 16, 4, 1, 64, 16, 4, 1};
-    size_t i;
-#define LOOP(turn)                                                                                                     \
-    for (i = 0; i < groups; i++, src += 20, dst += 16) {                                                               \
-        dpx_bytes16 a, b;                                                                                              \
-        dpx_words8 v, w;                                                                                               \
-        memcpy(&a, src, 16);                                                                                           \
-        memcpy(&b, src + 4, 16);                                                                                       \
-        v = DPX_EIGHT(a, turn, 0, 1, 2, 3, 5, 6, 7, 8) * up >> 6;                                                      \
-        w = DPX_EIGHT(b, turn, 6, 7, 8, 9, 11, 12, 13, 14) * up >> 6;                                                  \
-        memcpy(dst, &v, 16);                                                                                           \
-        memcpy(dst + 8, &w, 16);                                                                                       \
+#define DPX_FOUR(bits, o, turn)                                                                                        \
+    DPX_PAIR(o, turn), DPX_PAIR((o) + (bits) / 8, turn), DPX_PAIR((o) + 2 * (bits) / 8, turn),                         \
+        DPX_PAIR((o) + 3 * (bits) / 8, turn)
+#define DPX_EIGHT(v, bits, o, turn)                                                                                    \
+    (dpx_words8) DPX_SHUFFLE(v, DPX_FOUR(bits, o, turn), DPX_FOUR(bits, (o) + (bits) / 2, turn))
+#define DPX_UNPACK_BITS(name, bits, ...)                                                                               \
+    DPX_WIDE static inline void name(const uint8_t *DPX_RESTRICT src, uint16_t *DPX_RESTRICT dst, size_t groups,       \
+                                     int swap) {                                                                       \
+        const dpx_words8 up = {__VA_ARGS__, __VA_ARGS__};                                                              \
+        size_t i;                                                                                                      \
+        _Pragma("GCC unroll 4") for (i = 0; i < groups; i++, src += 2 * (bits), dst += 16) {                           \
+            dpx_bytes16 a, b;                                                                                          \
+            dpx_words8 v, w;                                                                                           \
+            memcpy(&a, src, 16);                                                                                       \
+            memcpy(&b, src + 2 * (bits) - 16, 16);                                                                     \
+            v = (swap ? DPX_EIGHT(a, bits, 0, 3) : DPX_EIGHT(a, bits, 0, 0)) * up >> (16 - (bits));                    \
+            w = (swap ? DPX_EIGHT(b, bits, 16 - (bits), 3) : DPX_EIGHT(b, bits, 16 - (bits), 0)) * up >>               \
+                (16 - (bits));                                                                                         \
+            memcpy(dst, &v, 16);                                                                                       \
+            memcpy(dst + 8, &w, 16);                                                                                   \
+        }                                                                                                              \
     }
-    if (swap) {
-        LOOP(3)
-    } else {
-        LOOP(0)
-    }
-#undef LOOP
-}
-
-DPX_WIDE static inline void dpx_unpack_bits12(const uint8_t *DPX_RESTRICT src, uint16_t *DPX_RESTRICT dst,
-                                              size_t groups, int swap) {
-    const dpx_words8 up = {16, 1, 16, 1, 16, 1, 16, 1};
-    size_t i;
-#define LOOP(turn)                                                                                                     \
-    for (i = 0; i < groups; i++, src += 24, dst += 16) {                                                               \
-        dpx_bytes16 a, b;                                                                                              \
-        dpx_words8 v, w;                                                                                               \
-        memcpy(&a, src, 16);                                                                                           \
-        memcpy(&b, src + 8, 16);                                                                                       \
-        v = DPX_EIGHT(a, turn, 0, 1, 3, 4, 6, 7, 9, 10) * up >> 4;                                                     \
-        w = DPX_EIGHT(b, turn, 4, 5, 7, 8, 10, 11, 13, 14) * up >> 4;                                                  \
-        memcpy(dst, &v, 16);                                                                                           \
-        memcpy(dst + 8, &w, 16);                                                                                       \
-    }
-    if (swap) {
-        LOOP(3)
-    } else {
-        LOOP(0)
-    }
-#undef LOOP
-}
+DPX_UNPACK_BITS(dpx_unpack_bits10, 10, 64, 16, 4, 1)
+DPX_UNPACK_BITS(dpx_unpack_bits12, 12, 16, 1, 16, 1)
 #endif
 
 DPX_WIDE static inline void dpx_unpack_bits1(const uint8_t *DPX_RESTRICT src, uint16_t *DPX_RESTRICT dst, size_t groups,
