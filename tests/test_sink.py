@@ -28,6 +28,11 @@ def test_frames_are_named_after_a_source_or_numbered(tmp_path, tape):
         film.write(frame(7), name="mine.png")
     assert sorted(os.listdir(out)) == ["mine.png", *(f"tape_{n:07d}.dpx" for n in range(3))]
     assert fastup.read_header(out / "tape_0000001.dpx").frame_position == 1
+    with fastup.source(tape) as frames, fastup.sink(tmp_path / "part", like=frames, start=5) as film:
+        for header, pixels in frames.stream(5, 7):
+            film.write(pixels, header)
+    for path in fastup.find(tmp_path / "part"):
+        assert path.stem == f"tape_{fastup.read_header(path).frame_position:07d}"
     with fastup.sink(tmp_path / "numbered", suffix=".tif") as film:
         film.write(frame(1), Header.new(6, 4, bits=16))
         film.write(frame(2), Header.new(6, 4, bits=16))

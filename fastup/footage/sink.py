@@ -15,9 +15,11 @@ from fastup.header import Header
 class Folder:
     """A folder for frames, written behind their making as `frames.write_stream` does. The first frame makes it."""
 
-    def __init__(self, path: StrPath, like: Source | None = None, suffix: str = ".dpx", threads: int = 2) -> None:
+    def __init__(
+        self, path: StrPath, like: Source | None = None, start: int = 0, suffix: str = ".dpx", threads: int = 2
+    ) -> None:
         self.path = Path(path)
-        self._names = (f"{like.name(n) if like else f'{n:07d}'}{suffix}" for n in count())
+        self._names = (f"{like.name(n) if like else f'{n:07d}'}{suffix}" for n in count(start))
         self._context = ExitStack()
         self._write = self._context.enter_context(frames.write_stream(threads, threads + 2))
 
@@ -36,7 +38,7 @@ class Folder:
         self._write(self.path / (name or next(self._names)), frame, header)
 
 
-def sink(path: StrPath, like: Source | None = None, suffix: str = ".dpx") -> Folder:
+def sink(path: StrPath, like: Source | None = None, start: int = 0, suffix: str = ".dpx") -> Folder:
     """Open a folder to write frames to, in order, each whole or not at all: a context.
 
     ::
@@ -48,11 +50,12 @@ def sink(path: StrPath, like: Source | None = None, suffix: str = ".dpx") -> Fol
     ----------
     path
         Made if it is missing, when the first frame comes. DataError if it is a file.
-    like
-        The source that frames are named after which are written without a name; else they are numbered.
+    like, start
+        Frames that are written without a name are named after the frames of that source, from `start` on one after the
+        other; without a source they are numbered.
     suffix
         The format of those.
     """
     if Path(path).exists() and not Path(path).is_dir():
         raise DataError(f"{path}: a file, expected a folder for the output")
-    return Folder(path, like, suffix)
+    return Folder(path, like, start, suffix)
