@@ -132,10 +132,8 @@ def settings_of(folder: StrPath) -> dict[str, Any]:
     `minutes` is left out where they are over.
     """
     saved = saved_settings(Path(folder) / "last.keras")
-    if saved is None:
-        return {}
-    given = config_of(saved)
-    if not saved["trained"].get("under_way"):
+    given = config_of(saved) if saved else {}
+    if saved and not saved["trained"].get("under_way"):
         del given["minutes"]
     return given
 
