@@ -155,8 +155,8 @@ def probe(path):
     return _layout(&file.layout)
 
 
-# Memory of large frames; what is smaller, NumPy and malloc keep by themselves. Two are kept: a loop that reads frames has
-# the one before in hand until the next is there.
+# Memory of large frames; what is smaller, NumPy and malloc keep by themselves. Two are kept: a loop that reads frames
+# has the one before in hand until the next is there.
 LARGE = 8 << 20
 cdef memory_pool *_pool = memory_open(2)
 

@@ -149,3 +149,35 @@ def test_type_checkers_see_the_public_names():
                 seen[alias.name] = f"{node.module}.{alias.name}"
     modules = {name: f"fastup.{module}" for name, module in fastup._MODULES.items()}
     assert seen == {name: f"fastup.{module}.{name}" for name, module in fastup._HOME.items()} | modules
+
+
+def missing_types(body, owner=""):
+    """Public functions and methods in a body of code that lack a type: of a parameter, or of what they return."""
+    overloaded = set()
+    for node in body:
+        name = getattr(node, "name", "_")
+        if name.startswith("_") and not name.endswith("__"):
+            continue
+        if isinstance(node, ast.ClassDef):
+            yield from missing_types(node.body, f"{name}.")
+        elif isinstance(node, ast.FunctionDef):
+            decorators = {ast.unparse(each) for each in node.decorator_list}
+            if "overload" in decorators:
+                overloaded.add(name)
+            arguments = node.args
+            every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
+            own = every[1:] if owner and "staticmethod" not in decorators else every
+            without = [each.arg for each in own if each is not None and each.annotation is None]
+            if (without or node.returns is None) and ("overload" in decorators or name not in overloaded):
+                yield f"line {node.lineno}: {owner}{name} has no type of {', '.join(without) or 'what it returns'}"
+
+
+@pytest.mark.parametrize("module", sorted(SOURCES))
+def test_public_names_have_types(module):
+    assert list(missing_types(ast.parse(SOURCES[module].read_text()).body)) == []
+
+
+def test_no_file_is_long():
+    sources = [path for kind in ("py", "pyx", "h", "cpp") for path in PACKAGE.rglob(f"*.{kind}")]
+    assert len(sources) > len(SOURCES)
+    assert [path.name for path in sources if len(path.read_text().splitlines()) > 500] == []

@@ -1,6 +1,7 @@
 """Make networks: train, models."""
 
 import contextlib
+from collections.abc import Mapping, Sequence
 from inspect import Parameter, Signature, signature
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,7 +15,7 @@ from fastup.cli.options import Json, carries_on, setting
 from fastup.errors import OptionError
 from fastup.frames import refuse_other
 from fastup.networks import start
-from fastup.train.config import OPTIONS, SETTINGS, as_toml, read_toml, resolve
+from fastup.train.config import OPTIONS, SETTINGS, Config, as_toml, read_toml, resolve
 
 
 def _with_settings(command):
@@ -73,7 +74,9 @@ def train(
         run_training(data, chosen, sources, name, more_epochs)
 
 
-def settings_in_force(layers, data, name=None):
+def settings_in_force(
+    layers: Sequence[tuple[str, Mapping[str, Any]]], data: Path | None, name: str | None = None
+) -> tuple[Config, dict[str, str], str]:
     """What `resolve` makes of settings, with those that the run has and those of the models; and the run's name."""
     config, _ = resolve(layers)  # so that mistakes are told at once: Keras takes seconds to load
     start()
@@ -86,7 +89,7 @@ def settings_in_force(layers, data, name=None):
     return *resolve(layers, {each: architecture.defaults for each, architecture in MODELS.items()}), name
 
 
-def run_training(data, config, sources, name, more_epochs):
+def run_training(data: Path, config: Config, sources: dict[str, str], name: str, more_epochs: int | None) -> None:
     refuse_other(data)
     start()
     from fastup.train.fit import fit

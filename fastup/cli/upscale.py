@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -12,6 +12,9 @@ from fastup.cli import show
 from fastup.cli.options import Json, ModelFile, Overwrite, carries_on
 from fastup.frames import find, refuse_other
 from fastup.networks import start
+
+if TYPE_CHECKING:
+    from fastup.upscale.evaluate import Score
 
 
 @carries_on
@@ -43,7 +46,7 @@ def evaluate(
         print_scores(scores)
 
 
-def scores_of(model, data):
+def scores_of(model: Path, data: Path) -> "list[Score]":
     """Scores of every frame, the mean last."""
     refuse_other(data)
     start()
@@ -54,7 +57,7 @@ def scores_of(model, data):
     return [*scores, mean(scores)]
 
 
-def print_scores(scores):
+def print_scores(scores: "list[Score]") -> None:
     *each, mean = scores
     apart = [score for score in each if score.flat]
     apart = apart if len(apart) < len(each) else []
