@@ -27,20 +27,20 @@ for command in (
 
 
 def main() -> None:
-    """Run the command line and exit: 0 if all went well, 1 if not, 2 if it was asked for wrongly."""
+    """Run the command line and exit: 0 if all went well, 1 if not, 2 if the arguments are wrong."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends a command as Ctrl-C does
-    os.environ["_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION"] = "1"  # --show-completion takes a shell's name, as told
+    os.environ["_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION"] = "1"  # so --show-completion takes a shell's name
     _open_streams()
     code = _run()
     try:
         sys.stdout.flush()  # at the end of the process it is too late to say that it failed
     except OSError as error:
-        code = _lost(error)
+        code = _output_lost(error)
     sys.exit(code)
 
 
 def _run():
-    """Run the command line; gives the exit code. Errors are told."""
+    """Run the command line; print its error, if any; give the exit code."""
     try:
         code = app(standalone_mode=False) or 0
         if code == 130:  # how Typer says that Ctrl-C was pressed
@@ -59,7 +59,7 @@ def _run():
             sys.stdout.flush()
             os.write(sys.stdout.fileno(), b"\n")
         except OSError as same:
-            return _lost(same)
+            return _output_lost(same)
         return show.complain(error, 1)
     except (KeyboardInterrupt, typer.Abort):
         commands = {each.callback.__name__: each.callback for each in app.registered_commands}
@@ -86,8 +86,8 @@ def _open_streams():
             getattr(sys, name).reconfigure(errors="backslashreplace")
 
 
-def _lost(error):
-    """Say that what was printed is lost, unless whoever read it has seen enough; gives the exit code."""
+def _output_lost(error):
+    """Print that the output could not be written, unless its reader has closed the pipe; give the exit code."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is not yet written
     return 1 if isinstance(error, BrokenPipeError) else show.complain(f"standard output: {error.strerror}", 1)
 

@@ -288,9 +288,9 @@ def degrade(
     from fastup.footage.degrade import TAPE, prepare, run
 
     given = {"softness": softness, "peaking": peaking, "noise": noise, "chroma": chroma}
-    strengths = {name: _strength(name, text) for name, text in given.items() if text is not None}
+    strengths = {name: _parse_strength(name, text) for name, text in given.items() if text is not None}
     plan = prepare(
-        source, destination, _size(size), None if trim == "auto" else Trim.parse(trim), filter,
+        source, destination, _parse_size(size), None if trim == "auto" else Trim.parse(trim), filter,
         {**(TAPE if tape else {}), **strengths}, seed, overwrite,
     )  # fmt: skip
     (height, width), aspect = plan.size, plan.pixel_aspect
@@ -341,8 +341,8 @@ def dehalo(
 
     with show.progress("looking for edges") as advance:
         plan = prepare(
-            source, destination, twins=pairs, kernel=None if kernel is None else _kernel(kernel), strength=strength,
-            protect=protect, overwrite=overwrite, on_progress=advance,
+            source, destination, twins=pairs, kernel=None if kernel is None else _parse_kernel(kernel),
+            strength=strength, protect=protect, overwrite=overwrite, on_progress=advance,
         )  # fmt: skip
     found, picture = plan.estimate, destination / "dehalo" / "kernel.png"
     plot(picture, found, strength)
@@ -369,7 +369,7 @@ def dehalo(
     show.chore(partial(run, plan), "dehaloing", "dehaloed", destination, plan.source.paths)
 
 
-def _size(text):
+def _parse_size(text):
     """(height, width) of WIDTHxHEIGHT."""
     found = re.fullmatch(r"(\d{1,6})x(\d{1,6})", text)
     if not found:
@@ -377,7 +377,7 @@ def _size(text):
     return int(found[2]), int(found[1])
 
 
-def _strength(name, text):
+def _parse_strength(name, text):
     """A number, or the two of LOW:HIGH."""
     try:
         low, *high = map(float, text.split(":"))
@@ -387,7 +387,7 @@ def _strength(name, text):
     return low, high
 
 
-def _kernel(text):
+def _parse_kernel(text):
     """A halo by its numbers, or taps."""
     from fastup.footage.halo import Halo
 

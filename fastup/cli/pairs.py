@@ -98,7 +98,7 @@ def _print_fits(pairs, geometry, found):
         "to transcode": ", ".join(f"{count} {suffix}" for suffix, count in other.items()) or "nothing: all are DPX",
         "median": "no pair says anything"
         if middle.shift is None
-        else f"shift {_signed(middle.shift, 2)} input pixels (down, right); gain {_plain(middle.gain, 3)}; "
+        else f"shift {_signed(middle.shift, 2)} input pixels (down, right); gain {_unsigned(middle.gain, 3)}; "
         f"offset {_signed(middle.offset, 3)} (R, G, B)",
     }
     if silent:
@@ -110,7 +110,7 @@ def _print_fits(pairs, geometry, found):
         table.add_column("off")
         for fit in off[: show.MOST_LISTED]:
             table.add_row(
-                escape(fit.frame), _signed(fit.shift, 2), _plain(fit.gain, 3), _signed(fit.offset, 3),
+                escape(fit.frame), _signed(fit.shift, 2), _unsigned(fit.gain, 3), _signed(fit.offset, 3),
                 f"{fit.likeness:.2f}", ", ".join(fit.off),
             )  # fmt: skip
         show.out.print(table)
@@ -128,7 +128,7 @@ def _signed(values, digits):
     return ", ".join("-" if v is None else f"{round(v, digits) + 0:+.{digits}f}" for v in values or (None,))  # no -0
 
 
-def _plain(values, digits):
+def _unsigned(values, digits):
     return ", ".join("-" if v is None else f"{v:.{digits}f}" for v in values)
 
 

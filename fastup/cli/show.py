@@ -100,7 +100,7 @@ def note_gaps(paths: list[Path]) -> None:
 
 
 def timed(run: Callable[..., Result], doing: str) -> tuple[Result, float]:
-    """Run a chore, which is given who is told of progress, with a bar; gives what it gives, and seconds."""
+    """Run a chore, a function of `on_progress`, with a bar; give its result, and how many seconds it took."""
     began = since = time.perf_counter()
     with progress(doing) as bar:
 

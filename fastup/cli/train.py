@@ -78,7 +78,7 @@ def settings_in_force(
     layers: Sequence[tuple[str, Mapping[str, Any]]], data: Path | None, name: str | None = None
 ) -> tuple[Config, dict[str, str], str]:
     """What `resolve` makes of settings, with those that the run has and those of the models; and the run's name."""
-    config, _ = resolve(layers)  # so that mistakes are told at once: Keras takes seconds to load
+    config, _ = resolve(layers)  # raises errors at once, before Keras takes seconds to load
     start()
     from fastup.networks.models import MODELS
     from fastup.train.run import settings_of
