@@ -32,9 +32,10 @@ typedef pthread_mutex_t memory_mutex;
 #define memory_unlock(pool) pthread_mutex_unlock(&(pool)->mutex)
 #endif
 
-enum { MEMORY_SPARES = 32 };         /* that a pool can keep, at most */
-enum { MEMORY_ALIGNED = 64 };        /* as TensorFlow and JAX want an array that they take without a copy */
-enum { MEMORY_HUGE_PAGE = 1 << 21 }; /* and a block of so many bytes is a large one */
+enum { MEMORY_SPARES = 32 };  /* that a pool can keep, at most */
+enum { MEMORY_ALIGNED = 64 }; /* as TensorFlow and JAX want an array that they take without a copy */
+enum { MEMORY_HUGE_PAGE = 1 << 21 };
+enum { MEMORY_LARGE = 1 << 20 }; /* bytes of a large block: malloc scatters what it keeps of those that threads free */
 
 typedef struct {
     uint8_t *bytes;
@@ -93,7 +94,7 @@ static inline memory_block *memory_new(memory_pool *pool, size_t size) {
     bytes = _aligned_malloc(size, MEMORY_ALIGNED);
 #else
 #if defined(MADV_HUGEPAGE)
-    if (size >= MEMORY_HUGE_PAGE) { /* mapped, as malloc would keep what is freed, and more of it than a pool may */
+    if (size >= MEMORY_LARGE) { /* mapped, as malloc would keep what is freed, and more of it than a pool may */
         uint8_t *mapped =
             (uint8_t *)mmap(NULL, size + MEMORY_HUGE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (mapped != MAP_FAILED) {
@@ -132,7 +133,7 @@ static inline memory_block *memory_take(memory_pool *pool, size_t size) {
     memory_block *block = NULL;
     size_t i;
     if (!pool || size == 0 || size > SIZE_MAX / 2) return NULL;
-    if (size >= MEMORY_HUGE_PAGE) size = (size + MEMORY_HUGE_PAGE - 1) / MEMORY_HUGE_PAGE * MEMORY_HUGE_PAGE;
+    if (size >= MEMORY_LARGE) size = (size + MEMORY_HUGE_PAGE - 1) / MEMORY_HUGE_PAGE * MEMORY_HUGE_PAGE;
     memory_lock(pool);
     for (i = pool->kept; i > 0 && !block; i--)
         if (pool->spares[i - 1]->size == size) block = memory_spare(pool, i - 1);

@@ -136,20 +136,21 @@ def test_looking_ahead_is_bounded(tmp_path, make, suffix, threads, ahead):
     pytest.fail(f"{seen[:ahead]}: fewer than {ahead} frames were read ahead")
 
 
-def test_memory_is_bounded(tmp_path):
-    """A hundred frames of 3 MB each, 300 in all, through a window of two."""
+@pytest.mark.parametrize(("width", "height", "count"), [(1000, 500, 100), (720, 480, 1000)])
+def test_memory_is_bounded(tmp_path, width, height, count):
+    """Hundreds of frames of 2 or 3 MB each, through a window of four."""
     pytest.importorskip("resource")
     path = dpx(tmp_path / "f.dpx", 7, 1, 1)
-    path.write_bytes(naive.dpx_header(1000, 500))
-    os.truncate(path, 2048 + 4 * 1000 * 500)
+    path.write_bytes(naive.dpx_header(width, height))
+    os.truncate(path, 2048 + 4 * width * height)
     code = """
 import resource, sys, fastup
-for count in (10, 100):
-    for _ in fastup.stream(sys.argv[1:] * count, ahead=2):
+for count in (10, int(sys.argv[2])):
+    for _ in fastup.stream(sys.argv[1:2] * count, ahead=4):
         pass
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
-    printed, problem = in_another_process(code, path).communicate()  # one whose peak nothing else has raised
+    printed, problem = in_another_process(code, path, count).communicate()  # one whose peak nothing else has raised
     before, after = map(int, printed.split())
     assert (after - before) * (1 if sys.platform == "darwin" else 1024) < 40e6, problem
 
