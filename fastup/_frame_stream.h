@@ -49,7 +49,8 @@ public:
         {
             std::unique_lock<std::mutex> lock(mutex_);
             const auto over = [this] { return closed_ || taken_ == files_.size(); };
-            arrived_.wait_for(lock, patience, [&] { return over() || place_of(taken_).has_value(); });
+            if (patience.count())
+                arrived_.wait_for(lock, patience, [&] { return over() || place_of(taken_).has_value(); });
             if (over()) throw std::runtime_error("no frame is left, or the stream is closed");
             frame.swap(place_of(taken_));
             if (!frame) return frame;

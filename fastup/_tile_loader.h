@@ -291,7 +291,7 @@ public:
     std::shared_ptr<Batch> take(std::chrono::milliseconds patience) {
         std::unique_lock<std::mutex> lock(mutex_);
         const auto none = [this] { return closed_ || batches_.empty(); };
-        done_.wait_for(lock, patience, [&] { return none() || batches_.front()->complete(); });
+        if (patience.count()) done_.wait_for(lock, patience, [&] { return none() || batches_.front()->complete(); });
         if (none()) throw std::runtime_error("no batch was submitted, or the loader is closed");
         if (!batches_.front()->complete()) return nullptr;
         std::shared_ptr<Batch> batch = std::move(batches_.front());
