@@ -108,7 +108,7 @@ def timed(run: Callable[..., Result], doing: str) -> tuple[Result, float]:
             nonlocal doing, since
             if what != doing:
                 doing, since = what, time.perf_counter()
-            bar(done, total, f"{what}, {done / (time.perf_counter() - since):.3g} frames/s")
+            bar(done, total, f"{what}, {done / (time.perf_counter() - since + 1e-9):.3g} frames/s")
 
         return run(on_progress=advance), time.perf_counter() - began
 
