@@ -237,8 +237,12 @@ def _recipe(number, plan):
         f"{name[1:].upper()} of {'floats' if n == 32 else f'{n} bits'}"
         for name, n in ((path.suffix, header.bits), (suffix, bits))
     )
-    made = _dpx_header(header, bits, curves) if suffix == ".dpx" else _other_header(header, bits)
-    return _Recipe(made, white, curves, divide, multiply, f"{before} to {after}{which}, {words}")
+    if suffix == ".dpx":
+        header = _dpx_header(header, bits, curves)
+    else:  # which has no room for more
+        aspect = {"pixel_aspect": header.pixel_aspect}
+        header = Header.new(header.width, header.height, descriptor=header.descriptor, bits=bits, **aspect)
+    return _Recipe(header, white, curves, divide, multiply, f"{before} to {after}{which}, {words}")
 
 
 def _alpha(path, header, suffix, plan):
@@ -263,11 +267,6 @@ def _bits(header, dpx, suffix):
     if suffix == ".exr" or (suffix in (".tif", ".tiff") and not header.white):
         return 32
     return 8 if suffix not in BITS or header.bits == 8 else 16
-
-
-def _other_header(header, bits):
-    aspect = {"pixel_aspect": header.pixel_aspect}
-    return Header.new(header.width, header.height, descriptor=header.descriptor, bits=bits, **aspect)
 
 
 def _dpx_header(header, bits, curves):
