@@ -6,15 +6,20 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import fastup
 
 SCRIPT = Path(__file__).with_name("typed_script.py")
 
 
+ROOT = Path(fastup.__file__).parents[1]
+
+
 def strict(script, folder):
     """What ``mypy --strict`` says of a script, from a folder without settings."""
     command = [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", "--cache-dir=cache", script]
-    environment = {**os.environ, "MYPYPATH": str(Path(fastup.__file__).parents[1])}
+    environment = {**os.environ, "MYPYPATH": str(ROOT)}
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True).stdout
 
 
@@ -25,6 +30,14 @@ def test_a_script_finds_the_right_types(tmp_path):
     said = strict(wrong, tmp_path)
     for line, fault in ((2, "[call-overload]"), (3, "[attr-defined]"), (4, "[assignment]")):
         assert any(row.startswith(f"{wrong.name}:{line}: ") and fault in row for row in said.splitlines()), said
+
+
+@pytest.mark.skipif(not (ROOT / "pyproject.toml").exists(), reason="not a checkout")
+def test_a_script_in_the_checkout_finds_them_too(tmp_path):
+    command = [sys.executable, "-m", "mypy", "--strict", f"--cache-dir={tmp_path}", SCRIPT]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.stdout == "Success: no issues found in 1 source file\n"
 
 
 def test_the_script_uses_every_public_name():
