@@ -25,7 +25,7 @@ FLOORS = [
     ["pairs", "pairs.cache", "pairs.digests", "pairs.folder", "pairs.geometry", "pairs.transcode", "pairs.index",
      "pairs.alignment", "pairs.ranking"],
     ["networks", "networks.layers", "networks.models", "networks.memory"],
-    ["upscale", "upscale.metrics", "upscale.upscaler", "upscale.evaluate"],
+    ["upscale", "upscale.metrics", "upscale.upscaler", "upscale.film", "upscale.evaluate"],
     ["train", "train.config", "train.batches", "train.lock", "train.run", "train.prepare", "train.fit"],
     ["_cartoon", "demo"],
     ["cli.show", "cli.options", "cli.footage", "cli.pairs", "cli.train", "cli.upscale", "cli.demo", "cli"],

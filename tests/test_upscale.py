@@ -20,7 +20,8 @@ from fastup import Header
 from fastup.errors import DataError, DpxError, FastupError, OptionError
 from fastup.networks.models import Network
 from fastup.upscale import upscaler as module
-from fastup.upscale.upscaler import Upscaler, fill_of, load, upscale
+from fastup.upscale.film import upscale
+from fastup.upscale.upscaler import Upscaler, fill_of, load
 
 SETTINGS = {
     "model": "compact", "features": 6, "depth": 2, "scale": [[9, 4], [2, 1]], "border": [18, 18],

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
 from fastup.cli import show
 from fastup.cli.train import run_training, settings_in_force
@@ -12,8 +12,8 @@ from fastup.errors import OptionError
 
 
 def demo(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to put it all.")] = Path("fastup-demo"),
-    minutes: Annotated[float, typer.Option(help="How long to train.")] = 1.0,
+    folder: Annotated[Path, Argument(metavar="DIR", help="Where to put it all.")] = Path("fastup-demo"),
+    minutes: Annotated[float, Option(help="How long to train.")] = 1.0,
 ) -> None:
     """Draw a clip, train on it, and show the gain.
 

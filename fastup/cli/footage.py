@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+from typer import Argument, Option
 
 from fastup.cli import show
 from fastup.cli.options import Json, Overwrite, carries_on
@@ -20,23 +21,22 @@ Order = Literal["top", "bottom"]
 Range = Literal["full", "keep"]
 Video = Literal["keep", "bob"]
 PLACE = "N|H:MM:SS|TIMECODE"
-Start = Annotated[str, typer.Option(metavar=PLACE, help="The first frame: its number, time or timecode.")]
-End = Annotated[str | None, typer.Option(metavar=PLACE, help="The frame after the last.  [default: the end]")]
+Start = Annotated[str, Option(metavar=PLACE, help="The first frame: its number, time or timecode.")]
+End = Annotated[str | None, Option(metavar=PLACE, help="The frame after the last.  [default: the end]")]
 Lines = Annotated[
-    int | None, typer.Option(help="Crop to an even number of lines fewer: 480 of 486 are 4 off the top, 2 below.")
+    int | None, Option(help="Crop to an even number of lines fewer: 480 of 486 are 4 off the top, 2 below.")
 ]
 Interlaced = Annotated[
     bool | None,
-    typer.Option("--interlaced/--progressive", help="How 4:2:0 chroma lies.  [default: as each frame says]"),
+    Option("--interlaced/--progressive", help="How 4:2:0 chroma lies.  [default: as each frame says]"),
 ]
-Levels = Annotated[Range, typer.Option(help="Black and white of video: to 0 and 1023, or kept at 64 and 940.")]
+Levels = Annotated[Range, Option(help="Black and white of video: to 0 and 1023, or kept at 64 and 940.")]
 STRENGTH = "S|LOW:HIGH"
 
 
 def info(
     files: Annotated[
-        list[Path],
-        typer.Argument(metavar="FILE...", help="DPX files; of others, the size and what is not read; folders."),
+        list[Path], Argument(metavar="FILE...", help="DPX files; of others, the size and what is not read; folders.")
     ],
     as_json: Json = False,
 ) -> None:
@@ -112,24 +112,22 @@ def _rows(sequence):
 
 @carries_on
 def convert(
-    source: Annotated[Path, typer.Argument(metavar="IN", help="A frame, or a folder of frames.")],
-    destination: Annotated[Path, typer.Argument(metavar="OUT", help="A file, whose suffix says the format; a folder.")],
-    format: Annotated[
-        str | None, typer.Option(help="Of what goes to a folder: dpx, png, tif, exr, jpg, bmp, tga.")
-    ] = None,
+    source: Annotated[Path, Argument(metavar="IN", help="A frame, or a folder of frames.")],
+    destination: Annotated[Path, Argument(metavar="OUT", help="A file, whose suffix says the format; a folder.")],
+    format: Annotated[str | None, Option(help="Of what goes to a folder: dpx, png, tif, exr, jpg, bmp, tga.")] = None,
     bits: Annotated[
-        int | None, typer.Option(help="8, 10, 12 or 16 of DPX, 8 or 16 of PNG and TIFF.  [default: the input's]")
+        int | None, Option(help="8, 10, 12 or 16 of DPX, 8 or 16 of PNG and TIFF.  [default: the input's]")
     ] = None,
     source_curve: Annotated[
-        Curve | None, typer.Option("--from", help="Transfer of IN.  [default: what a DPX' header says]")
+        Curve | None, Option("--from", help="Transfer of IN.  [default: what a DPX' header says]")
     ] = None,
     target_curve: Annotated[
-        Curve | None, typer.Option("--to", help="Transfer to convert to.  [default: code values stay]")
+        Curve | None, Option("--to", help="Transfer to convert to.  [default: code values stay]")
     ] = None,
     layer: Annotated[
-        str | None, typer.Option(help="Of EXR: `beauty` of beauty.R, G, B.  [default: the main or only one]")
+        str | None, Option(help="Of EXR: `beauty` of beauty.R, G, B.  [default: the main or only one]")
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Make files again that are there already.")] = False,
+    overwrite: Annotated[bool, Option("--overwrite", help="Make files again that are there already.")] = False,
 ) -> None:
     """Convert frames to another format, bits or transfer. Files that are there already are skipped.
 
@@ -147,16 +145,16 @@ def convert(
 
 @carries_on
 def extract(
-    source: Annotated[Path, typer.Argument(metavar="VIDEO|FOLDER", help="A video, or a folder of stills.")],
-    destination: Annotated[Path, typer.Argument(metavar="OUT", help="A folder for 10-bit DPX frames.")],
+    source: Annotated[Path, Argument(metavar="VIDEO|FOLDER", help="A video, or a folder of stills.")],
+    destination: Annotated[Path, Argument(metavar="OUT", help="A folder for 10-bit DPX frames.")],
     start: Start = "0",
     end: End = None,
-    every: Annotated[int, typer.Option(help="Take one frame of so many.")] = 1,
+    every: Annotated[int, Option(help="Take one frame of so many.")] = 1,
     lines: Lines = None,
     range: Levels = "full",
     interlaced: Interlaced = None,
     detelecine: Annotated[
-        bool, typer.Option("--detelecine", help="Undo 3:2 pulldown too, as `fastup detelecine` does.")
+        bool, Option("--detelecine", help="Undo 3:2 pulldown too, as `fastup detelecine` does.")
     ] = False,
     overwrite: Overwrite = False,
     as_json: Json = False,
@@ -192,24 +190,22 @@ def extract(
 
 @carries_on
 def detelecine(
-    source: Annotated[Path, typer.Argument(metavar="VIDEO|FOLDER", help="Telecined video, or its frames in a folder.")],
-    destination: Annotated[Path, typer.Argument(metavar="OUT", help="A folder for 10-bit DPX frames.")],
-    order: Annotated[Order | None, typer.Option(help="Which field comes first.  [default: it is found]")] = None,
+    source: Annotated[Path, Argument(metavar="VIDEO|FOLDER", help="Telecined video, or its frames in a folder.")],
+    destination: Annotated[Path, Argument(metavar="OUT", help="A folder for 10-bit DPX frames.")],
+    order: Annotated[Order | None, Option(help="Which field comes first.  [default: it is found]")] = None,
     sync: Annotated[
-        bool, typer.Option("--sync", help="Hold the length to one frame: drop or repeat a frame at a break.")
+        bool, Option("--sync", help="Hold the length to one frame: drop or repeat a frame at a break.")
     ] = False,
     video: Annotated[
-        Video, typer.Option(help="Where it isn't telecined: keep frames as they are, or bob fields by bwdif.")
+        Video, Option(help="Where it isn't telecined: keep frames as they are, or bob fields by bwdif.")
     ] = "keep",
     start: Start = "0",
     end: End = None,
     lines: Lines = None,
     range: Levels = "full",
-    force: Annotated[bool, typer.Option("--force", help="Write what does not look telecined too.")] = False,
+    force: Annotated[bool, Option("--force", help="Write what does not look telecined too.")] = False,
     interlaced: Interlaced = None,
-    review: Annotated[
-        bool, typer.Option("--review", help="Write doubtful frames to OUT/telecine as pictures.")
-    ] = False,
+    review: Annotated[bool, Option("--review", help="Write doubtful frames to OUT/telecine as pictures.")] = False,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
@@ -251,33 +247,30 @@ def _detelecine(source, destination, as_json, **options):
 
 @carries_on
 def degrade(
-    source: Annotated[Path, typer.Argument(metavar="HD", help="A folder of RGB frames, or one frame.")],
-    destination: Annotated[Path, typer.Argument(metavar="SD", help="A folder for 10-bit DPX frames.")],
+    source: Annotated[Path, Argument(metavar="HD", help="A folder of RGB frames, or one frame.")],
+    destination: Annotated[Path, Argument(metavar="SD", help="A folder for 10-bit DPX frames.")],
     trim: Annotated[
-        str, typer.Option(metavar="auto|L,R,T,B", help="Pixels to trim: left, right, top, bottom; auto: black pillars.")
+        str, Option(metavar="auto|L,R,T,B", help="Pixels to trim: left, right, top, bottom; auto: black pillars.")
     ] = "auto",
-    size: Annotated[
-        str, typer.Option(metavar="WxH", help="Of what is made, whatever the picture's shape.")
-    ] = "720x480",
-    filter: Annotated[Filter, typer.Option(help="What resizes.")] = "lanczos",
+    size: Annotated[str, Option(metavar="WxH", help="Of what is made, whatever the picture's shape.")] = "720x480",
+    filter: Annotated[Filter, Option(help="What resizes.")] = "lanczos",
     tape: Annotated[
-        bool, typer.Option("--tape", help="Be a good analog tape, in what is not given of the next four.")
+        bool, Option("--tape", help="Be a good analog tape, in what is not given of the next four.")
     ] = False,
     softness: Annotated[
         str | None,
-        typer.Option(metavar=STRENGTH, help="Width of the luma Gaussian, SD pixels: 0 to 20; 1.79 / MHz.  [tape: 0.5]"),
+        Option(metavar=STRENGTH, help="Width of the luma Gaussian, SD pixels: 0 to 20; 1.79 / MHz.  [tape: 0.5]"),
     ] = None,
     peaking: Annotated[
-        str | None, typer.Option(metavar=STRENGTH, help="Of edges along the line: 0 to 10.  [tape: 0.25]")
+        str | None, Option(metavar=STRENGTH, help="Of edges along the line: 0 to 10.  [tape: 0.25]")
     ] = None,
     noise: Annotated[
-        str | None, typer.Option(metavar=STRENGTH, help="Deviation, white is 1: 0 to 1.  [tape: 0.006, 44 dB]")
+        str | None, Option(metavar=STRENGTH, help="Deviation, white is 1: 0 to 1.  [tape: 0.006, 44 dB]")
     ] = None,
     chroma: Annotated[
-        str | None,
-        typer.Option(metavar=STRENGTH, help="Width of the chroma Gaussian: 0 to 20; 1.79 / MHz.  [tape: 1.4]"),
+        str | None, Option(metavar=STRENGTH, help="Width of the chroma Gaussian: 0 to 20; 1.79 / MHz.  [tape: 1.4]")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the noise, and of strengths that are ranges.")] = 0,
+    seed: Annotated[int, Option(help="Of the noise, and of strengths that are ranges.")] = 0,
     overwrite: Overwrite = False,
 ) -> None:
     """Make SD twins of HD frames, to train on: trim, resize, age. Those already in SD are skipped.
@@ -313,21 +306,21 @@ def degrade(
 
 @carries_on
 def dehalo(
-    source: Annotated[Path, typer.Argument(metavar="IN", help="A folder of RGB frames, or one frame.")],
-    destination: Annotated[Path, typer.Argument(metavar="OUT", help="A folder for DPX frames.")],
+    source: Annotated[Path, Argument(metavar="IN", help="A folder of RGB frames, or one frame.")],
+    destination: Annotated[Path, Argument(metavar="OUT", help="A folder for DPX frames.")],
     pairs: Annotated[
-        Path | None, typer.Option(metavar="HD", help="A folder of HD twins, to find the kernel by instead of edges.")
+        Path | None, Option(metavar="HD", help="A folder of HD twins, to find the kernel by instead of edges.")
     ] = None,
     kernel: Annotated[
         str | None,
-        typer.Option(
+        Option(
             metavar="S:W[:E:D]|TAPS",
             help="The kernel itself: peaking and width, echo and delay; or an odd number of taps, with commas.",
         ),
     ] = None,
-    strength: Annotated[float, typer.Option(help="How much of the halo is undone: 0 to 1.")] = 1.0,
+    strength: Annotated[float, Option(help="How much of the halo is undone: 0 to 1.")] = 1.0,
     protect: Annotated[
-        float, typer.Option(help="Flats that differ by less than so many times the noise stay; 0: none.")
+        float, Option(help="Flats that differ by less than so many times the noise stay; 0: none.")
     ] = 2.0,
     overwrite: Overwrite = False,
     as_json: Json = False,

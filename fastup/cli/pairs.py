@@ -8,6 +8,7 @@ from typing import Annotated
 import numpy as np
 import typer
 from rich.markup import escape
+from typer import Argument, Option
 
 from fastup.cli import show
 from fastup.cli.options import InputTrimOption, Json, TileOption, TrimOption, carries_on, given
@@ -18,12 +19,12 @@ from fastup.train.config import Config
 
 def pairs(
     data: Annotated[
-        Path, typer.Argument(metavar="DATA", help="Holds train/, and validation/ and evaluation/ if there are any.")
+        Path, Argument(metavar="DATA", help="Holds train/, and validation/ and evaluation/ if there are any.")
     ],
     trim: TrimOption = None,
     input_trim: InputTrimOption = None,
     clear_cache: Annotated[
-        bool, typer.Option("--clear-cache", help="Remove what fastup made in DATA/cache, and can make again, and end.")
+        bool, Option("--clear-cache", help="Remove what fastup made in DATA/cache, and can make again, and end.")
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -56,12 +57,10 @@ def pairs(
         rows = []
         for each, geometry, found in found_in:
             (h, w), (height, width) = geometry.input_picture, geometry.target_picture
+            facts = {"set": each.folder.name, "pairs": len(each), "input": [w, h], "target": [width, height]}
             rows.append(
-                {
-                    "set": each.folder.name,
-                    "pairs": len(each),
-                    "input": [w, h],
-                    "target": [width, height],
+                facts
+                | {
                     "scale": [str(scale) for scale in geometry.scale],
                     "to_transcode": sum(not is_dpx(path) for path in each.inputs + each.targets),
                     "median": asdict(median(found)),
@@ -152,14 +151,14 @@ def _clear_cache(cache):
 
 @carries_on
 def rank(
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="Holds train/, with Alpha/ (input) and Beta/.")],
-    quality: Annotated[float, typer.Option(help="Share of each frame's tiles to keep, the most detailed.")] = 0.5,
+    data: Annotated[Path, Argument(metavar="DATA", help="Holds train/, with Alpha/ (input) and Beta/.")],
+    quality: Annotated[float, Option(help="Share of each frame's tiles to keep, the most detailed.")] = 0.5,
     tile: TileOption = None,
     trim: TrimOption = None,
     input_trim: InputTrimOption = None,
-    jitter: Annotated[bool, typer.Option(help="Also rank tiles that are half a tile off.")] = Config.jitter,
+    jitter: Annotated[bool, Option(help="Also rank tiles that are half a tile off.")] = Config.jitter,
     output: Annotated[
-        Path | None, typer.Option(metavar="PNG", help="Where the picture goes.  [default: DATA/cache/rank.png]")
+        Path | None, Option(metavar="PNG", help="Where the picture goes.  [default: DATA/cache/rank.png]")
     ] = None,
 ) -> None:
     """Show which tiles a --quality keeps: a histogram and a contact sheet of the kept and the dropped, as one PNG.

@@ -6,9 +6,9 @@ from inspect import Parameter, Signature, signature
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
 from rich import box
 from rich.table import Table
+from typer import Argument, Option
 
 from fastup.cli import show
 from fastup.cli.options import Json, carries_on, setting
@@ -38,22 +38,17 @@ def _parameter(option):
 def train(
     *,
     data: Annotated[
-        Path | None,
-        typer.Argument(metavar="DATA", help="Holds train/ and validation/, each with Alpha/ (input) and Beta/."),
+        Path | None, Argument(metavar="DATA", help="Holds train/ and validation/, each with Alpha/ (input) and Beta/.")
     ] = None,
-    name: Annotated[
-        str | None, typer.Option(help="The run's folder in DATA/models.  [default: the model's name]")
-    ] = None,
+    name: Annotated[str | None, Option(help="The run's folder in DATA/models.  [default: the model's name]")] = None,
     config: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Settings from TOML, such as `tile = 72`; what is given here beats them."),
+        Option(metavar="FILE", help="Settings from TOML, such as `tile = 72`; what is given here beats them."),
     ] = None,
     print_config: Annotated[
-        bool, typer.Option("--print-config", help="Print the settings as TOML for --config, and end.")
+        bool, Option("--print-config", help="Print the settings as TOML for --config, and end.")
     ] = False,
-    more_epochs: Annotated[
-        int | None, typer.Option(help="Passes beyond those done, instead of --epochs.", min=1)
-    ] = None,
+    more_epochs: Annotated[int | None, Option(help="Passes beyond those done, instead of --epochs.", min=1)] = None,
     **settings: Any,
 ) -> None:
     """Train a model on pairs of frames, or carry on. It goes to DATA/models.
@@ -179,16 +174,8 @@ def models(as_json: Json = False) -> None:
     rows = []
     for name, architecture in MODELS.items():
         network = Network({"model": name, "scale": [[9, 4], [2, 1]]})
-        rows.append(
-            {
-                "model": name,
-                "parameters": network.count_params(),
-                "receptive": list(network.receptive),
-                "loss": architecture.loss,
-                "learning_rate": architecture.learning_rate,
-                "summary": architecture.summary,
-            }
-        )
+        figures = {"model": name, "parameters": network.count_params(), "receptive": list(network.receptive)}
+        rows.append(figures | {key: getattr(architecture, key) for key in ("loss", "learning_rate", "summary")})
     if as_json:
         show.data(rows)
         return

@@ -5,8 +5,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
 from rich.markup import escape
+from typer import Argument
 
 from fastup.cli import show
 from fastup.cli.options import Json, ModelFile, Overwrite, carries_on
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 @carries_on
 def upscale(
     model: ModelFile,
-    source: Annotated[Path, typer.Argument(metavar="INPUT", help="A folder of frames, or one frame.")],
-    destination: Annotated[Path, typer.Argument(metavar="OUTPUT", help="A folder for 10-bit DPX frames.")],
+    source: Annotated[Path, Argument(metavar="INPUT", help="A folder of frames, or one frame.")],
+    destination: Annotated[Path, Argument(metavar="OUTPUT", help="A folder for 10-bit DPX frames.")],
     overwrite: Overwrite = False,
 ) -> None:
     """Upscale frames. Those already in OUTPUT are skipped."""
     refuse_other(source)  # before Keras is loaded
     start()
-    from fastup.upscale.upscaler import upscale
+    from fastup.upscale.film import upscale
 
     run = partial(upscale, model, source, destination, overwrite, on_note=show.note)
     show.chore(run, "upscaling", "upscaled", destination, find(source))
@@ -35,7 +35,7 @@ def upscale(
 
 def evaluate(
     model: ModelFile,
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="Holds evaluation/; or Alpha/ and Beta/ themselves.")],
+    data: Annotated[Path, Argument(metavar="DATA", help="Holds evaluation/; or Alpha/ and Beta/ themselves.")],
     as_json: Json = False,
 ) -> None:
     """Compare a model with bicubic, frame by frame."""
