@@ -16,8 +16,8 @@ from fastup.errors import DpxError as DpxError
 from fastup.errors import FastupError as FastupError
 from fastup.errors import OptionError as OptionError
 from fastup.footage import telecine as telecine
+from fastup.footage.opening import sink as sink
 from fastup.footage.opening import source as source
-from fastup.footage.sink import sink as sink
 from fastup.frames import find as find
 from fastup.frames import read as read
 from fastup.frames import read_header as read_header

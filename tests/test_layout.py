@@ -20,7 +20,7 @@ FLOORS = [
      "trim", "oddities", "summary"],
     ["_whole", "_formats", "frames"],
     ["footage", "footage.sequences", "footage.source", "footage.video", "footage.stills",
-     "footage.opening", "footage.sink", "footage.chore", "footage.extract", "footage.cadence", "footage.weave",
+     "footage.opening", "footage.chore", "footage.extract", "footage.cadence", "footage.weave",
      "footage.telecine", "footage.degrade", "footage.convert", "footage.halo", "footage.dehalo"],
     ["pairs", "pairs.cache", "pairs.digests", "pairs.folder", "pairs.geometry", "pairs.transcode", "pairs.index",
      "pairs.alignment", "pairs.ranking"],

@@ -10,7 +10,7 @@ from typing import Any, Self, TypeAlias
 from fastup._threads import in_order, workers
 from fastup._types import Frame, Progress
 from fastup.errors import DataError
-from fastup.footage import sink
+from fastup.footage.opening import Sink
 from fastup.footage.source import Source
 from fastup.header import Header
 
@@ -122,7 +122,7 @@ def run(
         start = todo[0] if todo else plan.first + len(numbers) * plan.every
         skipped = sum(map(plan.source.there, range(plan.first, start, plan.every)))
     with (
-        sink.Folder(plan.destination, threads=threads or workers()) as output,
+        Sink(plan.destination, threads=threads or workers()) as output,
         closing(plan.source.frames(start, plan.last, plan.every, skip)) as items,
         closing(work(items)) as results,
     ):

@@ -1,14 +1,19 @@
-"""Opening what frames come from, whichever it is."""
+"""Opening what frames come from, whichever it is, and the folder that they go to."""
 
+from contextlib import ExitStack
+from itertools import count
 from pathlib import Path
+from typing import Any, Self
 
 from numpy.typing import DTypeLike
 
 from fastup import frames
-from fastup._types import StrPath
+from fastup._types import Frame, StrPath
+from fastup.errors import DataError
 from fastup.footage.source import Clip, Source
 from fastup.footage.stills import Folder, Stills
 from fastup.footage.video import Video
+from fastup.header import Header
 
 
 def source(path: StrPath, dtype: DTypeLike = "uint16") -> Source:
@@ -56,3 +61,52 @@ def _is_frames(path: StrPath) -> bool:
     if not path.is_file():
         frames.refuse_other(path)
     return path.is_dir() or path.name.lower().endswith(frames.SUFFIXES)
+
+
+class Sink:
+    """A folder to write frames to, in order, each whole or not at all: a context.
+
+    ::
+
+        with fastup.source("tape.mov") as frames, fastup.sink("out/", like=frames) as film:
+            for header, frame in frames: film.write(better(frame), header)
+
+    Frames are written behind their making, as `frames.write_stream` does, on so many `threads`.
+
+    Parameters
+    ----------
+    path
+        Made if it is missing, when the first frame comes. DataError if it is a file.
+    like, start
+        Frames that are written without a name are named after the frames of that source, from `start` on one after the
+        other; without a source they are numbered.
+    suffix
+        The format of those.
+    """
+
+    def __init__(
+        self, path: StrPath, like: Source | None = None, start: int = 0, suffix: str = ".dpx", threads: int = 2
+    ) -> None:
+        self.path = Path(path)
+        if self.path.exists() and not self.path.is_dir():
+            raise DataError(f"{path}: a file, expected a folder for the output")
+        self._names = (f"{like.name(n) if like else f'{n:07d}'}{suffix}" for n in count(start))
+        self._context = ExitStack()
+        self._write = self._context.enter_context(frames.write_stream(threads, threads + 2))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *problem: Any) -> None:
+        self._context.__exit__(*problem)
+
+    def write(self, frame: Frame, header: Header | None = None, name: str | None = None) -> None:
+        """Write a frame, as `fastup.write` has it, under a name or the next one.
+
+        Raises as `fastup.write` does, if this frame or one before it cannot be written; no later frame appears.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._write(self.path / (name or next(self._names)), frame, header)
+
+
+sink = Sink  # as scripts call it, beside `source`
