@@ -23,6 +23,9 @@ def resize(frame: Frame, size: Iterable[int], filter: str = "lanczos") -> Floats
     Pixel centres lie at half positions. Beyond the border the last pixel goes on. The kernels are as wide in result
     pixels as they are for enlarging in source pixels, so nothing aliases; their weights sum to one.
 
+    OptionError if `size` is larger than the frame or smaller than a pixel, or there is no such filter; ValueError or
+    TypeError if `frame` does not have three dimensions, or holds integers.
+
     Parameters
     ----------
     frame : (H, W, C), floating
@@ -32,13 +35,6 @@ def resize(frame: Frame, size: Iterable[int], filter: str = "lanczos") -> Floats
         sinc(x) sinc(x / 3) out to 3; the mean of the rectangle that a pixel covers, partly covered source pixels by
         their share; Keys' cubic with a = -1/2 (Keys 1981, "Cubic convolution interpolation for digital image
         processing"). Lanczos and bicubic go a little beyond the frame's range beside sharp edges.
-
-    Raises
-    ------
-    OptionError
-        If `size` is larger than the frame or smaller than a pixel, or there is no such filter.
-    ValueError, TypeError
-        If `frame` does not have three dimensions, or holds integers.
     """
     frame = np.asarray(frame)
     if frame.ndim != 3:

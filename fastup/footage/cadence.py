@@ -73,17 +73,14 @@ class Fields:
 def measure(frames: Iterable[Frame], white: int | None = None, on_progress: Progress | None = None) -> Fields:
     """Measure how the fields of a clip fit together: the one pass over the pictures before `track`.
 
+    DataError if there are fewer than five frames, they differ in size, or they are smaller than a block.
+
     Parameters
     ----------
     frames : of (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), uint8 or uint16
         Codes of luma, or of RGB, of which (R + 2 G + B) / 4 is taken; fields interlaced, 16 x 16 pixels or more.
     white
         The largest code; by default 255 of ``uint8``, 1023 of ``uint16``.
-
-    Raises
-    ------
-    DataError
-        If there are fewer than five frames, they differ in size, or they are smaller than a block.
     """
 
     def compared(pair: tuple[Frame, Frame]) -> list[Floats]:
@@ -194,13 +191,7 @@ def track(fields: Fields | Iterable[Frame], order: str | None = None, white: int
     """Find the cadence of a clip, of what `measure` gave, or of frames that it measures first.
 
     `order` is the field of a frame that comes first, "top" or "bottom"; it is found by default.
-
-    Raises
-    ------
-    DataError
-        As `measure` does.
-    OptionError
-        If there is no such order.
+    DataError as of `measure`, OptionError if there is no such order.
     """
     if order not in (None, *ORDERS):
         raise OptionError(f"order is {order!r}, expected top or bottom")

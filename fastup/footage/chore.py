@@ -88,26 +88,12 @@ def run(
 ) -> tuple[int, int]:
     """Make the frames of a plan that are not there yet: reading, work and writing overlap.
 
-    Parameters
-    ----------
-    plan
-    work
-        Makes of an iterator of items a generator of (number, frame, header), in order; not all items need give one, nor
-        one alone.
-    what
-        What is done to the frames, for `on_progress`, which is called after each.
-    threads
-        That write; as many as there are processors.
+    `work` makes of an iterator of items a generator of (number, frame, header), in order; not all items need give one,
+    nor one alone. `what` is done to the frames, for `on_progress`, which is called after each. So many `threads` write,
+    by default as many as there are processors.
 
-    Returns
-    -------
-    written, skipped : int
-        Skipped are those that are there already: the same plan carries on.
-
-    Raises
-    ------
-    FastupError, OSError
-        If a frame cannot be read, made or written; those before it are whole, and no later one appears.
+    Returns how many frames were written and how many skipped, as they are there already: the same plan carries on.
+    FastupError or OSError if one cannot be read, made or written; those before it are whole, and no later one appears.
     """
     written = skipped = 0
 

@@ -34,27 +34,20 @@ _TRANSFER_OF = {
 }  # fmt: skip
 
 
-# -- transfer characteristics ------------------------------------------------------------------------------------------
-
-
 def decode(values: ArrayLike, curve: str, black: float = _BLACK, white: float = _WHITE) -> NDArray[np.float64]:
-    """Linear light of normalised values.
+    """Linear light of normalised values: 0 is black and 1 is white.
 
     Parameters
     ----------
-    values : ndarray, floating
+    values
         Normalised: code / largest code, whatever the bits.
     curve : {"log", "linear", "srgb", "rec709"}
         Cineon: (10^((code - white) 0.002 / 0.6) - b) / (1 - b) with b = 10^((black - white) 0.002 / 0.6), in codes of
         10 bits (Kodak, "Conversion of 10-bit Log Film Data to 8-bit Linear or Video Data for the Cineon Digital Film
         System", 1995, without its soft clip). sRGB: IEC 61966-2-1. Rec.709: the inverse of BT.709's, see `encode`.
-    black, white : float
-        Codes of 10 bits that are 0 and 1 in linear light, for log alone.
-
-    Returns
-    -------
-    ndarray of float64
-        0 is black and 1 is white. Of log, codes beyond them lie outside: with 95 and 685, -0.0057 to 13.5.
+    black, white
+        Codes of 10 bits that are 0 and 1 in linear light, for log alone; those beyond them lie outside: with 95 and
+        685, -0.0057 to 13.5.
     """
     x = np.asarray(values, np.float64)
     with np.errstate(over="ignore", invalid="ignore"):  # infinity is white enough; a branch not taken may be no number
@@ -91,9 +84,6 @@ def _base(black, white):
     return 10 ** ((black - white) * _DENSITY / _GAMMA)
 
 
-# -- files -------------------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, kw_only=True)
 class Plan(chore.Plan):
     """What `prepare` found, and `run` does."""
@@ -111,12 +101,15 @@ def prepare(
 ) -> Plan:  # fmt: skip
     """Plan to convert a frame, or a folder of them. Nothing is written.
 
+    OptionError if options don't go together, the format is not known, a header does not say the curve, or there is no
+    such layer. DataError if there are no frames, two would become one file, or one itself, or a curve is asked of Y, Cb
+    and Cr.
+
     Parameters
     ----------
-    source
-        A frame, or a folder of frames.
-    destination
-        Of a frame, a file whose suffix says the format; or a folder, for files of the same stems.
+    source, destination
+        A frame, or a folder of frames. Of a frame, a file whose suffix says the format; or a folder, for files of the
+        same stems.
     format
         One of `FORMATS`: the suffix of what goes to a folder, needed there.
     bits
@@ -126,18 +119,8 @@ def prepare(
         Two of `CURVES`. Without either, codes are scaled from white to white at most. With the second alone, the first
         is what the transfer of a DPX' header says, where it is printing density or logarithmic (log), linear, or
         Rec.709, SMPTE 274M or Rec.601, which have one characteristic (rec709).
-    overwrite
-        Make files again that are there already.
     layer
         Of an EXR, as `frames.read` has it.
-
-    Raises
-    ------
-    OptionError
-        If options don't go together; if the format is not known, or a header does not say the curve; if there is no
-        such layer.
-    DataError
-        If there are no frames; if two would become one file, or one itself; if a curve is asked of Y, Cb and Cr.
 
     Notes
     -----

@@ -32,9 +32,6 @@ _DARK, _FLAT, _ROWS = 0.12, 8 / 1023, 0.99  # pillars: at most so bright, so far
 _NARROWEST = 16  # columns; less is blanking and no pillar
 
 
-# -- one frame ---------------------------------------------------------------------------------------------------------
-
-
 def degrade(
     frame: Frame, size: Size = SIZE, *, filter: str = "area", softness: float = 0.5, peaking: float = 0.25,
     noise: float = 0.006, chroma: float = 0.0, seed: int | Sequence[int] = 0,
@@ -49,6 +46,10 @@ def degrade(
     A Gaussian band that is 3 dB down at f has a standard deviation of sqrt(ln 2) / (2 pi f): 1.79 SD pixels / f in MHz
     at the 13.5 MHz of ITU-R BT.601. VHS (IEC 60774) has 3 MHz of luma and 0.4 MHz of chroma, 0.6 and 4.5 pixels;
     Betacam SP 4.5 and 1.5 MHz, 0.4 and 1.2 pixels; NTSC by SMPTE 170M 1.3 MHz of chroma, 1.4 pixels.
+
+    What comes is clipped to 0..1. OptionError if `size` is larger than the frame, or a strength is out of its range;
+    ValueError or TypeError if `frame` does not have three dimensions, three channels where there is a chroma band, or
+    holds integers.
 
     Parameters
     ----------
@@ -68,17 +69,6 @@ def degrade(
         it finds as what RGB is more than luma: the same to the last digit, as both are linear. Tapes have 1.2 to 4.5.
     seed
         Of the noise, as `numpy.random.default_rng` takes it.
-
-    Returns
-    -------
-    (size[0], size[1], C), clipped to 0..1
-
-    Raises
-    ------
-    OptionError
-        If `size` is larger than the frame, or a strength is out of its range.
-    ValueError, TypeError
-        If `frame` does not have three dimensions, three channels where there is a chroma band, or holds integers.
     """
     for name, value in {"softness": softness, "peaking": peaking, "noise": noise, "chroma": chroma}.items():
         _check_strength(name, value)
@@ -109,9 +99,6 @@ def _tape_noise(shape, deviation, seed):
     return blurred * np.float32(deviation / np.linalg.norm(weights))
 
 
-# -- a folder ----------------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, kw_only=True)
 class Plan(chore.Plan):
     """What `prepare` found, and `run` does."""
@@ -134,6 +121,9 @@ def prepare(
 ) -> Plan:  # fmt: skip
     """Plan to make SD twins of HD frames: 10-bit DPX of the same stems. Nothing is written.
 
+    DataError if frames differ in size, or are not RGB; if there are none; if the twins would replace the frames, or
+    each other. OptionError if an option is out of its range.
+
     Parameters
     ----------
     source, destination
@@ -152,14 +142,6 @@ def prepare(
     seed
         0 or more. With the stem of its name it decides all that is drawn for a frame, whichever frames are made and in
         which order.
-    overwrite
-        Make frames again that are in `destination` already.
-
-    Raises
-    ------
-    DataError
-        If frames differ in size, or are not RGB; if there are none; if the twins would replace the frames, or each
-        other. OptionError if an option is out of its range.
     """
     if filter not in FILTERS:
         raise OptionError(f"filter: found {filter!r}, expected one of {', '.join(FILTERS)}")
@@ -231,13 +213,7 @@ def pillars(paths: Sequence[Path]) -> tuple[int, int, Path | None, int]:
     of the frame's outermost column, and that is no brighter than 0.12 (log's black is code 95, 0.093; video's is 64).
     Frames that are black all over say nothing and are passed over. Up to nine frames, spread through them, are read.
 
-    Returns
-    -------
-    left, right
-    where
-        The frame that had the narrowest of them; None if all were black all over.
-    count
-        How many frames were read.
+    Returns how many are left and right; the frame that had the fewest, None if all were black; how many were read.
     """
     picks = np.unique(np.linspace(0, len(paths) - 1, _LOOKED_AT).round().astype(int))
     widths = []

@@ -25,12 +25,10 @@ SAMPLES = 40  # frames that a kernel is estimated from
 
 
 def dehalo(picture: Floats, taps: ArrayLike, *, strength: float = 1.0, protect: float = 0.0) -> Floats:
-    """Take a halo out of a frame.
+    """Take a halo out of a frame, (H, W, C), normalised; what comes is clipped to 0..1.
 
     Parameters
     ----------
-    picture : (H, W, C)
-        Normalised.
     taps : of odd length
         The kernel that made the halo; scaled to sum to 1.
     strength
@@ -38,10 +36,6 @@ def dehalo(picture: Floats, taps: ArrayLike, *, strength: float = 1.0, protect: 
     protect
         Flats that differ by less than this along the line, within the kernel's reach, stay as they are, grain and all;
         by more than twice as much, nothing is protected. Normalised; some times the noise.
-
-    Returns
-    -------
-    (H, W, C), clipped to 0..1
     """
     taps = np.asarray(taps, float) / np.sum(taps)
     lines = np.moveaxis(np.asarray(picture, np.float32), 1, 2)
@@ -80,6 +74,10 @@ def prepare(
 ) -> Plan:  # fmt: skip
     """Find the kernel of a folder of frames; that of an earlier run which this one carries on is taken again.
 
+    DataError if frames cannot be used; if there are too few edges, or twins of other pictures; if frames that are in
+    `destination` already, and stay, were made with other options, or it is not known with which. OptionError if an
+    option has a value that cannot be used.
+
     Parameters
     ----------
     twins
@@ -89,16 +87,6 @@ def prepare(
         The kernel itself: as a halo, or its taps, of an odd number.
     strength, protect
         As of `dehalo`, but that flats are protected which differ by less than `protect` times the noise.
-    on_progress
-        Called with (frames read, frames to read, "looking for edges").
-
-    Raises
-    ------
-    DataError
-        If frames cannot be used; if there are too few edges, or twins of other pictures; if frames that are in
-        `destination` already, and stay, were made with other options, or it is not known with which.
-    OptionError
-        If an option has a value that cannot be used.
     """
     if not 0 <= strength <= 1:
         raise OptionError(f"strength is {strength}, expected 0 to 1")
@@ -158,10 +146,7 @@ def run(plan: Plan, on_progress: Progress | None = None) -> tuple[int, int]:
 
 
 def plot(path: StrPath, found: Estimate, strength: float = 1.0) -> None:
-    """Write a picture of a kernel, of what a step becomes through it, and of both kernels' responses, as a PNG.
-
-    Nothing is written where matplotlib is not installed.
-    """
+    """Draw a kernel, a step through it, and both kernels' responses, as a PNG; nothing without matplotlib."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure

@@ -27,6 +27,8 @@ def prepare(
 ) -> Plan:  # fmt: skip
     """Check what is asked for, before anything is written.
 
+    DataError if the frames cannot go to `destination`, OptionError if an option does not fit the source.
+
     Parameters
     ----------
     source, destination
@@ -38,15 +40,6 @@ def prepare(
     lines
         Crop to so many lines, an even number fewer, which are taken off the top and the bottom in pairs, so that the
         fields keep their order: of 486 lines for 480, 4 off the top and 2 off the bottom.
-    overwrite
-        Make frames again that are there already.
-
-    Raises
-    ------
-    DataError
-        If the frames cannot go to `destination`.
-    OptionError
-        If an option does not fit the source.
     """
     first = source.frame_number(start, "start")
     last = None if end is None else source.frame_number(end, "end")
@@ -67,13 +60,8 @@ def prepare(
 def run(plan: Plan, on_progress: Progress | None = None) -> tuple[int, int]:
     """Write the frames of a plan, as `chore.run` does.
 
-    Raises
-    ------
-    DataError
-        If the first frame is there already, but of another size; if the video is cut short or damaged: when all that
-        can be decoded is written.
-    OptionError
-        If there is no frame to begin with.
+    DataError if the first frame is there already, but of another size; if the video is cut short or damaged: when all
+    that can be decoded is written. OptionError if there is no frame to begin with.
     """
     source = plan.source
     _refuse_others(plan)

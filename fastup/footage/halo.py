@@ -90,10 +90,7 @@ def estimate(pictures: Iterable[Floats]) -> Estimate:
     Drawings with edges; some tens of frames are plenty. It is the identity where there is no halo: where neither
     overshoot nor echo reaches `LEAST`.
 
-    Raises
-    ------
-    DataError
-        If there are fewer than 50 edges that stand alone.
+    DataError if there are fewer than 50 edges that stand alone.
     """
     across = down = np.zeros((0, 2, 2 * RADIUS + 2), np.float32)
     noises = []
@@ -137,11 +134,8 @@ def from_pairs(pairs: Iterable[tuple[Floats, Floats]]) -> Estimate:
     It has 12 taps on each side, by least squares over all lines, but for what is clipped, regularised a little. Of a
     shift of one pixel it makes a kernel that shifts.
 
-    Raises
-    ------
-    DataError
-        If the twins, through whatever kernel, explain less than 90 % of the frames' contrast along the lines; if there
-        is none.
+    DataError if the twins, through whatever kernel, explain less than 90 % of the frames' contrast along the lines; or
+    if there is none.
     """
     noises, contrast = list[float](), 0.0
     power, cross = np.zeros((2 * _PAIR_REACH + 1,) * 2), np.zeros(2 * _PAIR_REACH + 1)

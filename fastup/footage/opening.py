@@ -26,18 +26,16 @@ def source(path: StrPath, dtype: DTypeLike = "uint16") -> Source:
 
     Frames are of a `dtype` that `fastup.read` has. Codes of a video are 10-bit R, G, B; those of files are their own.
 
-    Raises
-    ------
-    DataError
-        If it is nothing that can be read, or there are no pictures in it. Names the codec that is missing.
-    OSError
-        If it is missing or cannot be opened.
+    DataError if it is nothing that can be read, or there are no pictures in it: it names the codec that is missing.
+    OSError if it is missing or cannot be opened.
     """
     return Folder(path, dtype) if _is_frames(path) else Video(path, False, None, dtype)
 
 
 def open_clip(path: StrPath, *, keep: bool = False, interlaced: bool | None = None) -> Clip:
     """Open a video, a folder of stills or one still as a clip: 10-bit R, G, B, with every frame at its place in time.
+
+    Raises what `source` does; and DataError if stills cannot become 10-bit R, G, B, or two are of one time.
 
     Parameters
     ----------
@@ -47,11 +45,6 @@ def open_clip(path: StrPath, *, keep: bool = False, interlaced: bool | None = No
         Make R, G, B of the source's own range: black 64 and white 940 where it has Y, Cb, Cr of limited range.
     interlaced
         Whether lines of chroma belong to the fields in turn. Each frame says so itself, if this is not given.
-
-    Raises
-    ------
-    DataError, OSError
-        As `source` does; and if stills cannot become 10-bit R, G, B, or two are of one time.
     """
     return (Stills if _is_frames(path) else Video)(path, keep, interlaced)
 

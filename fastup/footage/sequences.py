@@ -89,12 +89,9 @@ def _commonest(values):
 def survey(folder: StrPath) -> list[dict[str, Any]]:
     """What sequences there are in a folder of frames, by names and headers alone.
 
-    Returns
-    -------
-    list of dict
-        One each, as JSON takes it; frames that are no sequence come together, as the last. "pictures" has how many
-        there are of each size and flavour, "time" which time is missing, "unreadable" what is wrong with each frame
-        that cannot be read.
+    One each, as JSON takes it; frames that are no sequence come together, as the last. "pictures" has how many there
+    are of each size and flavour, "time" which time is missing, "unreadable" what is wrong with each frame that cannot
+    be read.
     """
     found = sequences(frames.find(folder))
     alone = [path for each in found if len(each.paths) == 1 for path in each.paths]
@@ -264,13 +261,8 @@ def _by_numbers(paths):
 def _by_timecodes(known, counts, places, pace, most):
     """What the timecodes of the frames `known` say that their numbers don't.
 
-    Returns
-    -------
-    extra : ndarray
-        How much later each frame is than by its number.
-    at, odd, twice : list of int
-        The frames at which the timecode is counted anew; those of them at which it does not run on; and those that have
-        the timecode of the one before.
+    That is how much later each frame is than by its number; the frames at which the timecode is counted anew; those of
+    them at which it does not run on; and those that have the timecode of the one before.
     """
     offsets = (counts - pace * places[known]).tolist()
     begins = [0] + [k for k in range(1, len(offsets)) if offsets[k] != offsets[k - 1]]

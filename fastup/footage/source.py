@@ -138,7 +138,6 @@ class Clip(Source):
 
     @property
     def size(self) -> Size:
-        """Height and width, pixels."""
         return self.height, self.width
 
     def header(self, number: int, rate: Fraction | None = None, at: int | None = None) -> Header:

@@ -60,7 +60,6 @@ class Folder(Source):
         return header.only(0) if len(header.elements) > 1 else header
 
     def name(self, number: int) -> str:
-        """The stem of a file."""
         return self.paths[number].stem
 
     def files(self) -> Iterable[tuple[int, Path]]:
@@ -152,11 +151,9 @@ class Stills(Clip):
         return header.replace(frame_rate=float(rate), timecode=self._timecode(number, rate), frame_position=number)
 
     def name(self, number: int) -> str:
-        """The still's own stem."""
         return self.paths[bisect_right(self.places, number) - 1].stem
 
     def there(self, number: int) -> bool:
-        """Whether there is a still of that number."""
         return self.places[bisect_right(self.places, number) - 1] == number
 
     def files(self) -> Iterable[tuple[int, Path]]:

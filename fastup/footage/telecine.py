@@ -36,11 +36,9 @@ class Film(Source):
 
     @property
     def size(self) -> Size:
-        """Height and width, pixels."""
         return self.part.lines or self.clip.height, self.clip.width
 
     def frames(self, start: int = 0, end: int | None = None, every: int = 1, skip: Skip = nothing) -> Items:
-        """Yield the numbers and the planes of film frames; as of `Source.frames`."""
         numbers = [n for n in range(len(self))[start:end:every] if self.there(n) and not skip(n)]
         yield from zip(numbers, self.weave([self.woven[n] for n in numbers]), strict=True)
 
@@ -49,7 +47,6 @@ class Film(Source):
         return weave((planes for planes, _ in _in_time(self.part)), self.cadence, woven, (1 << self.clip.bits) - 1)
 
     def pixels(self, raw: Any, dtype: DTypeLike = "uint16") -> Frame:
-        """The array of a frame that `frames` gave."""
         top = self.part.top
         return self.clip.pixels(raw, dtype)[top : top + self.size[0]]
 
@@ -80,6 +77,11 @@ def detelecine(
     The clip is read twice: to measure its fields, and to weave. What was found goes to ``out/telecine``, under the
     clip's name: as JSON, with the phase of every frame and every doubt, and as a picture where matplotlib is installed.
 
+    Returns what is in the JSON, and "settings", "notes", "written" and "skipped". The numbers of film frames of which
+    both fields are lost stay free. DataError if the clip is not telecined, or `out` holds frames that were woven
+    otherwise; and in the end, if some of its frames are missing or cannot be decoded. OptionError if an option does not
+    fit the clip.
+
     Parameters
     ----------
     order, sync, video
@@ -91,21 +93,6 @@ def detelecine(
         the bottom field of the frame before, and of the frame after.
     start, end, lines, overwrite, keep, interlaced
         As in `extract.prepare` and `opening.open_clip`.
-    on_progress
-        Called with (frames done, frames to do or None, "measuring" or "weaving").
-
-    Returns
-    -------
-    dict
-        What is in the JSON, and "settings", "notes", "written" and "skipped".
-
-    Raises
-    ------
-    DataError
-        If the clip is not telecined, or `out` holds frames that were woven otherwise; and in the end, if some of its
-        frames are missing or cannot be decoded. The numbers of film frames of which both fields are lost stay free.
-    OptionError
-        If an option does not fit the clip.
     """
     if order not in (None, *ORDERS):
         raise OptionError(f"order is {order!r}, expected top or bottom")

@@ -47,7 +47,6 @@ _SUBSAMPLINGS = {
 }  # fmt: skip
 _EXPANDED = re.compile(r"pal8|mono[bw]|(rgb|bgr)(4|8|4_byte|444|555|565)(le|be)?")  # FFmpeg makes 8-bit RGB of them
 
-
 _AT_A_TIME = 64  # frames that threads may have under way
 
 
@@ -91,7 +90,6 @@ class Video(Clip):
         }
 
     def close(self) -> None:
-        """End the passes over the frames that are under way."""
         for container in list(self._running):
             container.close()
 

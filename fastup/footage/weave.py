@@ -96,19 +96,10 @@ def weave(
 ) -> Generator[Any, None, None]:
     """Weave film frames from a clip, by bytes.
 
-    Parameters
-    ----------
-    frames
-        The frames that were measured: arrays, or tuples of the planes of each, (H, W) or (H, W, C), whose lines belong
-        to the fields in turn.
-    woven
-        What to weave, in the order of time; by default what `plan` gives.
-    white
-        The largest code of ``uint16`` frames, for bwdif; 1023 by default.
-
-    Yields
-    ------
-    What the frames are, an array or a tuple; nothing for what is lost. Memory holds four of them.
+    `frames` are those that were measured: arrays, or tuples of the planes of each, (H, W) or (H, W, C), whose lines
+    belong to the fields in turn. What comes is as they are, an array or a tuple; nothing for what is lost. Memory holds
+    four of them. `woven` is what to weave, in the order of time; by default what `plan` gives. `white` is the largest
+    code of ``uint16`` frames, for bwdif; 1023 by default.
     """
     woven = plan(cadence) if woven is None else woven
     ahead, held, read = iter(frames), deque[Any](maxlen=4), 0

@@ -83,23 +83,17 @@ class Config:
     model: Architecture = setting("compact", one_of(ARCHITECTURES), "The network; `fastup models` describes them.")
     epochs: int = setting(20, whole(1), "Passes over the tiles, in all, over several runs.")
     minutes: float | None = setting(None, positive(), "End this run, and its epoch, after so many minutes.", "no limit")
-    patience: int | None = setting(
-        None, whole(1), "End after so many epochs that gained nothing in validation.", "no limit"
-    )
+    patience: int | None = setting(None, whole(1), "End after so many epochs that gained nothing in validation.",
+                                   "no limit")  # fmt: skip
     tile: int | None = setting(None, whole(1), "Tile, in target pixels.", "the smallest that fits of 60 or more")
-    border: int | None = setting(
-        None, whole(0), "Context around a tile, in target pixels.", "the smallest that fits of 2 or more"
-    )
-    trim: Trim = setting(
-        UNTRIMMED, parsed_trim, "Pixels to trim from target frames: left, right, top, bottom.", metavar="L,R,T,B"
-    )
-    input_trim: Trim | None = setting(
-        None, parsed_trim, "The same for input frames.", "--trim if both are one size, else nothing", "L,R,T,B"
-    )
-    black_level: int | str = setting(
-        "edge", whole(0, 65535, "edge"), "What lies outside the picture: a code, or its nearest pixel.",
-        metavar="CODE|edge",
-    )  # fmt: skip
+    border: int | None = setting(None, whole(0), "Context around a tile, in target pixels.",
+                                 "the smallest that fits of 2 or more")  # fmt: skip
+    trim: Trim = setting(UNTRIMMED, parsed_trim, "Pixels to trim from target frames: left, right, top, bottom.",
+                         metavar="L,R,T,B")  # fmt: skip
+    input_trim: Trim | None = setting(None, parsed_trim, "The same for input frames.",
+                                      "--trim if both are one size, else nothing", "L,R,T,B")  # fmt: skip
+    black_level: int | str = setting("edge", whole(0, 65535, "edge"), "What lies outside the picture: a code, or its "
+                                     "nearest pixel.", metavar="CODE|edge")  # fmt: skip
     quality: float = setting(1.0, positive(1), "Share of each frame's tiles to train on, the most detailed.")
     jitter: bool = setting(True, true_or_false, "Also train on tiles that are half a tile off.")
     skip: int = setting(0, whole(0, 3), "Tiles left out after each one used, 0 to 3.")
@@ -107,9 +101,8 @@ class Config:
     augment: bool = setting(False, true_or_false, "Flip tiles at random, and turn them where both scales are equal.")
     residual: bool = setting(True, true_or_false, "Learn the difference to bicubic.")
     learning_rate: float | None = setting(None, positive(1), "At the start.", "the model's")
-    schedule: Schedule = setting(
-        "cosine", one_of(SCHEDULES), "How the learning rate falls to 0 over the run, if it does."
-    )
+    schedule: Schedule = setting("cosine", one_of(SCHEDULES),
+                                 "How the learning rate falls to 0 over the run, if it does.")  # fmt: skip
     ema: float | None = setting(
         None, positive(below=1), "Momentum of averaged weights, such as 0.999; best.keras then has those.", "no average"
     )
@@ -147,23 +140,9 @@ def resolve(
 ) -> tuple[Config, dict[str, str]]:
     """Make one `Config` of settings from several places, and say where each came from.
 
-    Parameters
-    ----------
-    layers
-        A place, such as "command line", and the fields that it sets; the strongest first. Any of them may say `model`.
-    models
-        From a model's name to the fields that it sets, which are weaker than all layers.
-
-    Returns
-    -------
-    config : Config
-    sources : dict
-        From every field's name to its place, "model" or "default".
-
-    Raises
-    ------
-    OptionError
-        If a value can't be used.
+    `layers` are places, such as "command line", each with the fields that it sets; the strongest first. Any of them may
+    say `model`. `models` has, by a model's name, the fields that it sets, which are weaker than all layers. The second
+    result has every field's place, "model" or "default". OptionError if a value can't be used.
     """
     model = next((given["model"] for _, given in layers if "model" in given), Config.model)
     one_of(ARCHITECTURES)("model", model)
@@ -180,19 +159,8 @@ def read_toml(path: StrPath) -> dict[str, Any]:
     """Read settings from a TOML file of ``option = value`` lines.
 
     Options are named as on the command line, with dashes. `trim` and `input-trim` are four numbers: an array, or text
-    with commas.
-
-    Returns
-    -------
-    dict
-        From names of fields to values, each of which `Config` takes.
-
-    Raises
-    ------
-    OptionError
-        If it isn't TOML, names no option, or has a value that can't be used; the message names the file.
-    OSError
-        If it can't be read.
+    with commas. What comes has the names of fields. OptionError, which names the file, if it isn't TOML, names no
+    option, or has a value that can't be used; OSError if it can't be read.
     """
     raw = Path(path).read_bytes()
     try:

@@ -27,12 +27,7 @@ def held(folder: StrPath) -> Iterator[None]:
     The kernel's lock on a file counts, not that the file is there. Over NFS it counts for all machines, unless one has
     mounted it with ``nolock``. On a file system without locks there is none.
 
-    Raises
-    ------
-    FastupError
-        If another run holds the folder; the message says which process.
-    OSError
-        If the folder cannot be written to.
+    FastupError if another run holds the folder: it says which process. OSError if the folder cannot be written to.
     """
     path = Path(folder) / FILE
     with contextlib.ExitStack() as stack:

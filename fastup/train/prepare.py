@@ -95,10 +95,7 @@ def _fitting(config, geometry, white):
 
 @contextlib.contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """In this context Keras' initializers, which draw on Python's `random` alone, follow from `seed`.
-
-    Behind it `random` goes on as before.
-    """
+    """In this context Keras' initializers, which draw on `random` alone, follow from `seed`; it goes on as before."""
     state = random.getstate()
     random.seed(int(seed))
     try:
