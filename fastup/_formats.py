@@ -47,9 +47,8 @@ class Layout:
         if self.channels not in DESCRIPTORS:
             raise FastupError(f"{name}: {self.channels} channels, expected 1, 3 or 4: no DPX has so many")
         bits = {255: 8, 65535: 16, None: 32}[self.white]
-        return Header.new(
-            self.width, self.height, descriptor=DESCRIPTORS[self.channels], bits=bits, pixel_aspect=self.pixel_aspect
-        )
+        kind = DESCRIPTORS[self.channels]
+        return Header.new(self.width, self.height, descriptor=kind, bits=bits, pixel_aspect=self.pixel_aspect)
 
 
 @contextlib.contextmanager
@@ -111,10 +110,8 @@ def _layout_of(name, image, layer):
     colours = spec.get_int_attribute("tiff:PhotometricInterpretation", 2)
     model = spec.get_string_attribute(f"{kind}:ColorSpace")
     if colours not in _PHOTOMETRIC or model in ("CMYK", "YCCK"):
-        raise FastupError(
-            f"{name}: colours are {model or f'of photometric interpretation {colours}'}, expected grey, RGB or YCbCr; "
-            "convert it to RGB with what knows its ICC profile"
-        )
+        raise FastupError(f"{name}: colours are {model or f'of photometric interpretation {colours}'}, expected grey, "
+                          "RGB or YCbCr; convert it to RGB with what knows its ICC profile")  # fmt: skip
     orientation = spec.get_int_attribute("Orientation", 1)
     if not 1 <= orientation <= 4:
         raise FastupError(f"{name}: orientation is {orientation}, expected 1 to 4: no columns as rows")
@@ -177,9 +174,8 @@ def _chosen(name, layers, main, wanted):
     pictures = [layer for layer in layers if len(planes[layer]) > 1 or list(layers[layer][1]) == ["Y"]]
     named = ", ".join(filter(None, called.values()))
     if wanted is not None and wanted not in layers:
-        raise OptionError(
-            f"{name}: layer is {wanted!r}, expected {f'one of {named}' if named else 'none: it has none'}"
-        )
+        raise OptionError(f"{name}: layer is {wanted!r}, expected "
+                          f"{f'one of {named}' if named else 'none: it has none'}")  # fmt: skip
     if wanted is None:
         candidates = [""] if "" in pictures else pictures or list(layers)
         if len(candidates) > 1:

@@ -46,14 +46,11 @@ class TileGrid:
         border = _pair("border", border, 0)
         if not isinstance(jitter, (bool, np.bool_)):
             raise OptionError(f"jitter: found {jitter!r}, expected True or False")
-        if jitter:
-            for size in tile:
-                if size % 2:
-                    nearest = f"{size - 1} and {size + 1}" if size > 1 else "2"
-                    raise OptionError(
-                        f"tile: found {tile}, expected even sizes, as jitter moves by half a tile; "
-                        f"nearest to {size}: {nearest}"
-                    )
+        for size in tile:
+            if jitter and size % 2:
+                nearest = f"{size - 1} and {size + 1}" if size > 1 else "2"
+                raise OptionError(f"tile: found {tile}, expected even sizes, as jitter moves by half a tile; "
+                                  f"nearest to {size}: {nearest}")  # fmt: skip
         for name, value in (("shape", shape), ("tile", tile), ("border", border), ("jitter", bool(jitter))):
             object.__setattr__(self, name, value)
 

@@ -183,9 +183,8 @@ class TimecodeDigits(Field[Timecode | None]):
         if timecode.drop_frame and not flags:
             raise ValueError(f"timecode is {value!r}, expected no drop frame at {header.frame_rate:g} frames/s")
         if timecode.dropped:
-            raise ValueError(
-                f"timecode is {value!r}, expected one that drop frame does not leave out: {timecode[:9]}02"
-            )
+            raise ValueError(f"timecode is {value!r}, expected one that drop frame does not leave out: "
+                             f"{timecode[:9]}02")  # fmt: skip
         return int(re.sub("[:;]", "", timecode), 16) | 0x40 * timecode.drop_frame
 
 

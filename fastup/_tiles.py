@@ -41,14 +41,8 @@ def cut(frame: NDArray[Pixel], grid: TileGrid, fill: float | Literal["edge"] = "
     -------
     (n, h + 2 * vertical border, w + 2 * horizontal border, C) array of the frame's dtype
 
-    Raises
-    ------
-    DataError
-        The frame is not of the grid's shape.
-    OptionError
-        `fill` is neither "edge" nor a number that the frame's dtype holds.
-    ValueError, TypeError
-        `frame`, `out` or `index` is of the wrong kind.
+    Raises DataError if the frame is not of the grid's shape, OptionError if `fill` is neither "edge" nor a number that
+    the frame's dtype holds, and ValueError or TypeError if `frame`, `out` or `index` is of the wrong kind.
     """
     frame = _checked_frame(frame, grid)
     edge, level = _level_outside(fill, frame.dtype)
@@ -86,12 +80,8 @@ def stitch(tiles: NDArray[Pixel], grid: TileGrid, out: NDArray[Pixel] | None = N
     -------
     (H, W, C) array of the tiles' dtype
 
-    Raises
-    ------
-    DataError
-        The tiles are not of the grid's number or size.
-    ValueError, TypeError
-        `tiles` or `out` is of the wrong kind.
+    Raises DataError if the tiles are not of the grid's number or size, and ValueError or TypeError if `tiles` or `out`
+    is of the wrong kind.
     """
     tiles = _checked_pixels("tiles", tiles, 4)
     plain = grid.rows * grid.columns
@@ -131,10 +121,7 @@ def detail(frame: Frame, grid: TileGrid) -> Floats:
     (n,) array
         In the frame's own units, at least 0.
 
-    Raises
-    ------
-    DataError, ValueError, TypeError
-        The frame is not of the grid's shape, or of the wrong kind.
+    Raises DataError if the frame is not of the grid's shape, and ValueError or TypeError if it is of the wrong kind.
     """
     frame = _checked_frame(frame, grid)
     total = _detail_of_plain_tiles(frame, grid.tile, grid.rows, grid.columns)
@@ -163,12 +150,8 @@ def rank(score: ArrayLike, quality: float) -> NDArray[np.int64]:
     (ceil(quality * n),) array
         Positions in `score`, highest score first, equal scores in order of position.
 
-    Raises
-    ------
-    OptionError
-        `quality` is out of range.
-    ValueError, TypeError
-        `score` is empty, not one-dimensional, not of numbers, or holds a NaN.
+    Raises OptionError if `quality` is out of range, and ValueError or TypeError if `score` is empty, not
+    one-dimensional, not of numbers, or holds a NaN.
     """
     if isinstance(quality, bool) or not isinstance(quality, numbers.Real) or not 0 < quality <= 1:
         raise OptionError(f"quality: found {quality!r}, expected a number above 0 and at most 1")

@@ -160,10 +160,7 @@ def _digits(at: int, text: str) -> Any:
 class Timecode(str):
     """A timecode as text: ``hh:mm:ss:ff``, and ``hh:mm:ss;ff`` where it is drop-frame.
 
-    Raises
-    ------
-    ValueError
-        If the text is no timecode: hours are 00-23, minutes, seconds and frames 00-59.
+    Hours are 00-23, minutes, seconds and frames 00-59; other text raises ValueError.
     """
 
     __slots__ = ()
@@ -171,10 +168,8 @@ class Timecode(str):
     def __new__(cls, text: str) -> Self:
         found = re.fullmatch(r"([0-9]{2}):([0-9]{2}):([0-9]{2})[:;]([0-9]{2})", str(text))
         if not found or any(int(part) > most for part, most in zip(found.groups(), (23, 59, 59, 59), strict=True)):
-            raise ValueError(
-                f"timecode is {text!r}, expected hh:mm:ss:ff, or hh:mm:ss;ff for drop frame, with hours 00-23, "
-                "minutes 00-59, seconds 00-59, frames 00-59"
-            )
+            raise ValueError(f"timecode is {text!r}, expected hh:mm:ss:ff, or hh:mm:ss;ff for drop frame, with hours "
+                             "00-23, minutes 00-59, seconds 00-59, frames 00-59")  # fmt: skip
         return super().__new__(cls, text)
 
     hours: int = _digits(0, "0 to 23.")

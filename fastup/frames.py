@@ -103,10 +103,8 @@ def read(path: StrPath, dtype: DTypeLike = "uint16", window: Window | None = Non
     if window is not None:
         y, x, height, width = window
         if min(y, x) < 0 or min(height, width) < 1 or y + height > pixels.shape[0] or x + width > pixels.shape[1]:
-            raise ValueError(
-                f"{os.fspath(path)}: window (y, x, height, width) is {tuple(window)}, expected one inside the picture "
-                f"of {pixels.shape[0]} rows by {pixels.shape[1]} columns"
-            )
+            raise ValueError(f"{os.fspath(path)}: window (y, x, height, width) is {tuple(window)}, expected one inside "
+                             f"the picture of {pixels.shape[0]} rows by {pixels.shape[1]} columns")  # fmt: skip
         pixels = pixels[y : y + height, x : x + width]
     with np.errstate(over="ignore"):  # a float beyond a float16 is infinite
         if out is None:
@@ -183,10 +181,8 @@ def write_stream(threads: int = 2, ahead: int = 4, fsync: bool = True) -> Iterat
     error, or after a kill, is the first so many. A frame that was given must not be changed afterwards. So many
     `threads` pack and write frames; when `ahead` frames are given and not written yet, giving one more waits.
 
-    Raises
-    ------
-    DataError, DpxError, FastupError, OSError, ValueError
-        As `write` does, when a later frame is given and when the context ends, however often; no later frame appears.
+    Raises the errors of `write` when a later frame is given and when the context ends, however often; no later frame
+    appears.
     """
     _check_counts(threads, ahead)
     pending: deque[Future[None]] = deque()
@@ -225,13 +221,8 @@ def find(folder: StrPath) -> list[Path]:
     A hyphen before a number is a minus sign at the start of a name and after a dot, ``f.-0060.dpx``, and a hyphen
     elsewhere.
 
-    Raises
-    ------
-    DataError
-        If there is no frame, or one is a link to nothing; if it is a video or a pipe. Names the endings that are looked
-        for.
-    OSError
-        If the folder is missing or cannot be read.
+    Raises DataError if there is no frame (it names the endings that are looked for), if one is a link to nothing, or if
+    the path is a video or a pipe; OSError if the folder is missing or cannot be read.
     """
     folder = Path(folder)
     refuse_other(folder)
@@ -247,10 +238,8 @@ def find(folder: StrPath) -> list[Path]:
                 if entry.is_file():
                     names.append(name)
                 elif entry.is_symlink() and not os.path.exists(entry.path):
-                    raise DataError(
-                        f"{entry.path}: a link to {os.readlink(entry.path)}, where nothing is, expected a frame there, "
-                        "or no link here"
-                    )
+                    raise DataError(f"{entry.path}: a link to {os.readlink(entry.path)}, where nothing is, expected a "
+                                    "frame there, or no link here")  # fmt: skip
     if not names:
         hint = f"; fastup extract makes them of {min(videos)}" if videos else ""
         raise DataError(f"{folder}: no frames here, expected files that end in {', '.join(SUFFIXES)}{hint}")
@@ -282,12 +271,8 @@ def stream(paths: Iterable[AnyPath], dtype: DTypeLike = "uint16", threads: int =
     """Read frames in order, ahead of their use: yields each path as it was given, and an array of its own.
 
     `dtype` is as in `read`. So many `threads` decode frames, and at most `ahead` frames are ready or under way before
-    they are asked for. The threads end with the loop, however it is left.
-
-    Raises
-    ------
-    DpxError, OSError
-        When the turn of a frame comes that cannot be read.
+    they are asked for. The threads end with the loop, however it is left. The errors of `read` are raised when the turn
+    of their frame comes.
     """
     if isinstance(paths, str):
         raise TypeError(f"paths is {paths!r}, expected paths in a list or the like")

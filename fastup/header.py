@@ -65,10 +65,7 @@ class Header(ElementFields):
     Headers do not change; `replace` gives a changed copy. `raw` is the file's bytes from the magic number to the first
     pixel, user data included; `fields` the same as one structured record: ``header.fields["film"]["slate"]``.
 
-    Raises
-    ------
-    DpxError
-        If the magic number is not a DPX's, or there are fewer than 1664 bytes; by the `name` of the file.
+    Raises DpxError, by the `name` of the file, if the magic number is not a DPX's, or bytes are fewer than 1664.
     """
 
     __slots__ = ("fields", "raw")
@@ -269,26 +266,17 @@ class Header(ElementFields):
     def replace(self, **values: Any) -> "Header":
         """A copy with some values changed and every other byte as it was.
 
-        Parameters
-        ----------
-        **values
-            By the names of the properties; None is undefined. Codes may be given by name: ``descriptor="rgba"``.
-            `frame_rate` is written to the film and to the television section. `big_endian` changes the byte order of
-            every number. With `bits`, the low and high code, black and white level are scaled from the old white to
-            the new one, and 10 or 12 bits of what was neither are packed by method A, unless they are given. With a
-            `transfer` that is logarithmic where the old one was not, or the other way round, the low and high code and
-            quantity no longer hold: they are undefined then, or the ends of all codes. With a frame rate, the timecode
-            stays what it was, where there is a form for it. `file_size` follows how many bytes the pixels take. Where
-            things lie (`image_offset`, `data_offset`, sizes of sections) cannot be replaced.
+        Values go by the names of the properties; None is undefined. Codes may be given by name: ``descriptor="rgba"``.
+        `frame_rate` is written to the film and to the television section. `big_endian` changes the byte order of every
+        number. With `bits`, the low and high code, black and white level are scaled from the old white to the new one,
+        and 10 or 12 bits of what was neither are packed by method A, unless they are given. With a `transfer` that is
+        logarithmic where the old one was not, or the other way round, the low and high code and quantity no longer
+        hold: they are undefined then, or the ends of all codes. With a frame rate, the timecode stays what it was,
+        where there is a form for it. `file_size` follows how many bytes the pixels take. Where things lie
+        (`image_offset`, `data_offset`, sizes of sections) cannot be replaced.
 
-        Raises
-        ------
-        DpxError
-            If the header is too short to hold the field.
-        TypeError
-            If there is no such value, or it cannot be replaced.
-        ValueError
-            If a value doesn't fit its field.
+        Raises DpxError if the header is too short to hold a field, TypeError if there is no such value or it cannot be
+        replaced, and ValueError if one doesn't fit its field.
         """
         if bool(values.pop("big_endian", self.big_endian)) != self.big_endian:
             swapped = np.frombuffer(_sections(self.raw), self.fields.dtype).byteswap().tobytes()
@@ -409,14 +397,10 @@ FIELDS = {field.name: field for section in _SECTIONS for field in _ALL if field.
 del FIELDS["_padding"]
 _OF_ELEMENT = [field for field in _ALL if field.section == "element"]
 
-
-def _dtype():
-    rows = {section: [(field.name, field.dtype) for field in _ALL if field.section == section] for section in _SECTIONS}
-    rows["image"].append(("element", rows.pop("element"), (8,)))
-    return np.dtype([(section, [*row, ("reserved", f"V{_RESERVED[section]}")]) for section, row in rows.items()])
-
-
-DTYPE_BIG = _dtype().newbyteorder(">")
+_ROWS: dict[str, list[Any]] = {name: [(it.name, it.dtype) for it in _ALL if it.section == name] for name in _SECTIONS}
+_ROWS["image"].append(("element", _ROWS.pop("element"), (8,)))
+_DTYPE = np.dtype([(section, [*row, ("reserved", f"V{_RESERVED[section]}")]) for section, row in _ROWS.items()])
+DTYPE_BIG = _DTYPE.newbyteorder(">")
 DTYPE_LITTLE = DTYPE_BIG.newbyteorder("<")
 _DTYPES = {True: DTYPE_BIG, False: DTYPE_LITTLE}
 

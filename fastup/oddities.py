@@ -24,13 +24,14 @@ _READ_ON = {  # texts that OpenImageIO reads until it meets a NUL
 }  # fmt: skip
 
 
+# Not formatted, so that a message starts behind its bracket.
+# fmt: off
 def oddities(header: Header, file_bytes: int, path: StrPath | None = None) -> list[str]:
     """What is odd in a file of that header and size, gravest first: a line each, with what other programs make of it.
 
     `path` is the file itself, for a look at its pixels where they alone tell how its rows lie.
     """
-    layout = None
-    problems = []
+    layout, problems = None, []
     try:
         layout = _dpx.layout(header.raw, file_bytes) if path is None else _dpx.probe(path)
     except DpxError as error:
@@ -41,17 +42,8 @@ def oddities(header: Header, file_bytes: int, path: StrPath | None = None) -> li
             problems = [f"fastup cannot read it: {problem}"]
         else:  # all that is wrong is the size of the file
             problems = [f"{problem}: no program reads it"]
-    return [
-        *problems,
-        *_shape(header),
-        *_colour(header),
-        *_place(header, file_bytes),
-        *_rows(header, layout),
-        *_flavour(header),
-        *_sizes(header, file_bytes),
-        *_times(header),
-        *_texts(header),
-    ]
+    return [*problems, *_shape(header), *_colour(header), *_place(header, file_bytes), *_rows(header, layout),
+            *_flavour(header), *_sizes(header, file_bytes), *_times(header), *_texts(header)]
 
 
 def _shape(header):
@@ -63,11 +55,9 @@ def _shape(header):
         return
     for name, usual in _SHAPES.items():
         if _near(turned, usual):
-            yield (
-                f"pixel aspect is {_ratio(aspect)}, so that the picture is {float(shape):.3f}:1; {_ratio(1 / aspect)} "
-                f"would make it {name}: FFmpeg and OpenImageIO go by the header, which is too "
-                f"{'wide' if aspect > 1 else 'narrow'} if that is what was meant"
-            )
+            yield (f"pixel aspect is {_ratio(aspect)}, so that the picture is {float(shape):.3f}:1; "
+                   f"{_ratio(1 / aspect)} would make it {name}: FFmpeg and OpenImageIO go by the header, which is too "
+                   f"{'wide' if aspect > 1 else 'narrow'} if that is what was meant")
 
 
 def _near(shape, usual):
@@ -83,63 +73,45 @@ def _colour(header):
     transfer, colorimetric, codes = header.transfer, header.colorimetric, (header.low_code, header.high_code)
     if colorimetric in _NO_COLOUR and transfer not in _NO_COLOUR | LOG:
         meant = Transfer(colorimetric)
-        yield (
-            f"colorimetric (byte 802) is {in_words(meant)}, which only transfer (byte 801) can be, and that is "
-            f"{in_words(transfer)}: they look swapped, and no program takes the file for {meant.text}"
-        )
+        yield (f"colorimetric (byte 802) is {in_words(meant)}, which only transfer (byte 801) can be, and that is "
+               f"{in_words(transfer)}: they look swapped, and no program takes the file for {meant.text}")
     if transfer in LOG and (None in codes or codes in ((0, 0), (0, header.white))):
         low, high = map(in_words, codes)
-        yield (
-            f"transfer is {transfer.text}, but low and high code are {low} and {high}, which does not say where black "
-            "and white are: ImageMagick takes 95 and 685, as it always does"
-        )
+        yield (f"transfer is {transfer.text}, but low and high code are {low} and {high}, which does not say where "
+               "black and white are: ImageMagick takes 95 and 685, as it always does")
     if transfer == Transfer.LINEAR and header.bits in (8, 10):
-        yield (
-            f"transfer is linear, at {header.bits} bits: FFmpeg 5.1 writes that whatever the picture is, and "
-            "OpenImageIO and FFmpeg believe it"
-        )
+        yield (f"transfer is linear, at {header.bits} bits: FFmpeg 5.1 writes that whatever the picture is, and "
+               "OpenImageIO and FFmpeg believe it")
 
 
 def _place(header, file_bytes):
     """Where the pixels are."""
     image, own, orientation, count = header.image_offset, header.data_offset, header.orientation, len(header.elements)
     if header.number_elements not in range(1, 9):
-        yield (
-            f"number of elements (byte 770) is {in_words(header.number_elements)}: OpenImageIO and FFmpeg read the "
-            "first, ImageMagick and GraphicsMagick refuse the file"
-        )
+        yield (f"number of elements (byte 770) is {in_words(header.number_elements)}: OpenImageIO and FFmpeg read the "
+               "first, ImageMagick and GraphicsMagick refuse the file")
     elif count > 1:
-        yield (
-            f"there are {count} elements: FFmpeg reads the first alone, OpenImageIO the others as subimages; "
-            "ImageMagick refuses the file, and GraphicsMagick most such"
-        )
+        yield (f"there are {count} elements: FFmpeg reads the first alone, OpenImageIO the others as subimages; "
+               "ImageMagick refuses the file, and GraphicsMagick most such")
     if not own:
         what = "refuses the file" if own is None else "takes the header for pixels"
         yield f"data offset (byte 808) is {in_words(own)}, which stands for the image offset: OpenImageIO {what}"
     elif image is None or not MIN_BYTES <= image < file_bytes:
         yield f"image offset (byte 4) is {in_words(image)}: GraphicsMagick refuses it, FFmpeg too or reads from there"
     elif own != image:
-        yield (
-            f"data offset (byte 808) is {own}, but image offset (byte 4) is {image}: FFmpeg goes by the latter, and "
-            "its picture is shifted"
-        )
+        yield (f"data offset (byte 808) is {own}, but image offset (byte 4) is {image}: FFmpeg goes by the latter, and "
+               "its picture is shifted")
     if header.line_padding:
-        yield (
-            f"each line ends with {header.line_padding} bytes of padding: FFmpeg, ImageMagick and GraphicsMagick take "
-            "them for pixels, and their picture leans"
-        )
+        yield (f"each line ends with {header.line_padding} bytes of padding: FFmpeg, ImageMagick and GraphicsMagick "
+               "take them for pixels, and their picture leans")
     if orientation is None or orientation > 7:
         yield f"orientation (byte 768) is {in_words(orientation)}: ImageMagick and GraphicsMagick refuse the file"
     elif orientation > 3:
-        yield (
-            f"lines are columns ({orientation.text}): OpenImageIO shears the picture, FFmpeg shows it lying; "
-            "ImageMagick and GraphicsMagick too, with the orientation in their metadata"
-        )
+        yield (f"lines are columns ({orientation.text}): OpenImageIO shears the picture, FFmpeg shows it lying; "
+               "ImageMagick and GraphicsMagick too, with the orientation in their metadata")
     elif orientation:
-        yield (
-            f"pixels run {orientation.text}: FFmpeg shows them as they are stored; OpenImageIO, ImageMagick and "
-            "GraphicsMagick too, with the orientation in their metadata"
-        )
+        yield (f"pixels run {orientation.text}: FFmpeg shows them as they are stored; OpenImageIO, ImageMagick and "
+               "GraphicsMagick too, with the orientation in their metadata")
 
 
 def _rows(header, layout):
@@ -160,27 +132,16 @@ def _rows(header, layout):
     if layout.reason == "pixels" and not layout.unpadded:
         yield "rows may end on words of 32 bits or run on, by the file's size: by its pixels, they end on words"
     if layout.unpadded:
-        scanners = (
-            "FFmpeg 8.1 reads that from Scanity and Lasergraphics alone, " if header.bits == 10 and filled else ""
-        )
-        others = {
-            0: f"{scanners}the others refuse the file",
-            1: "ImageMagick and GraphicsMagick refuse the file",
-            2: "ImageMagick refuses some such files",
-        }
-        writer = f"{_scanner(header)} writes them"
-        known_by = {"writer": writer, "size": "the file's size tells", "pixels": "its pixels tell"}
+        ffmpeg = "FFmpeg 8.1 reads that from Scanity and Lasergraphics alone, " if header.bits == 10 and filled else ""
+        others = {0: f"{ffmpeg}the others refuse the file", 1: "ImageMagick and GraphicsMagick refuse the file",
+                  2: "ImageMagick refuses some such files"}
+        scanner = "Scanity" if (header.input_device or "").startswith("Scanity") else header.creator
+        known_by = {"writer": f"{scanner} writes them", "size": "the file's size tells", "pixels": "its pixels tell"}
         yield f"rows don't end on words of 32 bits, but run on, as {known_by[layout.reason]}: {others[size]}"
     elif used % 4:
         others = "OpenImageIO" if size == 1 else "OpenImageIO, GraphicsMagick and mostly ImageMagick"
-        yield (
-            f"rows of {used} bytes are padded to {used + -used % 4}, as they should be: {others} take the padding for "
-            "pixels, and the picture leans"
-        )
-
-
-def _scanner(header):
-    return "Scanity" if (header.input_device or "").startswith("Scanity") else header.creator
+        yield (f"rows of {used} bytes are padded to {used + -used % 4}, as they should be: {others} take the padding "
+               "for pixels, and the picture leans")
 
 
 def _flavour(header):
@@ -215,19 +176,15 @@ def _flavour(header):
     elif descriptor in CHROMA:
         known = bits == 8 and header.big_endian and descriptor != Descriptor.CBYACRYA
         openimageio = "shows wrong colours" if header.colorimetric in _MATRICES else "refuses it for its colorimetric"
-        yield (
-            f"components are {name}: {'' if known else 'FFmpeg refuses the file, '}OpenImageIO "
-            f"{openimageio}, ImageMagick takes them for RGB"
-        )
+        yield (f"components are {name}: {'' if known else 'FFmpeg refuses the file, '}OpenImageIO {openimageio}, "
+               "ImageMagick takes them for RGB")
 
 
 def _sizes(header, file_bytes):
     size, user_size = header.file_size, header.user_size or 0
     if header.data_sign != 0:
-        yield (
-            f"data sign (byte 780) is {in_words(header.data_sign)}: OpenImageIO takes the codes for signed ones, "
-            "GraphicsMagick refuses the file"
-        )
+        yield (f"data sign (byte 780) is {in_words(header.data_sign)}: OpenImageIO takes the codes for signed ones, "
+               "GraphicsMagick refuses the file")
     if header.encoding is None:
         yield "encoding (byte 806) is undefined: FFmpeg refuses the file"
     if size and size != file_bytes:
@@ -241,27 +198,21 @@ def _sizes(header, file_bytes):
     if (header.version or "")[:4] not in ("V1.0", "V2.0"):
         yield f"version (byte 8) is {header.version!r}, expected 'V2.0' or 'V1.0': FFmpeg warns, and reads on"
     if len(header.raw) < FULL_BYTES:
-        yield (
-            f"the pixels start at byte {len(header.raw)}, where the film or television header would be: OpenImageIO "
-            "takes them for timecode, frame rate and the like"
-        )
+        yield (f"the pixels start at byte {len(header.raw)}, where the film or television header would be: OpenImageIO "
+               "takes them for timecode, frame rate and the like")
 
 
 def _times(header):
     timecode, rate = header.timecode, header.frame_rate
-    film, television = (
-        rate if is_rate(rate) else None for rate in (header.film_frame_rate, header.television_frame_rate)
-    )
+    film, television = (it if is_rate(it) else None for it in (header.film_frame_rate, header.television_frame_rate))
     for section, at in (("film", 1724), ("television", 1940)):
         number = header.fields[section][f"{section}_frame_rate"]
         if number.view(np.uint32) in (0, 0xFFFFFFFF) or is_rate(number):
             continue
         turned = number.byteswap()
         meant = f" (with its bytes the other way round, {turned:.6g})" if is_rate(turned) else ""
-        yield (
-            f"{section} frame rate (byte {at}) is {number:.6g}{meant}, which is none: FFmpeg passes over it, "
-            "OpenImageIO does not"
-        )
+        yield (f"{section} frame rate (byte {at}) is {number:.6g}{meant}, which is none: FFmpeg passes over it, "
+               "OpenImageIO does not")
     stored = int(header.fields["television"]["timecode"])
     if timecode is None and stored != 0xFFFFFFFF:
         yield f"timecode (byte 1920) is {stored:08x}, which is no timecode: OpenImageIO and FFmpeg show one anyhow"
@@ -270,10 +221,8 @@ def _times(header):
             yield "there is a timecode, but no frame rate: FFmpeg does not show the timecode"
         elif timecode.frames and rate > 40:
             seen = timecode.frames % 40  # without what they take for flags
-            yield (
-                f"the timecode ends with {timecode.frames} frames, at {rate:g} a second: OpenImageIO "
-                f"shows {seen}, FFmpeg {2 * seen if (film or television) > 30 else seen}"
-            )
+            yield (f"the timecode ends with {timecode.frames} frames, at {rate:g} a second: OpenImageIO shows {seen}, "
+                   f"FFmpeg {2 * seen if (film or television) > 30 else seen}")
         elif timecode.frames >= rate:
             yield f"the timecode is {timecode}, at {rate:g} frames a second: OpenImageIO and FFmpeg show it as it is"
         if timecode.drop_frame and rate and abs(rate * 1001 / 30000 - 1) > 1e-4:

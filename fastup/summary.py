@@ -48,13 +48,10 @@ def summary(header: Header, file_bytes: int) -> list[tuple[str, str]]:
         **{name.replace("_", " "): getattr(header, name) for name in _SHOWN},
         "user data": header.user_data and f"{len(header.user_data):,} bytes",
     }
-    return [
-        (name, _printable(f"{value:g}" if isinstance(value, float) else str(value)))
-        for name, value in rows.items()
-        if value
-    ]
+    return [(name, _printable(value)) for name, value in rows.items() if value]
 
 
-def _printable(text):
+def _printable(value):
     """Text that neither breaks a line nor speaks to a terminal, whatever a file holds."""
+    text = f"{value:g}" if isinstance(value, float) else str(value)
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

@@ -32,9 +32,8 @@ class Trim(NamedTuple):
         """The size of what is left of a frame of that size; OptionError under that name if nothing is left."""
         height, width = size[0] - self.top - self.bottom, size[1] - self.left - self.right
         if min(height, width) < 1:
-            raise OptionError(
-                f"{name} is {','.join(map(str, self))}, which leaves nothing of a frame of {size[1]}x{size[0]}"
-            )
+            raise OptionError(f"{name} is {','.join(map(str, self))}, which leaves nothing of a frame of "
+                              f"{size[1]}x{size[0]}")  # fmt: skip
         return height, width
 
     def window(self, size: Size) -> tuple[int, int, int, int]:
