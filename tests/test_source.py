@@ -106,6 +106,22 @@ def test_a_loop_that_is_left_ends_its_pass(tape):
         assert threading.active_count() == 1
 
 
+def test_a_pass_over_a_video_that_was_closed_ends_with_an_error(tape):
+    """FFmpeg crashes where it is asked for more of a file that is closed."""
+    pytest.importorskip("av")
+    with fastup.source(tape) as source:
+        frames = source.stream()
+        next(frames)
+    with pytest.raises(ValueError, match="closed, while a pass"):
+        list(frames)
+
+
+@pytest.mark.parametrize("part", [(-1,), (0, -1), (5, None, -1), (0, None, 0)])
+def test_numbers_of_a_stream_count_from_the_start(folder, part):
+    with pytest.raises(fastup.OptionError, match="expected 0 or more, by 1 or more"):
+        fastup.source(folder).stream(*part)
+
+
 def test_a_frame_that_cannot_be_read_comes_at_its_turn(folder):
     (folder / "f4.dpx").write_bytes(b"nothing")
     found = []

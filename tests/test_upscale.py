@@ -251,6 +251,21 @@ def test_a_stream_with_headers_gives_those_of_the_upscaled_frames():
     assert (made.white, result.dtype) == (1023, np.float32)
 
 
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"bits": 8}, "frame 0 holds codes up to a white of 255, expected 1023"),
+        ({"descriptor": "CBYCR"}, "frame 0: holds Y, Cb and Cr, expected RGB"),
+    ],
+)
+def test_a_stream_refuses_codes_that_are_others_by_their_header(upscaler, values, words):
+    """They might lie below the white trained on, and would come out too dark, or as if they were R, G, B."""
+    header, dark = Header.new(10, 16, **values), _frame(0) // 8
+    with pytest.raises((DataError, ValueError), match=words):
+        next(upscaler.stream([(header, dark)]))
+    assert next(upscaler.stream([(Header.new(10, 16, bits=8), dark / np.float32(255))]))[0].bits == 10
+
+
 def test_a_stream_with_paths_keeps_them(upscaler, source):
     paths = fastup.find(source)
     for path, (same, result) in zip(paths, upscaler.stream(fastup.stream(paths)), strict=True):

@@ -61,7 +61,9 @@ class Source:
         return self.stream()
 
     def stream(self, start: int = 0, end: int | None = None, every: int = 1) -> Iterator[tuple[Header, Frame]]:
-        """Yield headers and frames, read ahead of their use on threads; numbers are as of a slice."""
+        """Yield headers and frames, read ahead of their use on threads; numbers are as of a slice, from the start."""
+        if min(start, 0 if end is None else end, every - 1) < 0:
+            raise OptionError(f"frames {start} to {end} by {every}, expected 0 or more, by 1 or more")
 
         def read(item: tuple[int, Any]) -> tuple[Header, Frame]:
             return self.header(item[0]), self.pixels(item[1], self.dtype)

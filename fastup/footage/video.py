@@ -90,8 +90,8 @@ class Video(Clip):
         }
 
     def close(self) -> None:
-        for container in list(self._running):
-            container.close()
+        while self._running:
+            self._running.pop().close()
 
     def frames(self, start: int = 0, end: int | None = None, every: int = 1, skip: Skip = nothing) -> Items:
         """Yield the numbers and the planes of frames, arrays of their own; as of `Source.frames`.
@@ -108,6 +108,8 @@ class Video(Clip):
                     woven = frame.interlaced_frame or self._fields
                     planes.interlaced = woven if self._interlaced is None else self._interlaced
                     yield index, planes
+                    if container not in self._running:  # FFmpeg would crash
+                        raise ValueError(f"{self.path}: closed, while a pass over its frames was under way")
 
     def name(self, number: int) -> str:
         """The video's stem and the number."""

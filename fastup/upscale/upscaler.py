@@ -12,7 +12,7 @@ import numpy as np
 from fastup import frames
 from fastup._formats import possible_aspect
 from fastup._types import Frame, StrPath
-from fastup.codes import codes_of, scaled
+from fastup.codes import CHROMA, codes_of, scaled
 from fastup.errors import DataError, FastupError, OptionError
 from fastup.header import Header
 from fastup.networks import start
@@ -130,11 +130,23 @@ class Upscaler:
                 yield self._upscaled(f"frame {number}", given)
             elif isinstance(given[0], Header):
                 header, frame = given
+                self._refuse_other(f"frame {number}", header, frame)
                 result = self._upscaled(f"frame {number}", frame)
                 yield self.header(header, self.white.bit_length() if result.dtype == np.uint16 else BITS), result
             else:
                 label, frame = given
                 yield label, self._upscaled(label, frame)
+
+    def _refuse_other(self, name, header, frame):
+        """Raise an error where a header says that a frame is not R, G and B, or of another white than trained on."""
+        if header.descriptor in CHROMA:
+            raise DataError(f"{name}: holds Y, Cb and Cr, expected RGB: fastup converts no colours")
+        white = self.settings["input_white"]
+        if white and frame.dtype == np.uint16 and header.white not in (white, None):
+            raise ValueError(
+                f"{name} holds codes up to a white of {header.white}, expected {white}, that the model was trained on; "
+                "read frames of another white as float32"
+            )
 
     def _upscaled(self, name, frame):
         """The result of a frame; errors call the frame by name."""
