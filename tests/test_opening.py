@@ -46,6 +46,16 @@ def test_a_file_is_no_place_for_frames(tmp_path):
         fastup.sink(tmp_path / "out")
 
 
+def test_a_sink_does_not_write_over_the_frames_of_its_source(tmp_path):
+    fastup.write(tmp_path / "f1.dpx", frame(1))
+    for path in (tmp_path, tmp_path / "f1.dpx"):
+        with pytest.raises(DataError, match=r"f1\.dpx: this is an input frame"):
+            fastup.sink(tmp_path, like=fastup.source(path))
+    with fastup.sink(tmp_path, like=fastup.source(tmp_path), suffix=".tif") as film:
+        film.write(frame(2))
+    assert sorted(os.listdir(tmp_path)) == ["f1.dpx", "f1.tif"]
+
+
 def test_no_frame_appears_after_one_that_cannot_be_written(tmp_path):
     def write():
         with fastup.sink(tmp_path / "out") as film:

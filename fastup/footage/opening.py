@@ -69,7 +69,7 @@ class Sink:
     Parameters
     ----------
     path
-        Made if it is missing, when the first frame comes. DataError if it is a file.
+        Made if it is missing, when the first frame comes. DataError if it is a file, or would lose frames of `like`.
     like, start
         Frames that are written without a name are named after the frames of that source, from `start` on one after the
         other; without a source they are numbered.
@@ -83,7 +83,11 @@ class Sink:
         self.path = Path(path)
         if self.path.exists() and not self.path.is_dir():
             raise DataError(f"{path}: a file, expected a folder for the output")
-        self._names = (f"{like.name(n) if like else f'{n:07d}'}{suffix}" for n in count(start))
+        for number, file in like.files() if like is not None else ():
+            target = self.path / f"{like.name(number)}{suffix}"
+            if target.exists() and target.samefile(file):
+                raise DataError(f"{target}: this is an input frame; expected another place for the output")
+        self._names = (f"{f'{n:07d}' if like is None else like.name(n)}{suffix}" for n in count(start))
         self._context = ExitStack()
         self._write = self._context.enter_context(frames.write_stream(threads, threads + 2))
 
