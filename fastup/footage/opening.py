@@ -83,10 +83,11 @@ class Sink:
         self.path = Path(path)
         if self.path.exists() and not self.path.is_dir():
             raise DataError(f"{path}: a file, expected a folder for the output")
-        for number, file in like.files() if like is not None else ():
-            target = self.path / f"{like.name(number)}{suffix}"
-            if target.exists() and target.samefile(file):
-                raise DataError(f"{target}: this is an input frame; expected another place for the output")
+        if like is not None:
+            for number, file in like.files():
+                target = self.path / f"{like.name(number)}{suffix}"
+                if target.exists() and target.samefile(file):
+                    raise DataError(f"{target}: this is an input frame; expected another place for the output")
         self._names = (f"{f'{n:07d}' if like is None else like.name(n)}{suffix}" for n in count(start))
         self._context = ExitStack()
         self._write = self._context.enter_context(frames.write_stream(threads, threads + 2))
