@@ -147,17 +147,15 @@ static inline uint64_t dpx_bytes(const dpx_layout *l, uint64_t samples) {
 
 static inline dpx_status dpx_parse_flavour(const uint8_t *record, uint32_t at, int swap, dpx_layout *out,
                                            dpx_problem *why) {
-    const uint32_t undefined = 0xffffffffu;
-    uint32_t value, packing;
+    const uint32_t sign = dpx_u32(record, swap), descriptor = record[20];
+    const uint32_t packing = dpx_u16(record + 24, swap), encoding = dpx_u16(record + 26, swap);
 
-    value = dpx_u32(record, swap);
-    if (value != 0 && value != undefined)
-        return dpx_fail(why, DPX_UNSUPPORTED, "data sign", at, value, "0: fastup reads no signed codes");
+    if (sign != 0 && sign != 0xffffffffu)
+        return dpx_fail(why, DPX_UNSUPPORTED, "data sign", at, sign, "0: fastup reads no signed codes");
 
-    value = record[20];
     out->order = DPX_AS_STORED;
     out->samples = out->channels = 1;
-    switch (value) {
+    switch (descriptor) {
     case 50: out->samples = out->channels = 3; break;
     case 51: out->samples = out->channels = 4; break;
     case 52: out->samples = out->channels = 4, out->order = DPX_ABGR; break;
@@ -166,13 +164,12 @@ static inline dpx_status dpx_parse_flavour(const uint8_t *record, uint32_t at, i
     case 102: out->samples = out->channels = 3, out->order = DPX_CBYCR; break;
     case 103: out->samples = out->channels = 4, out->order = DPX_CBYCRA; break;
     default:
-        if (value < 1 || value > 8 || value == 5 || value == 7)
+        if (descriptor < 1 || descriptor > 8 || descriptor == 5 || descriptor == 7)
             return dpx_fail(
-                why, DPX_UNSUPPORTED, "descriptor", at + 20, value,
+                why, DPX_UNSUPPORTED, "descriptor", at + 20, descriptor,
                 "1 to 4 (R, G, B, A), 6 (luma), 8 (depth), 50 to 52 (RGB, RGBA, ABGR) or 100 to 103 (CbYCr)");
     }
 
-    packing = dpx_u16(record + 24, swap);
     out->bits = record[23];
     out->white = out->bits < 32 ? (1u << out->bits) - 1 : 0;
     out->shift = 0;
@@ -195,9 +192,8 @@ static inline dpx_status dpx_parse_flavour(const uint8_t *record, uint32_t at, i
     if (packing > 2 && (packing != 0xffffu || out->bits == 10 || out->bits == 12))
         return dpx_fail(why, DPX_INVALID, "packing", at + 24, packing,
                         "0 (packed), 1 (filled, method A) or 2 (filled, method B)");
-    value = dpx_u16(record + 26, swap);
-    if (value != 0 && value != 0xffffu)
-        return dpx_fail(why, DPX_UNSUPPORTED, "encoding", at + 26, value, "0 (none): fastup reads no run lengths");
+    if (encoding != 0 && encoding != 0xffffu)
+        return dpx_fail(why, DPX_UNSUPPORTED, "encoding", at + 26, encoding, "0 (none): fastup reads no run lengths");
     return DPX_OK;
 }
 
@@ -258,7 +254,7 @@ static inline dpx_status dpx_parse_place(const uint8_t *head, uint32_t element, 
     const uint64_t row_samples = out->width * out->samples, used = dpx_bytes(out, row_samples);
     const uint32_t own = dpx_u32(head + at + 28, out->swap), image = dpx_u32(head + 4, out->swap);
     const uint64_t most = UINT64_MAX / 2 + 1; /* more than any file */
-    uint64_t padding = dpx_u32(head + at + 32, out->swap), needed, unpadded;
+    uint64_t padding = dpx_u32(head + at + 32, out->swap);
 
     /* An element's own offset counts, except 0 and all ones, which stand for the image's. */
     if (own != 0 && own != undefined) {
@@ -282,7 +278,7 @@ static inline dpx_status dpx_parse_place(const uint8_t *head, uint32_t element, 
     out->end = out->offset + out->height * out->row_bytes;
     out->unpadded = 0;
     out->reason = DPX_BY_STANDARD;
-    unpadded = out->elements == 1 && padding == 0 ? dpx_unpadded_bytes(out) : 0;
+    const uint64_t unpadded = out->elements == 1 && padding == 0 ? dpx_unpadded_bytes(out) : 0;
     if (unpadded && out->offset + unpadded <= file_bytes) {
         out->reason = dpx_reason_of(head, out, file_bytes, out->offset + unpadded);
         if (out->reason == DPX_UNDECIDED) return DPX_OK;
@@ -293,9 +289,8 @@ static inline dpx_status dpx_parse_place(const uint8_t *head, uint32_t element, 
             return DPX_OK;
         }
     }
-    needed = dpx_padded_needs(out);
-    if (needed <= file_bytes) return DPX_OK;
-    return dpx_fail_short(why, "image data", file_bytes, needed);
+    const uint64_t needed = dpx_padded_needs(out);
+    return needed <= file_bytes ? DPX_OK : dpx_fail_short(why, "image data", file_bytes, needed);
 }
 
 /* head: the first head_bytes of the file, DPX_MIN_HEADER of them at least unless the file is shorter.
@@ -305,9 +300,6 @@ static inline dpx_status dpx_parse_place(const uint8_t *head, uint32_t element, 
 static inline dpx_status dpx_parse(const uint8_t *head, size_t head_bytes, uint64_t file_bytes, uint32_t element,
                                    dpx_layout *out, dpx_problem *why) {
     const uint32_t undefined = 0xffffffffu;
-    uint32_t value, elements, i;
-    dpx_layout other;
-
     memset(out, 0, sizeof *out);
     if (head_bytes < 4) return dpx_fail_short(why, "header", file_bytes, DPX_MIN_HEADER);
     if (memcmp(head, "SDPX", 4) == 0)
@@ -318,12 +310,13 @@ static inline dpx_status dpx_parse(const uint8_t *head, size_t head_bytes, uint6
         return dpx_fail(why, DPX_NOT_DPX, "magic number", 0, dpx_u32(head, !dpx_host_is_big()), "SDPX or XPDS");
     if (head_bytes < DPX_MIN_HEADER) return dpx_fail_short(why, "header", file_bytes, DPX_MIN_HEADER);
 
-    value = dpx_u16(head + 768, out->swap);
-    if (value > 3 && value != 0xffffu)
-        return dpx_fail(why, DPX_UNSUPPORTED, "orientation", 768, value, "0 to 3: fastup reads no columns as rows");
-    out->mirrored = value == 1 || value == 3;
-    out->bottom_up = value == 2 || value == 3;
-    elements = dpx_u16(head + 770, out->swap);
+    const uint32_t orientation = dpx_u16(head + 768, out->swap);
+    if (orientation > 3 && orientation != 0xffffu)
+        return dpx_fail(why, DPX_UNSUPPORTED, "orientation", 768, orientation,
+                        "0 to 3: fastup reads no columns as rows");
+    out->mirrored = orientation == 1 || orientation == 3;
+    out->bottom_up = orientation == 2 || orientation == 3;
+    uint32_t elements = dpx_u16(head + 770, out->swap);
     if (elements == 0 || elements == 0xffffu) elements = 1; /* undefined */
     if (elements > DPX_ELEMENTS) return dpx_fail(why, DPX_INVALID, "number of image elements", 770, elements, "1 to 8");
     if (element >= elements)
@@ -338,8 +331,8 @@ static inline dpx_status dpx_parse(const uint8_t *head, size_t head_bytes, uint6
     if (out->height == 0 || out->height == undefined)
         return dpx_fail(why, DPX_INVALID, "lines per image", 776, out->height, "a height");
 
-    other = *out;
-    for (i = 0; i < elements; i++) {
+    dpx_layout other = *out;
+    for (uint32_t i = 0; i < elements; i++) {
         const uint32_t at = DPX_ELEMENT + DPX_ELEMENT_BYTES * i;
         dpx_layout *l = i == element ? out : &other;
         if (dpx_parse_flavour(head + at, at, l->swap, l, why)) return why->status;

@@ -86,11 +86,10 @@ static inline dpx_status dpx_read_piece(int fd, const dpx_layout *l, uint64_t ro
     const size_t bytes = (size_t)((rows - 1) * l->row_bytes) + span.bytes;
     const int direct = rows == 1 && dpx_direct(l, type);
     const int64_t got = file_read_at(fd, direct ? dst : piece, bytes, span.start);
-    uint64_t i;
     if (got < 0) return dpx_fail_io(why);
     if ((uint64_t)got < bytes) return dpx_fail_short(why, "image data", span.start + (uint64_t)got, span.start + bytes);
     if (direct) dpx_in_place(l, dst, (size_t)pixels * l->samples);
-    for (i = 0; i < rows && !direct; i++)
+    for (uint64_t i = 0; i < rows && !direct; i++)
         dpx_decode(l, piece + i * l->row_bytes, &span, x, pixels, type, past, dst + (int64_t)i * dst_row_bytes);
     return DPX_OK;
 }
@@ -104,8 +103,6 @@ static inline dpx_status dpx_read_window(int fd, const dpx_layout *layout, uint6
     const uint64_t row_samples = l.width * l.samples;
     uint8_t *to = (uint8_t *)dst;
     const int past = type != DPX_CODES && height * width * pixel_bytes >= FILE_PAST;
-    uint64_t row, at, rows, most;
-
     if (l.store == DPX_FLOATS && type == DPX_CODES) return dpx_fail(why, DPX_NOT_CODES, "bit depth", 0, 32, NULL);
     if (l.bottom_up) {
         y = l.height - y - height;
@@ -125,20 +122,20 @@ static inline dpx_status dpx_read_window(int fd, const dpx_layout *layout, uint6
         height = 1;
     }
     /* A group or a pair more on either side may be needed. */
-    most = (FILE_PIECE - 256) / dpx_bytes(&l, DPX_RUN * l.samples) * DPX_RUN;
-    rows = 1; /* in one read: a system call costs more than a few kilobytes too much */
+    const uint64_t most = (FILE_PIECE - 256) / dpx_bytes(&l, DPX_RUN * l.samples) * DPX_RUN;
+    uint64_t rows = 1; /* in one read: a system call costs more than a few kilobytes too much */
     if (width <= most && !l.unpadded) {
         const uint64_t bytes = dpx_span_of(&l, y, x, width).bytes;
         if (l.row_bytes - bytes <= FILE_GAP_BYTES) rows = 1 + (FILE_PIECE - bytes) / l.row_bytes;
     }
-    for (row = 0; row < height; row += rows) {
+    for (uint64_t row = 0; row < height; row += rows) {
         if (rows > height - row) rows = height - row;
-        for (at = 0; at < width; at += most)
+        for (uint64_t at = 0; at < width; at += most)
             if (dpx_read_piece(fd, &l, y + row, rows, x + at, width - at < most ? width - at : most, type, past,
                                to + at * pixel_bytes, dst_row_bytes, why))
                 return why->status;
         if (l.mirrored)
-            for (at = 0; at < rows; at++) dpx_mirror(to + (int64_t)at * dst_row_bytes, width, pixel_bytes);
+            for (uint64_t at = 0; at < rows; at++) dpx_mirror(to + (int64_t)at * dst_row_bytes, width, pixel_bytes);
         if (row + rows < height) to += (int64_t)rows * dst_row_bytes;
     }
     if (past) dpx_finish_past();
@@ -157,13 +154,12 @@ static inline dpx_status dpx_unevenness(int fd, const dpx_layout *layout, uint64
     dpx_layout l = *layout;
     const uint64_t width = l.width < FILE_LOOK ? l.width : FILE_LOOK, x = (l.width - width) / 2;
     const uint64_t looks = height - 2 < FILE_LOOKS ? height - 2 : FILE_LOOKS;
-    uint64_t look, i;
     l.mirrored = l.bottom_up = 0;
     *sum = 0;
-    for (look = 0; look < looks; look++) {
+    for (uint64_t look = 0; look < looks; look++) {
         const uint64_t y = looks > 1 ? look * (height - 3) / (looks - 1) : 0;
         if (dpx_read_window(fd, &l, y, x, 3, width, DPX_CODES, rows, sizeof rows[0], why)) return why->status;
-        for (i = 0; i < width * l.channels; i++) {
+        for (uint64_t i = 0; i < width * l.channels; i++) {
             const int32_t bend = rows[0][i] - 2 * rows[1][i] + rows[2][i];
             *sum += (uint64_t)(bend < 0 ? -bend : bend);
         }
@@ -178,15 +174,15 @@ static inline dpx_status dpx_zeros_follow(int fd, const dpx_layout *l, uint64_t 
     const size_t bytes = (size_t)(l->row_bytes - dpx_bytes(l, first));
     const uint64_t samples = group == 3 ? bytes / 4 * 3 : bytes * 8 / (l->store == DPX_TWELVES ? 16 : l->bits);
     const uint64_t looks = height < FILE_LOOKS ? height : FILE_LOOKS;
-    uint64_t look, i, spared = 0, zeros = 0; /* rows with room behind their samples, and with zeros there */
-    for (look = 0; look < looks; look++) {
+    uint64_t spared = 0, zeros = 0; /* rows with room behind their samples, and with zeros there */
+    for (uint64_t look = 0; look < looks; look++) {
         const uint64_t y = looks > 1 ? look * (height - 1) / (looks - 1) : 0;
         uint8_t end[64];
         uint32_t seen = 0;
         const int64_t got = file_read_at(fd, end, bytes, l->offset + (y + 1) * l->row_bytes - bytes);
         if (got < 0) return dpx_fail_io(why);
         if ((size_t)got < bytes || dpx_sample(l, end, row - first - 1) == 0) continue;
-        for (i = row - first; i < samples; i++) seen |= dpx_sample(l, end, i);
+        for (uint64_t i = row - first; i < samples; i++) seen |= dpx_sample(l, end, i);
         spared += row - first < samples;
         zeros += row - first < samples && seen == 0;
     }
@@ -200,9 +196,8 @@ static inline int file_is_filled_up(int fd, uint64_t start, uint64_t end) {
     if (end % 512 || end - start > FILE_FILLED) return 0;
     while (start < end) {
         const size_t bytes = (size_t)(end - start < sizeof piece ? end - start : sizeof piece);
-        size_t i;
         if (file_read_at(fd, piece, bytes, start) != (int64_t)bytes) return 0;
-        for (i = 0; i < bytes; i++)
+        for (size_t i = 0; i < bytes; i++)
             if (piece[i]) return 0;
         start += bytes;
     }
@@ -329,13 +324,11 @@ static inline dpx_status dpx_write_file(int fd, const uint8_t *header, const dpx
     const uint64_t width = joined ? l.width * l.height : l.width, height = joined ? 1 : l.height;
     const uint8_t *from = (const uint8_t *)src;
     file_buffer buffer;
-    uint64_t row, at;
-
     if (file_reserve(fd, l.end) || file_write(fd, header, (size_t)l.offset)) return dpx_fail_io(why);
     buffer.fd = fd;
     buffer.used = 0;
-    for (row = 0; row < height; row++) {
-        for (at = 0; at < width; at += DPX_RUN) {
+    for (uint64_t row = 0; row < height; row++) {
+        for (uint64_t at = 0; at < width; at += DPX_RUN) {
             const size_t run = (size_t)(width - at < DPX_RUN ? width - at : DPX_RUN);
             const size_t bytes = (size_t)dpx_bytes(&l, run * l.samples);
             if (bytes > FILE_BUFFER - buffer.used && file_flush(&buffer)) return dpx_fail_io(why);

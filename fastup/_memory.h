@@ -64,9 +64,8 @@ static inline memory_pool *memory_open(size_t most) {
 }
 
 static inline void memory_leave(memory_pool *pool) {
-    int last;
     memory_lock(pool);
-    last = --pool->users == 0;
+    const int last = --pool->users == 0;
     memory_unlock(pool);
     if (last) free(pool);
 }
@@ -131,11 +130,10 @@ static inline memory_block *memory_spare(memory_pool *pool, size_t i) {
  * NULL where there is no memory, or no pool. */
 static inline memory_block *memory_take(memory_pool *pool, size_t size) {
     memory_block *block = NULL;
-    size_t i;
     if (!pool || size == 0 || size > SIZE_MAX / 2) return NULL;
     if (size >= MEMORY_LARGE) size = (size + MEMORY_HUGE_PAGE - 1) / MEMORY_HUGE_PAGE * MEMORY_HUGE_PAGE;
     memory_lock(pool);
-    for (i = pool->kept; i > 0 && !block; i--)
+    for (size_t i = pool->kept; i > 0 && !block; i--)
         if (pool->spares[i - 1]->size == size) block = memory_spare(pool, i - 1);
     memory_unlock(pool);
     return block ? block : memory_new(pool, size);

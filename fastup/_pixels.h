@@ -22,24 +22,23 @@ static inline size_t dpx_type_bytes(dpx_type type) { return type == DPX_SINGLE ?
 /* From samples to channels of whole pixels. Of 4:2:2 they start on a pair; where the last pixel of an odd width has no
  * Cr of its own, it takes the one before, `cr`. Returns the Cr seen last. */
 #define DPX_ORDER(name, type)                                                                                          \
-    DPX_WIDE static inline type name(dpx_order order, const type *DPX_RESTRICT src, type *DPX_RESTRICT dst,            \
-                                     size_t pixels, type cr) {                                                         \
-        size_t i;                                                                                                      \
+    DPX_WIDE static inline type name(dpx_order order, const type *__restrict src, type *__restrict dst, size_t pixels, \
+                                     type cr) {                                                                        \
         switch (order) {                                                                                               \
         case DPX_AS_STORED: break;                                                                                     \
         case DPX_ABGR:                                                                                                 \
-            for (i = 0; i < pixels; i++, src += 4, dst += 4)                                                           \
+            for (size_t i = 0; i < pixels; i++, src += 4, dst += 4)                                                    \
                 dst[0] = src[3], dst[1] = src[2], dst[2] = src[1], dst[3] = src[0];                                    \
             break;                                                                                                     \
         case DPX_CBYCR:                                                                                                \
-            for (i = 0; i < pixels; i++, src += 3, dst += 3) dst[0] = src[1], dst[1] = src[0], dst[2] = src[2];        \
+            for (size_t i = 0; i < pixels; i++, src += 3, dst += 3) dst[0] = src[1], dst[1] = src[0], dst[2] = src[2]; \
             break;                                                                                                     \
         case DPX_CBYCRA:                                                                                               \
-            for (i = 0; i < pixels; i++, src += 4, dst += 4)                                                           \
+            for (size_t i = 0; i < pixels; i++, src += 4, dst += 4)                                                    \
                 dst[0] = src[1], dst[1] = src[0], dst[2] = src[2], dst[3] = src[3];                                    \
             break;                                                                                                     \
         case DPX_CBYCRY:                                                                                               \
-            for (i = 0; i < pixels / 2; i++, src += 4, dst += 6) {                                                     \
+            for (size_t i = 0; i < pixels / 2; i++, src += 4, dst += 6) {                                              \
                 dst[0] = src[1], dst[1] = src[0], dst[2] = src[2];                                                     \
                 dst[3] = src[3], dst[4] = src[0], dst[5] = src[2];                                                     \
             }                                                                                                          \
@@ -47,7 +46,7 @@ static inline size_t dpx_type_bytes(dpx_type type) { return type == DPX_SINGLE ?
             if (pixels % 2) dst[0] = src[1], dst[1] = src[0], dst[2] = cr;                                             \
             break;                                                                                                     \
         case DPX_CBYACRYA:                                                                                             \
-            for (i = 0; i < pixels / 2; i++, src += 6, dst += 8) {                                                     \
+            for (size_t i = 0; i < pixels / 2; i++, src += 6, dst += 8) {                                              \
                 dst[0] = src[1], dst[1] = src[0], dst[2] = src[3], dst[3] = src[2];                                    \
                 dst[4] = src[4], dst[5] = src[0], dst[6] = src[3], dst[7] = src[5];                                    \
             }                                                                                                          \
@@ -65,18 +64,16 @@ static inline int dpx_paired(dpx_order order) { return order == DPX_CBYCRY || or
 /* ---- normalising ---- */
 
 /* Divided, not multiplied by a reciprocal: the result is the float nearest to code / white. */
-DPX_WIDE static inline void dpx_singles(const uint16_t *DPX_RESTRICT src, float *DPX_RESTRICT dst, size_t count,
+DPX_WIDE static inline void dpx_singles(const uint16_t *__restrict src, float *__restrict dst, size_t count,
                                         float white) {
-    size_t i;
-    for (i = 0; i < count; i++) dst[i] = (float)(int32_t)src[i] / white;
+    for (size_t i = 0; i < count; i++) dst[i] = (float)(int32_t)src[i] / white;
 }
 
 /* Of 16 bits, two quotients lie so near the middle between two halves that their nearest float is the middle, and would
  * be rounded the wrong way. So each that is not exact is cut off, with its lowest bit set to say so. */
-DPX_WIDE static inline void dpx_unround(const uint16_t *DPX_RESTRICT src, float *DPX_RESTRICT dst, size_t count,
+DPX_WIDE static inline void dpx_unround(const uint16_t *__restrict src, float *__restrict dst, size_t count,
                                         float white) {
-    size_t i;
-    for (i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++) {
         const double product = (double)dst[i] * white; /* exact */
         uint32_t v;
         memcpy(&v, dst + i, 4);
@@ -104,9 +101,8 @@ static inline uint16_t dpx_half(uint32_t v) {
 }
 
 /* Of floats, or of their bits in words: what a compiler takes for two kinds of memory. */
-DPX_WIDE static inline void dpx_halves(const void *DPX_RESTRICT src, uint16_t *DPX_RESTRICT dst, size_t count) {
-    size_t i;
-    for (i = 0; i < count; i++) {
+DPX_WIDE static inline void dpx_halves(const void *__restrict src, uint16_t *__restrict dst, size_t count) {
+    for (size_t i = 0; i < count; i++) {
         uint32_t v;
         memcpy(&v, (const uint8_t *)src + 4 * i, 4);
         dst[i] = dpx_half(v);
@@ -117,7 +113,7 @@ DPX_WIDE static inline void dpx_halves(const void *DPX_RESTRICT src, uint16_t *D
 
 /* A frame larger than the caches needn't go through them: half the traffic is saved, as memory isn't read before it is
  * overwritten, and what else lies there stays. */
-static inline void dpx_copy_past(uint8_t *DPX_RESTRICT dst, const uint8_t *DPX_RESTRICT src, size_t bytes) {
+static inline void dpx_copy_past(uint8_t *__restrict dst, const uint8_t *__restrict src, size_t bytes) {
 #ifdef DPX_STREAMS
     const size_t head = (size_t)((0 - (uintptr_t)dst) % 16);
     if (head < bytes) {
@@ -166,8 +162,7 @@ static inline dpx_span dpx_span_of(const dpx_layout *l, uint64_t row, uint64_t x
 
 static inline void dpx_mirror(uint8_t *pixels, uint64_t count, size_t size) {
     uint8_t kept[16];
-    uint64_t i;
-    for (i = 0; i < count / 2; i++) {
+    for (uint64_t i = 0; i < count / 2; i++) {
         uint8_t *a = pixels + i * size, *b = pixels + (count - 1 - i) * size;
         memcpy(kept, a, size);
         memcpy(a, b, size);
@@ -186,8 +181,7 @@ static inline void dpx_deliver(const dpx_layout *l, const void *src, dpx_type ty
         dpx_singles((const uint16_t *)src, (float *)dst, count, (float)l->white);
     } else if (type == DPX_HALF) {
         float singles[512];
-        size_t done, n;
-        for (done = 0; done < count; done += n) {
+        for (size_t done = 0, n; done < count; done += n) {
             n = count - done < 512 ? count - done : 512;
             dpx_singles((const uint16_t *)src + done, singles, n, (float)l->white);
             if (l->white == 65535) dpx_unround((const uint16_t *)src + done, singles, n, (float)l->white);
@@ -210,9 +204,7 @@ static inline void dpx_decode(const dpx_layout *l, const uint8_t *src, const dpx
     const size_t skip = (size_t)(span->begin * l->samples - span->first); /* samples of a group that began before */
     const size_t pixel_bytes = l->channels * dpx_type_bytes(type);
     const uint64_t run_bytes = dpx_bytes(l, DPX_RUN * l->samples);
-    uint64_t at;
     uint32_t cr = dpx_neutral(l);
-
     if (l->order == DPX_AS_STORED && skip == 0 && !past) {
         if (l->store == DPX_FLOATS && type == DPX_SINGLE) {
             dpx_unpack_floats(src, (uint8_t *)dst, (size_t)pixels * l->samples, l->swap);
@@ -223,7 +215,7 @@ static inline void dpx_decode(const dpx_layout *l, const uint8_t *src, const dpx
             return;
         }
     }
-    for (at = span->begin; at < span->end; at += DPX_RUN, src += run_bytes) {
+    for (uint64_t at = span->begin; at < span->end; at += DPX_RUN, src += run_bytes) {
         const size_t run = (size_t)(span->end - at < DPX_RUN ? span->end - at : DPX_RUN);
         const size_t drop = (size_t)(at < x ? x - at : 0); /* pixels more than were asked for */
         const size_t stop = (size_t)(x + pixels - at < run ? x + pixels - at : run);
@@ -260,14 +252,13 @@ static inline void dpx_decode_window(const uint8_t *file, const dpx_layout *l, u
                                      uint64_t width, dpx_type type, void *dst, int64_t dst_row_bytes) {
     const size_t pixel_bytes = l->channels * dpx_type_bytes(type);
     uint8_t *to = (uint8_t *)dst;
-    uint64_t row;
     if (l->bottom_up) {
         y = l->height - y - height;
         to += (int64_t)(height - 1) * dst_row_bytes;
         dst_row_bytes = -dst_row_bytes;
     }
     if (l->mirrored) x = l->width - x - width;
-    for (row = y; row < y + height; row++, to += dst_row_bytes) {
+    for (uint64_t row = y; row < y + height; row++, to += dst_row_bytes) {
         const dpx_span span = dpx_span_of(l, row, x, width);
         dpx_decode(l, file + span.start, &span, x, width, type, 0, to);
         if (l->mirrored) dpx_mirror(to, width, pixel_bytes);
@@ -295,8 +286,7 @@ static inline void dpx_in_place(const dpx_layout *l, void *samples, size_t count
 /* All codes or-ed together: above white means that one of them is. */
 DPX_WIDE static inline uint32_t dpx_or_codes(const uint16_t *src, size_t count) {
     uint32_t seen = 0;
-    size_t i;
-    for (i = 0; i < count; i++) seen |= src[i];
+    for (size_t i = 0; i < count; i++) seen |= src[i];
     return seen;
 }
 
@@ -304,11 +294,10 @@ DPX_WIDE static inline uint32_t dpx_or_codes(const uint16_t *src, size_t count) 
  * double, and with the half added it does, but where it is far below the first code. NaN are counted. Floats are
  * clipped by their bits, which are in the same order from 0 on: comparisons of floats may trap, and keep compilers from
  * vectorising the loop. */
-DPX_WIDE static inline uint32_t dpx_codes(const float *DPX_RESTRICT src, uint16_t *DPX_RESTRICT dst, size_t count,
+DPX_WIDE static inline uint32_t dpx_codes(const float *__restrict src, uint16_t *__restrict dst, size_t count,
                                           double white) {
     uint32_t nan = 0;
-    size_t i;
-    for (i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++) {
         int32_t v;
         float x;
         memcpy(&v, src + i, 4);
@@ -323,8 +312,7 @@ DPX_WIDE static inline uint32_t dpx_codes(const float *DPX_RESTRICT src, uint16_
 
 DPX_WIDE static inline uint32_t dpx_nans(const float *src, size_t count) {
     uint32_t nan = 0;
-    size_t i;
-    for (i = 0; i < count; i++) nan += (uint32_t)(src[i] != src[i]);
+    for (size_t i = 0; i < count; i++) nan += (uint32_t)(src[i] != src[i]);
     return nan;
 }
 

@@ -27,12 +27,6 @@
 #define DPX_WIDE
 #endif
 
-#if defined(_MSC_VER)
-#define DPX_RESTRICT __restrict
-#else
-#define DPX_RESTRICT __restrict__
-#endif
-
 /* ---- from the file: samples to codes ---- */
 
 /* Sample i of those that start at src: a code, or the bits of a float. */
@@ -46,24 +40,21 @@ static inline uint32_t dpx_sample(const dpx_layout *l, const uint8_t *src, uint6
     case DPX_TENS_LOW: return (dpx_u32(src + i / 3 * 4, l->swap) >> (l->shift + 10 * (i % 3))) & 1023u;
     case DPX_BITS: break;
     }
-    {
-        const uint64_t bit = i * l->bits;
-        const uint8_t *word = src + bit / 32 * 4;
-        uint32_t value = dpx_u32(word, l->swap) >> (bit % 32);
-        if (bit % 32 + l->bits > 32) value |= dpx_u32(word + 4, l->swap) << (32 - bit % 32);
-        return value & l->white;
-    }
+    const uint64_t bit = i * l->bits;
+    const uint8_t *word = src + bit / 32 * 4;
+    uint32_t value = dpx_u32(word, l->swap) >> (bit % 32);
+    if (bit % 32 + l->bits > 32) value |= dpx_u32(word + 4, l->swap) << (32 - bit % 32);
+    return value & l->white;
 }
 
 /* In a loop, where compilers take what doesn't change out of it. */
 static inline uint32_t dpx_turn32(uint32_t v, int swap) { return swap ? dpx_swap32(v) : v; }
 static inline uint16_t dpx_turn16(uint16_t v, int swap) { return swap ? dpx_swap16(v) : v; }
 
-DPX_WIDE static inline void dpx_unpack_tens(const uint8_t *DPX_RESTRICT src, uint16_t *DPX_RESTRICT dst, size_t words,
+DPX_WIDE static inline void dpx_unpack_tens(const uint8_t *__restrict src, uint16_t *__restrict dst, size_t words,
                                             int swap, int shift, int low) {
     const int first = low ? 0 : 20, last = 20 - first;
-    size_t i;
-    for (i = 0; i < words; i++) {
+    for (size_t i = 0; i < words; i++) {
         const uint32_t v = dpx_u32(src + 4 * i, swap) >> shift;
         dst[3 * i] = (uint16_t)(v >> first & 1023u);
         dst[3 * i + 1] = (uint16_t)(v >> 10 & 1023u);
@@ -71,20 +62,17 @@ DPX_WIDE static inline void dpx_unpack_tens(const uint8_t *DPX_RESTRICT src, uin
     }
 }
 
-DPX_WIDE static inline void dpx_unpack_words(const uint8_t *DPX_RESTRICT src, uint16_t *DPX_RESTRICT dst,
-                                             size_t samples, int swap, int shift, uint16_t mask) {
-    size_t i;
-    for (i = 0; i < samples; i++) {
+DPX_WIDE static inline void dpx_unpack_words(const uint8_t *__restrict src, uint16_t *__restrict dst, size_t samples,
+                                             int swap, int shift, uint16_t mask) {
+    for (size_t i = 0; i < samples; i++) {
         uint16_t v;
         memcpy(&v, src + 2 * i, 2);
         dst[i] = (uint16_t)(dpx_turn16(v, swap) >> shift) & mask;
     }
 }
 
-DPX_WIDE static inline void dpx_unpack_bytes(const uint8_t *DPX_RESTRICT src, uint16_t *DPX_RESTRICT dst,
-                                             size_t samples) {
-    size_t i;
-    for (i = 0; i < samples; i++) dst[i] = src[i];
+DPX_WIDE static inline void dpx_unpack_bytes(const uint8_t *__restrict src, uint16_t *__restrict dst, size_t samples) {
+    for (size_t i = 0; i < samples; i++) dst[i] = src[i];
 }
 
 /* Packed: 5 words hold 16 samples of 10 bits, 6 hold 16 of 12. To a machine with the lowest byte first they are a
@@ -107,11 +95,10 @@ typedef uint16_t dpx_words8 __attribute__((vector_size(16)));
 #define DPX_EIGHT(v, bits, o, turn)                                                                                    \
     (dpx_words8) DPX_SHUFFLE(v, DPX_FOUR(bits, o, turn), DPX_FOUR(bits, (o) + (bits) / 2, turn))
 #define DPX_UNPACK_BITS(name, bits, ...)                                                                               \
-    DPX_WIDE static inline void name(const uint8_t *DPX_RESTRICT src, uint16_t *DPX_RESTRICT dst, size_t groups,       \
+    DPX_WIDE static inline void name(const uint8_t *__restrict src, uint16_t *__restrict dst, size_t groups,           \
                                      int swap) {                                                                       \
         const dpx_words8 up = {__VA_ARGS__, __VA_ARGS__};                                                              \
-        size_t i;                                                                                                      \
-        _Pragma("GCC unroll 4") for (i = 0; i < groups; i++, src += 2 * (bits), dst += 16) {                           \
+        _Pragma("GCC unroll 4") for (size_t i = 0; i < groups; i++, src += 2 * (bits), dst += 16) {                    \
             dpx_bytes16 a, b;                                                                                          \
             dpx_words8 v, w;                                                                                           \
             memcpy(&a, src, 16);                                                                                       \
@@ -127,20 +114,17 @@ DPX_UNPACK_BITS(dpx_unpack_bits10, 10, 64, 16, 4, 1)
 DPX_UNPACK_BITS(dpx_unpack_bits12, 12, 16, 1, 16, 1)
 #endif
 
-DPX_WIDE static inline void dpx_unpack_bits1(const uint8_t *DPX_RESTRICT src, uint16_t *DPX_RESTRICT dst, size_t groups,
+DPX_WIDE static inline void dpx_unpack_bits1(const uint8_t *__restrict src, uint16_t *__restrict dst, size_t groups,
                                              int swap) {
-    size_t i;
-    int j;
-    for (i = 0; i < groups; i++, dst += 32) {
+    for (size_t i = 0; i < groups; i++, dst += 32) {
         const uint32_t v = dpx_u32(src + 4 * i, swap);
-        for (j = 0; j < 32; j++) dst[j] = (uint16_t)(v >> j & 1u);
+        for (int j = 0; j < 32; j++) dst[j] = (uint16_t)(v >> j & 1u);
     }
 }
 
-DPX_WIDE static inline void dpx_unpack_floats(const uint8_t *DPX_RESTRICT src, uint8_t *DPX_RESTRICT dst,
-                                              size_t samples, int swap) {
-    size_t i;
-    for (i = 0; i < samples; i++) {
+DPX_WIDE static inline void dpx_unpack_floats(const uint8_t *__restrict src, uint8_t *__restrict dst, size_t samples,
+                                              int swap) {
+    for (size_t i = 0; i < samples; i++) {
         const uint32_t v = dpx_u32(src + 4 * i, swap);
         memcpy(dst + 4 * i, &v, 4);
     }
@@ -148,13 +132,11 @@ DPX_WIDE static inline void dpx_unpack_floats(const uint8_t *DPX_RESTRICT src, u
 
 /* Words that lie where they are wanted already. */
 DPX_WIDE static inline void dpx_words_in_place(uint16_t *words, size_t count, int swap, int shift, uint16_t mask) {
-    size_t i;
-    for (i = 0; i < count; i++) words[i] = (uint16_t)(dpx_turn16(words[i], swap) >> shift) & mask;
+    for (size_t i = 0; i < count; i++) words[i] = (uint16_t)(dpx_turn16(words[i], swap) >> shift) & mask;
 }
 
 DPX_WIDE static inline void dpx_floats_in_place(uint32_t *words, size_t count) {
-    size_t i;
-    for (i = 0; i < count; i++) words[i] = dpx_swap32(words[i]);
+    for (size_t i = 0; i < count; i++) words[i] = dpx_swap32(words[i]);
 }
 
 /* The first samples from the start of a group on. */
@@ -184,46 +166,40 @@ static inline void dpx_unpack(const dpx_layout *l, const uint8_t *src, uint16_t 
 
 /* ---- to the file: codes to samples ---- */
 
-DPX_WIDE static inline void dpx_pack_tens(const uint16_t *DPX_RESTRICT src, uint8_t *DPX_RESTRICT dst, size_t words,
+DPX_WIDE static inline void dpx_pack_tens(const uint16_t *__restrict src, uint8_t *__restrict dst, size_t words,
                                           int swap, int shift, int low) {
     const int first = low ? 0 : 20, last = 20 - first;
-    size_t i;
-    for (i = 0; i < words; i++) {
+    for (size_t i = 0; i < words; i++) {
         const uint32_t a = src[3 * i], b = src[3 * i + 1], c = src[3 * i + 2];
         const uint32_t v = (a << first | b << 10 | c << last) << shift, w = dpx_turn32(v, swap);
         memcpy(dst + 4 * i, &w, 4);
     }
 }
 
-DPX_WIDE static inline void dpx_pack_words(const uint16_t *DPX_RESTRICT src, uint8_t *DPX_RESTRICT dst, size_t samples,
+DPX_WIDE static inline void dpx_pack_words(const uint16_t *__restrict src, uint8_t *__restrict dst, size_t samples,
                                            int swap, int shift) {
-    size_t i;
-    for (i = 0; i < samples; i++) {
+    for (size_t i = 0; i < samples; i++) {
         const uint16_t v = (uint16_t)(src[i] << shift), w = dpx_turn16(v, swap);
         memcpy(dst + 2 * i, &w, 2);
     }
 }
 
-DPX_WIDE static inline void dpx_pack_bytes(const uint16_t *DPX_RESTRICT src, uint8_t *DPX_RESTRICT dst,
-                                           size_t samples) {
-    size_t i;
-    for (i = 0; i < samples; i++) dst[i] = (uint8_t)src[i];
+DPX_WIDE static inline void dpx_pack_bytes(const uint16_t *__restrict src, uint8_t *__restrict dst, size_t samples) {
+    for (size_t i = 0; i < samples; i++) dst[i] = (uint8_t)src[i];
 }
 
 #define DPX_PACK_BITS(name, bits, words, samples)                                                                      \
-    DPX_WIDE static inline void name(const uint16_t *DPX_RESTRICT src, uint8_t *DPX_RESTRICT dst, size_t groups,       \
+    DPX_WIDE static inline void name(const uint16_t *__restrict src, uint8_t *__restrict dst, size_t groups,           \
                                      int swap) {                                                                       \
-        size_t i;                                                                                                      \
-        int j;                                                                                                         \
-        for (i = 0; i < groups; i++, src += (samples), dst += 4 * (words)) {                                           \
+        for (size_t i = 0; i < groups; i++, src += (samples), dst += 4 * (words)) {                                    \
             uint32_t v[(words) + 1] = {0};                                                                             \
-            for (j = 0; j < (samples); j++) {                                                                          \
+            for (int j = 0; j < (samples); j++) {                                                                      \
                 const int bit = j * (bits);                                                                            \
                 const uint64_t two = (uint64_t)src[j] << (bit % 32);                                                   \
                 v[bit / 32] |= (uint32_t)two;                                                                          \
                 v[bit / 32 + 1] |= (uint32_t)(two >> 32);                                                              \
             }                                                                                                          \
-            for (j = 0; j < (words); j++) {                                                                            \
+            for (int j = 0; j < (words); j++) {                                                                        \
                 const uint32_t w = dpx_turn32(v[j], swap);                                                             \
                 memcpy(dst + 4 * j, &w, 4);                                                                            \
             }                                                                                                          \

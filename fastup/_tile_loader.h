@@ -71,11 +71,11 @@ struct Batch {
 
 // An open file of a side.
 struct OpenFile {
-    dpx_file file;
+    dpx_file file{-1, 0, 0, {}};
     std::size_t key = SIZE_MAX;
     const std::uint8_t *mapped = nullptr;
 
-    OpenFile() { file.fd = -1; }
+    OpenFile() = default;
     ~OpenFile() {
 #if !defined(_WIN32)
         if (mapped) munmap(const_cast<std::uint8_t *>(mapped), static_cast<std::size_t>(file.size));
@@ -378,10 +378,8 @@ private:
         const OpenFile *open = files.get(side, number, static_cast<std::size_t>(tile.frame), why);
         if (!open || read_tile(side, *open, tile.y[number], tile.x[number], tile.turn ? scratch : dst, why))
             return why->status;
-        if (tile.turn && side.type() == DPX_CODES)
-            turn_tile<6>(scratch, dst, side.tile_rows, side.tile_columns, tile.turn);
-        if (tile.turn && side.type() == DPX_SINGLE)
-            turn_tile<12>(scratch, dst, side.tile_rows, side.tile_columns, tile.turn);
+        const auto turn = side.type() == DPX_CODES ? turn_tile<6> : turn_tile<12>;
+        if (tile.turn) turn(scratch, dst, side.tile_rows, side.tile_columns, tile.turn);
         return DPX_OK;
     }
 
