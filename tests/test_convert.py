@@ -455,7 +455,7 @@ def test_places_that_will_not_do(folder, tmp_path):
     fastup.write(folder / "f.0000.png", codes())
     with pytest.raises(DataError, match="differ in their suffix alone"):
         prepare(folder, tmp_path / "out", format="tif")
-    with pytest.raises(OSError, match="f"):
+    with pytest.raises(DataError, match="a file, expected a folder"):
         convert(file, file / "deeper.png")
 
 

@@ -73,14 +73,9 @@ class Fields:
 def measure(frames: Iterable[Frame], white: int | None = None, on_progress: Progress | None = None) -> Fields:
     """Measure how the fields of a clip fit together: the one pass over the pictures before `track`.
 
-    DataError if there are fewer than five frames, they differ in size, or they are smaller than a block.
-
-    Parameters
-    ----------
-    frames : of (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), uint8 or uint16
-        Codes of luma, or of RGB, of which (R + 2 G + B) / 4 is taken; fields interlaced, 16 x 16 pixels or more.
-    white
-        The largest code; by default 255 of ``uint8``, 1023 of ``uint16``.
+    Frames are (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), ``uint8`` or ``uint16``: codes of luma, or of RGB, of which
+    (R + 2 G + B) / 4 is taken; fields interlaced. `white` is the largest code; by default 255 of ``uint8``, 1023 of
+    ``uint16``. DataError if there are fewer than five, they differ in size, or are smaller than 16 x 16 pixels.
     """
 
     def compared(pair: tuple[Frame, Frame]) -> list[Floats]:

@@ -29,9 +29,7 @@ _CURVE_OF = {
     Transfer.REC_601_525: "rec709", Transfer.REC_601_625: "rec709",
 }  # fmt: skip
 # And what it is made to say; for sRGB the standard has no code.
-_TRANSFER_OF = {
-    "log": Transfer.LOGARITHMIC, "linear": Transfer.LINEAR, "srgb": Transfer.VIDEO, "rec709": Transfer.REC_709,
-}  # fmt: skip
+_CODE_OF = {"log": Transfer.LOGARITHMIC, "linear": Transfer.LINEAR, "srgb": Transfer.VIDEO, "rec709": Transfer.REC_709}
 
 
 def decode(values: ArrayLike, curve: str, black: float = _BLACK, white: float = _WHITE) -> NDArray[np.float64]:
@@ -261,7 +259,7 @@ def _dpx_header(header, bits, curves):
     source, target, *_ = curves
     names, changes = ("low_code", "high_code", "low_quantity", "high_quantity"), {}
     if _CURVE_OF.get(header.transfer) != target:
-        changes = {name: getattr(header, name) for name in names} | {"transfer": _TRANSFER_OF[target]}
+        changes = {name: getattr(header, name) for name in names} | {"transfer": _CODE_OF[target]}
     if source != target:
         codes = (_BLACK, _WHITE) if target == "log" else (0, 1023)
         low, high = (scaled(code, 1023, full) if full else None for code in codes)
@@ -277,10 +275,8 @@ def _curves(path, header, source, target):
     if source is None:
         source = _CURVE_OF.get(header.transfer)
         if source is None:
-            found = "undefined" if header.transfer is None else getattr(header.transfer, "text", header.transfer)
-            raise OptionError(
-                f"{path}: the transfer is {found}, expected one to convert from: --from {'|'.join(CURVES)}"
-            )
+            own = "undefined" if header.transfer is None else getattr(header.transfer, "text", header.transfer)
+            raise OptionError(f"{path}: the transfer is {own}, expected one to convert from: --from {'|'.join(CURVES)}")
         said = f" (the header's transfer, {header.transfer.text})"
     black, white = _BLACK, _WHITE
     if source == "log":

@@ -27,15 +27,9 @@ SAMPLES = 40  # frames that a kernel is estimated from
 def dehalo(picture: Floats, taps: ArrayLike, *, strength: float = 1.0, protect: float = 0.0) -> Floats:
     """Take a halo out of a frame, (H, W, C), normalised; what comes is clipped to 0..1.
 
-    Parameters
-    ----------
-    taps : of odd length
-        The kernel that made the halo; scaled to sum to 1.
-    strength
-        0 to 1: how much of it is undone.
-    protect
-        Flats that differ by less than this along the line, within the kernel's reach, stay as they are, grain and all;
-        by more than twice as much, nothing is protected. Normalised; some times the noise.
+    `taps` are the kernel that made the halo, of odd length; scaled to sum to 1. `strength`, 0 to 1, says how much is
+    undone. Flats that differ by less than `protect` along the line, within the kernel's reach, stay as they are, grain
+    and all; by more than twice as much, nothing is protected. Normalised; some times the noise.
     """
     taps = np.asarray(taps, float) / np.sum(taps)
     lines = np.moveaxis(np.asarray(picture, np.float32), 1, 2)
@@ -187,13 +181,11 @@ def _read(paths, on_progress):
     """The pictures of frames, which must be of one size, one after the other."""
     size = None
     for done, path in enumerate(paths, 1):
-        picture = frames.read(path, "float32")[..., :3]
-        size = size or picture.shape
-        if picture.shape != size:
-            raise DataError(
-                f"{path}: {picture.shape[1]}x{picture.shape[0]}, expected {size[1]}x{size[0]} as the others"
-            )
-        yield picture
+        frame = frames.read(path, "float32")[..., :3]
+        size = size or frame.shape
+        if frame.shape != size:
+            raise DataError(f"{path}: {frame.shape[1]}x{frame.shape[0]}, expected {size[1]}x{size[0]} as the others")
+        yield frame
         if on_progress is not None:
             on_progress(done, len(paths), "looking for edges")
 

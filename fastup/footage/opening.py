@@ -1,6 +1,5 @@
 """Opening what frames come from, whichever it is, and the folder that they go to."""
 
-from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
 from typing import Any, Self
@@ -35,16 +34,11 @@ def source(path: StrPath, dtype: DTypeLike = "uint16") -> Source:
 def open_clip(path: StrPath, *, keep: bool = False, interlaced: bool | None = None) -> Clip:
     """Open a video, a folder of stills or one still as a clip: 10-bit R, G, B, with every frame at its place in time.
 
-    Raises what `source` does; and DataError if stills cannot become 10-bit R, G, B, or two are of one time.
+    A folder, or a file of one of `fastup.frames.SUFFIXES`, is stills; all else is video. With `keep`, R, G, B are of
+    the source's own range: black 64 and white 940 where it has Y, Cb, Cr of limited range. `interlaced` says whether
+    lines of chroma belong to the fields in turn; each frame says so itself, if it is not given.
 
-    Parameters
-    ----------
-    path
-        A folder, or a file of one of `fastup.frames.SUFFIXES`, is stills; all else is video.
-    keep
-        Make R, G, B of the source's own range: black 64 and white 940 where it has Y, Cb, Cr of limited range.
-    interlaced
-        Whether lines of chroma belong to the fields in turn. Each frame says so itself, if this is not given.
+    Raises what `source` does; and DataError if stills cannot become 10-bit R, G, B, or two are of one time.
     """
     return (Stills if _is_frames(path) else Video)(path, keep, interlaced)
 
@@ -64,17 +58,9 @@ class Sink:
         with fastup.source("tape.mov") as frames, fastup.sink("out/", like=frames) as film:
             for header, frame in frames: film.write(better(frame), header)
 
-    Frames are written behind their making, as `frames.write_stream` does, on so many `threads`.
-
-    Parameters
-    ----------
-    path
-        Made if it is missing, when the first frame comes. DataError if it is a file, or would lose frames of `like`.
-    like, start
-        Frames that are written without a name are named after the frames of that source, from `start` on one after the
-        other; without a source they are numbered.
-    suffix
-        The format of those.
+    The first frame makes the folder; DataError if it is a file, or would lose frames of `like`. Frames are written
+    behind their making, as `frames.write_stream` does. Those without a name are named after the frames of `like`, a
+    source, from `start` on one after the other, or numbered without it; `suffix` is the format of those.
     """
 
     def __init__(
@@ -89,14 +75,14 @@ class Sink:
                 if target.exists() and target.samefile(file):
                     raise DataError(f"{target}: this is an input frame; expected another place for the output")
         self._names = (f"{f'{n:07d}' if like is None else like.name(n)}{suffix}" for n in count(start))
-        self._context = ExitStack()
-        self._write = self._context.enter_context(frames.write_stream(threads, threads + 2))
+        self._stream = frames.write_stream(threads, threads + 2)
+        self._write = self._stream.__enter__()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *problem: Any) -> None:
-        self._context.__exit__(*problem)
+        self._stream.__exit__(*problem)
 
     def write(self, frame: Frame, header: Header | None = None, name: str | None = None) -> None:
         """Write a frame, as `fastup.write` has it, under a name or the next one.

@@ -94,9 +94,8 @@ class Stills(Clip):
         if self.rate and self._pace > 1:
             self.rate /= self._pace
             self.note(f"every frame is {self._pace} frames of timecode long: {per_second(self.rate)}")
-        self.settings["source"] = (
-            f"{len(self.paths)} still{'s' * (len(self.paths) > 1)}, {first.flavour}, {self.width}x{self.height}"
-        )
+        stills = f"{len(self.paths)} still{'s' * (len(self.paths) > 1)}"
+        self.settings["source"] = f"{stills}, {first.flavour}, {self.width}x{self.height}"
         self._say_scaled()
         if descriptor in CHROMA:
             known = (Colorimetric.REC_709, Colorimetric.REC_601_525, Colorimetric.REC_601_625)

@@ -18,9 +18,7 @@ from fastup.header import Header
 # By the numbers of ITU-T H.273, which FFmpeg has for tags. Transfers and primaries that no code of DPX is for are
 # unspecified video; a transfer tagged as linear is not believed.
 _MATRICES = {1: "709", 4: "FCC", 5: "601", 6: "601", 7: "240M", 9: "2020"}
-_TRANSFERS = {
-    1: "REC_709", 4: "REC_601_525", 5: "REC_601_625", 6: "REC_601_525", 14: "REC_709", 15: "REC_709"
-}  # fmt: skip
+_TRANSFERS = {1: "REC_709", 4: "REC_601_525", 5: "REC_601_625", 6: "REC_601_525", 14: "REC_709", 15: "REC_709"}
 _PRIMARIES = {1: "REC_709", 4: "NTSC", 5: "REC_601_625", 6: "REC_601_525", 7: "REC_601_525"}
 _LINEAR = 8
 _MATRIX_WORDS = {"601": "Rec.601", "709": "Rec.709", "240M": "SMPTE 240M", "2020": "Rec.2020", "FCC": "FCC"}
@@ -42,9 +40,7 @@ _GROUPS = {
     **{f"y2{bits}": ("yuyv",) for bits in (10, 12, 16)},
 }  # fmt: skip
 _SHIFTED = re.compile(r"p[024]1|y21|xv3|.*msb")  # their codes lie at the upper end of 16 bits
-_SUBSAMPLINGS = {
-    (8, 8): "4:4:4", (4, 8): "4:2:2", (4, 4): "4:2:0", (2, 8): "4:1:1", (8, 4): "4:4:0", (2, 2): "4:1:0"
-}  # fmt: skip
+_SUBSAMPLINGS = {(8, 8): "4:4:4", (4, 8): "4:2:2", (4, 4): "4:2:0", (2, 8): "4:1:1", (8, 4): "4:4:0", (2, 2): "4:1:0"}
 _EXPANDED = re.compile(r"pal8|mono[bw]|(rgb|bgr)(4|8|4_byte|444|555|565)(le|be)?")  # FFmpeg makes 8-bit RGB of them
 
 _AT_A_TIME = 64  # frames that threads may have under way
@@ -69,10 +65,8 @@ class Video(Clip):
             # A mean below the rate that is named is of a variable rate, or of fields; without timestamps it is none.
             rate, mean = stream.guessed_rate or None, stream.start_time is not None and stream.average_rate
             self.rate = mean if rate and mean and mean < rate * Fraction(995, 1000) else rate
-            self._seconds = _seconds(container, stream)
-            guess = (
-                self._seconds or (stream.duration or 0) * stream.time_base or Fraction(container.duration or 0, 10**6)
-            )
+            self._seconds = known = _seconds(container, stream)
+            guess = known or (stream.duration or 0) * stream.time_base or Fraction(container.duration or 0, 10**6)
             self.frame_count = stream.frames or round(guess * (self.rate or 0)) or None
             self.pixel_aspect = stream.sample_aspect_ratio or None
             siting, order = _shown(stream, frame)

@@ -25,15 +25,11 @@ class Woven(NamedTuple):
 def plan(cadence: Cadence, sync: bool = False, video: str = "keep") -> list[Woven]:
     """The film frames to weave, in order: four for five frames of video.
 
-    Parameters
-    ----------
-    sync
-        Keep the length to one frame everywhere: where breaks have gained or lost a frame, a film frame at the next one
-        is left out or shown twice. Without it only orphans are dropped or kept for the length's sake: film frames of
-        which a break left one field.
-    video : "keep" or "bob"
-        What to do where the video was not telecined. "keep": four of five frames as they are. "bob": of fields that
-        have a time of their own, each frame is made from the field nearest in time, by bwdif.
+    With `sync` the length is kept to one frame everywhere: where breaks have gained or lost a frame, one of film at the
+    next break is left out or shown twice. Without it only orphans are dropped or kept for the length's sake: film
+    frames of which a break left one field. `video` is what to do where it was not telecined: "keep" takes four of five
+    frames as they are; "bob" makes, of fields that have a time of their own, each frame from the field nearest in time,
+    by bwdif. OptionError if it is neither.
     """
     if video not in ("keep", "bob"):
         raise OptionError(f"video is {video!r}, expected keep or bob")

@@ -108,9 +108,8 @@ def _fit_epochs(run, batches, watch, last):
     callbacks = [watch]
     if run.config.tensorboard:
         callbacks.append(keras.callbacks.TensorBoard(run.folder / "tensorboard", write_graph=False))
-    run.network.fit(
-        batches, epochs=last, initial_epoch=run.state["epoch"], shuffle=False, verbose=0, callbacks=callbacks
-    )
+    first = run.state["epoch"]
+    run.network.fit(batches, epochs=last, initial_epoch=first, shuffle=False, verbose=0, callbacks=callbacks)
     if run.config.ema is not None:  # Keras leaves the averages in their place
         run.network.set_weights(watch.weights)
 
@@ -287,10 +286,8 @@ class _Watch(keras.callbacks.Callback):
             min(self.waited / elapsed, 1.0), max(left, 0),
         )  # fmt: skip
 
-    def _diverged(self, what):
-        return DataError(
-            f"{self.run.folder}: {what}; what was saved before is still there; try a lower --learning-rate"
-        )
+    def _diverged(self, why):
+        return DataError(f"{self.run.folder}: {why}; what was saved before is still there; try a lower --learning-rate")
 
     def _validate(self):
         """PSNR of the model and of bicubic over whole validation frames, as `evaluate.mean`; None if asked to stop."""

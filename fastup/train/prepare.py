@@ -30,15 +30,10 @@ ORDERED_BY = ("batch", "tile", "trim", "quality", "jitter", "skip", "shuffle", "
 def prepare(data: StrPath, config: Config, name: str | None = None, more_epochs: int | None = None) -> Run:
     """Check the data, fill in the options, and load or build the model. Nothing is trained yet.
 
-    Parameters
-    ----------
-    data
-        Holds train/ and validation/, each with Alpha/ and Beta/. The run lives in data/models/NAME, NAME being the
-        model's if absent, and what is made of the frames in data/cache.
-    config
-        As `resolve` makes it: of a model's own defaults, a bare `Config` gets the learning rate alone.
-    more_epochs
-        Train this many epochs more than were done before, instead of `config.epochs` in all.
+    `data` holds train/ and validation/, each with Alpha/ and Beta/. The run lives in data/models/NAME, NAME being the
+    model's if absent, and what is made of the frames in data/cache. `config` is as `resolve` makes it: of a model's own
+    defaults, a bare `Config` gets the learning rate alone. `more_epochs` are trained after those that were done before,
+    instead of `config.epochs` in all.
     """
     data = Path(data)
     folder = _folder_of(data, config, name)
