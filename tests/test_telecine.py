@@ -2,14 +2,17 @@
 
 import json
 import os
+import shutil
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
 import telecined
 from telecined import SMALL, bars, interlaced, progressive
 from test_cli import fails
+from videos import cut
 
 import fastup
 from fastup.errors import DataError, OptionError
@@ -296,6 +299,16 @@ def test_a_part_has_numbers_of_its_own(video, tmp_path):
     with pytest.raises(DataError, match="woven otherwise"):
         telecine.detelecine(path, tmp_path, start=40)  # without the crop
     assert fastup.read_header(last).frame_position == 32 + report["film_frames"] - 1
+
+
+def test_a_video_that_is_cut_short_says_so_each_time(video, tmp_path):
+    """Though weaving may end before the video does, where its last frames are made, or left out."""
+    path, _ = video
+    short = cut(Path(shutil.copy(path, tmp_path / "short.mkv")), 0.8)
+    for _ in range(2):
+        with pytest.raises(DataError, match="cut short: .* film frames of what there is are in"):
+            telecine.detelecine(short, tmp_path / "out")
+        fastup.find(tmp_path / "out")[3].unlink()
 
 
 def test_a_damaged_video_gives_what_there_is(video, tmp_path):

@@ -101,6 +101,7 @@ def detelecine(
         part = extract.prepare(clip, out, start=start, end=end, lines=lines)
         rate = _film_rate(clip, force)
         cadence = _cadence(part, order, on_progress)
+        damage = clip.damage  # of the pass that came to the end; to weave, one may end sooner
         film = Film(part, rate, cadence, plan(cadence, sync, video))
         if not force:
             _check_film(clip, cadence)
@@ -113,9 +114,9 @@ def detelecine(
         if review:
             _review(beside / film.stem, film)
         plot(beside / f"{film.stem}.png", cadence, path.name)
-        if clip.damage:
+        if damage:
             count = written + skipped
-            raise DataError(f"{path}: {clip.damage}; the {count} film frames of what there is are in {out}")
+            raise DataError(f"{path}: {damage}; the {count} film frames of what there is are in {out}")
     return report | {"settings": clip.settings, "notes": clip.notes, "written": written, "skipped": skipped}
 
 
