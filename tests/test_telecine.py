@@ -306,7 +306,7 @@ def test_a_video_that_is_cut_short_says_so_each_time(video, tmp_path):
     path, _ = video
     short = cut(Path(shutil.copy(path, tmp_path / "short.mkv")), 0.8)
     for _ in range(2):
-        with pytest.raises(DataError, match="cut short: .* film frames of what there is are in"):
+        with pytest.raises(DataError, match=r"cut short: .* film frames of what there is are in"):
             telecine.detelecine(short, tmp_path / "out")
         fastup.find(tmp_path / "out")[3].unlink()
 
