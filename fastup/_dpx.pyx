@@ -54,8 +54,7 @@ cdef extern from "_file.h" nogil:
     dpx_status dpx_open(const file_char *path, uint32_t element, dpx_file *file, dpx_problem *why)
     void dpx_close(dpx_file *file)
     dpx_status dpx_read_window(int fd, const dpx_layout *layout, uint64_t y, uint64_t x, uint64_t height,
-                               uint64_t width, dpx_type type, void *dst, int64_t dst_row_bytes,
-                               dpx_problem *why)
+                               uint64_t width, dpx_type type, void *dst, int64_t dst_row_bytes, dpx_problem *why)
     dpx_status dpx_write_file(int fd, const uint8_t *header, const dpx_layout *layout, int as_float, const void *src,
                               dpx_problem *why)
 
@@ -74,11 +73,9 @@ TYPES = {np.dtype(np.uint16): DPX_CODES, np.dtype(np.float32): DPX_SINGLE, np.dt
 THREADS_FROM = 8 << 20
 
 Layout = namedtuple("Layout", "shape white end unpadded reason")
-Layout.__doc__ = """What a file holds, and how.
-
-shape : (height, width, channels) of the frame; white : its largest code, None for floats; end : where the last row ends
-in the file; unpadded : rows follow one another within words; reason : what says so, one of `REASONS`.
-"""
+Layout.__doc__ = """What a file holds, and how: shape (height, width, channels) of the frame; white, its largest code,
+None for floats; end, where the last row ends in the file; unpadded, whether rows follow one another within words;
+reason, what says so, one of `REASONS`."""
 
 REASONS = {DPX_BY_STANDARD: "standard", DPX_BY_WRITER: "writer", DPX_BY_SIZE: "size", DPX_BY_PIXELS: "pixels"}
 
@@ -113,8 +110,7 @@ cdef _error(path, const dpx_problem *why):
 
 
 cdef _layout(const dpx_layout *it):
-    return Layout((it.height, it.width, it.channels), it.white or None, it.end, bool(it.unpadded),
-                  REASONS[it.reason])
+    return Layout((it.height, it.width, it.channels), it.white or None, it.end, bool(it.unpadded), REASONS[it.reason])
 
 
 def layout(const uint8_t[::1] raw, file_bytes=None):

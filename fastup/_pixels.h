@@ -192,11 +192,6 @@ static inline void dpx_deliver(const dpx_layout *l, const void *src, dpx_type ty
     }
 }
 
-/* Where neither Cb nor Cr is: the code in the middle, or the float. */
-static inline uint32_t dpx_neutral(const dpx_layout *l) {
-    return l->store == DPX_FLOATS ? 0x3f000000u : 1u << (l->bits - 1);
-}
-
 /* Pixels [x, x + pixels) of a row, in runs; src is where the span's samples are. To dst `past` the caches, or through
  * them. */
 static inline void dpx_decode(const dpx_layout *l, const uint8_t *src, const dpx_span *span, uint64_t x,
@@ -204,7 +199,7 @@ static inline void dpx_decode(const dpx_layout *l, const uint8_t *src, const dpx
     const size_t skip = (size_t)(span->begin * l->samples - span->first); /* samples of a group that began before */
     const size_t pixel_bytes = l->channels * dpx_type_bytes(type);
     const uint64_t run_bytes = dpx_bytes(l, DPX_RUN * l->samples);
-    uint32_t cr = dpx_neutral(l);
+    uint32_t cr = l->store == DPX_FLOATS ? 0x3f000000u : 1u << (l->bits - 1); /* no colour: 0.5, or the middle code */
     if (l->order == DPX_AS_STORED && skip == 0 && !past) {
         if (l->store == DPX_FLOATS && type == DPX_SINGLE) {
             dpx_unpack_floats(src, (uint8_t *)dst, (size_t)pixels * l->samples, l->swap);

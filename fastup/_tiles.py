@@ -111,15 +111,8 @@ def detail(frame: Frame, grid: TileGrid) -> Floats:
     the picture; borders do not count. Differences are taken in the frame's own type. Sums are exact for integers and
     in float64 for floats; only the result is rounded. A NaN gives its tile the score NaN.
 
-    Parameters
-    ----------
-    frame : (H, W, C) array of uint8, uint16, float32 or float64
-        The picture; H and W are ``grid.shape``. Fastest where no code value is above 1023.
-
-    Returns
-    -------
-    (n,) array
-        In the frame's own units, at least 0.
+    The frame is (H, W, C) of uint8, uint16, float32 or float64, H and W as in ``grid.shape``; it takes the least time
+    where no code value is above 1023. The result is (n,), in the frame's own units, at least 0.
 
     Raises DataError if the frame is not of the grid's shape, and ValueError or TypeError if it is of the wrong kind.
     """
@@ -134,21 +127,11 @@ def detail(frame: Frame, grid: TileGrid) -> Floats:
 
 
 def rank(score: ArrayLike, quality: float) -> NDArray[np.int64]:
-    """The most detailed tiles, best first.
+    """The most detailed tiles, best first: their positions in `score`, equal scores in order of position.
 
-    Parameters
-    ----------
-    score : (n,) array of numbers
-        As `detail` gives it; n is at least 1.
-    quality
-        The fraction of tiles to keep, above 0 and at most 1. ``ceil(quality * n)`` tiles are kept, so at least one,
-        with `quality` taken as the decimal number it prints as: 0.07 of 100 tiles is 7 tiles, not the 8 that binary
-        floating point would give.
-
-    Returns
-    -------
-    (ceil(quality * n),) array
-        Positions in `score`, highest score first, equal scores in order of position.
+    `score` is (n,) numbers, n at least 1, as `detail` gives them. `quality` is the fraction of tiles to keep, above 0
+    and at most 1. ``ceil(quality * n)`` tiles are kept, so at least one, with `quality` taken as the decimal number it
+    prints as: 0.07 of 100 tiles is 7 tiles, not the 8 that binary floating point would give.
 
     Raises OptionError if `quality` is out of range, and ValueError or TypeError if `score` is empty, not
     one-dimensional, not of numbers, or holds a NaN.

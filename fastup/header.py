@@ -241,15 +241,13 @@ class Header(ElementFields):
         if None in (width, height, bits) or len(self.elements) != 1:
             return None
         samples, filled = width * self.samples, self.packing in (Packing.METHOD_A, Packing.METHOD_B)
-        if filled and bits == 10 and self.line_padding == 0 and self._runs_on():
+        # Scanners whose rows of 10 bits are not padded to whole words, as the C core knows them.
+        known = self.raw.startswith((b"Lasergraphics Inc.", b"DIAMANT-Film"), 160) or self.raw[1556:1563] == b"Scanity"
+        if filled and bits == 10 and self.line_padding == 0 and known:
             height, samples = 1, height * samples
         in_word = {10: 3, 12: 2}.get(bits) if filled else None
         words = -(-samples // in_word) if in_word else -(-samples * bits // 32)
         return len(self.raw) + height * (4 * words + self.line_padding)
-
-    def _runs_on(self):
-        """Whether it names a scanner whose rows of 10 bits are not padded to whole words, as the C core knows them."""
-        return self.raw.startswith((b"Lasergraphics Inc.", b"DIAMANT-Film"), 160) or self.raw[1556:1563] == b"Scanity"
 
     def _section(self, name):
         return self.fields["image"]["element"][0] if name == "element" else self.fields[name]
@@ -300,10 +298,7 @@ class Header(ElementFields):
         return changed._with({"file_size": size if size < kinds.ALL_ONES else None})
 
     def only(self, element: int) -> "Header":
-        """The header of a file that holds that element alone; its pixels follow the header at once.
-
-        Raises ValueError if there is no such element.
-        """
+        """The header of a file of that element alone, whose pixels follow at once; ValueError if there is none."""
         count = len(self.elements)
         if not 0 <= operator.index(element) < count:
             raise ValueError(f"element is {element}, expected 0 to {count - 1}")
