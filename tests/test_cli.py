@@ -211,6 +211,13 @@ def test_a_missing_extra_is_named(run, monkeypatch, tmp_path):
     fails(run("models"), 1, "keras is not installed", "pip install 'fastup[train]'")
 
 
+def test_the_extra_of_pairs_is_named():
+    script = "import sys; sys.modules['xxhash'] = None; import fastup.cli; fastup.cli.main()"
+    done = subprocess.run([sys.executable, "-c", script, "pairs", "."], capture_output=True, text=True)
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+    assert "xxhash is not installed; this command needs: pip install 'fastup[train]'" in " ".join(done.stderr.split())
+
+
 def test_ctrl_c_says_how_to_go_on(run, monkeypatch, tmp_path):
     def interrupted(*_):
         raise KeyboardInterrupt

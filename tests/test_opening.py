@@ -40,6 +40,15 @@ def test_frames_are_named_after_a_source_or_numbered(tmp_path, tape):
     assert fastup.read(tmp_path / "numbered" / "0000001.tif").max() == 2
 
 
+def test_frames_are_named_after_a_video_of_unknown_length_too(tmp_path, tape):
+    pytest.importorskip("av")
+    with fastup.source(tape) as frames, fastup.sink(tmp_path / "out", like=frames) as film:
+        frames.frame_count = None  # as of an elementary stream
+        for header, pixels in frames.stream(0, 2):
+            film.write(pixels, header)
+    assert sorted(os.listdir(tmp_path / "out")) == ["tape_0000000.dpx", "tape_0000001.dpx"]
+
+
 def test_a_file_is_no_place_for_frames(tmp_path):
     (tmp_path / "out").write_text("")
     with pytest.raises(DataError, match="out: a file, expected a folder"):

@@ -66,7 +66,7 @@ def _run():
         going_on = hasattr(commands.get("".join(sys.argv[1:2])), "carries_on")
         return show.complain("stopped" + "; the same command carries on" * going_on, 1)
     except ModuleNotFoundError as error:
-        if error.name not in ("keras", "tensorflow", "skimage", "matplotlib", "jax", "torch", "av", "scipy"):
+        if error.name not in ("keras", "tensorflow", "skimage", "matplotlib", "jax", "torch", "av", "scipy", "xxhash"):
             raise
         extra = "video" if error.name in ("av", "scipy") else "train"
         return show.complain(f"{error.name} is not installed; this command needs: pip install 'fastup[{extra}]'", 1)

@@ -120,10 +120,11 @@ class Upscaler:
         Raises
         ------
         ValueError
-            If shape or dtype don't fit, or code values are given to a model that was trained on floats.
+            If shape or dtype don't fit, or code values are of another white than trained on, or that was of floats.
         DataError, OptionError
             If the picture isn't whole cells, and names the nearest sizes that are. If it holds NaN or infinity, or the
-            model makes such. The message begins with the path of the frame, or its number in the stream, from 0.
+            model makes such; if the header says that it is Y, Cb and Cr. The message begins with the path of the frame,
+            or its number in the stream, from 0.
         """
         for number, given in enumerate(frames):
             if not isinstance(given, tuple):
