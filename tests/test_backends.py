@@ -24,7 +24,7 @@ from fastup.train import fit
 from fastup.train.config import Config
 from fastup.train.prepare import prepare
 from fastup.upscale.evaluate import evaluate, mean
-from fastup.upscale.upscaler import upscale
+from fastup.upscale.film import upscale
 
 data, backend = sys.argv[1:]
 assert keras.backend.backend() == backend

@@ -18,7 +18,8 @@ from fastup.pairs.folder import find_pairs
 from fastup.train import fit
 from fastup.upscale import evaluate as module
 from fastup.upscale.evaluate import Score, compare, evaluate, geometry_of, mean
-from fastup.upscale.upscaler import Upscaler, upscale
+from fastup.upscale.film import upscale
+from fastup.upscale.upscaler import Upscaler
 
 
 def _psnr(a, b, peak):
