@@ -21,6 +21,8 @@ from fastup.header import Header
 class Numbers(Source):
     """Frames of one colour, their number; remembers which were read. Those of `holes` are missing."""
 
+    size = 4, 6
+
     def __init__(self, path, count=20, broken=None, holes=()):
         super().__init__(path)
         self.frame_count, self.broken, self.holes, self.read = count, broken, holes, []
@@ -32,6 +34,9 @@ class Numbers(Source):
                     raise OSError(f"frame {number} cannot be read")
                 self.read.append(number)
                 yield number, number
+
+    def pixels(self, raw, dtype="uint16"):
+        return np.full((*self.size, 3), raw, dtype)
 
     def header(self, number):
         return Header.new(6, 4, frame_position=number)

@@ -2,6 +2,7 @@
 
 import math
 import re
+from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Callable, Generator, Iterable, Iterator
 from fractions import Fraction
@@ -30,7 +31,7 @@ def nothing(number: int) -> bool:
     return False
 
 
-class Source:
+class Source(ABC):
     """What frames come from: a video, a folder of frames, or one frame.
 
     Iteration gives headers and frames in order; `stream` does so from a frame on. For work on threads, `frames` gives
@@ -49,7 +50,7 @@ class Source:
     def __exit__(self, *problem: object) -> None:
         self.close()
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 -- there may be none
         """End the passes over the frames that are under way."""
 
     def __len__(self) -> int:
@@ -71,28 +72,28 @@ class Source:
         return in_order(read, self.frames(start, end, every), threads=2, ahead=4)
 
     @property
+    @abstractmethod
     def size(self) -> Size:
         """Height and width of the first frame, pixels."""
-        raise NotImplementedError
 
+    @abstractmethod
     def frames(self, start: int = 0, end: int | None = None, every: int = 1, skip: Skip = nothing) -> Items:
         """Yield the numbers of frames, and what `pixels` makes arrays of, in order.
 
         Numbers are as of a slice. `skip` is called with each; a frame that it is true of is not read, where it can be.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def pixels(self, raw: Any, dtype: DTypeLike = "uint16") -> Frame:
         """The array of a frame that `frames` gave: codes, or floats, normalised."""
-        raise NotImplementedError
 
+    @abstractmethod
     def header(self, number: int) -> Header:
         """The header of a frame, as `pixels` makes it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def name(self, number: int) -> str:
         """What the file of a frame is called, without a suffix."""
-        raise NotImplementedError
 
     def there(self, number: int) -> bool:
         """Whether there is a frame of that number, as far as it is known."""
@@ -142,9 +143,9 @@ class Clip(Source):
     def size(self) -> Size:
         return self.height, self.width
 
+    @abstractmethod
     def header(self, number: int, rate: Fraction | None = None, at: int | None = None) -> Header:
         """The header of a frame; with a `rate`, that of a frame of film, which is made of the clip's frame `at`."""
-        raise NotImplementedError
 
     def pixels(self, raw: Planes, dtype: DTypeLike = "uint16") -> Frame:
         """10-bit R, G, B of a frame's planes, (H, W, 3): codes, or floats, normalised.
