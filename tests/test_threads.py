@@ -63,12 +63,12 @@ def test_nothing_is_begun_once_the_loop_is_left():
         time.sleep(0.02)
         ended.append(n)
 
-    results = in_order(work, range(100), threads=2, ahead=20)
+    results = in_order(work, range(1000), threads=2, ahead=200)
     next(results)
     results.close()
     count = len(begun)
     time.sleep(0.05)
-    assert len(begun) == len(ended) == count < 10  # and what was under way is finished
+    assert len(begun) == len(ended) == count < 200  # of 201 that wait; and what was under way is finished
 
 
 def test_progress_reaches_the_total_and_may_stop_it():
