@@ -126,6 +126,14 @@ def test_what_is_left_of_a_video_that_was_cut_short_is_kept(tmp_path, tape):
     assert extract(path, tmp_path / "part", end=4) == (4, 0)  # which are whole
 
 
+def test_a_loop_over_a_video_that_was_cut_short_ends_with_that(tmp_path, tape):
+    path, frames = cut(fast_start(tape, tmp_path / "short.mov"), 0.5), []
+    with fastup.source(path) as source, pytest.raises(DataError, match=r"short\.mov: cut short: \d+ of 20 frames"):
+        frames.extend(source)
+    with fastup.source(path) as source:
+        assert len(list(source.stream(0, 4))) == 4  # which are whole
+
+
 @pytest.mark.parametrize(("suffix", "codec"), [("mkv", "ffv1"), ("avi", "ffv1"), ("mkv", "libx264")])
 def test_other_containers_know_too(tmp_path, suffix, codec):
     frames = [noise(n, 8, (32, 48), (16, 24), (16, 24)) for n in range(30)]

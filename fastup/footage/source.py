@@ -15,7 +15,7 @@ from numpy.typing import DTypeLike
 from fastup._threads import in_order
 from fastup._types import Frame, Size, StrPath
 from fastup.codes import Colorimetric, Timecode, Transfer
-from fastup.errors import OptionError
+from fastup.errors import DataError, OptionError
 from fastup.footage.sequences import count as _count
 from fastup.footage.sequences import timecode_at
 from fastup.header import Header
@@ -62,14 +62,22 @@ class Source(ABC):
         return self.stream()
 
     def stream(self, start: int = 0, end: int | None = None, every: int = 1) -> Iterator[tuple[Header, Frame]]:
-        """Yield headers and frames, read ahead of their use on threads; numbers are as of a slice, from the start."""
+        """Yield headers and frames, read ahead of their use on threads; numbers are as of a slice, from the start.
+
+        DataError in the end if frames are missing that the file should have, or cannot be decoded.
+        """
         if min(start, 0 if end is None else end, every - 1) < 0:
             raise OptionError(f"frames {start} to {end} by {every}, expected 0 or more, by 1 or more")
+
+        def items() -> Items:
+            yield from self.frames(start, end, every)
+            if damage := self.missing(start, end):
+                raise DataError(f"{self.path}: {damage}")
 
         def read(item: tuple[int, Any]) -> tuple[Header, Frame]:
             return self.header(item[0]), self.pixels(item[1], self.dtype)
 
-        return in_order(read, self.frames(start, end, every), threads=2, ahead=4)
+        return in_order(read, items(), threads=2, ahead=4)
 
     @property
     @abstractmethod
@@ -98,6 +106,10 @@ class Source(ABC):
     def there(self, number: int) -> bool:
         """Whether there is a frame of that number, as far as it is known."""
         return True
+
+    def missing(self, start: int, end: int | None) -> str | None:
+        """What is missing from a frame to before another, in words, once a pass has ended; None if nothing is."""
+        return None
 
     def files(self) -> Iterable[tuple[int, Path]]:
         """The numbers of frames that are files of their own, and those files."""
@@ -213,7 +225,6 @@ class Clip(Source):
         return self._marks or ([(0, self.timecode)] if self.timecode else [])
 
     def missing(self, start: int, end: int | None) -> str | None:
-        """What is missing from a frame to before another, in words, once a pass has ended; None if nothing is."""
         return self.damage
 
     def _say_scaled(self):
