@@ -88,7 +88,7 @@ def test_frames_are_made_in_order_and_made_ones_skipped(tmp_path, asked, holes, 
     times = {path: path.stat().st_mtime_ns for path in out.iterdir()}
     gone = expected[1:][::2]
     for number in gone:
-        plan.path(number).unlink()
+        plan.sink.place(number).unlink()
     again = chore.Plan(Numbers(tmp_path, holes=holes), out, **asked)
     told.clear()
     assert again.todo == gone
@@ -140,7 +140,7 @@ def test_results_need_not_be_one_to_one(tmp_path):
 
     told = []
     plan = chore.Plan(Numbers(tmp_path), tmp_path / "out")
-    assert run(plan, work, on_progress=lambda *progress: told.append(progress), threads=1) == (4, 0)
+    assert run(plan, work, on_progress=lambda *progress: told.append(progress)) == (4, 0)
     assert made(tmp_path / "out") == [0, 1, 2, 3]
 
 
@@ -209,7 +209,7 @@ def test_places_that_will_not_do(tmp_path):
         with pytest.raises(DataError, match=words):
             chore.Plan(Folder(source), destination).checked()
     plan = chore.Plan(Folder(folder / "a.dpx"), tmp_path, suffix=".png", file="x.png").checked()
-    assert plan.path(0) == tmp_path / "x.png"
+    assert plan.sink.place(0) == tmp_path / "x.png"
     fastup.write(folder / "b.png", np.zeros((4, 6, 3), np.uint16))
     with pytest.raises(DataError, match="differ in their suffix alone"):
         chore.Plan(Folder(folder), tmp_path / "out").checked()

@@ -425,7 +425,7 @@ def test_the_same_command_carries_on(folder, tmp_path):
     (place / "f.0001.png").unlink()
     (place / "f.0002.png").write_bytes(b"mine")
     plan = prepare(folder, place, format="png")
-    assert [plan.path(number).name for number in plan.todo] == ["f.0001.png"]
+    assert [plan.sink.place(number).name for number in plan.todo] == ["f.0001.png"]
     run(plan)
     assert (place / "f.0001.png").exists()
     assert (place / "f.0002.png").read_bytes() == b"mine"

@@ -311,7 +311,7 @@ def test_the_same_command_carries_on(hd, tmp_path):
     (sd / "f0001.dpx").unlink()
     (sd / "f0002.dpx").write_bytes(b"mine")
     plan = prepare(hd, sd, SD)
-    assert [plan.path(number).name for number in plan.todo] == ["f0001.dpx"]
+    assert [plan.sink.place(number).name for number in plan.todo] == ["f0001.dpx"]
     run(plan)
     assert made(sd) == first | {"f0002.dpx": b"mine"}
     run(prepare(hd, sd, SD, overwrite=True))

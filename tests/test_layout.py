@@ -19,7 +19,7 @@ FLOORS = [
     ["codes", "_header_fields", "header", "_dpx", "_loader", "_grid", "_tiles", "_fields", "_ycbcr", "_resample",
      "trim", "oddities", "summary"],
     ["_whole", "_formats", "frames"],
-    ["footage", "footage.sequences", "footage.source", "footage.video", "footage.stills",
+    ["footage", "footage.sequences", "footage.source", "footage.sink", "footage.video", "footage.stills",
      "footage.opening", "footage.chore", "footage.extract", "footage.cadence", "footage.weave",
      "footage.telecine", "footage.degrade", "footage.convert", "footage.halo", "footage.dehalo"],
     ["pairs", "pairs.cache", "pairs.digests", "pairs.folder", "pairs.geometry", "pairs.transcode", "pairs.index",

@@ -25,8 +25,8 @@ def test_frames_are_named_after_a_source_or_numbered(tmp_path, tape):
         assert not out.exists()  # before there is something to write
         for header, pixels in frames.stream(0, 3):
             film.write(pixels, header)
-        film.write(frame(7), name="mine.png")
-    assert sorted(os.listdir(out)) == ["mine.png", *(f"tape_{n:07d}.dpx" for n in range(3))]
+        film.write(frame(7), number=9)
+    assert sorted(os.listdir(out)) == [f"tape_{n:07d}.dpx" for n in (0, 1, 2, 9)]
     assert fastup.read_header(out / "tape_0000001.dpx").frame_position == 1
     with fastup.source(tape) as frames, fastup.sink(tmp_path / "part", like=frames, start=5) as film:
         for header, pixels in frames.stream(5, 7):

@@ -10,7 +10,7 @@ from typing import Any, Self, TypeAlias
 from fastup._threads import in_order, workers
 from fastup._types import Frame, Progress
 from fastup.errors import DataError
-from fastup.footage.opening import Sink
+from fastup.footage.sink import FolderSink, Sink
 from fastup.footage.source import Source
 from fastup.header import Header
 
@@ -42,29 +42,24 @@ class Plan:
 
     def checked(self) -> Self:
         """The plan; DataError if two frames would become one, or one itself, or the folder is a file or the source."""
-        source, destination, files = self.source, self.destination, dict(self.source.files())
-        if self.file is None:
-            if len({self.path(number) for number in files}) < len(files):
-                raise DataError(f"{source.path}: some frames differ in their suffix alone, and would get the same name")
-            if destination.exists() and not destination.is_dir():
-                raise DataError(f"{destination}: a file, expected a folder for the output")
-            if destination.exists() and destination.samefile(source.path):
-                raise DataError(
-                    f"{destination}: this is where the input frames are; expected another folder for the output"
-                )
-        for number, path in files.items():
-            target = self.path(number)
-            if target.exists() and target.samefile(path):
-                raise DataError(f"{target}: this is an input frame; expected another place for the output")
+        source, destination = self.source, self.destination
+        if self.file is None and destination.is_dir() and destination.samefile(source.path):
+            raise DataError(
+                f"{destination}: this is where the input frames are; expected another folder for the output"
+            )
+        sink, files = self.sink, dict(source.files())
+        if isinstance(sink, FolderSink) and not self.file and len({*map(sink.place, files)}) < len(files):
+            raise DataError(f"{source.path}: some frames differ in their suffix alone, and would get the same name")
         return self
 
-    def path(self, number: int) -> Path:
-        """The file that a frame becomes."""
-        return self.destination / (self.file or f"{self.source.name(number)}{self.suffix}")
+    @cached_property
+    def sink(self) -> Sink:
+        """What the frames go to."""
+        return FolderSink(self.destination, self.source, self.first, self.suffix, self.file, workers())
 
     def is_made(self, number: int) -> bool:
         """Whether a frame is there already and may stay."""
-        return not self.overwrite and self.path(number).exists()
+        return not self.overwrite and self.sink.is_made(number)
 
     @property
     def numbers(self) -> range | None:
@@ -83,14 +78,11 @@ def each(make: Callable[[int, Any], tuple[Frame, Header]]) -> Work:
     return lambda items: in_order(lambda item: (item[0], *make(*item)), items)
 
 
-def run(
-    plan: Plan, work: Work, what: str, on_progress: Progress | None = None, threads: int | None = None
-) -> tuple[int, int]:
+def run(plan: Plan, work: Work, what: str, on_progress: Progress | None = None) -> tuple[int, int]:
     """Make the frames of a plan that are not there yet: reading, work and writing overlap.
 
     `work` makes of an iterator of items a generator of (number, frame, header), in order; not all items need give one,
-    nor one alone. `what` is done to the frames, for `on_progress`, which is called after each. So many `threads` write,
-    by default as many as there are processors.
+    nor one alone. `what` is done to the frames, for `on_progress`, which is called after each.
 
     Returns how many frames were written and how many skipped, as they are there already: the same plan carries on.
     FastupError or OSError if one cannot be read, made or written; those before it are whole, and no later one appears.
@@ -108,12 +100,12 @@ def run(
         start = todo[0] if todo else plan.first + len(numbers) * plan.every
         skipped = sum(map(plan.source.there, range(plan.first, start, plan.every)))
     with (
-        Sink(plan.destination, threads=threads or workers()) as output,
+        plan.sink as output,
         closing(plan.source.frames(start, plan.last, plan.every, skip)) as items,
         closing(work(items)) as results,
     ):
         for number, frame, header in results:
-            output.write(frame, header, plan.path(number).name)
+            output.write(frame, header, number)
             written += 1
             if on_progress is not None:
                 on_progress(written, None if numbers is None else max(written, len(todo)), what)

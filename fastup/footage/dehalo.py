@@ -18,6 +18,7 @@ from fastup.codes import CHROMA
 from fastup.errors import DataError, OptionError
 from fastup.footage import chore, degrade, halo
 from fastup.footage.halo import RADIUS, REACH, Estimate, Halo
+from fastup.footage.sink import FolderSink
 from fastup.footage.stills import Folder
 from fastup.header import Header
 
@@ -133,8 +134,9 @@ def run(plan: Plan, on_progress: Progress | None = None) -> tuple[int, int]:
         colours = dehalo(picture[..., :3], found.taps, strength=plan.strength, protect=plan.protect * found.noise)
         return np.concatenate([colours, picture[..., 3:]], axis=2), header
 
-    for number in plan.todo:  # those of another kernel go before its name does, whatever stops this
-        plan.path(number).unlink(missing_ok=True)
+    if isinstance(plan.sink, FolderSink):
+        for number in plan.todo:  # those of another kernel go before its name does, whatever stops this
+            plan.sink.place(number).unlink(missing_ok=True)
     _keep_estimate(plan.destination, plan.asked, found)
     return chore.run(plan, chore.each(make), "dehaloing", on_progress)
 
@@ -207,7 +209,7 @@ def _read_pairs(paths, twins, plan, on_progress):
 
 def _kept_estimate(plan, asked):
     """What frames that stay in a folder were made with, by the same options; None if no frames stay."""
-    destination, missing = plan.destination, {plan.path(number) for number in plan.todo}
+    destination, missing = plan.destination, {plan.sink.place(number) for number in plan.todo}
     if all(path in missing for path in destination.glob("*.dpx")):
         return None
     path = destination / "dehalo" / "kernel.json"

@@ -7,6 +7,7 @@ from fastup import frames
 from fastup._types import Frame, Progress, StrPath
 from fastup.errors import DataError, OptionError
 from fastup.footage import chore
+from fastup.footage.sink import FolderSink
 from fastup.footage.source import Clip, Planes
 from fastup.footage.stills import Stills
 from fastup.header import Header
@@ -80,7 +81,9 @@ def run(plan: Plan, on_progress: Progress | None = None) -> tuple[int, int]:
 
 def _refuse_others(plan: Plan) -> None:
     """Raise DataError if the first frame of a plan is there already, but of another size: made with other options."""
-    path, size = plan.path(plan.first), (plan.lines or plan.source.height, plan.source.width)
+    if not isinstance(plan.sink, FolderSink):
+        return
+    path, size = plan.sink.place(plan.first), (plan.lines or plan.source.height, plan.source.width)
     if plan.source.there(plan.first) and plan.is_made(plan.first) and (there := frames.probe(path)[0][:2]) != size:
         raise DataError(
             f"{path}: {there[1]}x{there[0]}, expected {size[1]}x{size[0]}: made with other options; expected another "

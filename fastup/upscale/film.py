@@ -54,7 +54,7 @@ def upscale(
             for path, hd in upscaler.stream(ahead):
                 yield numbers[path], hd, upscaler.header(_header_of(path))
 
-    return chore.run(plan, work, "upscaling", on_progress, threads=1)
+    return chore.run(plan, work, "upscaling", on_progress)
 
 
 def _header_of(path):
