@@ -1,5 +1,6 @@
-"""Numba kernel for video: planes of Y, Cb and Cr, at any subsampling and siting, to 10-bit R, G, B codes."""
+"""Numba kernels for video: planes of Y, Cb and Cr, at any subsampling and siting, to 10-bit R, G, B codes, and back."""
 
+import math
 from collections.abc import Sequence
 from fractions import Fraction
 from functools import cache
@@ -9,7 +10,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from fastup._types import Codes
+from fastup._types import Codes, Frame
 from fastup.codes import LUMA_SHARES, scaled
 
 WHITE = 1023  # of the codes that are made
@@ -19,6 +20,8 @@ SITINGS: dict[str, tuple[Fraction | int, Fraction | int]] = {
     "left": (0, Fraction(1, 2)), "center": (Fraction(1, 2), Fraction(1, 2)), "topleft": (0, 0),
     "top": (Fraction(1, 2), 0), "bottomleft": (0, 1), "bottom": (Fraction(1, 2), 1),
 }  # fmt: skip
+
+SUBSAMPLING = {"4:4:4": (1, 1), "4:2:2": (1, 2), "4:2:0": (2, 2)}  # lines and columns that share a sample of chroma
 
 # Exact values are rounded to the nearest code, halves up. float64 may be this much below a half: three products below
 # 2048, and their sum. No exact value but a half comes as near to one in Rec.601 of 8 bits, or of 10 bits and 4:2:2;
@@ -79,6 +82,64 @@ def rgb(
     return out
 
 
+def planes(
+    frame: Frame, white: int, bits: int, *, matrix: str, subsampling: str = "4:2:2", siting: str = "left",
+    full: bool = False,
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:  # fmt: skip
+    """Convert a frame of R, G and B to planes of Y, Cb and Cr: the inverse of `rgb`.
+
+    With R, G and B scaled to 0..1 (ITU-T H.273)::
+
+        Y  = Kr R + Kg G + Kb B
+        Cb = (B - Y) / (2 (1 - Kb))
+        Cr = (R - Y) / (2 (1 - Kr))
+
+    Before samples of chroma are left out it is filtered, across and down alike: by 1/4, 1/2, 1/4 around a sample of
+    luma where one of chroma is at it, by 1/2, 1/2 where it is midway between two (Poynton, "Digital Video and HD:
+    Algorithms and Interfaces", chroma subsampling filters). Beyond the border the last one goes on. Then Y, Cb and Cr
+    are scaled to codes and rounded to the nearest, halves up. Nothing is rounded in between. Lines are those of a
+    progressive frame.
+
+    Parameters
+    ----------
+    frame, white
+        uint16 codes, 0 to `white`; or float32, clipped to 0..1, whatever `white` is: (H, W, 3).
+    bits, matrix, siting
+        Of the codes that are made, 8 to 16; one of `fastup.codes.LUMA_SHARES`; one of `SITINGS`.
+    subsampling
+        One of `SUBSAMPLING`. Where no samples are left out, across or down, `siting` is not looked at.
+    full
+        Whether black and white become 0 and 2**bits - 1, which chroma spans too; what rounds to 2**bits is clipped.
+        Otherwise they become 16 and 235, and chroma spans 16 to 240, times 2**(bits - 8): never one of the codes that
+        SDI and v210 keep for timing (0 and 255 of 8 bits; 0 to 3 and 1020 to 1023 of 10).
+
+    Returns
+    -------
+    Y (H, W), Cb and Cr (ceil(H / v), ceil(W / h)), uint8 for 8 bits and uint16 for more. They are exact where `white`
+    is 2**n - 1; of floats, where the exact value is not within 2**(bits - 50) of a half.
+
+    Raises
+    ------
+    ValueError
+        If the frame is of another shape or type, holds NaN, or a code above white.
+    """
+    codes = frame.dtype == np.uint16
+    if frame.ndim != 3 or frame.shape[2] != 3 or not frame.size or not (codes or frame.dtype == np.float32):
+        raise ValueError(f"the frame is {frame.shape} of {frame.dtype}, expected (H, W, 3) of uint16 or float32")
+    most = frame.max()  # NaN where there is one
+    if most != most or (codes and most > white):
+        raise ValueError(f"the frame holds {most}, expected {f'codes of 0 to {white}' if codes else 'numbers'}")
+    height, width = frame.shape[:2]
+    v, h = SUBSAMPLING[subsampling]
+    across, down = SITINGS[siting]
+    small, dtype = (-(-height // v), -(-width // h)), np.uint8 if bits == 8 else np.uint16
+    made = np.empty((height, width), dtype), np.empty(small, dtype), np.empty(small, dtype)
+    shares, scales, added, top = _factors(bits, matrix, full, white if codes else 1)
+    start = int(v > 1 and down == 1)
+    _reduce(frame, v, start, _around(v, down), h, _around(h, across), shares, scales, added, top, *made)
+    return made
+
+
 @cache
 def table(bits: int, full: bool, keep: bool) -> Codes:
     """The 10-bit code for every code of luma, or of R, G and B, as `rgb` has them: (2**bits,), uint16."""
@@ -136,6 +197,69 @@ def _phases(factor, place):
     firsts = [position.__floor__() for position in at]
     shares = [float(position - first) for position, first in zip(at, firsts, strict=True)]
     return np.array(firsts, np.int64), np.array(shares, np.float32)
+
+
+def _around(factor, place):
+    """What a sample of chroma takes of three of luma around its place: the second is at it, or, midway, before it."""
+    if factor == 1:
+        return 0.0, 1.0, 0.0
+    return (0.0, 0.5, 0.5) if place == Fraction(1, 2) else (0.25, 0.5, 0.25)
+
+
+@cache
+def _factors(bits, matrix, full, white):
+    """For `_reduce`: R, G, B in Y as whole numbers, their sum, and white; what makes codes of sums; what is added.
+
+    Without what is added for it, a half may be missed by three roundings below 2**(bits - 53) each, of factor, product
+    and sum. For whites of 2**n - 1, all exact values but halves are further from one than twice as much.
+    """
+    shares = LUMA_SHARES[matrix]
+    whole = math.lcm(*(share.denominator for share in shares))
+    kr, kg, kb = (int(share * whole) for share in shares)
+    black, luma, chroma = _levels(bits, full)
+    half = Fraction(1, 2) + Fraction(2) ** (bits - 51)
+    scales = Fraction(luma, whole), Fraction(chroma, 2 * (whole - kb)), Fraction(chroma, 2 * (whole - kr))
+    return (
+        tuple(map(float, (kr, kg, kb, whole, white))), tuple(float(scale / white) for scale in scales),
+        (float(black + half), float((1 << (bits - 1)) + half)), float((1 << bits) - 1),
+    )  # fmt: skip
+
+
+@njit(cache=True, nogil=True)
+def _reduce(frame, v, start, down, h, across, shares, scales, added, most, luma, cb, cr):
+    """See `planes`. In float64, sums of codes, which are whole numbers, and 16ths of them are exact."""
+    height, width = luma.shape
+    count = cb.shape[1]
+    kr, kg, kb, whole, white = shares
+    to_y, to_cb, to_cr = scales
+    add_y, add_c = added
+    before, here, after = across
+    sums, to_blue, to_red = np.empty(width), np.empty(width), np.empty(width)
+    blues, reds = np.empty(h * count + 2), np.empty(h * count + 2)  # of a line of chroma; its ends go on
+    for line in range(cb.shape[0]):
+        blues[:], reds[:] = 0, 0
+        for tap in range(3):
+            share, row = down[tap], min(max(v * line + start + tap - 1, 0), height - 1)
+            if share == 0:
+                continue
+            for x in range(width):
+                r, g, b = np.float64(frame[row, x, 0]), np.float64(frame[row, x, 1]), np.float64(frame[row, x, 2])
+                r, g, b = r if r > 0 else 0.0, g if g > 0 else 0.0, b if b > 0 else 0.0
+                r, g, b = r if r < white else white, g if g < white else white, b if b < white else white
+                y = kr * r + kg * g + kb * b
+                sums[x], to_blue[x], to_red[x] = y, whole * b - y, whole * r - y
+            for x in range(width):
+                blues[x + 1] += share * to_blue[x]
+                reds[x + 1] += share * to_red[x]
+            if row // v == line:
+                for x in range(width):
+                    luma[row, x] = np.int32(sums[x] * to_y + add_y)
+        blues[0], reds[0], blues[width + 1 :], reds[width + 1 :] = blues[1], reds[1], blues[width], reds[width]
+        for x in range(count):
+            blue = before * blues[h * x] + here * blues[h * x + 1] + after * blues[h * x + 2]
+            red = before * reds[h * x] + here * reds[h * x + 1] + after * reds[h * x + 2]
+            cb[line, x] = np.int32(min(blue * to_cb + add_c, most))
+            cr[line, x] = np.int32(min(red * to_cr + add_c, most))
 
 
 @njit(cache=True, nogil=True)

@@ -588,6 +588,36 @@ def rgb_of_planes(planes, bits, matrix, siting="left", interlaced=False, full=Fa
     return rgb * 876 + 64 if keep and not full else rgb * 1023
 
 
+def planes_of_rgb(frame, white, bits, matrix, subsampling=(1, 2), siting="left", full=False):
+    """Y, Cb and Cr of a frame (H, W, 3) before rounding, with Fractions, exact; chroma filtered, then subsampled."""
+    frame = np.vectorize(Fraction, otypes=[object])(np.asarray(frame).tolist()) / white
+    kr, kb = LUMA_SHARES[matrix]
+    y = kr * frame[:, :, 0] + (1 - kr - kb) * frame[:, :, 1] + kb * frame[:, :, 2]
+    unit = 1 << (bits - 8)
+    black, span, chroma_span = (0, 2**bits - 1, 2**bits - 1) if full else (16 * unit, 219 * unit, 224 * unit)
+    made = [y * span + black]
+    for channel, share in ((2, kb), (0, kr)):
+        plane = (frame[:, :, channel] - y) / (2 * (1 - share)) * chroma_span + (1 << (bits - 1))
+        for axis, factor, place in zip((0, 1), subsampling, reversed(CHROMA_SITINGS[siting]), strict=True):
+            if factor > 1:
+                plane = np.moveaxis(_halved(np.moveaxis(plane, axis, 0), place), 0, axis)
+        made.append(plane)
+    return made
+
+
+def _halved(plane, place):
+    """Every second sample of the first axis, filtered, at the first of two, in their middle, or at the second."""
+    last, result = len(plane) - 1, []
+    for first in range(0, len(plane), 2):
+        at = first + place
+        if at.denominator == 1:
+            shares = {at - 1: Fraction(1, 4), at: Fraction(1, 2), at + 1: Fraction(1, 4)}
+        else:
+            shares = {at - Fraction(1, 2): Fraction(1, 2), at + Fraction(1, 2): Fraction(1, 2)}
+        result.append(sum(plane[min(max(int(where), 0), last)] * share for where, share in shares.items()))
+    return np.array(result)
+
+
 def _interpolated(plane, positions, wanted, axis, number):
     """Linear interpolation along an axis; the ends go on."""
     plane = np.moveaxis(plane, axis, 0)
@@ -601,7 +631,7 @@ def _interpolated(plane, positions, wanted, axis, number):
     return np.moveaxis(np.array(result), 0, axis)
 
 
-def nearest_codes(exact):
+def nearest_codes(exact, most=1023):
     """Nearest codes of Fractions, halves up, clipped."""
-    codes = [min(max(math.floor(value + Fraction(1, 2)), 0), 1023) for value in exact.ravel()]
+    codes = [min(max(math.floor(value + Fraction(1, 2)), 0), most) for value in exact.ravel()]
     return np.array(codes, np.uint16).reshape(exact.shape)
