@@ -15,7 +15,7 @@ PACKAGE = Path(fastup.__file__).parent
 
 # From the ground up: a module imports from floors below its own, and the modules of its own floor that stand before it.
 FLOORS = [
-    ["errors", "_types", "_threads"],
+    ["errors", "_types", "_threads", "_free"],
     ["codes", "_header_fields", "header", "_dpx", "_loader", "_grid", "_tiles", "_fields", "_ycbcr", "_resample",
      "trim", "oddities", "summary"],
     ["_whole", "_formats", "frames"],
@@ -25,7 +25,7 @@ FLOORS = [
     ["pairs", "pairs.cache", "pairs.digests", "pairs.folder", "pairs.geometry", "pairs.transcode", "pairs.index",
      "pairs.alignment", "pairs.ranking"],
     ["networks", "networks.layers", "networks.models", "networks.memory"],
-    ["upscale", "upscale.metrics", "upscale.upscaler", "upscale.film", "upscale.evaluate"],
+    ["upscale", "upscale.metrics", "upscale.strips", "upscale.upscaler", "upscale.film", "upscale.evaluate"],
     ["train", "train.config", "train.batches", "train.lock", "train.run", "train.prepare", "train.fit"],
     ["_cartoon", "demo"],
     ["cli.show", "cli.options", "cli.footage", "cli.pairs", "cli.train", "cli.upscale", "cli.demo", "cli"],

@@ -1,0 +1,166 @@
+"""Pictures in strips, where the whole is more than memory holds: which strips, and a runner that makes them smaller."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from fastup._types import Frame, Size
+from fastup.errors import FastupError
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Rows of a picture, at its full width, that are made at a time.
+
+    Attributes
+    ----------
+    read : slice
+        The input rows that it is made of, whole cells.
+    made : slice
+        Those of its output rows that are right: not nearer to an edge that the picture does not have than the network
+        sees.
+    kept : slice
+        Where these are in the whole output.
+    """
+
+    read: slice
+    made: slice
+    kept: slice
+
+
+def least(cell: Size, reach: int) -> int:
+    """The fewest input rows of a strip inside a picture: one cell, and what the network sees around it.
+
+    `cell` is (input, output) rows, `reach` in input rows, as `fastup.networks.models.Network` has them.
+    """
+    return cell[0] * (1 + 2 * _cells(reach, cell[0]))
+
+
+def cut(height: int, cell: Size, reach: int, rows: int) -> list[Strip]:
+    """The strips of a picture: as few as can be, of the same height, which overlap by what the network sees.
+
+    A network pads what it is given: with its border, and with zeros inside. At the picture's own edges that is as for
+    the whole picture. At the others it is wrong, and spoils what is nearer than `reach`, which a neighbour makes.
+
+    Parameters
+    ----------
+    height : int
+        Of the picture, in input rows, whole cells.
+    cell : pair of int
+        Rows of a cell in the input and in the output.
+    reach : int
+        Input rows around a cell that its output depends on.
+    rows : int
+        Input rows that a strip may have; at `least` as many as it takes are given, whatever this says.
+
+    Returns
+    -------
+    list of Strip
+        From top to bottom. All read the same number of rows (so an engine meets one shape): `height`, if there is one.
+    """
+    q, p = cell
+    cells, around = height // q, _cells(reach, q)
+    most = max(rows, least(cell, reach)) // q
+    if most >= cells:
+        return [Strip(slice(0, height), slice(0, cells * p), slice(0, cells * p))]
+    # n strips of m cells make n * m - 2 * around * (n - 1) of the picture's.
+    inside = 2 * around
+    number = -(-(cells - inside) // (most - inside))
+    size = -(-(cells + inside * (number - 1)) // number)
+    strips, done = [], 0
+    while done < cells:
+        start = min(max(done - around, 0), cells - size)
+        end = cells if start + size == cells else start + size - around
+        strips.append(
+            Strip(
+                slice(start * q, (start + size) * q),
+                slice((done - start) * p, (end - start) * p),
+                slice(done * p, end * p),
+            )
+        )
+        done = end
+    return strips
+
+
+class Strips:
+    """Makes pictures whole, or in strips where memory is short; where it runs out, in lower ones from then on.
+
+    A call takes a picture (height, width, channels), whole cells, and gives what `make` gives of it, to rounding; what
+    is made whole is what `make` gave, not a copy. Raises FastupError where even the lowest strip is more than there is
+    memory for. Errors of `make` that are no MemoryError pass through.
+
+    Parameters
+    ----------
+    make : callable
+        Takes input rows, gives an array of their output rows. Raises MemoryError where it has too little.
+    cell, reach
+        As of `cut`.
+    border : pair of int
+        Input pixels that `make` itself adds on each side of what it is given: (vertical, horizontal).
+    pixels : int or None
+        Input pixels, with the border, that `make` may have at a time; None for any number.
+    on_note : callable, optional
+        Called with a line once strips are made, and when they had to be made lower.
+    """
+
+    def __init__(
+        self, make: Callable[[Frame], Frame], cell: Size, reach: int, border: Size = (0, 0), pixels: int | None = None,
+        on_note: Callable[[str], object] | None = None,
+    ) -> None:  # fmt: skip
+        self.make, self.cell, self.reach, self.border, self.pixels, self.on_note = (
+            make, cell, reach, border, pixels, on_note
+        )  # fmt: skip
+        self._noted = False
+
+    def __call__(self, picture: Frame) -> Frame:
+        height, width = picture.shape[:2]
+        failed = False
+        while True:
+            strips = cut(height, self.cell, self.reach, self._rows(height, width))
+            rows = strips[0].read.stop
+            try:
+                made = self._made(picture, strips)
+            except MemoryError:
+                failed = True
+            else:
+                break
+            # Not in the handler: its error holds on to what was made so far.
+            self._lower(rows, height, width)
+        if self.on_note is not None and (failed or (len(strips) > 1 and not self._noted)):
+            self._noted = True
+            why = "the engine ran out of memory" if failed else "to fit in memory"
+            self.on_note(f"pictures of {width}x{height} are made in strips of {rows} rows: {why}")
+        return made
+
+    def _rows(self, height, width):
+        """The rows that `make` may have at a time of a picture."""
+        v, h = self.border
+        return height if self.pixels is None else self.pixels // (width + 2 * h) - 2 * v
+
+    def _lower(self, rows, height, width):
+        """Halve the rows that were too many; raise FastupError if fewer won't do."""
+        lowest = least(self.cell, self.reach)
+        if rows <= lowest:
+            raise FastupError(
+                f"{rows} rows of a picture of {width}x{height}, the fewest that the network can be given, take more "
+                "memory than there is: close other programs, try another --engine, or train with fewer features"
+            )
+        v, h = self.border
+        self.pixels = (max(rows // 2, lowest) + 2 * v) * (width + 2 * h)
+
+    def _made(self, picture, strips):
+        if len(strips) == 1:
+            return self.make(picture)
+        whole = None
+        for strip in strips:
+            part = self.make(picture[strip.read])
+            if whole is None:
+                whole = np.empty((strips[-1].kept.stop, *part.shape[1:]), part.dtype)
+            whole[strip.kept] = part[strip.made]
+        return whole
+
+
+def _cells(rows, q):
+    """How many cells of q rows hold so many rows."""
+    return -(-rows // q)

@@ -1,0 +1,202 @@
+"""Pictures in strips: which they are, and that a film made in them is the film made whole."""
+
+import weakref
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from fastup.errors import FastupError
+from fastup.upscale.strips import Strips, cut, least
+
+CELLS = st.sampled_from([(1, 1), (1, 2), (2, 3), (4, 9), (9, 20), (3, 5)])
+
+
+@given(st.integers(1, 300), CELLS, st.integers(0, 40), st.integers(-5, 1500))
+@example(1, (4, 9), 0, 0)
+@example(29, (4, 9), 12, 116)
+def test_strips_make_every_row_once_with_all_that_it_depends_on(cells, cell, reach, rows):
+    q, p = cell
+    strips = cut(cells * q, cell, reach, rows)
+    heights = {strip.read.stop - strip.read.start for strip in strips}
+    assert len(heights) == 1
+    (height,) = heights
+    assert height <= max(rows, least(cell, reach))
+    assert (len(strips) == 1) == (cells * q <= max(rows // q * q, least(cell, reach)))
+    done = 0
+    for strip in strips:
+        assert strip.kept.start == done
+        assert strip.kept.stop > done
+        done = strip.kept.stop
+        assert 0 <= strip.read.start < strip.read.stop <= cells * q
+        assert strip.made.stop - strip.made.start == strip.kept.stop - strip.kept.start
+        # The same rows, counted from the strip's first one and from the picture's.
+        assert strip.kept.start - strip.made.start == strip.read.start // q * p
+        for edge in (strip.read.start, strip.read.stop, strip.kept.start * q, strip.kept.stop * q):
+            assert edge % (q if edge in (strip.read.start, strip.read.stop) else p) == 0
+        above, below = strip.kept.start // p * q, strip.kept.stop // p * q
+        assert strip.read.start == 0 or above - strip.read.start >= reach
+        assert strip.read.stop == cells * q or strip.read.stop - below >= reach
+    assert done == cells * p
+
+
+@given(st.integers(1, 300), CELLS, st.integers(0, 40), st.integers(1, 1500))
+def test_no_fewer_strips_would_do(cells, cell, reach, rows):
+    """Nor do rows that are left over make the last one thin: all are as low as their number lets them be."""
+    q = cell[0]
+    around = -(-reach // q)
+    strips = cut(cells * q, cell, reach, rows)
+    size = (strips[0].read.stop - strips[0].read.start) // q
+
+    def most(number, size):
+        """The most cells that so many strips of so many cells can make."""
+        return number * size - 2 * around * (number - 1)
+
+    if len(strips) > 1:
+        allowed = max(rows, least(cell, reach)) // q
+        assert most(len(strips) - 1, allowed) < cells
+        assert most(len(strips), size - 1) < cells <= most(len(strips), size)
+
+
+# -- the runner, with engines that are none ----------------------------------------------------------------------------
+
+Q, P, REACH = 2, 3, 5
+
+
+class Engine:
+    """Makes of each output row a sum of all that a network of this cell and reach sees, edges included.
+
+    It ran out of memory where it was given more than so many pixels, or when `fails` says so.
+    """
+
+    def __init__(self, most=None, fails=lambda: False):
+        self.most, self.fails, self.given = most, fails, []
+
+    def __call__(self, picture):
+        rows, width = picture.shape[:2]
+        self.given.append((rows, width))
+        if (self.most is not None and rows * width > self.most) or self.fails():
+            raise MemoryError("no room")
+        padded = np.pad(picture.astype(np.float64), ((REACH, REACH), (0, 0), (0, 0)), constant_values=0.25)
+        seen = np.lib.stride_tricks.sliding_window_view(padded, Q + 2 * REACH, 0)[::Q]
+        taps = np.random.default_rng(0).normal(size=(P, Q + 2 * REACH))
+        made = np.einsum("cwnr,pr->cpwn", seen, taps).reshape(rows // Q * P, width, picture.shape[2])
+        return made.astype(np.float32)
+
+
+def _strips(engine, **options):
+    notes = []
+    return Strips(engine, (Q, P), REACH, on_note=notes.append, **options), notes
+
+
+def _picture(rows, width=7, seed=0):
+    return np.random.default_rng(seed).random((rows, width, 3), np.float32)
+
+
+@pytest.mark.parametrize("rows", [*range(1, 60), 131, 132, 1000])
+def test_strips_of_any_height_make_the_picture(rows):
+    picture = _picture(132)
+    strips, notes = _strips(Engine(), pixels=rows * 7)
+    np.testing.assert_allclose(strips(picture), Engine()(picture), rtol=0, atol=1e-6)
+    assert all(given <= max(rows, 14) for given, _ in strips.make.given)
+    assert len(notes) == (rows < 132)
+    strips(picture)
+    assert len(notes) == (rows < 132)  # said once
+
+
+def test_what_is_made_whole_is_not_copied():
+    made = []
+
+    def engine(picture):
+        made.append(Engine()(picture))
+        return made[-1]
+
+    picture = _picture(40)
+    for pixels in (None, 40 * 7, 10**9):
+        assert _strips(engine, pixels=pixels)[0](picture) is made[-1]
+    assert len(made) == 3
+
+
+def test_where_memory_runs_out_strips_get_lower_and_stay_so():
+    picture, engine = _picture(132), Engine(most=50 * 7)
+    strips, notes = _strips(engine)
+    expected = Engine()(picture)
+    np.testing.assert_allclose(strips(picture), expected, rtol=0, atol=1e-6)
+    assert [given[0] for given in engine.given[:3]] == [132, 52, 26]
+    # Whole; 66 rows at the most, of which three strips need 52; and half of that.
+    assert set(engine.given[2:]) == {(26, 7)}
+    assert notes == ["pictures of 7x132 are made in strips of 26 rows: the engine ran out of memory"]
+    engine.given.clear()
+    for seed in range(3):
+        picture = _picture(132, seed=seed)
+        np.testing.assert_allclose(strips(picture), Engine()(picture), rtol=0, atol=1e-6)
+    assert set(engine.given) == {(26, 7)}
+    assert len(notes) == 1
+    # A picture half as wide has twice the rows: it is pixels that memory holds.
+    engine.given.clear()
+    strips(_picture(132, width=3))
+    assert max(engine.given)[0] > 50
+    assert max(rows * width for rows, width in engine.given) <= 26 * 7
+    assert len(notes) == 1
+
+
+def test_where_the_lowest_strip_is_too_much_it_says_so():
+    strips, _ = _strips(Engine(most=13 * 7))
+    with pytest.raises(FastupError, match=r"^14 rows of a picture of 7x132, the fewest .* more memory than there is: "):
+        strips(_picture(132))
+    assert [rows for rows, _ in strips.make.given] == [132, 52, 26, 14]
+    with pytest.raises(FastupError, match=r"^8 rows of a picture of 12x8, "):
+        strips(_picture(8, width=12))
+
+
+@given(st.integers(0, 2**32), st.floats(0, 0.5), st.integers(7, 200), st.sampled_from([None, 100, 400]))
+@settings(deadline=None)
+def test_memory_that_runs_out_at_any_call_spoils_nothing(seed, share, cells, pixels):
+    random = np.random.default_rng(seed)
+    engine = Engine(fails=lambda: random.random() < share)
+    strips, notes = _strips(engine, pixels=pixels)
+    for frame in range(4):
+        picture = _picture(cells * Q, width=2, seed=frame)
+        before = picture.copy()
+        try:
+            made = strips(picture)
+        except FastupError:
+            assert engine.given[-1] == (min(14, cells * Q), 2)
+            return
+        np.testing.assert_allclose(made, Engine()(picture), rtol=0, atol=1e-6)
+        np.testing.assert_array_equal(picture, before)
+    assert len(notes) <= 1 + 4
+
+
+def test_what_an_attempt_made_is_let_go_before_the_next():
+    """The error holds the frames of the call that failed; and with them what they had made."""
+    alive = []
+
+    def engine(picture):
+        made = Engine()(picture)
+        assert sum(each() is not None for each in alive) == 0
+        if len(picture) > 40:
+            alive.append(weakref.ref(made))
+            raise MemoryError
+        return made
+
+    _strips(engine)[0](_picture(132))
+    assert len(alive) == 2
+
+
+@pytest.mark.parametrize("error", [ValueError, RuntimeError, KeyboardInterrupt, FastupError])
+def test_errors_that_are_not_of_memory_are_not_swallowed(error):
+    calls = []
+
+    def engine(picture):
+        calls.append(len(picture))
+        if len(calls) == 3:
+            raise error("no")
+        return Engine()(picture)
+
+    strips, notes = _strips(engine, pixels=40 * 7)
+    with pytest.raises(error, match=r"^no$"):
+        strips(_picture(132))
+    assert len(calls) == 3
+    assert notes == []
