@@ -27,7 +27,7 @@ def demo(
     # Half the tiles of drawn animation are plain paint: a minute is better spent on the others, in small steps.
     layers = [("demo", {"quality": 0.5, "batch": 8, "epochs": 1000, "minutes": minutes})]
     config, sources, name = settings_in_force(layers, folder)
-    with show.progress("drawing pairs") as advance:
+    with show.progress("drawing pairs", "pairs") as advance:
         clip.write_data(folder, on_progress=advance)
     run_training(folder, config, sources, name, None)
     best = folder / "models" / config.model / "best.keras"

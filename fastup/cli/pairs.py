@@ -48,7 +48,7 @@ def pairs(
     folders = [data / name for name in ("train", "validation", "evaluation")]
     sets = find_sets([folder for folder in folders if folder.exists() or folder.name == "train"])
     geometries = [Geometry.of(each.input_size, each.target_size, config.trim, config.input_trim) for each in sets]
-    with show.progress("fitting pairs") as advance:
+    with show.progress("fitting pairs", "pairs") as advance:
         found_in = [(each, g, fits(each, g, advance)) for each, g in zip(sets, geometries, strict=True)]
     off = sum(bool(fit.off) for *_, found in found_in for fit in found)
     train, *others = sets

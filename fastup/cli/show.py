@@ -23,6 +23,7 @@ _TERMINAL = sys.stdout is not None and sys.stdout.isatty()
 out = Console(width=None if _TERMINAL else 160, highlight=False, soft_wrap=not _TERMINAL)
 err = Console(stderr=True, highlight=False)
 
+EVERY = 10  # seconds between the lines on a stderr that is no terminal
 MOST_LISTED = 50  # of pairs that are off, or of frames that cannot be read
 
 
@@ -100,16 +101,9 @@ def note_gaps(paths: list[Path]) -> None:
 
 
 def timed(run: Callable[..., Result], doing: str) -> tuple[Result, float]:
-    """Run a chore, a function of `on_progress`, with a bar; give its result, and how many seconds it took."""
-    began = since = time.perf_counter()
-    with progress(doing) as bar:
-
-        def advance(done, total, what):
-            nonlocal doing, since
-            if what != doing:
-                doing, since = what, time.perf_counter()
-            bar(done, total, f"{what}, {done / (time.perf_counter() - since + 1e-9):.3g} frames/s")
-
+    """Run a chore, a function of `on_progress`, and show how it goes; give its result, and how many seconds it took."""
+    began = time.perf_counter()
+    with progress(doing) as advance:
         return run(on_progress=advance), time.perf_counter() - began
 
 
@@ -129,16 +123,57 @@ def chore(run: Callable[..., tuple[int, int]], doing: str, verb: str, destinatio
     note_gaps(paths)
 
 
+class Pace:
+    """How fast something goes and when it will be done, by its last 15 to 30 seconds: a slow start is forgotten.
+
+    `clock` gives seconds.
+    """
+
+    WINDOW = 15  # seconds
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._what, self._done, self._now = "", 0, clock()
+        self._marks = [(self._now, 0)]  # when so many were done: a window ago or two, and since then
+
+    def __call__(self, done: int, total: int | None, what: str) -> tuple[float, float | None]:
+        """So many a second, and the seconds that are left, None where it is not known how many there are to do."""
+        if what != self._what or done < self._done:  # another thing began where the last one ended
+            self._marks = [(self._now, 0)]
+        self._what, self._done, self._now = what, done, self._clock()
+        since, before = self._marks[0]
+        rate = (done - before) / max(self._now - since, 1e-9)
+        if self._now - self._marks[-1][0] >= self.WINDOW:
+            self._marks = [self._marks[-1], (self._now, done)]
+        return rate, None if total is None or not rate else (total - done) / rate
+
+
 @contextlib.contextmanager
-def progress(what: str) -> Iterator[Progress]:
-    """A progress bar on a terminal, nothing elsewhere; gives what is to be called with what is done."""
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+def progress(what: str, unit: str = "frames", clock: Callable[[], float] = time.monotonic) -> Iterator[Progress]:
+    """How something goes: a bar on a terminal, and where stderr is none, a line there every ten seconds.
+
+    Gives what is to be called with what is done, of which `unit` is the plural.
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
     from rich.progress import Progress as Bar
 
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    pace, said = Pace(clock), clock()
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[speed]}")
     with Bar(*columns, **_live()) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total, what: bar.update(task, completed=done, total=total, description=what)
+        task = bar.add_task(what, total=None, speed="")
+
+        def advance(done: int, total: int | None, what: str) -> None:
+            nonlocal said
+            rate, left = pace(done, total, what)
+            speed = f"{rate:.3g} {unit}/s" + ("" if left is None else f", {_clock(left)} left")
+            bar.update(task, completed=done, total=total, description=what, speed=speed)
+            if not err.is_terminal and clock() - said >= EVERY:
+                said = clock()
+                of = "" if total is None else f" of {total:,}"
+                with contextlib.suppress(OSError):  # a log that cannot be written is no reason to stop
+                    err.print(f"{what}: {done:,}{of} {unit}, {speed}", soft_wrap=True, markup=False)
+
+        yield advance
 
 
 @contextlib.contextmanager
@@ -182,4 +217,5 @@ def _live() -> dict[str, Any]:
 
 def _clock(seconds):
     minutes, seconds = divmod(round(seconds), 60)
-    return f"{minutes}:{seconds:02d}"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
