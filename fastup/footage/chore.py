@@ -1,8 +1,8 @@
 """What all chores share: the plan of which output each frame becomes, and its running."""
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self, TypeAlias
@@ -10,6 +10,7 @@ from typing import Any, Self, TypeAlias
 from fastup._threads import in_order, workers
 from fastup._types import Frame, Progress
 from fastup.errors import DataError
+from fastup.footage import opening
 from fastup.footage.sink import FolderSink, Sink
 from fastup.footage.source import Source
 from fastup.header import Header
@@ -21,32 +22,33 @@ Work: TypeAlias = Callable[[Iterator[Item]], Generator[Made, None, None]]
 
 @dataclass(frozen=True)
 class Plan:
-    """Which output each frame of a source becomes: files in a folder, named as the source names its frames.
+    """Which output each frame of a source becomes: files in a folder, named as the source names its frames; or a video.
 
     A chore that has found out more for its running adds to it: see `of`.
     """
 
     source: Source
-    destination: Path  # the folder
+    destination: Path  # the folder; a video; or ``-``
     overwrite: bool = False  # whether frames are made again that are there already
     suffix: str = ".dpx"
     file: str | None = None  # what the output is called instead, where there is but one frame
     first: int = 0
     last: int | None = None  # the number after that of the last frame; None for the end, wherever that is
     every: int = 1
+    made_by: Mapping[str, Any] | None = None  # what a video is made with, see `opening.sink`
+    options: Mapping[str, Any] = field(default_factory=dict)  # of a video or a pipe alone
 
     @classmethod
     def of(cls, plan: "Plan", **found: Any) -> Self:
         """A plan with what a chore has found."""
-        return cls(**{field.name: getattr(plan, field.name) for field in fields(Plan)}, **found)
+        return cls(**{each.name: getattr(plan, each.name) for each in fields(Plan)} | found)
 
     def checked(self) -> Self:
         """The plan; DataError if two frames would become one, or one itself, or the folder is a file or the source."""
         source, destination = self.source, self.destination
-        if self.file is None and destination.is_dir() and destination.samefile(source.path):
-            raise DataError(
-                f"{destination}: this is where the input frames are; expected another folder for the output"
-            )
+        if self.file is None and destination.exists() and source.path.exists() and destination.samefile(source.path):
+            what, place = ("where the input frames are", "folder") if destination.is_dir() else ("the input", "place")
+            raise DataError(f"{destination}: this is {what}; expected another {place} for the output")
         sink, files = self.sink, dict(source.files())
         if isinstance(sink, FolderSink) and not self.file and len({*map(sink.place, files)}) < len(files):
             raise DataError(f"{source.path}: some frames differ in their suffix alone, and would get the same name")
@@ -55,7 +57,10 @@ class Plan:
     @cached_property
     def sink(self) -> Sink:
         """What the frames go to."""
-        return FolderSink(self.destination, self.source, self.first, self.suffix, self.file, workers())
+        return opening.sink(
+            self.destination, self.source, start=self.first, end=self.last, every=self.every, suffix=self.suffix,
+            file=self.file, threads=workers(), overwrite=self.overwrite, made_by=self.made_by, **self.options,
+        )  # fmt: skip
 
     def is_made(self, number: int) -> bool:
         """Whether a frame is there already and may stay."""

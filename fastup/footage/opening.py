@@ -1,15 +1,21 @@
 """Opening what frames come from, and what they go to, whichever it is."""
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from numpy.typing import DTypeLike
 
 from fastup import frames
 from fastup._types import StrPath
+from fastup.errors import OptionError
 from fastup.footage.sink import FolderSink, Sink
 from fastup.footage.source import Clip, Source
 from fastup.footage.stills import Folder, Stills
 from fastup.footage.video import Video
+
+MOVIES = (".mov", ".mkv", ".mp4")  # what a video is written to
 
 
 def source(path: StrPath, dtype: DTypeLike = "uint16") -> Source:
@@ -47,7 +53,11 @@ def _is_frames(path: StrPath) -> bool:
     return path.is_dir() or path.name.lower().endswith(frames.SUFFIXES)
 
 
-def sink(path: StrPath, like: Source | None = None, *, start: int = 0, suffix: str = ".dpx") -> Sink:
+def sink(
+    path: StrPath, like: Source | None = None, *, start: int = 0, end: int | None = None, every: int = 1,
+    suffix: str = ".dpx", file: str | None = None, threads: int = 2, overwrite: bool = False,
+    made_by: Mapping[str, Any] | None = None, **options: Any,
+) -> Sink:  # fmt: skip
     """Open what frames go to: a context, to which they are written in order, with headers.
 
     ::
@@ -55,7 +65,40 @@ def sink(path: StrPath, like: Source | None = None, *, start: int = 0, suffix: s
         with fastup.source("tape.mov") as frames, fastup.sink("out/", like=frames) as film:
             for header, frame in frames: film.write(better(frame), header)
 
-    In a folder they are named after the frames of `like`, a source, from `start` on one after the other, or numbered
-    without it; `suffix` is their format. DataError if it is a file, or would lose frames of `like`.
+    A path is a folder; or a video, where it ends in one of `MOVIES`; or ``-``, standard output. OptionError if an
+    option does not go with what it is; DataError if there is something else, or frames of `like` would be lost.
+
+    Parameters
+    ----------
+    path
+        Where they go.
+    like
+        The source that they are made of: files are named after its frames, or numbered without it.
+    start, end, every
+        Which of its frames they are, as of a slice.
+    suffix, file, threads
+        As of `FolderSink`, for a folder alone.
+    overwrite
+        Whether frames that are there are made again.
+    made_by
+        What they are made with, in names and values that JSON has: a video that was begun with other ones is refused.
+    options
+        Those of the video or the pipe alone.
     """
-    return FolderSink(path, like, start, suffix)
+    if is_pipe(path):
+        raise OptionError("OUTPUT is -, but frames cannot go to a pipe yet; expected a folder")
+    if is_movie(path):
+        raise OptionError(f"{path}: frames cannot go to a video yet; expected a folder")
+    if options:
+        raise OptionError(f"{next(iter(options))} is given, but {path} is a folder of frames, which has no such option")
+    return FolderSink(path, like, start, suffix, file, threads)
+
+
+def is_pipe(path: StrPath) -> bool:
+    """Whether a path is standard input or output."""
+    return os.fspath(path) == "-"
+
+
+def is_movie(path: StrPath) -> bool:
+    """Whether a path is that of a video to be written, by its name."""
+    return Path(path).suffix.lower() in MOVIES and not os.path.isdir(path)

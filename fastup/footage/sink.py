@@ -33,6 +33,10 @@ class Sink(ABC):
     def is_made(self, number: int) -> bool:
         """Whether the frame of that number is there already, of a run before this one."""
 
+    def beside(self, name: str) -> Path | None:
+        """The folder for what was found out about the frames: ``OUT.name`` beside a file; None where there is none."""
+        return self.path.with_name(f"{self.path.name}.{name}")
+
     @abstractmethod
     def write(self, frame: Frame, header: Header | None = None, number: int | None = None) -> None:
         """Write a frame of a number, or of the next one; numbers go up.
@@ -76,6 +80,10 @@ class FolderSink(Sink):
 
     def is_made(self, number: int) -> bool:
         return self.place(number).exists()
+
+    def beside(self, name: str) -> Path:
+        """Of a folder it is in it."""
+        return self.path / name
 
     def write(self, frame: Frame, header: Header | None = None, number: int | None = None) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
