@@ -7,7 +7,7 @@ dtype serves whole frames, trimmed frames and read-only ones alike. They release
 import math
 import numbers
 from fractions import Fraction
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numba import njit
@@ -55,7 +55,7 @@ def cut(frame: NDArray[Pixel], grid: TileGrid, fill: float | Literal["edge"] = "
         _check_out(out, shape, frame.dtype)
         if not out.flags.c_contiguous:
             raise ValueError("out: found a strided array, expected a C-contiguous one")
-    flat, pitch = _flat(frame)
+    flat, pitch = memory_of(frame)
     # A fancy index made a writable copy: one type for both means one compilation.
     origins = origins.view()
     origins.flags.writeable = False
@@ -97,7 +97,7 @@ def stitch(tiles: NDArray[Pixel], grid: TileGrid, out: NDArray[Pixel] | None = N
         _check_out(out, shape, tiles.dtype)
         if not _rows_are_plain(out):
             raise ValueError("out: found pixels that are not side by side in memory, expected contiguous rows")
-    flat, pitch = _flat(out, writeable=True)
+    flat, pitch = memory_of(out, writeable=True)
     tiles = np.ascontiguousarray(tiles).reshape(*tiles.shape[:2], -1).view()
     tiles.flags.writeable = False
     _stitch(tiles, grid.columns, *grid.tile, *grid.border, channels, flat, pitch, *grid.shape)
@@ -160,7 +160,7 @@ def kept(quality: float, count: int) -> int:
 def _detail_of_plain_tiles(frame, tile, rows, columns):
     """(rows * columns,) sums of the plain tiles of `frame`, uint64 or float64."""
     height, width, channels = frame.shape
-    flat, pitch = _flat(frame)
+    flat, pitch = memory_of(frame)
     # What one column of pixels sums up to, and how many rows fit in that: 16 bits are half the work of 32, and hold
     # 64 rows of 10-bit video. The kernel looks for values above that and leaves the rest to the second try.
     if frame.dtype.kind == "f":
@@ -328,7 +328,7 @@ def _rows_are_plain(frame):
     )
 
 
-def _flat(frame, writeable=False):
+def memory_of(frame: Frame, writeable: bool = False) -> tuple[NDArray[Any], int]:
     """`frame`'s memory from its first element to its last, flat, and the elements from one row to the next."""
     if not _rows_are_plain(frame):
         frame = np.ascontiguousarray(frame)

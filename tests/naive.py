@@ -635,3 +635,8 @@ def nearest_codes(exact, most=1023):
     """Nearest codes of Fractions, halves up, clipped."""
     codes = [min(max(math.floor(value + Fraction(1, 2)), 0), most) for value in exact.ravel()]
     return np.array(codes, np.uint16).reshape(exact.shape)
+
+
+def codes(values, white):
+    """Nearest codes of normalised floats: clipped, halves upward; float64 holds a float32 times white."""
+    return np.floor(np.clip(values.astype(np.float64), 0, 1) * white + 0.5).astype(np.uint16)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import fastup
-from fastup.upscale.upscaler import load
+from fastup.upscale.model import load
 
 FILES = ["best.keras", "history.csv", "last.keras", "state.json"]
 

@@ -14,7 +14,7 @@ from fastup.train import fit
 from fastup.train.config import Config
 from fastup.train.prepare import prepare
 from fastup.upscale.evaluate import evaluate, mean
-from fastup.upscale.upscaler import load
+from fastup.upscale.model import load
 
 SCRIPT = """
 import json, sys

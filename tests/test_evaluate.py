@@ -34,7 +34,7 @@ def _rounded_bicubic(codes):
 @pytest.fixture(scope="module")
 def model(trained):
     """Loaded once; nothing may change it."""
-    return Upscaler(trained / "best.keras").network
+    return Upscaler(trained / "best.keras").model.network
 
 
 def test_scores_are_those_of_the_frames_that_are_written(model, small, tmp_path):
@@ -170,7 +170,7 @@ def test_trims_are_the_models(model, small, tmp_path):
             (tmp_path / side).mkdir()
             frame = fastup.read(small / "evaluation" / side / path.name)
             fastup.write(tmp_path / side / path.name, np.pad(frame, margin, constant_values=700))
-    network = Upscaler(model).network
+    network = Upscaler(model).model.network
     before = dict(network.settings)
     network.settings.update(trim=[20, 10, 0, 6], input_trim=[4, 3, 2, 1])
     try:

@@ -22,7 +22,8 @@ from fastup.train.prepare import prepare
 from fastup.train.run import settings_of
 from fastup.upscale.evaluate import compare, evaluate, geometry_of, mean
 from fastup.upscale.metrics import psnr
-from fastup.upscale.upscaler import Upscaler, load
+from fastup.upscale.model import load
+from fastup.upscale.upscaler import Upscaler
 
 
 def test_a_run(trained, small):

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
 
-from fastup.networks.layers import Bicubic, SubPixel, fractions, phases
+from fastup._scales import bicubic, fractions, phases
+from fastup.networks.layers import Bicubic, SubPixel
 
 SCALES = [
     (Fraction(9, 4), 2),
@@ -39,6 +40,17 @@ def test_bicubic_equals_naive(scale, cells):
     assert result.dtype == np.float32
     assert result.shape == expected.shape
     np.testing.assert_allclose(result, expected, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("scale", SCALES, ids=str)
+def test_bicubic_without_keras(scale):
+    """What `evaluate` compares with, of a view too, is what a residual network adds to."""
+    picture = _input(np.random.default_rng(3), scale, (3, 4))[0]
+    result = bicubic(picture[:, ::-1], fractions(scale))
+    assert result.dtype == np.float32
+    np.testing.assert_allclose(result, naive.bicubic(picture[:, ::-1], *scale), atol=1e-6, rtol=0)
+    same = ops.convert_to_numpy(Bicubic(scale)(picture[np.newaxis, :, ::-1]))[0]
+    np.testing.assert_allclose(result, same, atol=5e-7, rtol=0)
 
 
 def test_bicubic_known_values():

@@ -16,8 +16,8 @@ PACKAGE = Path(fastup.__file__).parent
 # From the ground up: a module imports from floors below its own, and the modules of its own floor that stand before it.
 FLOORS = [
     ["errors", "_types", "_threads", "_free"],
-    ["codes", "_header_fields", "header", "_dpx", "_loader", "_grid", "_tiles", "_fields", "_ycbcr", "_resample",
-     "trim", "oddities", "summary"],
+    ["codes", "_header_fields", "header", "_dpx", "_loader", "_grid", "_tiles", "_planes", "_fields", "_ycbcr",
+     "_resample", "_scales", "trim", "oddities", "summary"],
     ["_whole", "_formats", "frames"],
     ["footage", "footage.sequences", "footage.source", "footage.sink", "footage.video", "footage.stills",
      "footage.opening", "footage.chore", "footage.extract", "footage.cadence", "footage.weave",
@@ -25,7 +25,8 @@ FLOORS = [
     ["pairs", "pairs.cache", "pairs.digests", "pairs.folder", "pairs.geometry", "pairs.transcode", "pairs.index",
      "pairs.alignment", "pairs.ranking"],
     ["networks", "networks.layers", "networks.models", "networks.memory"],
-    ["upscale", "upscale.metrics", "upscale.strips", "upscale.upscaler", "upscale.film", "upscale.evaluate"],
+    ["upscale", "upscale.metrics", "upscale.strips", "upscale.model", "upscale.engines", "upscale.upscaler",
+     "upscale.film", "upscale.evaluate"],
     ["train", "train.config", "train.batches", "train.lock", "train.run", "train.prepare", "train.fit"],
     ["_cartoon", "demo"],
     ["cli.show", "cli.options", "cli.footage", "cli.pairs", "cli.train", "cli.upscale", "cli.demo", "cli"],
@@ -69,7 +70,7 @@ def test_the_demo_and_training_know_nothing_of_each_other():
     assert not any(name.startswith("train") for name in imports(SOURCES["demo"]))
 
 
-KERAS_ENGINE = {"upscale.upscaler"}  # inside a function
+KERAS_ENGINE = {"upscale.model", "upscale.engines"}  # inside functions
 
 
 def test_keras_and_tensorflow_are_imported_where_they_belong():

@@ -18,7 +18,7 @@ from fastup.train.config import Config
 from fastup.train.fit import fit
 from fastup.train.prepare import prepare
 from fastup.train.run import facts_of, settings_of
-from fastup.upscale.upscaler import load
+from fastup.upscale.model import load
 
 
 def test_what_a_model_takes_from_its_targets(tmp_path):

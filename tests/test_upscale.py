@@ -16,12 +16,12 @@ import pytest
 from OpenImageIO import ImageBuf
 
 import fastup
-from fastup import Header
+from fastup import Header, frames
 from fastup.errors import DataError, DpxError, FastupError, OptionError
 from fastup.networks.models import Network
-from fastup.upscale import upscaler as module
 from fastup.upscale.film import upscale
-from fastup.upscale.upscaler import Upscaler, fill_of, load
+from fastup.upscale.model import fill_of, load
+from fastup.upscale.upscaler import Upscaler
 
 SETTINGS = {
     "model": "compact", "features": 6, "depth": 2, "scale": [[9, 4], [2, 1]], "border": [18, 18],
@@ -51,7 +51,7 @@ def upscaler():
 @pytest.fixture(scope="module")
 def file(upscaler, tmp_path_factory):
     path = tmp_path_factory.mktemp("model") / "m.keras"
-    upscaler.network.save(path)
+    upscaler.model.network.save(path)
     return path
 
 
@@ -125,7 +125,7 @@ def test_the_input_stays_as_it_was(upscaler):
 @pytest.mark.parametrize("black_level", ["edge", 64])
 def test_pieces_give_the_whole(model, black_level):
     upscaler = _upscaler(model=model, border=[36, 36], black_level=black_level)
-    reach = [-(-r // q) * q for r, q in zip(upscaler.network.receptive, (4, 1), strict=True)]  # whole cells
+    reach = [-(-r // q) * q for r, q in zip(upscaler.model.network.receptive, (4, 1), strict=True)]  # whole cells
     frame = np.random.default_rng(4).random((2 * reach[0] + 24, 2 * reach[1] + 21, 3), np.float32)
     whole = upscaler(frame)
     result = np.full_like(whole, np.nan)
@@ -148,7 +148,7 @@ def test_border_and_fill_are_what_training_had(upscaler):
         upscaler = _upscaler(border=[18, 18], black_level=black_level)
         grid = fastup.TileGrid((48, 40), (32, 36), (8, 9))
         tile = fastup.cut(frame, grid, fill_of(upscaler.settings))[0]
-        given = np.clip(upscaler.network.predict_on_batch(tile[np.newaxis])[0], 0, 1)
+        given = np.clip(upscaler.model.network.predict_on_batch(tile[np.newaxis])[0], 0, 1)
         reach = 4 * 9, 2 * 8  # target pixels next to what the tile doesn't see
         np.testing.assert_allclose(upscaler(frame)[: 72 - reach[0], : 72 - reach[1]],
                                    given[: 72 - reach[0], : 72 - reach[1]], atol=1e-5)  # fmt: skip
@@ -321,11 +321,11 @@ def test_headers_are_carried_over(upscaler, tmp_path):
         raw["image"]["element"]["line_padding"][:, 0] = 8
         user = b"scanner 7".ljust(6144, b"\x01")
         fastup.write(source / f"{big_endian}.dpx", _frame(0), Header(raw.tobytes() + user))
-    upscaler.network.settings.update(pixel_aspect=[16, 15], transfer=6)
+    upscaler.model.network.settings.update(pixel_aspect=[16, 15], transfer=6)
     try:
-        upscale(upscaler.network, source, tmp_path / "out")
+        upscale(upscaler.model.network, source, tmp_path / "out")
     finally:
-        upscaler.network.settings.update(pixel_aspect=[1, 1], transfer=None)
+        upscaler.model.network.settings.update(pixel_aspect=[1, 1], transfer=None)
     for path in fastup.find(source):
         old, new = fastup.read_header(path), fastup.read_header(tmp_path / "out" / path.name)
         assert (new.width, new.height, new.pixel_aspect) == (20, 36, 1)
@@ -359,7 +359,7 @@ def test_the_picture_keeps_its_shape(tmp_path, given, made, words, trim):
     upscaler = _upscaler(pixel_aspect=[16, 15], input_trim=trim)
     fastup.write(tmp_path / "f.dpx", _frame(0), Header.new(10, 16, pixel_aspect=given))
     notes = []
-    upscale(upscaler.network, tmp_path / "f.dpx", tmp_path / "out", on_note=notes.append)
+    upscale(upscaler.model.network, tmp_path / "f.dpx", tmp_path / "out", on_note=notes.append)
     header = fastup.read_header(tmp_path / "out" / "f.dpx")
     assert header.pixel_aspect == made
     height, width = 16 - trim[2] - trim[3], 10 - trim[0] - trim[1]
@@ -377,7 +377,7 @@ def test_stills_that_say_square_pixels_say_nothing(tmp_path, given, made, suffix
     upscaler = _upscaler(pixel_aspect=[16, 15])
     path = tmp_path / f"f.{suffix}"
     fastup.write(path, _frame(0), Header.new(10, 16, pixel_aspect=given))
-    upscale(upscaler.network, path, tmp_path / "out")
+    upscale(upscaler.model.network, path, tmp_path / "out")
     assert fastup.read_header(tmp_path / "out" / "f.dpx").pixel_aspect == made
 
 
@@ -385,7 +385,7 @@ def test_stills_that_say_square_pixels_say_nothing(tmp_path, given, made, suffix
 def test_a_script_writes_what_upscale_writes(source, tmp_path, white):
     """As the README has it, whatever the targets' white was; and codes at the bits of their white."""
     upscaler = _upscaler(target_white=white, pixel_aspect=[1, 1], transfer=6)
-    upscale(upscaler.network, source, tmp_path / "out")
+    upscale(upscaler.model.network, source, tmp_path / "out")
     for path, frame in fastup.stream(fastup.find(source), dtype="float32"):
         header = upscaler.header(fastup.read_header(path))
         fastup.write(tmp_path / path.name, upscaler(frame), header)
@@ -405,16 +405,16 @@ def test_a_second_run_skips_and_overwrite_does_not(upscaler, source, tmp_path):
     out.mkdir()
     (out / "f9.dpx").write_bytes(b"by hand")
     heard = []
-    assert upscale(upscaler.network, source, out, on_progress=lambda *p: heard.append(p[:2])) == (3, 1)
+    assert upscale(upscaler.model.network, source, out, on_progress=lambda *p: heard.append(p[:2])) == (3, 1)
     assert heard[-1] == (3, 3)
     assert (out / "f9.dpx").read_bytes() == b"by hand"
-    assert upscale(upscaler.network, source, out) == (0, 4)
-    assert upscale(upscaler.network, source, out, overwrite=True) == (4, 0)
+    assert upscale(upscaler.model.network, source, out) == (0, 4)
+    assert upscale(upscaler.model.network, source, out, overwrite=True) == (4, 0)
     np.testing.assert_array_equal(fastup.read(out / "f9.dpx"), upscaler(fastup.read(source / "f9.dpx")))
 
 
 def test_one_frame(upscaler, source, tmp_path):
-    assert upscale(upscaler.network, source / "f9.dpx", tmp_path / "out") == (1, 0)
+    assert upscale(upscaler.model.network, source / "f9.dpx", tmp_path / "out") == (1, 0)
     assert os.listdir(tmp_path / "out") == ["f9.dpx"]
 
 
@@ -424,7 +424,7 @@ def test_png_frames(tmp_path):
     source.mkdir()
     frame = np.random.default_rng(7).integers(0, 256, (8, 6, 3), np.uint8)
     _png(source / "f.png", frame)
-    assert upscale(upscaler.network, source, tmp_path / "out") == (1, 0)
+    assert upscale(upscaler.model.network, source, tmp_path / "out") == (1, 0)
     np.testing.assert_array_equal(fastup.read(tmp_path / "out" / "f.dpx"), upscaler(frame.astype(np.uint16)))
     header = fastup.read_header(tmp_path / "out" / "f.dpx")
     assert (header.width, header.height, header.pixel_aspect, header.timecode) == (12, 18, 1, None)
@@ -439,7 +439,7 @@ def test_a_frame_of_another_flavour_becomes_ten_bits(tmp_path):
     )  # fmt: skip
     frame = np.random.default_rng(3).integers(0, 65536, (16, 10, 3), np.uint16)
     fastup.write(tmp_path / "f.dpx", frame, header)
-    upscale(upscaler.network, tmp_path / "f.dpx", tmp_path / "out")
+    upscale(upscaler.model.network, tmp_path / "f.dpx", tmp_path / "out")
     np.testing.assert_array_equal(fastup.read(tmp_path / "out" / "f.dpx"), upscaler(frame))
     made = fastup.read_header(tmp_path / "out" / "f.dpx")
     assert (made.bits, made.packing, made.descriptor, made.big_endian) == (10, 1, 50, False)
@@ -459,7 +459,7 @@ def test_low_and_high_code_come_with_the_transfer(tmp_path, transfer, levels, co
     upscaler = _upscaler(target_white=65535, transfer=transfer, levels=levels)
     header = Header.new(10, 16, transfer=given, low_code=5, high_code=9, low_quantity=1, high_quantity=2)
     fastup.write(tmp_path / "f.dpx", _frame(0), header)
-    upscale(upscaler.network, tmp_path / "f.dpx", tmp_path / "out")
+    upscale(upscaler.model.network, tmp_path / "f.dpx", tmp_path / "out")
     made = fastup.read_header(tmp_path / "out" / "f.dpx")
     assert (made.transfer, made.low_code, made.high_code) == (transfer, *codes)
     assert (made.low_quantity, made.high_quantity) == (levels["low_quantity"], levels["high_quantity"])
@@ -470,7 +470,7 @@ def test_low_and_high_code_that_the_targets_cannot_have_are_undefined(tmp_path, 
     """Floats have no codes, and no code is above white. Those of the input do not hold either way."""
     upscaler = _upscaler(target_white=white, transfer=6, levels=VIDEO | {"low_code": 300})
     fastup.write(tmp_path / "f.dpx", _frame(0), Header.new(10, 16, transfer=5, low_code=64, high_code=940))
-    upscale(upscaler.network, tmp_path / "f.dpx", tmp_path / "out")
+    upscale(upscaler.model.network, tmp_path / "f.dpx", tmp_path / "out")
     made = fastup.read_header(tmp_path / "out" / "f.dpx")
     assert (made.transfer, made.low_code, made.high_code) == (6, None, None)
 
@@ -478,7 +478,7 @@ def test_low_and_high_code_that_the_targets_cannot_have_are_undefined(tmp_path, 
 def test_targets_that_say_nothing_leave_the_tags_of_the_input(tmp_path):
     upscaler = _upscaler(levels=LOG)
     fastup.write(tmp_path / "f.dpx", _frame(0), Header.new(10, 16, transfer=6, low_code=64, high_code=940))
-    upscale(upscaler.network, tmp_path / "f.dpx", tmp_path / "out")
+    upscale(upscaler.model.network, tmp_path / "f.dpx", tmp_path / "out")
     made = fastup.read_header(tmp_path / "out" / "f.dpx")
     assert (made.transfer, made.low_code, made.high_code) == (6, 64, 940)
 
@@ -487,7 +487,7 @@ def test_a_stereo_frame_gives_its_first_eye(upscaler, tmp_path):
     eyes = [_frame(seed) for seed in (1, 2)]
     head = naive.dpx_header(10, 16, elements=[{"offset": 2048}, {"offset": 2048 + 640}])
     (tmp_path / "f.dpx").write_bytes(head + b"".join(naive.dpx_pixels(eye) for eye in eyes))
-    upscale(upscaler.network, tmp_path / "f.dpx", tmp_path / "out")
+    upscale(upscaler.model.network, tmp_path / "f.dpx", tmp_path / "out")
     np.testing.assert_array_equal(fastup.read(tmp_path / "out" / "f.dpx"), upscaler(eyes[0]))
     assert fastup.read_header(tmp_path / "out" / "f.dpx").number_elements == 1
 
@@ -495,20 +495,20 @@ def test_a_stereo_frame_gives_its_first_eye(upscaler, tmp_path):
 def test_chroma_is_refused(upscaler, tmp_path):
     fastup.write(tmp_path / "f.dpx", _frame(1), Header.new(10, 16, descriptor="CBYCR"))
     with pytest.raises(DataError, match=rf"^{tmp_path}/f\.dpx: holds Y, Cb and Cr, expected RGB"):
-        upscale(upscaler.network, tmp_path / "f.dpx", tmp_path / "out")
+        upscale(upscaler.model.network, tmp_path / "f.dpx", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_reading_and_writing_overlap(upscaler, source, tmp_path, monkeypatch):
-    write, second, order = module.frames._dpx.write, threading.Event(), []
+    write, second, order = frames._dpx.write, threading.Event(), []
 
     def held(path, *args, **options):
         assert second.wait(300), "the first frame is written before the second is computed"
         order.append(path.name)
         write(path, *args, **options)
 
-    monkeypatch.setattr(module.frames._dpx, "write", held)
-    upscale(upscaler.network, source, tmp_path / "out", on_progress=lambda done, *_: done == 2 and second.set())
+    monkeypatch.setattr(frames._dpx, "write", held)
+    upscale(upscaler.model.network, source, tmp_path / "out", on_progress=lambda done, *_: done == 2 and second.set())
     assert sorted(order) == ["f10.dpx", "f11.dpx", "f8.dpx", "f9.dpx"]
 
 
@@ -527,30 +527,30 @@ def test_output_onto_input(upscaler, tmp_path, suffix):
     before = {path: path.read_bytes() for path in source.iterdir()}
     for destination in (source, tmp_path / "link", source / ".." / "in"):
         with pytest.raises(DataError, match="another folder"):
-            upscale(upscaler.network, source, destination, overwrite=True)
+            upscale(upscaler.model.network, source, destination, overwrite=True)
     assert {path: path.read_bytes() for path in source.iterdir()} == before
 
 
 def test_one_frame_onto_itself(upscaler, source):
     before = (source / "f9.dpx").read_bytes()
     with pytest.raises(DataError, match="this is an input frame"):
-        upscale(upscaler.network, source / "f9.dpx", source, overwrite=True)
+        upscale(upscaler.model.network, source / "f9.dpx", source, overwrite=True)
     assert (source / "f9.dpx").read_bytes() == before
 
 
 def test_the_same_stem_twice(upscaler, source, tmp_path):
     _png(source / "f9.png", np.zeros((8, 8, 3), np.uint8))
     with pytest.raises(DataError, match="suffix"):
-        upscale(upscaler.network, source, tmp_path / "out")
+        upscale(upscaler.model.network, source, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_an_empty_folder_and_none(upscaler, tmp_path):
     (tmp_path / "in").mkdir()
     with pytest.raises(DataError, match="no frames"):
-        upscale(upscaler.network, tmp_path / "in", tmp_path / "out")
+        upscale(upscaler.model.network, tmp_path / "in", tmp_path / "out")
     with pytest.raises(OSError, match="nowhere"):
-        upscale(upscaler.network, tmp_path / "nowhere", tmp_path / "out")
+        upscale(upscaler.model.network, tmp_path / "nowhere", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -585,7 +585,7 @@ def _transparent(path):
 def test_a_bad_frame_is_found_before_any_is_made(upscaler, source, tmp_path, harm, kind, words):
     harm(source / "f10.dpx")
     with pytest.raises(kind, match=words) as caught:
-        upscale(upscaler.network, source, tmp_path / "out")
+        upscale(upscaler.model.network, source, tmp_path / "out")
     assert f"{source / 'f10'}." in str(caught.value)
     assert not (tmp_path / "out").exists()
 
@@ -594,7 +594,7 @@ def test_a_frame_that_is_damaged_after_the_check(upscaler, source, tmp_path, mon
     monkeypatch.setattr(fastup.frames, "probe", lambda path: ((16, 10, 3), 1023))
     _cut_short(source / "f10.dpx")
     with pytest.raises(DpxError, match="cut short") as caught:
-        upscale(upscaler.network, source, tmp_path / "out")
+        upscale(upscaler.model.network, source, tmp_path / "out")
     assert f"{source / 'f10'}." in str(caught.value)
     # The frames before it are whole, and of what was under way nothing is left.
     assert sorted(os.listdir(tmp_path / "out")) == ["f8.dpx", "f9.dpx"]
@@ -604,7 +604,7 @@ def test_a_frame_that_is_damaged_after_the_check(upscaler, source, tmp_path, mon
 
 def test_a_frame_smaller_than_the_trim(source, tmp_path):
     with pytest.raises(FastupError, match="input-trim is 5,5,0,0") as caught:
-        upscale(_upscaler(input_trim=[5, 5, 0, 0]).network, source, tmp_path / "out")
+        upscale(_upscaler(input_trim=[5, 5, 0, 0]).model.network, source, tmp_path / "out")
     assert str(source / "f8.dpx") in str(caught.value)
 
 
@@ -614,7 +614,7 @@ def test_write_errors_surface(upscaler, source, tmp_path):
     (out / "f9.dpx").mkdir()  # it can't be replaced by a file
     (out / "f9.dpx" / "x").write_text("")
     with pytest.raises(OSError, match=r"f9\.dpx"):
-        upscale(upscaler.network, source, out, overwrite=True)
+        upscale(upscaler.model.network, source, out, overwrite=True)
     assert not [name for name in os.listdir(out) if name.startswith(".")]
     np.testing.assert_array_equal(fastup.read(out / "f8.dpx"), upscaler(fastup.read(source / "f8.dpx")))
 
@@ -623,13 +623,13 @@ def test_the_last_write_error_surfaces_too(upscaler, source, tmp_path):
     out = tmp_path / "out"
     (out / "f11.dpx" / "x").mkdir(parents=True)
     with pytest.raises(OSError, match=r"f11\.dpx"):
-        upscale(upscaler.network, source, out, overwrite=True)
+        upscale(upscaler.model.network, source, out, overwrite=True)
 
 
 def test_output_is_a_file(upscaler, source, tmp_path):
     (tmp_path / "out").write_text("")
     with pytest.raises(DataError, match="out: a file, expected a folder"):
-        upscale(upscaler.network, source, tmp_path / "out")
+        upscale(upscaler.model.network, source, tmp_path / "out")
 
 
 # -- the model file --------------------------------------------------------------------------------------------------
@@ -756,7 +756,7 @@ def test_the_input_is_named_that_holds_what_is_no_number(upscaler, tmp_path, val
     frame = _floats(tmp_path / "in" / "f2.exr", value)
     _floats(tmp_path / "in" / "f1.exr", 0.25)
     with pytest.raises(DataError, match=rf"^{tmp_path}/in/f2\.exr: holds NaN or infinity, expected finite numbers$"):
-        upscale(upscaler.network, tmp_path / "in", tmp_path / "out")
+        upscale(upscaler.model.network, tmp_path / "in", tmp_path / "out")
     assert os.listdir(tmp_path / "out") == ["f1.dpx"]
     with pytest.raises(DataError, match=r"^the frame: holds NaN or infinity"):
         upscaler(frame)
@@ -770,8 +770,8 @@ def test_what_is_trimmed_may_be_no_number(tmp_path):
 
 def test_a_model_that_has_diverged(source, tmp_path):
     upscaler = _upscaler()
-    upscaler.network.set_weights([weight * np.nan for weight in upscaler.network.get_weights()])
+    upscaler.model.network.set_weights([weight * np.nan for weight in upscaler.model.network.get_weights()])
     with pytest.raises(DataError, match=r"in/f8\.dpx: the model makes NaN of it.*--learning-rate"):
-        upscale(upscaler.network, source, tmp_path / "out")
+        upscale(upscaler.model.network, source, tmp_path / "out")
     with pytest.raises(DataError, match="the frame: the model makes NaN of it"):
         upscaler(_frame(0))

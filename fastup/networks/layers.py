@@ -1,80 +1,18 @@
 """Layers that enlarge by exact fractions: a fixed bicubic one and a learned sub-pixel convolution.
 
-Words: the scale of an axis is p/q in lowest terms, at least 1. A *cell* is q input pixels, which make p target pixels;
-inputs hold whole cells along both axes. Pictures are channels last: (batch, height, width, channels).
-Everything here is written with ``keras.ops`` alone, so it runs on every Keras backend.
+Inputs hold whole cells along both axes, see `fastup._scales`. Pictures are channels last: (batch, height, width,
+channels). Everything here is written with ``keras.ops`` alone, so it runs on every Keras backend.
 """
 
 from collections.abc import Iterable
-from fractions import Fraction
 from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
-from numpy.typing import NDArray
+
+from fastup._scales import fractions, phases
 
 Shape = tuple[int | None, ...]
-
-
-def fractions(scale: Iterable[Any]) -> tuple[Fraction, Fraction]:
-    """The scale as two `Fraction`, (vertical, horizontal), in lowest terms.
-
-    Parameters
-    ----------
-    scale : pair of numbers or of (numerator, denominator)
-        ``(Fraction(9, 4), 2)`` and ``[[9, 4], [2, 1]]`` (as a settings file holds it) are the same scale.
-
-    Raises
-    ------
-    ValueError
-        If it isn't a pair, isn't made of exact numbers, or an axis is scaled by less than 1.
-    """
-    try:
-        vertical, horizontal = (
-            Fraction(*part) if isinstance(part, (list, tuple)) else Fraction(part, 1) for part in scale
-        )
-    except (TypeError, ValueError, ZeroDivisionError):
-        raise ValueError(f"scale is {scale!r}, expected two exact fractions such as [[9, 4], [2, 1]]") from None
-    if vertical < 1 or horizontal < 1:
-        raise ValueError(f"scale is {vertical} x {horizontal}, expected at least 1 on both axes")
-    return vertical, horizontal
-
-
-def phases(scale: Fraction) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Bicubic interpolation along one axis: the input pixels and weights behind each of a cell's target pixels.
-
-    Pixel centres lie at half positions, so target pixel i is at ``(i + 1/2) / scale - 1/2`` in input pixels. The kernel
-    is Keys' with a = -1/2 (Keys 1981, "Cubic convolution interpolation for digital image processing"), the one that
-    MATLAB's ``imresize`` uses when it enlarges.
-
-    Parameters
-    ----------
-    scale : Fraction
-        p/q, at least 1.
-
-    Returns
-    -------
-    first : ndarray of int64, (p,)
-        The first of four neighbouring input pixels, counted from the cell's first pixel: -2 at the least.
-    weights : ndarray of float64, (p, 4)
-        Their weights. Each row sums to 1.
-    """
-    p, q = scale.numerator, scale.denominator
-    first = np.empty(p, np.int64)
-    weights = np.empty((p, 4))
-    for i in range(p):
-        centre = Fraction((2 * i + 1) * q - p, 2 * p)
-        whole = centre.numerator // centre.denominator
-        t = float(centre - whole)
-        first[i] = whole - 1
-        weights[i] = (
-            ((2 - t) * t - 1) * t / 2,
-            ((3 * t - 5) * t * t + 2) / 2,
-            ((4 - 3 * t) * t + 1) * t / 2,
-            (t - 1) * t * t / 2,
-        )
-    return first, weights
 
 
 def _cells(shape, scale):
@@ -105,7 +43,7 @@ class Bicubic(keras.layers.Layer):
 
     Parameters
     ----------
-    scale : see `fractions`
+    scale : see `fastup._scales.fractions`
         (vertical, horizontal), at least 1 each.
 
     Input (batch, h, w, channels), whole cells; output (batch, h * vertical, w * horizontal, channels).
@@ -157,7 +95,7 @@ class SubPixel(keras.layers.Layer):
 
     Parameters
     ----------
-    scale : see `fractions`
+    scale : see `fastup._scales.fractions`
         (vertical, horizontal), at least 1 each.
     channels : int
         Of the output.

@@ -4,15 +4,15 @@ import contextlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from fractions import Fraction
 from types import MappingProxyType
 from typing import Any
 
 import keras
 
-from fastup._types import Floats, Frame, Size
+from fastup._scales import Scale, cell_of, fractions, phases
+from fastup._types import Size
 from fastup.errors import OptionError
-from fastup.networks.layers import Bicubic, SubPixel, fractions, phases
+from fastup.networks.layers import Bicubic, SubPixel
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ class Network(keras.Model):
     Parameters
     ----------
     settings
-        What JSON can hold. ``model``: a name in `MODELS`. ``scale``: see `fastup.networks.layers.fractions`.
+        What JSON can hold. ``model``: a name in `MODELS`. ``scale``: see `fastup._scales.fractions`.
         ``border``: (vertical, horizontal) target pixels, whole cells; none if absent. ``residual``: over bicubic, true
         if absent. ``features``, ``depth``: where the architecture has them. The attribute of the name is a copy,
         through JSON, in which defaults fill in what is absent.
@@ -180,15 +180,14 @@ class Network(keras.Model):
         self.__dict__["settings"] = settings
 
     @property
-    def scale(self) -> tuple[Fraction, Fraction]:
+    def scale(self) -> Scale:
         """Target size / input size: (vertical, horizontal)."""
         return fractions(self.settings["scale"])
 
     @property
     def cell(self) -> tuple[Size, Size]:
         """The smallest window of whole pixels on both sides: ((input h, w), (target H, W))."""
-        vertical, horizontal = self.scale
-        return (vertical.denominator, horizontal.denominator), (vertical.numerator, horizontal.numerator)
+        return cell_of(self.scale)
 
     @property
     def border(self) -> Size:
@@ -208,10 +207,6 @@ class Network(keras.Model):
             return tuple(_bicubic_reach(factor, reach) for factor in self.scale)
         bicubic = [_bicubic_reach(factor, 0) if self.settings["residual"] else 0 for factor in self.scale]
         return tuple(max(reach + sum(subpixel), radius) for radius in bicubic)
-
-    def bicubic(self, picture: Frame) -> Floats:
-        """The bicubic enlargement of a picture (height, width, channels): what a residual network adds to."""
-        return keras.ops.convert_to_numpy(Bicubic(self.scale)(picture[None]))[0]
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         return super().call(_normalised(inputs, self.settings.get("input_white")), training, mask)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from fastup import frames
+from fastup._scales import bicubic as enlarged
 from fastup._types import Floats, Frame, Progress, StrPath
 from fastup.codes import codes_of
 from fastup.errors import DataError
@@ -92,8 +93,8 @@ def geometry_of(upscaler: Upscaler, pairs: Pairs) -> Geometry:
     """The geometry of pairs under a model's trims. Raises DataError if their scale isn't the model's."""
     settings = upscaler.settings
     geometry = Geometry.of(pairs.input_size, pairs.target_size, settings["trim"], settings["input_trim"])
-    if geometry.scale != upscaler.network.scale:
-        found, expected = (" x ".join(map(str, scale)) for scale in (geometry.scale, upscaler.network.scale))
+    if geometry.scale != upscaler.model.scale:
+        found, expected = (" x ".join(map(str, scale)) for scale in (geometry.scale, upscaler.model.scale))
         raise DataError(f"{pairs.folder}: the scale (vertical x horizontal) is {found}, but the model's is {expected}")
     return geometry
 
@@ -108,7 +109,7 @@ def compare(upscaler: Upscaler, pairs: Pairs, geometry: Geometry) -> Iterator[tu
     for (path, frame), (_, ours), (target_path, target) in zip(inputs, upscaler.stream(read), targets, strict=True):
         target = geometry.trim.crop(target)
         frames.refuse_nan(target_path, target)
-        bicubic = upscaler.network.bicubic(upscaler.picture(frame))
+        bicubic = enlarged(upscaler.picture(frame), upscaler.model.scale)
         yield path, _as_written(ours), _as_written(bicubic), target
 
 

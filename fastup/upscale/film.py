@@ -15,7 +15,7 @@ from fastup.errors import DataError, OptionError
 from fastup.footage import chore
 from fastup.footage.stills import Folder
 from fastup.pairs.folder import refuse_chroma
-from fastup.upscale.upscaler import Upscaler
+from fastup.upscale.upscaler import BITS, Upscaler
 
 if TYPE_CHECKING:
     from fastup.networks.models import Network
@@ -44,15 +44,21 @@ def upscale(
     if on_note is not None:
         for note in _notes(aspects, upscaler):
             on_note(note)
-    numbers = {path: number for number, path in folder.files()}
 
-    def read(item):
-        return item[1], folder.pixels(item[1], "float32")
+    def before(item):
+        number, path = item
+        return number, path, upscaler.prepared(path, folder.pixels(path, "float32"))
+
+    def after(item):
+        number, path, prepared, result = item
+        return number, upscaler.finished(prepared, result, 2**BITS - 1), upscaler.header(_header_of(path))
 
     def work(items):
-        with contextlib.closing(in_order(read, items, threads=1, ahead=2)) as ahead:
-            for path, hd in upscaler.stream(ahead):
-                yield numbers[path], hd, upscaler.header(_header_of(path))
+        # Three stages, so that the engine, which is on the caller's thread, never waits: it runs when `after` asks.
+        with contextlib.closing(in_order(before, items, threads=1, ahead=2)) as ready:
+            made = ((number, path, prepared, upscaler.run(prepared)) for number, path, prepared in ready)
+            with contextlib.closing(in_order(after, made, threads=1, ahead=2)) as results:
+                yield from results
 
     return chore.run(plan, work, "upscaling", on_progress)
 

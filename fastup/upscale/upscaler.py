@@ -1,48 +1,55 @@
 """Frames through a model, in order: a stream of them, or one."""
 
-import os
-import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
 
 import numpy as np
 
-from fastup import frames
+from fastup import _planes
 from fastup._formats import possible_aspect
-from fastup._types import Frame, StrPath
-from fastup.codes import CHROMA, codes_of, scaled
-from fastup.errors import DataError, FastupError, OptionError
+from fastup._types import Floats, Frame, StrPath
+from fastup.codes import CHROMA, scaled
+from fastup.errors import DataError, OptionError
 from fastup.header import Header
-from fastup.networks import start
 from fastup.trim import Trim
+from fastup.upscale.engines import Engine, Keras
+from fastup.upscale.model import Model
 
 if TYPE_CHECKING:
     from fastup.networks.models import Network
 
 Label = TypeVar("Label")  # what comes before a frame in a stream: its header, or its path
 
-# What the settings of a model that `fastup train` wrote hold beside those of every Network.
-NEEDED = {
-    "trim", "input_trim", "black_level", "input_white", "target_white", "pixel_aspect", "transfer", "colorimetric",
-}  # fmt: skip
 BITS = 10  # of the codes that `upscale` writes
 
 
+class Prepared(NamedTuple):
+    """A frame that is ready for the engine: see `Upscaler.prepared`."""
+
+    name: str
+    picture: Floats  # as the engine takes it
+    codes: bool  # whether the frame was of codes
+
+
 class Upscaler:
-    """A trained model, ready for frames: a ``.keras`` file that `fastup train` wrote, or what `load` makes of it.
+    """A trained model, ready for frames: a ``.keras`` file that `fastup train` wrote, or a `Network`.
 
     Scale, trim, border and white are inside. Raises FastupError if the file is no such model, OSError if it is missing.
+    A network may be trained on between frames.
+
+    A frame goes through in three steps, `prepared`, `run` and `finished`, of which the first and the last may be on
+    other threads than the second; a call, and `stream`, take all three.
     """
 
     def __init__(self, model: "StrPath | Network") -> None:
-        self.network = load(model, compile=False) if isinstance(model, str | os.PathLike) else model
+        self.model = Model.of(model)
+        self.engine: Engine = Keras(self.model)
 
     @property
     def settings(self) -> dict[str, Any]:
         """What the model was trained with."""
-        return self.network.settings
+        return self.model.settings
 
     @property
     def white(self) -> int | None:
@@ -59,7 +66,7 @@ class Upscaler:
         given = possible_aspect(aspect)
         if given is None:
             return Fraction(*self.settings["pixel_aspect"])
-        vertical, horizontal = self.network.scale
+        vertical, horizontal = self.model.scale
         return (given * vertical / horizontal).limit_denominator(10**6)  # or it might not fit the header
 
     def header(self, header: Header, bits: int = BITS) -> Header:
@@ -73,7 +80,7 @@ class Upscaler:
         size = header.height or 0, header.width or 0
         self.check((*size, 3))
         picture = self.input_trim.picture(size)
-        height, width = (int(n * s) for n, s in zip(picture, self.network.scale, strict=True))
+        height, width = (int(n * s) for n, s in zip(picture, self.model.scale, strict=True))
         if len(header.elements) > 1:
             header = header.only(0)
         names = ("transfer", "colorimetric")
@@ -151,18 +158,11 @@ class Upscaler:
 
     def _upscaled(self, name, frame):
         """The result of a frame; errors call the frame by name."""
-        picture = self._normalised(name, frame)
-        result = self.network.predict_on_batch(self._padded(picture)[np.newaxis])[0]
-        if np.isnan(result).any():
-            raise DataError(
-                f"{name}: the model makes NaN of it, though its pixels are numbers: training has diverged; try a lower "
-                "--learning-rate"
-            )
-        np.clip(result, 0, 1, out=result)
-        return codes_of(result, self.white) if frame.dtype == np.uint16 else result
+        prepared = self.prepared(name, frame)
+        return self.finished(prepared, self.run(prepared), self.white if prepared.codes else None)
 
-    def _normalised(self, name, frame):
-        """The picture of a frame as floats, checked."""
+    def prepared(self, name: object, frame: Frame) -> Prepared:
+        """A frame as the engine takes it, checked; errors, those of `stream`, call it by name."""
         codes = frame.dtype == np.uint16
         if not codes and frame.dtype.kind != "f":
             raise ValueError(f"{name} is of {frame.dtype}, expected uint16 code values or normalised floats")
@@ -172,21 +172,42 @@ class Upscaler:
             picture = self.picture(frame)
         except (DataError, OptionError) as error:
             raise type(error)(f"{name}: {error}") from None
-        frames.refuse_nan(name, picture)
-        if not codes:
-            return picture
         white = self.settings["input_white"]
-        if None in (white, self.white):
+        if codes and None in (white, self.white):
             raise ValueError(
                 f"{name} is of uint16 code values, but the {'targets' if white else 'inputs'} that the model was "
                 "trained on were floats, which have no white: read frames as float32"
             )
-        if picture.max() > white:
+        if not codes:
+            with np.errstate(over="ignore"):  # becomes infinity, which is refused
+                picture = picture.astype(np.float32, copy=False)
+        floats, found = _planes.floats_of(picture, white, self.engine.planes)
+        if not codes and found:
+            raise DataError(f"{name}: holds NaN or infinity, expected finite numbers")
+        if codes and found > white:
             raise ValueError(
-                f"{name} holds code {picture.max()}, expected at most {white}, the white that the model was trained "
+                f"{name} holds code {found}, expected at most {white}, the white that the model was trained "
                 "on; read frames of another white as float32"
             )
-        return picture.astype(np.float32) / np.float32(white)
+        return Prepared(str(name), floats, codes)
+
+    def run(self, prepared: Prepared) -> Floats:
+        """What the engine makes of it. One call at a time."""
+        return self.engine.run(prepared.picture)
+
+    def finished(self, prepared: Prepared, result: Floats, white: int | None) -> Frame:
+        """The upscaled frame, (height, width, 3), clipped: nearest codes of a white, or float32 for None.
+
+        DataError where the model has made NaN of it.
+        """
+        planes = self.engine.planes
+        out, nans = _planes.codes_of(result, white, planes) if white else _planes.clipped(result, planes)
+        if nans:
+            raise DataError(
+                f"{prepared.name}: the model makes NaN of it, though its pixels are numbers: training has diverged; "
+                "try a lower --learning-rate"
+            )
+        return out
 
     def picture(self, frame: Frame) -> Frame:
         """The picture of an input frame, a view; checked to be whole cells."""
@@ -199,50 +220,10 @@ class Upscaler:
         if channels != 3:
             raise DataError(f"{channels} channels, expected 3")
         size = self.input_trim.picture((height, width), "the model's input-trim")
-        nearest = [(n // q * q or q, -(-n // q) * q) for n, q in zip(size, self.network.cell[0], strict=True)]
+        nearest = [(n // q * q or q, -(-n // q) * q) for n, q in zip(size, self.model.cell[0], strict=True)]
         if any(size[axis] not in nearest[axis] for axis in (0, 1)):
             (low_h, high_h), (low_w, high_w) = nearest
             raise DataError(
                 f"the picture is {size[1]}x{size[0]}, which is not whole pixels at this model's scale; the nearest "
                 f"that are: {low_w}x{low_h} and {high_w}x{high_h}"
             )
-
-    def _padded(self, picture):
-        v, h = (int(b / s) for b, s in zip(self.network.border, self.network.scale, strict=True))
-        around = ((v, v), (h, h), (0, 0))
-        fill = fill_of(self.settings)
-        picture = np.asarray(picture, np.float32)
-        return np.pad(picture, around, **({"mode": "edge"} if fill == "edge" else {"constant_values": fill}))
-
-
-def fill_of(settings: Mapping[str, Any]) -> str | float:
-    """What lies outside the picture: "edge", or the black level, normalised by the input's white."""
-    black = settings["black_level"]
-    return black if black == "edge" else black / (settings["input_white"] or 1)
-
-
-def load(path: StrPath, compile: bool = True) -> "Network":
-    """The `Network` of a ``.keras`` file, with its optimiser if `compile`.
-
-    Raises FastupError if it is none, OSError if it is missing.
-    """
-    path = Path(path)
-    os.stat(path)
-    start()
-    import keras
-
-    from fastup.networks.models import Network
-
-    if not zipfile.is_zipfile(path):
-        raise FastupError(f"{path}: not a model, expected a .keras file that `fastup train` wrote")
-    try:
-        with zipfile.ZipFile(path) as archive:  # Keras itself would not notice all damage to weights
-            if damaged := archive.testzip():
-                raise ValueError(f"{damaged} is damaged")
-        network = keras.saving.load_model(path, compile=compile)
-    except Exception as error:  # damage shows anywhere: zip, zlib, JSON, HDF5, Keras
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise FastupError(f"{path}: not a model that fastup can load: {reason}") from error
-    if not isinstance(network, Network) or not network.settings.keys() >= NEEDED:
-        raise FastupError(f"{path}: a Keras model, but not one that `fastup train` wrote")
-    return network
