@@ -22,6 +22,14 @@ from fastup.header import Header
 
 WHITE = 1023  # of the 10 bits that a clip is made of
 
+# By the numbers of ITU-T H.273, which FFmpeg has for tags. Transfers and primaries that no code of DPX is for are
+# unspecified video; a transfer tagged as linear is not believed.
+_MATRICES = {1: "709", 4: "FCC", 5: "601", 6: "601", 7: "240M", 9: "2020"}
+_TRANSFERS = {1: "REC_709", 4: "REC_601_525", 5: "REC_601_625", 6: "REC_601_525", 14: "REC_709", 15: "REC_709"}
+_PRIMARIES = {1: "REC_709", 4: "NTSC", 5: "REC_601_625", 6: "REC_601_525", 7: "REC_601_525"}
+_LINEAR = 8
+_MATRIX_WORDS = {"601": "Rec.601", "709": "Rec.709", "240M": "SMPTE 240M", "2020": "Rec.2020", "FCC": "FCC"}
+
 Skip: TypeAlias = Callable[[int], bool]
 Items: TypeAlias = Generator[tuple[int, Any], None, None]
 
@@ -146,6 +154,8 @@ class Clip(Source):
         self.keep, self._interlaced = keep, interlaced
         self.notes: list[str] = []  # what was assumed or is odd; a pass over the frames may add to them
         self.settings: dict[str, str] = {}  # what is known of the source, and from where, in words
+        self._file_name: str | None = None  # that headers name
+        self._header: Header | None = None
         # As of `sequences.Timeline`.
         self._marks: list[tuple[int, Timecode]] = []
         self._base: int | None = None
@@ -155,9 +165,23 @@ class Clip(Source):
     def size(self) -> Size:
         return self.height, self.width
 
-    @abstractmethod
     def header(self, number: int, rate: Fraction | None = None, at: int | None = None) -> Header:
-        """The header of a frame; with a `rate`, that of a frame of film, which is made of the clip's frame `at`."""
+        """The header of a frame: of a 10-bit RGB DPX, with timecode and position counted to it.
+
+        With a `rate`, that of a frame of film, which has no fields and is made of the clip's frame `at`.
+        """
+        fps = rate or self.rate
+        if self._header is None:
+            low, high = made_levels(self)
+            self._header = Header.new(
+                self.width, self.height, transfer=self.transfer, colorimetric=self.colorimetric,
+                pixel_aspect=self.pixel_aspect, low_code=low, high_code=high,
+                source_file_name=self._file_name,
+            )  # fmt: skip
+        return self._header.replace(
+            frame_rate=fps and float(fps), timecode=self._timecode(number, fps), frame_position=number,
+            interlace=int(self.field_order is not None and rate is None),
+        )  # fmt: skip
 
     def pixels(self, raw: Planes, dtype: DTypeLike = "uint16") -> Frame:
         """10-bit R, G, B of a frame's planes, (H, W, 3): codes, or floats, normalised.
@@ -226,6 +250,48 @@ class Clip(Source):
 
     def missing(self, start: int, end: int | None) -> str | None:
         return self.damage
+
+    def _take_colours(self, letters, subsampling, matrix, levels, siting, transfer, primaries):
+        """Colours from tags, by the numbers of H.273 and FFmpeg; what is not tagged is assumed.
+
+        `letters` are of the planes: yuv, rgb or y; `levels` is 2 for full range, 0 where it is not known.
+        """
+        sd = is_sd(self)
+        usual = ("REC_601_525" if self.height <= 512 else "REC_601_625") if sd else "REC_709"
+        if letters == "yuv":
+            if matrix not in (0, 2, *_MATRICES):
+                raise DataError(
+                    f"{self.path}: its matrix is number {matrix} of ITU-T H.273, expected one of "
+                    f"{', '.join(map(str, _MATRICES))}: R, G and B cannot be made of others"
+                )
+            assumed = matrix not in _MATRICES
+            self.matrix = ("601" if sd else "709") if assumed else _MATRICES[matrix]
+            if assumed:
+                self.note(f"no tag of a matrix: Rec.{self.matrix} is assumed, as {'SD' if sd else 'HD'} has it")
+            self._say("matrix", _MATRIX_WORDS[self.matrix], assumed)
+        if letters != "rgb":
+            self.full = levels == 2
+            made = "kept" if self.keep or self.full else "to 0-1023"
+            self._say("range", f"{'full' if self.full else 'limited'}, {made}", levels == 0)
+        else:
+            self._say_scaled()
+        if letters == "yuv":
+            self.siting = siting or "left"
+            self._say("chroma", f"{subsampling}, sited {self.siting}", siting is None)
+            if subsampling in ("4:2:0", "4:4:0", "4:1:0"):  # the others don't know of fields
+                fields = {True: "all frames", False: "no frames", None: "interlaced frames"}[self._interlaced]
+                self.settings["chroma"] += f", by field in {fields}"
+        for name, codes, known, tag in (
+            ("transfer", Transfer, _TRANSFERS, transfer),
+            ("colorimetric", Colorimetric, _PRIMARIES, primaries),
+        ):
+            assumed = tag in (0, 2) or (name == "transfer" and tag == _LINEAR)
+            code = codes[usual] if assumed else codes[known.get(tag, "VIDEO")]
+            setattr(self, name, code)
+            self._say(name, code.text, assumed)
+
+    def _say(self, name, text, assumed):
+        self.settings[name] = f"{text} ({'assumed' if assumed else 'tag'})"
 
     def _say_scaled(self):
         self.settings["range"] = f"0-{(1 << self.bits) - 1}, to 0-1023"

@@ -10,18 +10,9 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from fastup._types import StrPath
-from fastup.codes import Colorimetric, Timecode, Transfer
+from fastup.codes import Timecode
 from fastup.errors import DataError
-from fastup.footage.source import Clip, Items, Planes, Skip, is_sd, made_levels, nothing, per_second, some
-from fastup.header import Header
-
-# By the numbers of ITU-T H.273, which FFmpeg has for tags. Transfers and primaries that no code of DPX is for are
-# unspecified video; a transfer tagged as linear is not believed.
-_MATRICES = {1: "709", 4: "FCC", 5: "601", 6: "601", 7: "240M", 9: "2020"}
-_TRANSFERS = {1: "REC_709", 4: "REC_601_525", 5: "REC_601_625", 6: "REC_601_525", 14: "REC_709", 15: "REC_709"}
-_PRIMARIES = {1: "REC_709", 4: "NTSC", 5: "REC_601_625", 6: "REC_601_525", 7: "REC_601_525"}
-_LINEAR = 8
-_MATRIX_WORDS = {"601": "Rec.601", "709": "Rec.709", "240M": "SMPTE 240M", "2020": "Rec.2020", "FCC": "FCC"}
+from fastup.footage.source import Clip, Items, Planes, Skip, nothing, per_second, some
 
 # FFmpeg's field orders: what is stored first, what is shown first. Its decoders go by the former.
 _ORDERS = {2: "top", 3: "bottom", 4: "top", 5: "bottom"}
@@ -51,8 +42,8 @@ class Video(Clip):
 
     def __init__(self, path: StrPath, keep: bool, interlaced: bool | None, dtype: DTypeLike = "uint16") -> None:
         super().__init__(path, keep, interlaced, dtype)
+        self._file_name = os.fsencode(self.path.name)[:100].decode(errors="ignore")
         self._running: set[Any] = set()  # the files that passes have open
-        self._header: Header | None = None
         with self._opened() as (container, stream):
             codec, claimed = stream.codec_context.name, _ORDERS.get(stream.codec_context.field_order)
             frame = next((frame for found, _ in _decoded(container, stream) for frame in found), None)
@@ -75,7 +66,11 @@ class Video(Clip):
             tags = [stream.metadata, container.metadata, *(other.metadata for other in container.streams)]
             self.timecode = self._timecode_of([*tags, frame.metadata])
         self.settings["source"] = f"{codec}, {frame.format.name}, {self.width}x{self.height}, {per_second(self.rate)}"
-        self._take_colours(frame, siting)
+        levels = 2 if frame.format.name.startswith("yuvj") else int(frame.color_range)
+        self._take_colours(
+            self._layout.letters, self._layout.subsampling, int(frame.colorspace), levels, siting,
+            int(frame.color_trc), int(frame.color_primaries),
+        )  # fmt: skip
         aspect = self.pixel_aspect
         self.settings |= {
             "fields": f"{self.field_order} first" if self.field_order else "progressive, or not known",
@@ -108,21 +103,6 @@ class Video(Clip):
     def name(self, number: int) -> str:
         """The video's stem and the number."""
         return f"{self.path.stem}_{number:07d}"
-
-    def header(self, number: int, rate: Fraction | None = None, at: int | None = None) -> Header:
-        """The header of a 10-bit RGB DPX, timecode and position counted to it; with a `rate`, it has no fields."""
-        fps = rate or self.rate
-        if self._header is None:
-            low, high = made_levels(self)
-            self._header = Header.new(
-                self.width, self.height, transfer=self.transfer, colorimetric=self.colorimetric,
-                pixel_aspect=self.pixel_aspect, low_code=low, high_code=high,
-                source_file_name=os.fsencode(self.path.name)[:100].decode(errors="ignore"),
-            )  # fmt: skip
-        return self._header.replace(
-            frame_rate=fps and float(fps), timecode=self._timecode(number, fps), frame_position=number,
-            interlace=int(self.field_order is not None and rate is None),
-        )  # fmt: skip
 
     @contextlib.contextmanager
     def _opened(self):
@@ -198,46 +178,6 @@ class Video(Clip):
         except ValueError:
             self.note(f"the timecode that the file has, {text!r}, is none")
             return None
-
-    def _take_colours(self, frame, siting):
-        """Matrix, range, siting, transfer and primaries from the tags of a frame; what is not tagged is assumed."""
-        sd = is_sd(self)
-        usual = ("REC_601_525" if self.height <= 512 else "REC_601_625") if sd else "REC_709"
-        matrix, levels = int(frame.colorspace), int(frame.color_range)
-        if self._layout.letters == "yuv":
-            if matrix not in (0, 2, *_MATRICES):
-                raise DataError(
-                    f"{self.path}: its matrix is number {matrix} of ITU-T H.273, expected one of "
-                    f"{', '.join(map(str, _MATRICES))}: R, G and B cannot be made of others"
-                )
-            assumed = matrix not in _MATRICES
-            self.matrix = ("601" if sd else "709") if assumed else _MATRICES[matrix]
-            if assumed:
-                self.note(f"no tag of a matrix: Rec.{self.matrix} is assumed, as {'SD' if sd else 'HD'} has it")
-            self._say("matrix", _MATRIX_WORDS[self.matrix], assumed)
-        if self._layout.letters != "rgb":
-            self.full = levels == 2 or frame.format.name.startswith("yuvj")
-            made = "kept" if self.keep or self.full else "to 0-1023"
-            self._say("range", f"{'full' if self.full else 'limited'}, {made}", levels == 0 and not self.full)
-        else:
-            self._say_scaled()
-        if self._layout.letters == "yuv":
-            self.siting = siting or "left"
-            self._say("chroma", f"{self._layout.subsampling}, sited {self.siting}", siting is None)
-            if self._layout.subsampling in ("4:2:0", "4:4:0", "4:1:0"):  # the others don't know of fields
-                fields = {True: "all frames", False: "no frames", None: "interlaced frames"}[self._interlaced]
-                self.settings["chroma"] += f", by field in {fields}"
-        for name, codes, known, tag in (
-            ("transfer", Transfer, _TRANSFERS, int(frame.color_trc)),
-            ("colorimetric", Colorimetric, _PRIMARIES, int(frame.color_primaries)),
-        ):
-            assumed = tag in (0, 2) or (name == "transfer" and tag == _LINEAR)
-            code = codes[usual] if assumed else codes[known.get(tag, "VIDEO")]
-            setattr(self, name, code)
-            self._say(name, code.text, assumed)
-
-    def _say(self, name, text, assumed):
-        self.settings[name] = f"{text} ({'assumed' if assumed else 'tag'})"
 
 
 # -- what FFmpeg gives -----------------------------------------------------------------------------------------------
