@@ -25,7 +25,8 @@ from fastup.pairs.geometry import Geometry
 from fastup.train.batches import steps_of
 from fastup.train.config import OPTIONS, Config
 from fastup.trim import Trim
-from fastup.upscale.model import NEEDED, load
+from fastup.upscale.model import load
+from fastup.upscale.onnx_file import NEEDED
 
 # A run cannot go on with other values of these: what a model computes, and what its optimiser keeps, depend on them.
 FIXED = ("model", "residual", "border", "trim", "input_trim", "black_level", "precision", "ema")

@@ -11,14 +11,10 @@ from fastup._scales import Scale, cell_of, fractions
 from fastup._types import Size, StrPath
 from fastup.errors import FastupError
 from fastup.networks import start
+from fastup.upscale.onnx_file import NEEDED
 
 if TYPE_CHECKING:
     from fastup.networks.models import Network
-
-# What the settings of a model that `fastup train` wrote hold beside those of every Network.
-NEEDED = {
-    "trim", "input_trim", "black_level", "input_white", "target_white", "pixel_aspect", "transfer", "colorimetric",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
