@@ -1,4 +1,4 @@
-"""Memory that the machine has to spare, as the system and its control groups say; and sizes in words."""
+"""Memory that the machine has to spare, by the system and its control groups; sizes in words; who ran out of it."""
 
 import contextlib
 import re
@@ -14,6 +14,14 @@ GROUPS = {
     "cgroup": ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_"),
     "cgroup2": ("memory.max", "memory.current", ""),
 }
+# What libraries say that have an error of their own for it, or none: TensorFlow, JAX, Torch, CUDA, cuDNN, ONNX Runtime,
+# DirectML, OpenVINO on processors and through OpenCL, and what C++ throws.
+RAN_OUT = re.compile(
+    r"out[ _]of[ _](?:(?:gpu|device|host) )?(?:memory|resources)|outofmemory|resource_?exhausted|oom when|bad_alloc|"
+    r"(?:failed|unable|not) (?:to )?(?:be )?allocated? |alloc(?:ation)?[ _]fail|not enough memory|"
+    r"exceeded max size of memory object",
+    re.IGNORECASE,
+)
 UNITS = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
 
 
@@ -59,6 +67,11 @@ def words(size: float) -> str:
     unit = next(unit for unit in ("GiB", "MiB", "KiB") if size >= 1 << UNITS[unit[0]] or unit == "KiB")
     value = size / (1 << UNITS[unit[0]])
     return f"{value:.1f} {unit}" if value < 10 else f"{value:.0f} {unit}"
+
+
+def ran_out(error: BaseException) -> bool:
+    """Whether an error, of whatever library, is that there was too little memory."""
+    return isinstance(error, MemoryError) or RAN_OUT.search(f"{type(error).__name__}: {error}") is not None
 
 
 def _groups(root):

@@ -34,6 +34,67 @@ def test_words_are_near_the_size(size):
     assert abs(near - size) <= size / 19
 
 
+class ResourceExhaustedError(Exception):  # as TensorFlow's
+    pass
+
+
+class OutOfMemoryError(RuntimeError):  # as Torch's
+    pass
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        ResourceExhaustedError("Graph execution error"),
+        OutOfMemoryError("no room"),
+        # As these said on machines where memory had run out.
+        RuntimeError(
+            "OOM when allocating tensor with shape[1,2048,2048,24] and type float by allocator mklcpu"
+        ),
+        RuntimeError("INTERNAL: Error dispatching computation: Out of memory allocating 805324800 bytes."),
+        RuntimeError("RESOURCE_EXHAUSTED: Failed to allocate request for 768.0MiB (805306368B) on device ordinal 0"),
+        RuntimeError(
+            "[ONNXRuntimeError] : 1 : FAIL : Non-zero status code returned while running Conv node. Name:'c0_nchwc' "
+            "Status Message: bfc_arena.cc:360 void* onnxruntime::BFCArena::AllocateRawInternal(size_t, bool, "
+            "onnxruntime::Stream*) Failed to allocate memory for requested buffer of size 268435456"
+        ),
+        RuntimeError("[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : CUDA failure 2: out of memory ; GPU=0"),
+        RuntimeError(
+            "Exception from src/plugins/intel_cpu/src/node.cpp:794:\n[CPU] Convolution node with name 'c0' Check 'ptr' "
+            "failed at src/plugins/intel_cpu/src/cpu_memory.cpp:257:\nFailed to allocate 402653184 bytes of memory\n"
+        ),
+        RuntimeError("[GPU] Exceeded max size of memory object allocation: requested 5308416000 bytes"),
+        RuntimeError("clEnqueueNDRangeKernel, error code: -5 CL_OUT_OF_RESOURCES"),
+        RuntimeError("CL_MEM_OBJECT_ALLOCATION_FAILURE"),
+        RuntimeError("CUDA_ERROR_OUT_OF_MEMORY"),
+        RuntimeError("CUDNN_STATUS_ALLOC_FAILED"),
+        RuntimeError("std::bad_alloc"),
+        RuntimeError("8007000E Not enough memory resources are available to complete this operation."),
+    ],
+    ids=lambda error: str(error)[-40:],
+)
+def test_who_ran_out_of_memory(error):
+    assert _free.ran_out(error)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("shapes do not fit"),
+        RuntimeError("[ONNXRuntimeError] : 2 : INVALID_ARGUMENT : Got invalid dimensions for input: x"),
+        RuntimeError("Check 'shape' failed at src/core/shape.cpp: axis out of range"),
+        RuntimeError("NOT_FOUND: the memory type is not known"),
+        ZeroDivisionError("division by zero"),
+        KeyboardInterrupt(),
+        OSError(28, "No space left on device"),
+    ],
+    ids=str,
+)
+def test_who_did_not(error):
+    assert not _free.ran_out(error)
+
+
 @pytest.mark.parametrize(
     ("printed", "expected"), [("81559\n", 81559 << 20), ("24576\n8192\n", 8192 << 20), ("", None), ("[N/A]\n", None)]
 )

@@ -69,7 +69,7 @@ def _fits(network, batch, tile):
     try:
         twin.train_on_batch(inputs, np.zeros((batch, tile, tile, 3), np.float32))
     except Exception as error:  # every backend has one of its own
-        if any(words in str(error).lower() for words in ("out of memory", "resource_exhausted", "oom when")):
+        if _free.ran_out(error):
             return False
         raise
     return True
