@@ -49,9 +49,7 @@ class OutOfMemoryError(RuntimeError):  # as Torch's
         ResourceExhaustedError("Graph execution error"),
         OutOfMemoryError("no room"),
         # As these said on machines where memory had run out.
-        RuntimeError(
-            "OOM when allocating tensor with shape[1,2048,2048,24] and type float by allocator mklcpu"
-        ),
+        RuntimeError("OOM when allocating tensor with shape[1,2048,2048,24] and type float by allocator mklcpu"),
         RuntimeError("INTERNAL: Error dispatching computation: Out of memory allocating 805324800 bytes."),
         RuntimeError("RESOURCE_EXHAUSTED: Failed to allocate request for 768.0MiB (805306368B) on device ordinal 0"),
         RuntimeError(
