@@ -14,6 +14,7 @@ from fastup.errors import DataError, OptionError
 from fastup.header import Header
 from fastup.trim import Trim
 from fastup.upscale.engines import Engine, Keras
+from fastup.upscale.ensemble import Ensemble
 from fastup.upscale.model import Model
 
 if TYPE_CHECKING:
@@ -36,14 +37,15 @@ class Upscaler:
     """A trained model, ready for frames: a ``.keras`` file that `fastup train` wrote, or a `Network`.
 
     Scale, trim, border and white are inside. Raises FastupError if the file is no such model, OSError if it is missing.
-    A network may be trained on between frames.
+    A network may be trained on between frames. With `self_ensemble`, frames are means as of `Ensemble`.
 
     A frame goes through in three steps, `prepared`, `run` and `finished`, of which the first and the last may be on
     other threads than the second; a call, and `stream`, take all three.
     """
 
-    def __init__(self, model: "StrPath | Network") -> None:
+    def __init__(self, model: "StrPath | Network", self_ensemble: bool = False) -> None:
         self.model = Model.of(model)
+        self.self_ensemble = self_ensemble
         self.engine: Engine = Keras(self.model)
 
     @property
@@ -192,8 +194,11 @@ class Upscaler:
         return Prepared(str(name), floats, codes)
 
     def run(self, prepared: Prepared) -> Floats:
-        """What the engine makes of it. One call at a time."""
-        return self.engine.run(prepared.picture)
+        """What the engine makes of it, or of its flips and turns. One call at a time."""
+        make = self.engine.run
+        if self.self_ensemble:
+            make = Ensemble(make, self.model.scale, self.engine.planes)
+        return make(prepared.picture)
 
     def finished(self, prepared: Prepared, result: Floats, white: int | None) -> Frame:
         """The upscaled frame, (height, width, 3), clipped: nearest codes of a white, or float32 for None.
