@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import fastup
-from fastup.errors import DataError
+from fastup.errors import DataError, OptionError
 from fastup.footage import chore
 from fastup.footage.source import Source
 from fastup.footage.stills import Folder
@@ -99,6 +99,40 @@ def test_frames_are_made_in_order_and_made_ones_skipped(tmp_path, asked, holes, 
     assert all(path.stat().st_mtime_ns == t for path, t in times.items() if int(path.stem[1:]) not in gone)
     assert run(chore.Plan(Numbers(tmp_path, holes=holes), out, **asked)) == (0, len(expected))
     assert run(chore.Plan(Numbers(tmp_path, holes=holes), out, overwrite=True, **asked)) == (len(expected), 0)
+
+
+@pytest.mark.parametrize(
+    ("asked", "holes", "expected"),
+    [
+        ({}, (), [0, 10, 19]),
+        ({"first": 3, "last": 9}, (), [3, 6, 8]),
+        ({"every": 4}, (0, 16), [4, 8, 12]),
+        ({"last": 2}, (), [0, 1]),
+        ({"first": 19}, (), [19]),
+        ({"first": 20}, (), []),
+        ({"last": 4}, (0, 1, 2, 3), []),
+    ],
+)
+def test_a_sample_is_the_first_the_middle_and_the_last(tmp_path, asked, holes, expected):
+    out = tmp_path / "out"
+    plan = chore.Plan(Numbers(tmp_path, holes=holes), out, **asked).sample()
+    assert plan.todo == expected
+    assert run(plan) == (len(expected), 0)
+    assert made(out) == plan.source.read == expected
+    if expected[1:]:
+        (out / f"n{expected[1]:02d}.dpx").unlink()
+        again = chore.Plan(Numbers(tmp_path, holes=holes), out, **asked).sample()
+        assert run(again) == (1, len(expected) - 1)
+        assert again.source.read == expected[1:2]
+    assert run(chore.Plan(Numbers(tmp_path, holes=holes), out, **asked).sample()) == (0, len(expected))
+    whole = chore.Plan(Numbers(tmp_path, holes=holes), out, **asked)
+    assert run(whole)[1] == len(expected)  # which the whole run has already
+
+
+def test_a_sample_needs_a_length(tmp_path):
+    with pytest.raises(OptionError, match="nothing tells how many"):
+        chore.Plan(Numbers(tmp_path, None), tmp_path / "out").sample()
+    assert chore.Plan(Numbers(tmp_path, None), tmp_path / "out", last=5).sample().todo == [0, 2, 4]
 
 
 @pytest.mark.parametrize("count", [None, 5])

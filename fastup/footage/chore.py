@@ -1,18 +1,18 @@
 """What all chores share: the plan of which output each frame becomes, and its running."""
 
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self, TypeAlias
 
 from fastup._threads import in_order, workers
 from fastup._types import Frame, Progress
-from fastup.errors import DataError
+from fastup.errors import DataError, OptionError
 from fastup.footage import opening
 from fastup.footage.sink import FolderSink, Sink
-from fastup.footage.source import Source
+from fastup.footage.source import Items, Skip, Source
 from fastup.header import Header
 
 Item: TypeAlias = tuple[int, Any]  # a frame's number, and what `Source.pixels` makes an array of
@@ -35,6 +35,7 @@ class Plan:
     first: int = 0
     last: int | None = None  # the number after that of the last frame; None for the end, wherever that is
     every: int = 1
+    only: tuple[int, ...] | None = None  # of those numbers, the only ones that are asked for; see `sample`
     made_by: Mapping[str, Any] | None = None  # what a video is made with, see `opening.sink`
     options: Mapping[str, Any] = field(default_factory=dict)  # of a video or a pipe alone
 
@@ -66,9 +67,35 @@ class Plan:
         """Whether a frame is there already and may stay."""
         return not self.overwrite and self.sink.is_made(number)
 
+    def sample(self) -> Self:
+        """A plan of the first, the middle and the last of the frames that are asked for, to look at before a long run.
+
+        They are called what they are called in the whole run, which then has them already. OptionError if the output is
+        no folder, or nothing tells how many frames there are.
+        """
+        if not isinstance(self.sink, FolderSink):
+            raise OptionError(f"test makes three frames to look at, but {self.destination} is no folder; expected one")
+        if self.numbers is None:
+            raise OptionError(
+                f"test makes the first, the middle and the last frame, but nothing tells how many {self.source.path} "
+                "has; say which is the last"
+            )
+        there = [number for number in self.numbers if self.source.there(number)]
+        return replace(self, only=tuple(sorted({there[place] for place in (0, len(there) // 2, -1)} if there else ())))
+
+    def items(self, start: int, skip: Skip) -> Items:
+        """What the source has of the frames that are asked for, from one on, as of `Source.frames`."""
+        if self.only is None:
+            yield from self.source.frames(start, self.last, self.every, skip)
+        for number in self.only or ():  # each by itself: a video is decoded from near there
+            if number >= start:
+                yield from self.source.frames(number, number + 1, 1, skip)
+
     @property
-    def numbers(self) -> range | None:
+    def numbers(self) -> Sequence[int] | None:
         """The frames that are asked for, as far as the source knows how many it has."""
+        if self.only is not None:
+            return self.only
         ends = [end for end in (self.last, self.source.frame_count) if end is not None]
         return range(self.first, min(ends), self.every) if ends else None
 
@@ -101,12 +128,12 @@ def run(plan: Plan, work: Work, what: str, on_progress: Progress | None = None) 
         return made
 
     start, numbers, todo = plan.first, plan.numbers, plan.todo
-    if numbers is not None:  # a video is decoded from there
-        start = todo[0] if todo else plan.first + len(numbers) * plan.every
-        skipped = sum(map(plan.source.there, range(plan.first, start, plan.every)))
+    if numbers:  # a video is decoded from there
+        start = todo[0] if todo else numbers[-1] + plan.every
+        skipped = sum(plan.source.there(number) for number in numbers if number < start)
     with (
         plan.sink as output,
-        closing(plan.source.frames(start, plan.last, plan.every, skip)) as items,
+        closing(plan.items(start, skip)) as items,
         closing(work(items)) as results,
     ):
         for number, frame, header in results:
