@@ -10,12 +10,12 @@ from numpy.typing import DTypeLike
 from fastup import frames
 from fastup._types import StrPath
 from fastup.errors import OptionError
+from fastup.footage import codecs
+from fastup.footage.movie import Movie
 from fastup.footage.sink import FolderSink, Sink
 from fastup.footage.source import Clip, Source
 from fastup.footage.stills import Folder, Stills
 from fastup.footage.video import Video
-
-MOVIES = (".mov", ".mkv", ".mp4")  # what a video is written to
 
 
 def source(path: StrPath, dtype: DTypeLike = "uint16") -> Source:
@@ -65,8 +65,8 @@ def sink(
         with fastup.source("tape.mov") as frames, fastup.sink("out/", like=frames) as film:
             for header, frame in frames: film.write(better(frame), header)
 
-    A path is a folder; or a video, where it ends in one of `MOVIES`; or ``-``, standard output. OptionError if an
-    option does not go with what it is; DataError if there is something else, or frames of `like` would be lost.
+    A path is a folder; or a video, where it ends in one of `codecs.FORMATS`; or ``-``, standard output. OptionError if
+    an option does not go with what it is; DataError if there is something else, or frames of `like` would be lost.
 
     Parameters
     ----------
@@ -83,12 +83,12 @@ def sink(
     made_by
         What they are made with, in names and values that JSON has: a video that was begun with other ones is refused.
     options
-        Those of the video or the pipe alone.
+        Those of the video or the pipe alone; of a video, `codec`, `bits` and `rate`, as `movie.Movie` has them.
     """
     if is_pipe(path):
         raise OptionError("OUTPUT is -, but frames cannot go to a pipe yet; expected a folder")
     if is_movie(path):
-        raise OptionError(f"{path}: frames cannot go to a video yet; expected a folder")
+        return Movie(path, like, start=start, end=end, every=every, overwrite=overwrite, made_by=made_by, **options)
     if options:
         raise OptionError(f"{next(iter(options))} is given, but {path} is a folder of frames, which has no such option")
     return FolderSink(path, like, start, suffix, file, threads)
@@ -101,4 +101,4 @@ def is_pipe(path: StrPath) -> bool:
 
 def is_movie(path: StrPath) -> bool:
     """Whether a path is that of a video to be written, by its name."""
-    return Path(path).suffix.lower() in MOVIES and not os.path.isdir(path)
+    return Path(path).suffix.lower() in codecs.FORMATS and not os.path.isdir(path)

@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Generator, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Self, TypeAlias
+from typing import Any, NamedTuple, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -28,10 +28,28 @@ _MATRICES = {1: "709", 4: "FCC", 5: "601", 6: "601", 7: "240M", 9: "2020"}
 _TRANSFERS = {1: "REC_709", 4: "REC_601_525", 5: "REC_601_625", 6: "REC_601_525", 14: "REC_709", 15: "REC_709"}
 _PRIMARIES = {1: "REC_709", 4: "NTSC", 5: "REC_601_625", 6: "REC_601_525", 7: "REC_601_525"}
 _LINEAR = 8
+# The other way round, for what a movie is tagged with. The transfer of Rec.601 is the same for 525 and 625 lines.
+UNSPECIFIED = 2
+TRANSFER_TAGS = {
+    Transfer.LINEAR: _LINEAR, Transfer.SMPTE_274M: 1, Transfer.REC_709: 1, Transfer.REC_601_625: 6,
+    Transfer.REC_601_525: 6, Transfer.NTSC: 6, Transfer.PAL: 6,
+}  # fmt: skip
+PRIMARY_TAGS = {
+    Colorimetric.SMPTE_274M: 1, Colorimetric.REC_709: 1, Colorimetric.REC_601_625: 5, Colorimetric.REC_601_525: 6,
+    Colorimetric.NTSC: 4, Colorimetric.PAL: 5,
+}  # fmt: skip
 _MATRIX_WORDS = {"601": "Rec.601", "709": "Rec.709", "240M": "SMPTE 240M", "2020": "Rec.2020", "FCC": "FCC"}
 
 Skip: TypeAlias = Callable[[int], bool]
 Items: TypeAlias = Generator[tuple[int, Any], None, None]
+
+
+class Span(NamedTuple):
+    """A stretch of a source's file in seconds of its clock, as sound and subtitles have it."""
+
+    zero: Fraction  # when its first frame is shown
+    start: Fraction | None  # from when what goes with it is; None for the beginning of the file
+    end: Fraction | None  # to when; None for the end of the file
 
 
 def nothing(number: int) -> bool:
@@ -122,6 +140,10 @@ class Source(ABC):
     def files(self) -> Iterable[tuple[int, Path]]:
         """The numbers of frames that are files of their own, and those files."""
         return ()
+
+    def span(self, first: int, last: int | None) -> Span | None:
+        """When the frames from one to before another (None for the end) are shown; None where no clock tells."""
+        return None
 
 
 class Planes(tuple[np.ndarray, ...]):
@@ -256,8 +278,8 @@ class Clip(Source):
 
         `letters` are of the planes: yuv, rgb or y; `levels` is 2 for full range, 0 where it is not known.
         """
-        sd = is_sd(self)
-        usual = ("REC_601_525" if self.height <= 512 else "REC_601_625") if sd else "REC_709"
+        sd = is_sd(*self.size)
+        usual = ("REC_601_525" if is_525(self.height) else "REC_601_625") if sd else "REC_709"
         if letters == "yuv":
             if matrix not in (0, 2, *_MATRICES):
                 raise DataError(
@@ -307,8 +329,14 @@ def made_levels(source: Clip) -> tuple[int, int]:
     return (64, 940) if source.keep and not source.full else (0, 1023)
 
 
-def is_sd(source: Clip) -> bool:
-    return source.width < 1280 and source.height <= 608  # 576 lines, and the 32 of blanking above them of D-10
+def is_sd(height: int, width: int) -> bool:
+    """Whether a picture of that size has the colours of SD where nothing says which: Rec.601's."""
+    return width < 1280 and height <= 608  # 576 lines, and the 32 of blanking above them of D-10
+
+
+def is_525(height: int) -> bool:
+    """Whether a picture of SD is of the system of 525 lines, or of that of 625."""
+    return height <= 512
 
 
 def per_second(rate: Fraction | None) -> str:

@@ -39,7 +39,7 @@ class Folder(Source):
     @cached_property
     def rate(self) -> Fraction | None:  # type: ignore[override]
         """Frames per second, by the first header."""
-        return _exact(self.header(0).frame_rate)
+        return exact_rate(self.header(0).frame_rate)
 
     @property
     def size(self) -> Size:
@@ -82,7 +82,7 @@ class Stills(Clip):
         if self.bits not in range(8, 17) or descriptor not in _PICTURES:
             expected = "codes of 8 to 16 bits, of a picture in one piece"
             raise DataError(f"{self.paths[0]}: {first.flavour}, expected {expected}")
-        self.rate, self.pixel_aspect = _exact(first.frame_rate), first.pixel_aspect
+        self.rate, self.pixel_aspect = exact_rate(first.frame_rate), first.pixel_aspect
         timecodes = [frames.read_header(path).timecode if frames.is_dpx(path) else None for path in self.paths]
         line = timeline(self.paths, timecodes, max(1, round(self.rate)) if self.rate else None)
         if line.doubled:
@@ -99,7 +99,7 @@ class Stills(Clip):
         self._say_scaled()
         if descriptor in CHROMA:
             known = (Colorimetric.REC_709, Colorimetric.REC_601_525, Colorimetric.REC_601_625)
-            sd = first.colorimetric != known[0] if first.colorimetric in known else is_sd(self)
+            sd = first.colorimetric != known[0] if first.colorimetric in known else is_sd(*self.size)
             self.matrix, self.full = "601" if sd else "709", False
             self.settings["range"] = f"limited, {'kept' if keep else 'to 0-1023'} (assumed)"
             self.settings["matrix"] = f"Rec.{self.matrix} (assumed)"
@@ -175,7 +175,7 @@ def _kind(header):
     return header.width, header.height, header.bits, header.descriptor
 
 
-def _exact(rate):
+def exact_rate(rate: float | None) -> Fraction | None:
     """The frame rate that a header's float32 means."""
     if not rate or rate < 0:
         return None

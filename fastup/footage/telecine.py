@@ -17,7 +17,7 @@ from fastup._whole import whole
 from fastup.errors import DataError, OptionError
 from fastup.footage import chore, extract, opening
 from fastup.footage.cadence import DOUBT, FILM, INTERLACED, KINDS, ORDERS, PROGRESSIVE, Cadence, Fields, measure, track
-from fastup.footage.source import Items, Skip, Source, nothing
+from fastup.footage.source import Items, Skip, Source, Span, nothing
 from fastup.footage.weave import Woven, plan, weave
 from fastup.header import Header
 
@@ -60,6 +60,15 @@ class Film(Source):
     def name(self, number: int) -> str:
         """The clip's name, the frame that the part begins with, and the number."""
         return f"{self.stem}_{number:07d}"
+
+    def span(self, first: int, last: int | None) -> Span | None:
+        """As `Source.span`: what goes with the part of the clip goes with its film."""
+        part = self.clip.span(self.part.first, self.part.last)
+        if part is None or self.rate is None:
+            return None
+        start = part.zero + first / self.rate
+        end = part.zero + last / self.rate if last is not None and last < len(self) else part.end
+        return Span(start, start if first else part.start, end)
 
     def there(self, number: int) -> bool:
         """Whether a field is left of a frame."""

@@ -1,6 +1,7 @@
 """A video, through FFmpeg."""
 
 import contextlib
+import math
 import os
 import re
 from fractions import Fraction
@@ -12,7 +13,7 @@ from numpy.typing import DTypeLike
 from fastup._types import StrPath
 from fastup.codes import Timecode
 from fastup.errors import DataError
-from fastup.footage.source import Clip, Items, Planes, Skip, nothing, per_second, some
+from fastup.footage.source import Clip, Items, Planes, Skip, Span, nothing, per_second, some
 
 # FFmpeg's field orders: what is stored first, what is shown first. Its decoders go by the former.
 _ORDERS = {2: "top", 3: "bottom", 4: "top", 5: "bottom"}
@@ -60,6 +61,7 @@ class Video(Clip):
             guess = known or (stream.duration or 0) * stream.time_base or Fraction(container.duration or 0, 10**6)
             self.frame_count = stream.frames or round(guess * (self.rate or 0)) or None
             self.pixel_aspect = stream.sample_aspect_ratio or None
+            self._begin = (frame.pts or 0) * stream.time_base
             siting, order = _shown(stream, frame)
             self.field_order = claimed or order
             self._fields = claimed is not None and codec not in _EVERY_FRAME_SAYS
@@ -103,6 +105,13 @@ class Video(Clip):
     def name(self, number: int) -> str:
         """The video's stem and the number."""
         return f"{self.path.stem}_{number:07d}"
+
+    def span(self, first: int, last: int | None) -> Span | None:
+        """As `Source.span`, by the mean rate where it is variable."""
+        if self.rate is None:
+            return None
+        start, ends = self._begin + first / self.rate, last is not None and last < (self.frame_count or math.inf)
+        return Span(start, start if first else None, self._begin + last / self.rate if last and ends else None)
 
     @contextlib.contextmanager
     def _opened(self):
@@ -172,7 +181,8 @@ class Video(Clip):
         self.damage = f"{len(lost)} frame{'s' * (len(lost) > 1)} cannot be decoded: {some(list(map(str, lost)))}"
 
     def _timecode_of(self, tags):
-        text = next((tag["timecode"] for tag in tags if "timecode" in tag), None)
+        named = (value for tag in tags for name, value in tag.items() if name.lower() == "timecode")
+        text = next(named, None)
         try:  # at 10 frames/s and less, FFmpeg takes one digit to be enough
             return text and Timecode(re.sub("([:;])([0-9])$", r"\g<1>0\2", text))
         except ValueError:

@@ -1,0 +1,194 @@
+"""Parts of a movie joined, with what its source has beside the pictures: packets as they are, nothing encoded."""
+
+import heapq
+import io
+import math
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, BinaryIO, TypeAlias
+
+from fastup._types import StrPath
+from fastup.footage.codecs import FORMATS, TAGS, Codec, Look, timed
+from fastup.footage.source import Span
+
+Timed: TypeAlias = tuple[Fraction, Any]  # when a packet is decoded, seconds; and the packet
+
+# Tags of a file, not of the film in it: FFmpeg writes its own, or they would not be true of another file.
+_OWN = {
+    "major_brand", "minor_version", "compatible_brands", "creation_time", "encoder", "duration", "timecode",
+    "handler_name", "vendor_id", "bps", "number_of_frames", "number_of_bytes", "filename", "mimetype",
+}  # fmt: skip
+_NEAR = 10  # seconds by which packets of one time may lie apart in a file
+
+
+def join(
+    file: BinaryIO, path: Path, parts: list[tuple[int, Path]], codec: Codec, look: Look, timecode: str | None,
+    beside: tuple[StrPath, Span] | None,
+) -> list[str]:  # fmt: skip
+    """Write a movie of parts, each with the time of its first frame, in frames; returns what could not be carried over.
+
+    `path` is where it will be: its suffix says the container. `beside` is a file, and the stretch of it whose sound,
+    subtitles, chapters and tags go along.
+    """
+    import av
+
+    suffix = path.suffix.lower()
+    notes: list[str] = []
+    with ExitStack() as stack:
+        source = stack.enter_context(av.open(f"file:{beside[0]}")) if beside else None
+        first = stack.enter_context(av.open(f"file:{parts[0][1]}"))
+        container = stack.enter_context(av.open(file, "w", format=FORMATS[suffix], options=muxing(suffix, look.rate)))
+        stream = container.add_stream_from_template(first.streams.video[0], opaque=True)
+        context = stream.codec_context
+        context.framerate, context.sample_aspect_ratio = look.rate, look.aspect
+        context.codec_tag = first.streams.video[0].codec_tag if suffix != ".mkv" else "\0\0\0\0"
+        for name, tag in zip(TAGS, look.tags, strict=True):
+            setattr(context, name, tag)
+        flows: list[Iterable[Timed]] = [timed(_pictures(parts, stream, look.rate), look.rate, codec.reorder)]
+        asked = {}
+        if source is not None and beside is not None:
+            kept = _kept(source, container, suffix, notes)
+            asked = _tags(source.metadata)
+            container.metadata.update(asked)
+            length = (parts[-1][0] + _count(parts[-1][1])) / look.rate
+            container.set_chapters(_chapters(source.chapters(), beside[1], length))
+            flows.append(_others(source, kept, beside[1]))
+        if timecode:
+            container.metadata["timecode"] = timecode
+        for _, packet in heapq.merge(*flows, key=lambda timed: timed[0]):
+            container.mux(packet)
+    if asked:
+        file.seek(0)
+        with av.open(file) as made:
+            there = {name.lower() for name in made.metadata}
+        notes += [f"{suffix} has no place for the tag {name!r}" for name in asked if name.lower() not in there]
+    return notes
+
+
+def muxing(suffix: str, rate: Fraction) -> dict[str, str]:
+    """Options for a container: nothing of the time or the place where it is made, and times that are exact."""
+    options = {"fflags": "+bitexact"}
+    if suffix != ".mkv":
+        options["movie_timescale"] = str(rate.numerator * math.ceil(Fraction(24000, rate.numerator)))
+    return options
+
+
+def _pictures(parts: list[tuple[int, Path]], stream: Any, rate: Fraction) -> Iterator[tuple[int, Any]]:
+    """Yield the packets of all parts, with when their frames are shown, in frames."""
+    import av
+
+    for start, path in parts:
+        with av.open(f"file:{path}") as container:
+            for packet in container.demux(video=0):
+                if packet.size and packet.pts is not None:
+                    packet.stream = stream
+                    yield start + round(packet.pts * packet.time_base * rate), packet
+
+
+def _count(path: Path) -> int:
+    import av
+
+    with av.open(f"file:{path}") as container:
+        return int(container.streams.video[0].frames)
+
+
+def _kept(source: Any, container: Any, suffix: str, notes: list[str]) -> dict[int, Any]:
+    """The streams of a movie for those of its source, by their index; notes have what is left out."""
+    kept: dict[int, Any] = {}
+    main = None
+    for stream in source.streams:
+        if stream.type == "video" and main is None and not stream.disposition & type(stream.disposition).attached_pic:
+            main = stream
+            continue
+        codec = getattr(stream.codec_context, "name", None) or getattr(stream, "name", None) or "unknown"
+        if stream.type == "data" and (_is_timecode(stream) or (codec == "bin_data" and source.chapters())):
+            continue  # which are made anew
+        if stream.type == "video" or not _holds(suffix, stream):
+            what = "picture" if stream.type == "video" else stream.type
+            notes.append(f"the {what} of stream {stream.index} ({codec}) is left out: {suffix} is given none such")
+            continue
+        made = kept[stream.index] = container.add_stream_from_template(stream, opaque=True)
+        tags = _tags(stream.metadata)
+        if "name" in tags:  # QuickTime's word
+            tags.setdefault("title", tags.pop("name"))
+        made.metadata.clear()
+        made.metadata.update(tags | ({} if stream.type != "attachment" else _files(stream)))
+        made.disposition = stream.disposition
+    return kept
+
+
+def _files(stream: Any) -> dict[str, str]:
+    return {name: value for name, value in stream.metadata.items() if name in ("filename", "mimetype")}
+
+
+def _is_timecode(stream: Any) -> bool:
+    return "timecode" in stream.metadata
+
+
+def _holds(suffix: str, stream: Any) -> bool:
+    """Whether a container of that suffix takes a stream: it is tried."""
+    import av
+
+    try:
+        with av.open(io.BytesIO(), "w", format=FORMATS[suffix]) as trial:
+            trial.add_stream_from_template(stream, opaque=True)
+            trial.start_encoding()
+    except (ValueError, av.error.FFmpegError):
+        return False
+    return True
+
+
+def _tags(metadata: dict[str, str]) -> dict[str, str]:
+    own = {name for name in metadata if name.lower().split("-")[0] in _OWN or name.startswith("_STATISTICS")}
+    return {name: value for name, value in metadata.items() if name not in own}
+
+
+def _chapters(chapters: list[Any], span: Span, length: Fraction) -> list[Any]:
+    """Chapters of a stretch, from its first frame on; those beyond it are left out."""
+    made = []
+    for chapter in chapters:
+        base = chapter["time_base"]
+        start, end = (
+            min(max(chapter[name] * base - span.zero, Fraction(0)), length if span.end is not None else Fraction(10**9))
+            for name in ("start", "end")
+        )
+        if start < end:
+            made.append(chapter | {"start": round(start / base), "end": round(end / base)})
+    return made
+
+
+def _others(source: Any, kept: dict[int, Any], span: Span) -> Iterator[Timed]:
+    """Yield the packets of sound and subtitles of a stretch, timed from its first frame on."""
+    import av
+
+    for stream in source.streams:
+        if stream.index not in kept:
+            stream.discard = av.stream.Discard.all
+    flowing = [stream for stream in source.streams if stream.index in kept and stream.type != "attachment"]
+    if not flowing:
+        return
+    if span.start is not None and span.start > 2 * _NEAR:
+        source.seek(int((span.start - _NEAR) * 10**6))
+    for packet in source.demux(flowing):
+        time = packet.pts if packet.pts is not None else packet.dts
+        if not packet.size or time is None:
+            continue
+        base = packet.time_base
+        begins, cut = time * base, 0
+        if span.end is not None and begins >= span.end:
+            if begins >= span.end + _NEAR:
+                return
+            continue
+        if span.start is not None and begins < span.start:
+            ends = begins + (packet.duration or 0) * base
+            if packet.stream.type != "subtitle" or ends <= span.start:
+                continue
+            cut = round((span.start - begins) / base)  # it is being shown
+            packet.duration -= cut
+        shift = round(span.zero / base) - cut
+        packet.pts = time - shift
+        packet.dts = packet.pts if packet.dts is None else packet.dts - shift
+        packet.stream = kept[packet.stream.index]
+        yield packet.dts * base, packet
