@@ -1,5 +1,6 @@
 """What all chores share: the plan of which output each frame becomes, and its running."""
 
+import re
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, fields, replace
@@ -13,6 +14,7 @@ from fastup.errors import DataError, OptionError
 from fastup.footage import opening
 from fastup.footage.sink import FolderSink, Sink
 from fastup.footage.source import Items, Skip, Source
+from fastup.footage.stills import Folder, Stills
 from fastup.header import Header
 
 Item: TypeAlias = tuple[int, Any]  # a frame's number, and what `Source.pixels` makes an array of
@@ -36,6 +38,7 @@ class Plan:
     last: int | None = None  # the number after that of the last frame; None for the end, wherever that is
     every: int = 1
     only: tuple[int, ...] | None = None  # of those numbers, the only ones that are asked for; see `sample`
+    chunk: bool = False  # whether it is a render farm's, of which there may be no frame
     made_by: Mapping[str, Any] | None = None  # what a video is made with, see `opening.sink`
     options: Mapping[str, Any] = field(default_factory=dict)  # of a video or a pipe alone
 
@@ -46,10 +49,9 @@ class Plan:
 
     def checked(self) -> Self:
         """The plan; DataError if two frames would become one, or one itself, or the folder is a file or the source."""
-        source, destination = self.source, self.destination
-        if self.file is None and destination.exists() and source.path.exists() and destination.samefile(source.path):
-            what, place = ("where the input frames are", "folder") if destination.is_dir() else ("the input", "place")
-            raise DataError(f"{destination}: this is {what}; expected another {place} for the output")
+        source = self.source
+        if self.file is None:
+            check_place(source, self.destination)
         sink, files = self.sink, dict(source.files())
         if isinstance(sink, FolderSink) and not self.file and len({*map(sink.place, files)}) < len(files):
             raise DataError(f"{source.path}: some frames differ in their suffix alone, and would get the same name")
@@ -86,10 +88,8 @@ class Plan:
     def items(self, start: int, skip: Skip) -> Items:
         """What the source has of the frames that are asked for, from one on, as of `Source.frames`."""
         if self.only is None:
-            yield from self.source.frames(start, self.last, self.every, skip)
-        for number in self.only or ():  # each by itself: a video is decoded from near there
-            if number >= start:
-                yield from self.source.frames(number, number + 1, 1, skip)
+            return self.source.frames(start, self.last, self.every, skip)
+        return self.source.samples(number for number in self.only if number >= start and not skip(number))
 
     @property
     def numbers(self) -> Sequence[int] | None:
@@ -105,6 +105,40 @@ class Plan:
         return [number for number in self.numbers or () if self.source.there(number) and not self.is_made(number)]
 
 
+def check_place(source: Source, destination: Path) -> None:
+    """Raise DataError if frames of a source cannot go to a place: the source itself, or a file that is no video."""
+    if destination.exists() and source.path.exists() and destination.samefile(source.path):
+        what, place = ("where the input frames are", "folder") if destination.is_dir() else ("the input", "place")
+        raise DataError(f"{destination}: this is {what}; expected another {place} for the output")
+    if not opening.is_pipe(destination) and not opening.is_movie(destination):
+        FolderSink(destination)  # which refuses a file
+
+
+def part(
+    source: Source, start: int | str = 0, end: int | str | None = None, numbers: str | None = None
+) -> tuple[int, int | None]:
+    """The first frame, and the one after the last, that are asked for; the same where there are none.
+
+    `start` and `end`, the frame after the last, are as `Source.frame_number` takes them; `numbers` are those of a
+    worker of a render farm, ``101-150`` or ``101``, as `Source.between` has them. What of them lies beyond the frames
+    that there are is passed over. OptionError if there are no frames from `start` to `end`, or they are not understood.
+    """
+    first, last = source.frame_number(start, "start"), None if end is None else source.frame_number(end, "end")
+    if last is not None and last <= first:
+        raise OptionError(f"end is frame {last}, expected one after start, which is frame {first}")
+    if isinstance(source, Folder | Stills) and first >= len(source):
+        raise OptionError(f"start is frame {first}, expected one of the {len(source)}, which count from 0")
+    if numbers is not None:
+        found = re.fullmatch(r"(-?\d+)(?:-(-?\d+))?", numbers.strip())
+        low, high = (int(found[1]), int(found[2] or found[1])) if found else (0, -1)
+        if high < low:
+            raise OptionError(f"frames is {numbers!r}, expected numbers as 101-150, or 101")
+        low, high = source.between(low, high)
+        first, last = max(first, low), high if last is None else min(last, high)
+        last = max(first, last)
+    return first, last
+
+
 def each(make: Callable[[int, Any], tuple[Frame, Header]]) -> Work:
     """The work of a chore that makes each frame by itself: ``make(number, raw)``, on threads."""
     return lambda items: in_order(lambda item: (item[0], *make(*item)), items)
@@ -118,8 +152,12 @@ def run(plan: Plan, work: Work, what: str, on_progress: Progress | None = None) 
 
     Returns how many frames were written and how many skipped, as they are there already: the same plan carries on.
     FastupError or OSError if one cannot be read, made or written; those before it are whole, and no later one appears.
+    DataError in the end if frames are missing that the source should have, or cannot be decoded: all others are made.
+    OptionError if the source ends before the first that was asked for, and no worker of a render farm asked.
     """
     written = skipped = 0
+    if plan.last is not None and plan.last <= plan.first:
+        return 0, 0
 
     def skip(number: int) -> bool:
         nonlocal skipped
@@ -141,4 +179,8 @@ def run(plan: Plan, work: Work, what: str, on_progress: Progress | None = None) 
             written += 1
             if on_progress is not None:
                 on_progress(written, None if numbers is None else max(written, len(todo)), what)
+    if plan.first and not written + skipped and not plan.chunk:
+        raise OptionError(f"start is frame {plan.first}, but {plan.source.path} ends before it")
+    if damage := plan.source.missing(plan.first, plan.last):
+        raise DataError(f"{plan.source.path}: {damage}; {written + skipped} frames are in {plan.destination}")
     return written, skipped

@@ -1,7 +1,8 @@
-"""Video, or a folder of stills, to 10-bit RGB DPX at its own size: decoding, converting and writing overlap."""
+"""Video, or a folder of stills, to 10-bit RGB at its own size: decoding, converting and writing overlap."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from fastup import frames
 from fastup._types import Frame, Progress, StrPath
@@ -9,23 +10,14 @@ from fastup.errors import DataError, OptionError
 from fastup.footage import chore
 from fastup.footage.sink import FolderSink
 from fastup.footage.source import Clip, Planes
-from fastup.footage.stills import Stills
 from fastup.header import Header
 
 
-@dataclass(frozen=True, kw_only=True)
-class Plan(chore.Plan):
-    """What `prepare` found to do: as every plan, with `lines` lines of each frame, from `top` on."""
-
-    source: Clip
-    lines: int | None
-    top: int
-
-
 def prepare(
-    source: Clip, destination: StrPath, *, start: int | str = 0, end: int | str | None = None, every: int = 1,
-    lines: int | None = None, overwrite: bool = False,
-) -> Plan:  # fmt: skip
+    source: Clip, destination: StrPath, *, start: int | str = 0, end: int | str | None = None,
+    numbers: str | None = None, every: int = 1, lines: int | None = None, overwrite: bool = False,
+    options: Mapping[str, Any] | None = None,
+) -> chore.Plan:  # fmt: skip
     """Check what is asked for, before anything is written.
 
     DataError if the frames cannot go to `destination`, OptionError if an option does not fit the source.
@@ -33,73 +25,50 @@ def prepare(
     Parameters
     ----------
     source, destination
-        A clip, and a folder. Frames are named after the video and their number, ``tape_0000123.dpx``, or the still.
-    start, end
-        The first frame, and the one after the last, as `Clip.frame_number` takes them.
+        A clip; and a folder, a video, or a pipe. Files are named after the video and the frame's number,
+        ``tape_0000123.dpx``, or the still.
+    start, end, numbers
+        As of `chore.part`.
     every
         Take one frame of so many.
     lines
-        Crop to so many lines, an even number fewer, which are taken off the top and the bottom in pairs, so that the
-        fields keep their order: of 486 lines for 480, 4 off the top and 2 off the bottom.
+        As of `Clip.crop`.
+    options
+        Of a video or a pipe, as `opening.sink` takes them.
     """
-    first = source.frame_number(start, "start")
-    last = None if end is None else source.frame_number(end, "end")
     if every < 1:
         raise OptionError(f"every is {every}, expected 1 or more")
-    if last is not None and last <= first:
-        raise OptionError(f"end is frame {last}, expected one after start, which is frame {first}")
-    top = _rows_off(source, lines)
-    if isinstance(source, Stills) and first >= len(source):
-        raise OptionError(f"start is frame {first}, expected one of the {len(source)}, which count from 0")
-    plan = Plan(
-        source=source, destination=Path(destination), overwrite=overwrite, first=first, last=last, every=every,
-        lines=lines, top=top,
+    first, last = chore.part(source, start, end, numbers)
+    source.crop(lines)
+    made_by = {"lines": lines, "range": "keep" if source.keep else "full"}
+    plan = chore.Plan(
+        source, Path(destination), overwrite, first=first, last=last, every=every, chunk=numbers is not None,
+        made_by=made_by, options=options or {},
     )  # fmt: skip
     return plan.checked()
 
 
-def run(plan: Plan, on_progress: Progress | None = None) -> tuple[int, int]:
+def run(plan: chore.Plan, on_progress: Progress | None = None) -> tuple[int, int]:
     """Write the frames of a plan, as `chore.run` does.
 
-    DataError if the first frame is there already, but of another size; if the video is cut short or damaged: when all
-    that can be decoded is written. OptionError if there is no frame to begin with.
+    DataError if the first frame is there already, but of another size.
     """
     source = plan.source
     _refuse_others(plan)
 
     def make(number: int, planes: Planes) -> tuple[Frame, Header]:
-        header, frame = source.header(number), source.pixels(planes)
-        return (frame[plan.top :][: plan.lines], header.replace(height=plan.lines)) if plan.lines else (frame, header)
+        return source.pixels(planes), source.header(number)
 
-    written, skipped = chore.run(plan, chore.each(make), "extracting", on_progress)
-    if damage := source.missing(plan.first, plan.last):
-        raise DataError(f"{source.path}: {damage}; {written + skipped} frames are in {plan.destination}")
-    if not written + skipped:
-        raise OptionError(f"start is frame {plan.first}, but {source.path} ends before it")
-    return written, skipped
+    return chore.run(plan, chore.each(make), "extracting", on_progress)
 
 
-def _refuse_others(plan: Plan) -> None:
+def _refuse_others(plan: chore.Plan) -> None:
     """Raise DataError if the first frame of a plan is there already, but of another size: made with other options."""
     if not isinstance(plan.sink, FolderSink):
         return
-    path, size = plan.sink.place(plan.first), (plan.lines or plan.source.height, plan.source.width)
+    path, size = plan.sink.place(plan.first), plan.source.size
     if plan.source.there(plan.first) and plan.is_made(plan.first) and (there := frames.probe(path)[0][:2]) != size:
         raise DataError(
             f"{path}: {there[1]}x{there[0]}, expected {size[1]}x{size[0]}: made with other options; expected another "
             "folder, or --overwrite"
         )
-
-
-def _rows_off(source: Clip, lines: int | None) -> int:
-    """How many lines to take off the top of a source's frames for `lines` of them: an even number, like those below.
-
-    Raises OptionError if there are no such lines; None is all.
-    """
-    off = 0 if lines is None else source.height - lines
-    if off < 0 or off % 2 or lines == 0:
-        raise OptionError(f"lines is {lines}, expected the {source.height} of {source.path}, or an even number fewer")
-    top = (off // 2 + 1) // 2 * 2
-    if off:
-        source.note(f"{source.height} lines cropped to {lines}: {top} off the top, {off - top} off the bottom")
-    return top

@@ -133,6 +133,24 @@ class Source(ABC):
         """Whether there is a frame of that number, as far as it is known."""
         return True
 
+    def frame_number(self, position: int | str, name: str = "position") -> int:
+        """The number of a frame from its number, as text; OptionError, which calls it by `name`, if it is none."""
+        if not str(position).isdecimal():
+            raise OptionError(f"{name} is {str(position)!r}, expected a frame's number: {self.path} has no times")
+        return int(position)
+
+    def between(self, low: int, high: int) -> tuple[int, int]:
+        """The first of the frames, and the one after the last, as of a slice, that people number from `low` to `high`.
+
+        Files have numbers in their names: OptionError if they are of several sequences, or none.
+        """
+        return max(low, 0), max(high + 1, 0)
+
+    def samples(self, numbers: Iterable[int]) -> Items:
+        """Yield some frames, whose numbers go up, as `frames` does; those in between are read only if they must be."""
+        if wanted := sorted(numbers):
+            yield from self.frames(wanted[0], wanted[-1] + 1, 1, lambda number: number not in wanted)
+
     def missing(self, start: int, end: int | None) -> str | None:
         """What is missing from a frame to before another, in words, once a pass has ended; None if nothing is."""
         return None
@@ -170,6 +188,8 @@ class Clip(Source):
     siting: str = "left"
     full: bool = True
     damage: str | None = None  # what kept the last pass over the frames from giving all that the file should have
+    lines: int | None = None  # of each frame, where `crop` has left some
+    top = 0  # the first of them
 
     def __init__(self, path: StrPath, keep: bool, interlaced: bool | None, dtype: DTypeLike = "uint16") -> None:
         super().__init__(path, dtype)
@@ -185,12 +205,32 @@ class Clip(Source):
 
     @property
     def size(self) -> Size:
-        return self.height, self.width
+        return self.lines or self.height, self.width
+
+    def crop(self, lines: int | None) -> None:
+        """Take lines off the top and the bottom of every frame, for `lines` of them; None is all.
+
+        They go in pairs, so that the fields keep their order: of 486 for 480, 4 off the top and 2 off the bottom.
+        OptionError if there are not so many, or it is an odd number fewer.
+        """
+        off = 0 if lines is None else self.height - lines
+        if off < 0 or off % 2 or lines == 0:
+            raise OptionError(f"lines is {lines}, expected the {self.height} of {self.path}, or an even number fewer")
+        self.lines, self.top = lines, (off // 2 + 1) // 2 * 2
+        if off:
+            self.note(
+                f"{self.height} lines cropped to {lines}: {self.top} off the top, {off - self.top} off the bottom"
+            )
 
     def header(self, number: int, rate: Fraction | None = None, at: int | None = None) -> Header:
-        """The header of a frame: of a 10-bit RGB DPX, with timecode and position counted to it.
+        """The header of a frame; with a `rate`, that of a frame of film, which is made of the clip's frame `at`."""
+        header = self._uncropped(number, rate, at)
+        return header.replace(height=self.lines) if self.lines else header
 
-        With a `rate`, that of a frame of film, which has no fields and is made of the clip's frame `at`.
+    def _uncropped(self, number: int, rate: Fraction | None, at: int | None) -> Header:
+        """The header of a frame of all lines: of a 10-bit RGB DPX, with timecode and position counted to it.
+
+        With a `rate` it has no fields.
         """
         fps = rate or self.rate
         if self._header is None:
@@ -222,6 +262,7 @@ class Clip(Source):
             table = _ycbcr.table(self.bits, self.full or raw[0].ndim == 3, self.keep)
             frame = table.take(raw[0], mode="clip")  # damage may give more than there should be
             frame = frame if frame.ndim == 3 else np.repeat(frame[:, :, np.newaxis], 3, axis=2)
+        frame = frame[self.top :][: self.lines]
         return frame if np.dtype(dtype) == np.uint16 else (frame / np.float32(WHITE)).astype(dtype, copy=False)
 
     def frame_number(self, position: int | str, name: str = "position") -> int:

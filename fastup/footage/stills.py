@@ -1,6 +1,6 @@
 """Frames in files of their own, in a folder or one: as they are, or as a clip, each at its place in time."""
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from fractions import Fraction
 from functools import cached_property
@@ -11,8 +11,8 @@ from numpy.typing import DTypeLike
 from fastup import frames
 from fastup._types import Frame, Size, StrPath
 from fastup.codes import CHROMA, Colorimetric, Descriptor
-from fastup.errors import DataError
-from fastup.footage.sequences import timeline
+from fastup.errors import DataError, OptionError
+from fastup.footage.sequences import sequences, timeline
 from fastup.footage.source import Clip, Items, Planes, Skip, Source, is_sd, made_levels, nothing, per_second, some
 from fastup.header import FIELDS, FULL_BYTES, Header
 
@@ -64,6 +64,9 @@ class Folder(Source):
 
     def files(self) -> Iterable[tuple[int, Path]]:
         return enumerate(self.paths)
+
+    def between(self, low: int, high: int) -> tuple[int, int]:
+        return _between(self.path, self.paths, low, high)
 
 
 class Stills(Clip):
@@ -127,7 +130,7 @@ class Stills(Clip):
             else:
                 yield index, Planes((frame[:, :, 0],) if frame.shape[2] < 3 else (frame[:, :, :3],))
 
-    def header(self, number: int, rate: Fraction | None = None, at: int | None = None) -> Header:
+    def _uncropped(self, number: int, rate: Fraction | None, at: int | None) -> Header:
         """The still's own `Header`, for 10-bit RGB; with a `rate`, timecode and position are counted anew.
 
         Of another format than DPX, or a DPX without film and television header, what there is is carried over.
@@ -158,6 +161,10 @@ class Stills(Clip):
     def files(self) -> Iterable[tuple[int, Path]]:
         return zip(self.places, self.paths, strict=True)
 
+    def between(self, low: int, high: int) -> tuple[int, int]:
+        first, end = _between(self.path, self.paths, low, high)
+        return [*self.places, len(self)][first], self.places[end - 1] + 1 if end > first else 0
+
     def missing(self, start: int, end: int | None) -> str | None:
         """What is missing or doubled from a frame to before another, in words; None if nothing is."""
         end = len(self) if end is None else end
@@ -169,6 +176,18 @@ class Stills(Clip):
         else:
             words = [f"{total} stills are missing: {some([f'{n} {words}' for n, words in gaps])}"] * bool(gaps)
         return "; ".join(words + [some(self._repeated)] * bool(self._repeated)) or None
+
+
+def _between(folder, paths, low, high):
+    """The first of the paths whose numbers, in their names, lie between two, and the one after the last."""
+    found = sequences(paths)
+    if len(found) > 1 or not found[0].numbers:
+        why = f"of {len(found)} sequences" if len(found) > 1 else "without a number in its name"
+        raise OptionError(
+            f"frames is {low}-{high}, but {folder} holds frames {why}; expected one sequence with numbers"
+        )
+    numbers = found[0].numbers
+    return bisect_left(numbers, low), bisect_right(numbers, high)
 
 
 def _kind(header):

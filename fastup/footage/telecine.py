@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -15,28 +15,42 @@ from fastup import frames
 from fastup._types import Frame, Progress, Size, StrPath
 from fastup._whole import whole
 from fastup.errors import DataError, OptionError
-from fastup.footage import chore, extract, opening
+from fastup.footage import chore, opening
 from fastup.footage.cadence import DOUBT, FILM, INTERLACED, KINDS, ORDERS, PROGRESSIVE, Cadence, Fields, measure, track
-from fastup.footage.source import Items, Skip, Source, Span, nothing
+from fastup.footage.source import Clip, Items, Skip, Source, Span, nothing
 from fastup.footage.weave import Woven, plan, weave
 from fastup.header import Header
 
-__all__ = ["Cadence", "Fields", "Film", "Woven", "detelecine", "measure", "plan", "track", "weave"]
+__all__ = [
+    "Cadence",
+    "Fields",
+    "Film",
+    "Woven",
+    "detelecine",
+    "find",
+    "keep_report",
+    "measure",
+    "plan",
+    "track",
+    "weave",
+]
 
 
 class Film(Source):
     """The film frames of a telecined clip: a source as the clip is. One of which both fields are lost is missing."""
 
-    def __init__(self, part: extract.Plan, rate: Fraction, cadence: Cadence, woven: list[Woven]) -> None:
-        super().__init__(part.source.path)
-        self.part, self.clip, self.rate, self.cadence, self.woven = part, part.source, rate, cadence, woven
-        self.frame_count = len(woven)
+    def __init__(
+        self, clip: Clip, rate: Fraction, cadence: Cadence, woven: list[Woven], first: int = 0, last: int | None = None
+    ) -> None:
+        super().__init__(clip.path)
+        self.clip, self.rate, self.cadence, self.woven, self.first, self.last = clip, rate, cadence, woven, first, last
+        self.frame_count, self.damage = len(woven), clip.damage
         name = self.path.stem if self.path.is_file() else os.path.basename(os.path.realpath(self.path))
-        self.stem = f"{name}_{part.first:07d}" if part.first else name  # parts must not take each other's names
+        self.stem = f"{name}_{first:07d}" if first else name  # parts must not take each other's names
 
     @property
     def size(self) -> Size:
-        return self.part.lines or self.clip.height, self.clip.width
+        return self.clip.size
 
     def frames(self, start: int = 0, end: int | None = None, every: int = 1, skip: Skip = nothing) -> Items:
         numbers = [n for n in range(len(self))[start:end:every] if self.there(n) and not skip(n)]
@@ -44,18 +58,17 @@ class Film(Source):
 
     def weave(self, woven: list[Woven]) -> Generator[Any, None, None]:
         """Yield the planes of frames woven in any way from the clip, in the order of time."""
-        return weave((planes for planes, _ in _in_time(self.part)), self.cadence, woven, (1 << self.clip.bits) - 1)
+        planes = (planes for planes, _ in _in_time(self.clip, self.first, self.last))
+        return weave(planes, self.cadence, woven, (1 << self.clip.bits) - 1)
 
     def pixels(self, raw: Any, dtype: DTypeLike = "uint16") -> Frame:
-        top = self.part.top
-        return self.clip.pixels(raw, dtype)[top : top + self.size[0]]
+        return self.clip.pixels(raw, dtype)
 
     def header(self, number: int) -> Header:
         """The header of a frame: that of the earlier frame its fields come from, with the time of the film."""
         earlier = min(frame for frame in self.woven[number][:2] if frame >= 0)
-        first = self.part.first * 4 // 5  # film frames before the part, for timecodes
-        header = self.clip.header(first + number, self.rate, self.part.first + earlier)
-        return header.replace(height=self.part.lines) if self.part.lines else header
+        before = self.first * 4 // 5  # film frames before the part, for timecodes
+        return self.clip.header(before + number, self.rate, self.first + earlier)
 
     def name(self, number: int) -> str:
         """The clip's name, the frame that the part begins with, and the number."""
@@ -63,7 +76,7 @@ class Film(Source):
 
     def span(self, first: int, last: int | None) -> Span | None:
         """As `Source.span`: what goes with the part of the clip goes with its film."""
-        part = self.clip.span(self.part.first, self.part.last)
+        part = self.clip.span(self.first, self.last)
         if part is None or self.rate is None:
             return None
         start = part.zero + first / self.rate
@@ -74,17 +87,43 @@ class Film(Source):
         """Whether a field is left of a frame."""
         return self.woven[number].kind != "lost"
 
+    def missing(self, start: int, end: int | None) -> str | None:
+        """What kept the pass that measured the clip from seeing all of it."""
+        return self.damage
+
+
+def find(
+    clip: Clip, *, order: str | None = None, sync: bool = False, video: str = "keep", force: bool = False,
+    start: int | str = 0, end: int | str | None = None, on_progress: Progress | None = None,
+) -> Film:  # fmt: skip
+    """Measure the fields of a clip, and find the film in it; options are as of `detelecine`.
+
+    DataError if the clip is not telecined; OptionError if an option does not fit it.
+    """
+    if order not in (None, *ORDERS):
+        raise OptionError(f"order is {order!r}, expected top or bottom")
+    first, last = chore.part(clip, start, end)
+    rate = _film_rate(clip, force)
+    cadence = _cadence(clip, first, last, order, on_progress)
+    film = Film(clip, rate, cadence, plan(cadence, sync, video), first, last)
+    if not force:
+        _check_film(clip, cadence)
+    if clip.field_order not in (None, cadence.order):
+        clip.note(f"the file says {clip.field_order} field first, the pictures say {cadence.order}")
+    return film
+
 
 def detelecine(
     path: StrPath, out: StrPath, *, order: str | None = None, sync: bool = False, video: str = "keep",
     force: bool = False, review: bool = False, overwrite: bool = False, start: int | str = 0,
-    end: int | str | None = None, lines: int | None = None, keep: bool = False, interlaced: bool | None = None,
-    on_progress: Progress | None = None,
+    end: int | str | None = None, numbers: str | None = None, lines: int | None = None, keep: bool = False,
+    interlaced: bool | None = None, options: Mapping[str, Any] | None = None, on_progress: Progress | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Turn a telecined video, or a folder of its frames, into 10-bit DPX of its film frames.
+    """Turn a telecined video, or a folder of its frames, into its film frames, of 10-bit RGB.
 
-    The clip is read twice: to measure its fields, and to weave. What was found goes to ``out/telecine``, under the
-    clip's name: as JSON, with the phase of every frame and every doubt, and as a picture where matplotlib is installed.
+    The clip is read twice: to measure its fields, and to weave. What was found goes to ``out/telecine``, or beside a
+    video to ``out.telecine``, under the clip's name: as JSON, with the phase of every frame and every doubt, and as a
+    picture where matplotlib is installed.
 
     Returns what is in the JSON, and "settings", "notes", "written" and "skipped". The numbers of film frames of which
     both fields are lost stay free. DataError if the clip is not telecined, or `out` holds frames that were woven
@@ -100,56 +139,56 @@ def detelecine(
     review
         Write the doubtful frames to a folder beside them, as pictures: in the middle what was woven; beside it, with
         the bottom field of the frame before, and of the frame after.
-    start, end, lines, overwrite, keep, interlaced
-        As in `extract.prepare` and `opening.open_clip`.
+    start, end
+        The part of the clip that is measured and woven, as `chore.part` takes it.
+    numbers
+        Of the film frames that are written, as `chore.part` takes them.
+    lines, keep, interlaced
+        As in `Clip.crop` and `opening.open_clip`.
+    overwrite, options
+        As of `chore.Plan`.
     """
-    if order not in (None, *ORDERS):
-        raise OptionError(f"order is {order!r}, expected top or bottom")
     path, out = Path(path), Path(out)
     with opening.open_clip(path, keep=keep, interlaced=interlaced) as clip:
-        part = extract.prepare(clip, out, start=start, end=end, lines=lines)
-        rate = _film_rate(clip, force)
-        cadence = _cadence(part, order, on_progress)
-        damage = clip.damage  # of the pass that came to the end; to weave, one may end sooner
-        film = Film(part, rate, cadence, plan(cadence, sync, video))
-        if not force:
-            _check_film(clip, cadence)
-        if clip.field_order not in (None, cadence.order):
-            clip.note(f"the file says {clip.field_order} field first, the pictures say {cadence.order}")
-        report, output, beside = _report(film, lines), chore.Plan(film, out, overwrite), out / "telecine"
-        _keep_report(beside / f"{film.stem}.json", report, output)
+        clip.crop(lines)
+        chore.check_place(clip, out)  # before all is measured
+        film = find(
+            clip, order=order, sync=sync, video=video, force=force, start=start, end=end, on_progress=on_progress
+        )
+        first, last = chore.part(film, numbers=numbers)
+        output = chore.Plan(
+            film, out, overwrite, first=first, last=last, chunk=numbers is not None, options=options or {},
+            made_by={"lines": lines, "range": "keep" if keep else "full"},
+        )  # fmt: skip
+        report = keep_report(film, output)
+        if review and (beside := output.sink.beside("telecine")):
+            _review(beside / film.stem, film)
         work = chore.each(lambda number, planes: (film.pixels(planes), film.header(number)))
         written, skipped = chore.run(output, work, "weaving", on_progress)
-        if review:
-            _review(beside / film.stem, film)
-        plot(beside / f"{film.stem}.png", cadence, path.name)
-        if damage:
-            count = written + skipped
-            raise DataError(f"{path}: {damage}; the {count} film frames of what there is are in {out}")
     return report | {"settings": clip.settings, "notes": clip.notes, "written": written, "skipped": skipped}
 
 
-def _cadence(part, order, on_progress):
+def _cadence(clip, first, last, order, on_progress):
     """The cadence of a part of a clip. Where nothing in the pictures tells the order of fields, the file does."""
-    count = None if part.numbers is None else len(part.numbers)
-    lost = []
+    ends = [end for end in (last, clip.frame_count) if end is not None]
+    count, lost = min(ends) - first if ends else None, []
 
     def lumas():
-        for number, (planes, is_missing) in enumerate(_in_time(part)):
+        for number, (planes, is_missing) in enumerate(_in_time(clip, first, last)):
             if is_missing:
                 lost.append(number)
             yield planes[0]
 
     measured = on_progress and (lambda done, _, what: on_progress(done, count, what))
-    fields = replace(measure(lumas(), (1 << part.source.bits) - 1, measured), lost=tuple(lost))
+    fields = replace(measure(lumas(), (1 << clip.bits) - 1, measured), lost=tuple(lost))
     cadence = track(fields, order)
-    return cadence if cadence.gain > 0 or order else track(fields, part.source.field_order)
+    return cadence if cadence.gain > 0 or order else track(fields, clip.field_order)
 
 
-def _in_time(part):
+def _in_time(clip, first, last):
     """The planes of every frame of a part, and whether it is missing: then they are those before it, to keep time."""
-    before, due = None, part.first
-    for number, planes in part.source.frames(part.first, part.last):
+    before, due = None, first
+    for number, planes in clip.frames(first, last):
         yield from [(before or planes, True)] * (number - due)
         yield planes, False
         before, due = planes, number + 1
@@ -186,7 +225,7 @@ def _check_film(clip, cadence):
         )
 
 
-def _report(film, lines):
+def _report(film):
     """What is kept of how a film was made."""
     cadence, woven = film.cadence, film.woven
     kinds, order = cadence.kinds, ("first", "second")
@@ -196,7 +235,7 @@ def _report(film, lines):
         "source": os.fsencode(os.path.realpath(film.path)).decode(errors="replace"),
         "order": cadence.order,
         "order_margin": round(min(cadence.order_margin, 1e9), 1),
-        "first_frame": film.part.first,  # from which frames are counted here
+        "first_frame": film.first,  # from which frames are counted here
         "frames": len(cadence),
         "film_frames": len(woven),
         "phases": "".join("-" if phase < 0 else str(phase) for phase in cadence.phases),
@@ -213,25 +252,33 @@ def _report(film, lines):
         "lost": list(cadence.lost),
         "orphans": sum(w.kind == "orphan" for w in woven),
         "woven": [[w.top, w.bottom, w.kind] for w in woven],
-        "lines": lines,
+        "lines": film.clip.lines,
         "range": "keep" if film.clip.keep else "full",
     }
 
 
-def _keep_report(path, report, output):
-    """Write the report; or hold it against the one of the run that this one carries on."""
+def keep_report(film: Film, output: chore.Plan) -> dict[str, Any]:
+    """Keep what was found beside the frames that a plan makes of a film, as `detelecine` has it; gives it.
+
+    DataError if frames are there already of an earlier run that found otherwise.
+    """
+    report, beside = _report(film), output.sink.beside("telecine")
+    if beside is None:
+        return report
     items = (f"{json.dumps(name)}: {json.dumps(value)}" for name, value in report.items())
-    text = "{\n" + ",\n".join(items) + "\n}\n"
-    if any(map(output.is_made, range(len(output.source)))):
+    text, path = "{\n" + ",\n".join(items) + "\n}\n", beside / f"{film.stem}.json"
+    if any(map(output.is_made, range(len(film)))):
         if not path.exists() or path.read_text() != text:
             raise DataError(
                 f"{output.destination}: holds frames that were woven otherwise, from another clip or with other "
-                "options; expected another folder, or --overwrite"
+                "options; expected another place, or --overwrite"
             )
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with whole(path) as part:
-        part.write_text(text)
+    else:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole(path) as part:
+            part.write_text(text)
+    plot(beside / f"{film.stem}.png", film.cadence, film.path.name)
+    return report
 
 
 def plot(path: StrPath, cadence: Cadence, title: str) -> None:

@@ -4,6 +4,7 @@ import contextlib
 import math
 import os
 import re
+from collections.abc import Iterable
 from fractions import Fraction
 from typing import Any
 
@@ -101,6 +102,17 @@ class Video(Clip):
                     yield index, planes
                     if container not in self._running:  # FFmpeg would crash
                         raise ValueError(f"{self.path}: closed, while a pass over its frames was under way")
+
+    def samples(self, numbers: Iterable[int]) -> Items:
+        """Yield some frames; each is gone to, where that can be done without decoding."""
+        wanted = sorted(numbers)
+        with self._opened() as (container, stream):
+            seeks = len(wanted) > 1 and _seek(container, stream, wanted[-1])[0] > 0
+        if seeks:
+            for number in wanted:
+                yield from self.frames(number, number + 1)
+        else:
+            yield from super().samples(wanted)
 
     def name(self, number: int) -> str:
         """The video's stem and the number."""
