@@ -179,7 +179,7 @@ def run(plan: Plan, work: Work, what: str, on_progress: Progress | None = None) 
             written += 1
             if on_progress is not None:
                 on_progress(written, None if numbers is None else max(written, len(todo)), what)
-    if plan.first and not written + skipped and not plan.chunk:
+    if plan.first and not written + skipped and not plan.chunk and plan.only is None:
         raise OptionError(f"start is frame {plan.first}, but {plan.source.path} ends before it")
     if damage := plan.source.missing(plan.first, plan.last):
         raise DataError(f"{plan.source.path}: {damage}; {written + skipped} frames are in {plan.destination}")
