@@ -109,7 +109,7 @@ def test_frames_are_made_in_order_and_made_ones_skipped(tmp_path, asked, holes, 
         ({"every": 4}, (0, 16), [4, 8, 12]),
         ({"last": 2}, (), [0, 1]),
         ({"first": 19}, (), [19]),
-        ({"first": 20}, (), []),
+        ({"first": 20, "chunk": True}, (), []),
         ({"last": 4}, (0, 1, 2, 3), []),
     ],
 )
