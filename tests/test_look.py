@@ -1,4 +1,4 @@
-"""What is there to look at: pillars put back on, means of flips and turns."""
+"""What there is to look at: pillars put back on, means of flips and turns, differences to the true frames."""
 
 from fractions import Fraction
 
@@ -6,11 +6,14 @@ import keras
 import naive
 import numpy as np
 import pytest
+from OpenImageIO import ImageBuf
 
+import fastup
 from fastup import Header
-from fastup.errors import OptionError
+from fastup.errors import DataError, OptionError
 from fastup.networks.models import Network
 from fastup.trim import Trim
+from fastup.upscale.difference import Twins, differences, over_all, refuse
 from fastup.upscale.ensemble import Ensemble
 from fastup.upscale.pillars import Pillars
 from fastup.upscale.upscaler import Upscaler
@@ -167,3 +170,113 @@ def test_a_picture_in_its_frame(dtype):
     whole = pillars.header(header)
     assert (whole.width, whole.height, whole.pixel_aspect, whole.timecode) == (9, 7, Fraction(8, 9), "01:02:03:04")
     assert whole.raw == header.replace(width=9, height=7).raw
+
+
+# -- differences to the true frames ----------------------------------------------------------------------------------
+
+
+def _write(path, codes, bits=10):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fastup.write(path, codes, Header.new(codes.shape[1], codes.shape[0], bits=bits))
+    return path
+
+
+@pytest.fixture
+def compared(tmp_path):
+    """Two frames, and twins that are off by what is known: of 10 bits, and of 16 with pillars."""
+    rng = np.random.default_rng(6)
+    ours = [rng.integers(0, 1024, (5, 7, 3), np.uint16) for _ in range(2)]
+    made = [_write(tmp_path / "out" / f"f{n}.dpx", codes) for n, codes in enumerate(ours)]
+    theirs = rng.integers(0, 1024, (5, 7, 3), np.uint16)
+    theirs[..., 2] = ours[0][..., 2]
+    _write(tmp_path / "hd" / "f0.dpx", theirs)
+    wide = rng.integers(0, 65536, (5, 10, 3), np.uint16)
+    _write(tmp_path / "hd" / "f1.tif", wide, 16)
+    exact = [np.abs(ours[0] - np.float64(theirs)), np.abs(ours[1] - wide[:, 1:8] / 65535 * 1023)]
+    return made, Twins(tmp_path / "hd", Trim(1, 2, 0, 0)), exact
+
+
+def test_differences_in_codes(compared, tmp_path):
+    made, twins, exact = compared
+    heard = []
+    twins.check(dict.fromkeys(made, (5, 7)))
+    found, faults = differences(made, twins, tmp_path / "diff", lambda *told: heard.append(told))
+    assert faults == []
+    assert heard == [(1, 2, "comparing"), (2, 2, "comparing")]
+    assert [each.frame for each in found] == ["f0", "f1"]
+    assert found[0].largest == tuple(exact[0].max(axis=(0, 1)))  # whole numbers, exactly
+    assert found[0].largest[2] == found[0].mean[2] == 0
+    for each, values in zip(found, exact, strict=True):
+        np.testing.assert_allclose(each.largest, values.max(axis=(0, 1)), atol=1e-3)
+        np.testing.assert_allclose(each.mean, values.mean(axis=(0, 1)), atol=1e-3)
+    whole = over_all(found)
+    np.testing.assert_allclose(whole.largest, np.max([values.max(axis=(0, 1)) for values in exact], axis=0), atol=1e-3)
+    np.testing.assert_allclose(whole.mean, np.mean([values.mean(axis=(0, 1)) for values in exact], axis=0), atol=1e-3)
+
+
+def test_pictures_of_differences(compared, tmp_path):
+    made, twins, exact = compared
+    differences(made, twins, tmp_path / "diff")
+    for name, values in zip(("f0.png", "f1.png"), exact, strict=True):
+        for kind, white in (("absolute", 1023), ("normalised", values.max())):
+            picture = fastup.read(tmp_path / "diff" / kind / name)
+            assert fastup.read_header(tmp_path / "diff" / kind / name).bits == 16
+            np.testing.assert_allclose(picture, values / white * 65535, atol=0.6)
+        assert picture.max() == 65535
+
+
+def test_frames_that_are_as_they_should_be_differ_by_black(tmp_path):
+    made = _write(tmp_path / "out" / "f.dpx", np.full((2, 3, 3), 500, np.uint16))
+    _write(tmp_path / "hd" / "f.dpx", np.full((2, 3, 3), 500, np.uint16))
+    (found,), _ = differences([made], Twins(tmp_path / "hd", Trim()), tmp_path / "diff")
+    assert found.largest == found.mean == (0, 0, 0)
+    for kind in ("absolute", "normalised"):
+        assert not fastup.read(tmp_path / "diff" / kind / "f.png").any()
+
+
+def test_what_cannot_be_compared_is_a_line_each(tmp_path):
+    hd = tmp_path / "hd"
+    _write(hd / "size.dpx", np.zeros((4, 4, 3), np.uint16))
+    _write(hd / "twice.dpx", np.zeros((5, 7, 3), np.uint16))
+    _write(hd / "twice.png", np.zeros((5, 7, 3), np.uint16))
+    fastup.write(hd / "grey.dpx", np.zeros((5, 7, 1), np.uint16))
+    fastup.write(hd / "chroma.dpx", np.zeros((5, 7, 3), np.uint16), Header.new(7, 5, descriptor="CBYCR"))
+    (hd / "damaged.dpx").write_bytes(b"SDPX")
+    _write(hd / "fits.dpx", np.zeros((5, 7, 3), np.uint16))
+    _write(hd / "larger.dpx", np.zeros((5, 10, 3), np.uint16))
+    names = "missing", "size", "twice", "grey", "chroma", "damaged", "fits", "larger"
+    made = {tmp_path / "out" / f"{name}.dpx": (5, 7) for name in names}
+    with pytest.raises(DataError) as caught:
+        Twins(hd, Trim(1, 2, 0, 0)).check(made)
+    title, *lines = str(caught.value).split("\n  ")
+    assert title == f"6 problems in {hd}:"
+    assert lines[:4] == [
+        f"{hd}: no frame of the stem missing, expected one",
+        f"{hd / 'size.dpx'}: 4x4, expected 7x5, or 10x5 with the model's trim, as the upscaled frame",
+        f"{hd}: 2 frames of the stem twice, expected one",
+        f"{hd / 'grey.dpx'}: luma, expected RGB",
+    ]
+    assert all(word in line for word, line in zip(("chroma.dpx", "damaged.dpx"), lines[4:], strict=True))
+    with pytest.raises(DataError, match=r"^[^\n]*size\.dpx: 4x4, expected 7x5, as the"):
+        Twins(hd, Trim()).check({tmp_path / "size.dpx": (5, 7)})
+    with pytest.raises(DataError, match="and 3 more"):
+        Twins(hd, Trim()).check({tmp_path / f"{n}.dpx": (5, 7) for n in range(43)})
+
+
+def test_nan_and_damage_that_reading_finds_are_a_line_each_and_the_others_compared(compared, tmp_path):
+    made, twins, _ = compared
+    made = [*made, *(_write(tmp_path / "out" / f"{name}.dpx", np.zeros((5, 7, 3), np.uint16)) for name in "xy")]
+    assert ImageBuf(np.full((5, 7, 3), np.nan, np.float32)).write(str(tmp_path / "hd" / "x.exr"))
+    (tmp_path / "hd" / "y.dpx").write_bytes((tmp_path / "out" / "y.dpx").read_bytes())
+    twins = Twins(twins.folder, twins.trim)
+    twins.check(dict.fromkeys(made, (5, 7)))
+    made[3].unlink()
+    found, faults = differences(made, twins, tmp_path / "diff")
+    assert [each.frame for each in found] == ["f0", "f1"]
+    assert faults == [
+        f"{tmp_path / 'hd' / 'x.exr'}: holds NaN or infinity, expected finite numbers",
+        f"{made[3]}: No such file or directory",
+    ]
+    with pytest.raises(DataError, match="2 problems in the frames"):
+        refuse(faults, "the frames")
+    refuse([], "the frames")
