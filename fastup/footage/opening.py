@@ -12,14 +12,15 @@ from fastup._types import StrPath
 from fastup.errors import OptionError
 from fastup.footage import codecs
 from fastup.footage.movie import Movie
+from fastup.footage.pipe import PIPE, Pipe, PipeSink, PipeSource
 from fastup.footage.sink import FolderSink, Sink
 from fastup.footage.source import Clip, Source
 from fastup.footage.stills import Folder, Stills
 from fastup.footage.video import Video
 
 
-def source(path: StrPath, dtype: DTypeLike = "uint16") -> Source:
-    """Open a video, a folder of frames, or one frame: a context that gives headers and frames in order.
+def source(path: StrPath, dtype: DTypeLike = "uint16", pipe: Pipe | None = None) -> Source:
+    """Open a video, a folder of frames, one frame, or a pipe: a context that gives headers and frames in order.
 
     ::
 
@@ -27,22 +28,30 @@ def source(path: StrPath, dtype: DTypeLike = "uint16") -> Source:
             for header, frame in frames: ...
 
     Frames are of a `dtype` that `fastup.read` has. Codes of a video are 10-bit R, G, B; those of files are their own.
+    ``-`` is standard input: y4m, or raw video that `pipe` tells of. It is video that can be read once, from the front.
 
     DataError if it is nothing that can be read, or there are no pictures in it: it names the codec that is missing.
     OSError if it is missing or cannot be opened.
     """
+    if is_pipe(path):
+        return PipeSource(dtype=dtype, pipe=pipe)
     return Folder(path, dtype) if _is_frames(path) else Video(path, False, None, dtype)
 
 
-def open_clip(path: StrPath, *, keep: bool = False, interlaced: bool | None = None) -> Clip:
-    """Open a video, a folder of stills or one still as a clip: 10-bit R, G, B, with every frame at its place in time.
+def open_clip(
+    path: StrPath, *, keep: bool = False, interlaced: bool | None = None, pipe: Pipe | None = None
+) -> Clip:  # fmt: skip
+    """Open a video, a folder of stills, one still or a pipe as a clip: 10-bit R, G, B, each frame at its place in time.
 
-    A folder, or a file of one of `fastup.frames.SUFFIXES`, is stills; all else is video. With `keep`, R, G, B are of
-    the source's own range: black 64 and white 940 where it has Y, Cb, Cr of limited range. `interlaced` says whether
-    lines of chroma belong to the fields in turn; each frame says so itself, if it is not given.
+    A folder, or a file of one of `fastup.frames.SUFFIXES`, is stills; ``-`` is standard input, see `source`; all else
+    is video. With `keep`, R, G, B are of the source's own range: black 64 and white 940 where it has Y, Cb, Cr of
+    limited range. `interlaced` says whether lines of chroma belong to the fields in turn; each frame says so itself,
+    if it is not given.
 
     Raises what `source` does; and DataError if stills cannot become 10-bit R, G, B, or two are of one time.
     """
+    if is_pipe(path):
+        return PipeSource(keep=keep, interlaced=interlaced, pipe=pipe)
     return (Stills if _is_frames(path) else Video)(path, keep, interlaced)
 
 
@@ -67,6 +76,7 @@ def sink(
 
     A path is a folder; or a video, where it ends in one of `codecs.FORMATS`; or ``-``, standard output. OptionError if
     an option does not go with what it is; DataError if there is something else, or frames of `like` would be lost.
+    Whatever else is printed from then on, while frames go to standard output, goes to standard error.
 
     Parameters
     ----------
@@ -83,10 +93,14 @@ def sink(
     made_by
         What they are made with, in names and values that JSON has: a video that was begun with other ones is refused.
     options
-        Those of the video or the pipe alone; of a video, `codec`, `bits` and `rate`, as `movie.Movie` has them.
+        Those of the video or the pipe alone: of a video `codec`, `bits` and `rate`, as `movie.Movie` has them; of a
+        pipe `pipe`, a `fastup.footage.pipe.Pipe`.
     """
     if is_pipe(path):
-        raise OptionError("OUTPUT is -, but frames cannot go to a pipe yet; expected a folder")
+        pipe = options.pop("pipe", None)
+        if options:
+            raise OptionError(f"{next(iter(options))} is given, but OUTPUT is {path}, a pipe, which has no such option")
+        return PipeSink(like=like, pipe=pipe, every=every, threads=threads)
     if is_movie(path):
         return Movie(path, like, start=start, end=end, every=every, overwrite=overwrite, made_by=made_by, **options)
     if options:
@@ -96,7 +110,7 @@ def sink(
 
 def is_pipe(path: StrPath) -> bool:
     """Whether a path is standard input or output."""
-    return os.fspath(path) == "-"
+    return os.fspath(path) == PIPE
 
 
 def is_movie(path: StrPath) -> bool:

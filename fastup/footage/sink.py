@@ -21,6 +21,7 @@ class Sink(ABC):
 
     def __init__(self, path: StrPath) -> None:
         self.path = Path(path)
+        self.notes: list[str] = []  # what a reader of the output should know; frames that are written may add to them
 
     def __enter__(self) -> Self:
         return self

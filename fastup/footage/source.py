@@ -66,6 +66,8 @@ class Source(ABC):
 
     rate: Fraction | None = None  # frames per second, where it is known; of a variable rate, the mean
     frame_count: int | None = None  # exact of a folder, an estimate of video
+    subsampling: str | None = None  # of chroma, where there is some: "4:2:0"
+    once = False  # whether one pass over the frames is all that there is
 
     def __init__(self, path: StrPath, dtype: DTypeLike = "uint16") -> None:
         self.path, self.dtype = Path(path), np.dtype(dtype)
@@ -339,7 +341,7 @@ class Clip(Source):
         else:
             self._say_scaled()
         if letters == "yuv":
-            self.siting = siting or "left"
+            self.siting, self.subsampling = siting or "left", subsampling
             self._say("chroma", f"{subsampling}, sited {self.siting}", siting is None)
             if subsampling in ("4:2:0", "4:4:0", "4:1:0"):  # the others don't know of fields
                 fields = {True: "all frames", False: "no frames", None: "interlaced frames"}[self._interlaced]
