@@ -6,17 +6,20 @@ import subprocess
 import sys
 import threading
 from fractions import Fraction
+from pathlib import Path
 
 import naive
 import numpy as np
 import pytest
 from videos import SUBSAMPLED, assert_rounds, decoded, noise, picture
 
+from fastup.cli import options
 from fastup.codes import white_of
 from fastup.errors import DataError, OptionError
 from fastup.footage import opening
 from fastup.footage.pipe import Pipe, PipeSink, PipeSource
 from fastup.footage.raw import Pixels
+from fastup.footage.telecine import find
 from fastup.header import Header
 
 HEADER = "YUV4MPEG2 W6 H4 F24000:1001 Ip A8:9"
@@ -262,6 +265,11 @@ def test_frames_that_are_not_asked_for_are_read_and_left_out():
     assert len(data.read()) == 2 * 42  # what comes after the end is left to others
 
 
+def test_film_is_not_looked_for_in_a_pipe():
+    with pytest.raises(OptionError, match="the clip is read twice, to find film and to make it, but INPUT is a pipe"):
+        find(read(y4m(three())))
+
+
 def test_a_terminal_is_no_pipe(monkeypatch):
     monkeypatch.setattr(os, "isatty", lambda number: True)
     with pytest.raises(OptionError, match="INPUT is -, but standard input is a terminal, expected y4m, as `ffmpeg"):
@@ -401,8 +409,8 @@ class Like(PipeSource):
 @pytest.mark.parametrize(
     ("like", "header", "expected"),
     [
-        ({"subsampling": "4:2:0", "rate": Fraction(24000, 1001)}, {}, "F24000:1001 Ip A0:0 C420p10"),
-        ({"subsampling": "4:2:2"}, {"frame_rate": 30}, "F0:0 Ip A0:0 C422p10"),
+        ({"subsampling": "4:2:0", "rate": Fraction(24000, 1001)}, {"frame_rate": 30}, "F24000:1001 Ip A0:0 C420p10"),
+        ({"subsampling": "4:2:2"}, {"frame_rate": 30}, "F30:1 Ip A0:0 C422p10"),
         ({"subsampling": "4:1:1", "rate": Fraction(25)}, {"bits": 8}, "F25:1 Ip A0:0 C422p10"),
         ({"rate": Fraction(25)}, {"bits": 12}, "F25:1 Ip A0:0 C444p12"),
         ({"subsampling": "4:4:0", "rate": Fraction(25)}, {"bits": 16}, "F25:1 Ip A0:0 C444p16"),
@@ -597,3 +605,43 @@ def test_standard_output_is_for_frames_alone():
         "y4m on standard input, yuv422p10, 6x4, 23.976 frames/s", Fraction(8, 9),
     )  # fmt: skip
     assert len(list(source)) == 3
+
+
+# -- options ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"),
+    [("25", 25), ("24000/1001", Fraction(24000, 1001)), ("23.976", Fraction(24000, 1001)), ("12.5", Fraction(25, 2)),
+     ("29.97", Fraction(30000, 1001))],
+)  # fmt: skip
+def test_rates_are_exact(text, rate):
+    assert options.rate_of(text) == rate
+
+
+@pytest.mark.parametrize("text", ["0", "24/0", "-1", "fast", "1/2/3", "", "0.0", "nan"])
+def test_rates_that_are_none_are_refused(text):
+    with pytest.raises(OptionError, match=r"rate is '.*', expected frames/s, such as 24000/1001"):
+        options.rate_of(text)
+
+
+@pytest.mark.parametrize("text", ["720", "0x480", "720x480x3", "axb", "720 x 480", "1000000x2"])
+def test_sizes_that_are_none_are_refused(text):
+    with pytest.raises(OptionError, match=r"size is '.*', expected WIDTHxHEIGHT"):
+        options.size_of(text)
+
+
+def test_options_of_pipes_go_with_pipes():
+    pipe, folder = Path("-"), Path("out")
+    assert options.pipe_of(pipe, pipe) == Pipe()
+    assert options.pipe_of(pipe, folder, "gbrp", "6x4", "25") == Pipe("gbrp", (4, 6), Fraction(25))
+    assert options.pipe_of(folder, pipe, "gbrp", pixels="rgb24") == Pipe("gbrp", None, None, "rgb24")
+    for given, text in (
+        ((folder, folder, "gbrp"), "raw is gbrp, but neither INPUT nor OUTPUT is -"),
+        ((pipe, folder, None, None, None, "gbrp"), "pixels is gbrp, but OUTPUT is out, expected -"),
+        ((pipe, pipe, None, "6x4"), "size is 6x4, expected it of raw video that comes in"),
+        ((folder, pipe, "gbrp", "6x4"), "size is 6x4, expected it of raw video that comes in"),
+        ((pipe, folder, "gbrp"), "raw is gbrp, but there is no size"),
+    ):
+        with pytest.raises(OptionError, match=text):
+            options.pipe_of(*given)

@@ -55,6 +55,8 @@ def _run():
     except OSError as error:
         if error.filename:
             return show.complain(f"{error.filename}: {error.strerror}", 1)
+        if isinstance(error, BrokenPipeError):  # nobody reads the frames
+            return _output_lost(error)
         try:  # whether it was what we print, of which only another try can tell
             sys.stdout.flush()
             os.write(sys.stdout.fileno(), b"\n")
@@ -63,7 +65,7 @@ def _run():
         return show.complain(error, 1)
     except (KeyboardInterrupt, typer.Abort):
         commands = {each.callback.__name__: each.callback for each in app.registered_commands}
-        going_on = hasattr(commands.get("".join(sys.argv[1:2])), "carries_on")
+        going_on = hasattr(commands.get("".join(sys.argv[1:2])), "carries_on") and "-" not in sys.argv
         return show.complain("stopped" + "; the same command carries on" * going_on, 1)
     except ModuleNotFoundError as error:
         if error.name not in ("keras", "tensorflow", "skimage", "matplotlib", "jax", "torch", "av", "scipy", "xxhash"):

@@ -16,7 +16,7 @@ from numpy.typing import DTypeLike
 
 from fastup import frames
 from fastup._types import Frame, Size
-from fastup.codes import CHROMA, codes_of, scaled, white_of
+from fastup.codes import CHROMA, LOG, codes_of, scaled, white_of
 from fastup.errors import DataError, OptionError
 from fastup.footage.raw import Pixels
 from fastup.footage.sink import Sink
@@ -383,7 +383,8 @@ class PipeSink(Sink):
             return b""
         rate = self.pipe.rate
         if rate is None:
-            rate = like.rate if like is not None else exact_rate(header.frame_rate if header is not None else None)
+            rate = like.rate if like is not None else None
+            rate = rate or exact_rate(header.frame_rate if header is not None else None)
             rate = rate and rate / self.every
         if rate is None:
             self._note("the frame rate is not known, which some readers take to be 25: --rate says it")
@@ -463,6 +464,6 @@ def _without_headroom(frame, header, white):
     floats = frame.dtype != np.uint16
     if header is not None and white and header.bits >= 8:
         low, high = (code << header.bits >> 10 for code in (64, 940))
-        if (header.low_code, header.high_code) == (low, high):
+        if header.transfer not in LOG and (header.low_code, header.high_code) == (low, high):
             return ((frame * np.float32(white if floats else 1) - np.float32(low)) / (high - low)).astype(np.float32)
     return frame.astype(np.float32, copy=False) if floats else frame

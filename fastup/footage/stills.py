@@ -104,6 +104,7 @@ class Stills(Clip):
             known = (Colorimetric.REC_709, Colorimetric.REC_601_525, Colorimetric.REC_601_625)
             sd = first.colorimetric != known[0] if first.colorimetric in known else is_sd(*self.size)
             self.matrix, self.full = "601" if sd else "709", False
+            self.subsampling = "4:2:2" if descriptor in (Descriptor.CBYCRY, Descriptor.CBYACRYA) else "4:4:4"
             self.settings["range"] = f"limited, {'kept' if keep else 'to 0-1023'} (assumed)"
             self.settings["matrix"] = f"Rec.{self.matrix} (assumed)"
             self.note(f"{descriptor.text}: limited range and the matrix of Rec.{self.matrix} are assumed")

@@ -44,7 +44,7 @@ class Film(Source):
     ) -> None:
         super().__init__(clip.path)
         self.clip, self.rate, self.cadence, self.woven, self.first, self.last = clip, rate, cadence, woven, first, last
-        self.frame_count, self.damage = len(woven), clip.damage
+        self.frame_count, self.damage, self.subsampling = len(woven), clip.damage, clip.subsampling
         name = self.path.stem if self.path.is_file() else os.path.basename(os.path.realpath(self.path))
         self.stem = f"{name}_{first:07d}" if first else name  # parts must not take each other's names
 
@@ -102,6 +102,8 @@ def find(
     """
     if order not in (None, *ORDERS):
         raise OptionError(f"order is {order!r}, expected top or bottom")
+    if clip.once:
+        raise OptionError("the clip is read twice, to find film and to make it, but INPUT is a pipe; expected a file")
     first, last = chore.part(clip, start, end)
     rate = _film_rate(clip, force)
     cadence = _cadence(clip, first, last, order, on_progress)
