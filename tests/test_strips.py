@@ -8,7 +8,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fastup.errors import FastupError
-from fastup.upscale.strips import Strips, cut, least
+from fastup.upscale.engines import Engine
+from fastup.upscale.model import Model
+from fastup.upscale.strips import Strips, cut, least, taken
 
 CELLS = st.sampled_from([(1, 1), (1, 2), (2, 3), (4, 9), (9, 20), (3, 5)])
 
@@ -64,16 +66,21 @@ def test_no_fewer_strips_would_do(cells, cell, reach, rows):
 Q, P, REACH = 2, 3, 5
 
 
-class Engine:
+class Fake(Engine):
     """Makes of each output row a sum of all that a network of this cell and reach sees, edges included.
 
-    It ran out of memory where it was given more than so many pixels, or when `fails` says so.
+    It runs out of memory where it is given more than so many pixels, or when `fails` says so.
     """
 
-    def __init__(self, most=None, fails=lambda: False):
-        self.most, self.fails, self.given = most, fails, []
+    words, takes = "a fake", (0, 0)
 
-    def __call__(self, picture):
+    def __init__(self, most=None, fails=lambda: False, planes=False):
+        self.most, self.fails, self.planes, self.given = most, fails, planes, []
+
+    def run(self, picture):
+        assert picture.flags.c_contiguous
+        if self.planes:
+            picture = picture.transpose(1, 2, 0)
         rows, width = picture.shape[:2]
         self.given.append((rows, width))
         if (self.most is not None and rows * width > self.most) or self.fails():
@@ -82,46 +89,78 @@ class Engine:
         seen = np.lib.stride_tricks.sliding_window_view(padded, Q + 2 * REACH, 0)[::Q]
         taps = np.random.default_rng(0).normal(size=(P, Q + 2 * REACH))
         made = np.einsum("cwnr,pr->cpwn", seen, taps).reshape(rows // Q * P, width, picture.shape[2])
-        return made.astype(np.float32)
+        return np.ascontiguousarray(made.transpose(2, 0, 1) if self.planes else made, np.float32)
 
 
-def _strips(engine, **options):
+SETTINGS = {"scale": [[P, Q], [1, 1]], "border": [0, 0]}
+MODEL = Model("fake", SETTINGS, (REACH, 0), 1)
+
+
+def _strips(engine, model=MODEL, **options):
     notes = []
-    return Strips(engine, (Q, P), REACH, on_note=notes.append, **options), notes
+    return Strips(engine, model, on_note=notes.append, **options), notes
+
+
+def _memory(pixels, picture, engine, model=MODEL):
+    """Memory of which so many pixels are left for the engine, beside the frames on their way."""
+    frames = 4 * picture.shape[0] * picture.shape[1] * (12 + 18 * P / Q)
+    return int(frames + pixels * taken(engine, model)) + 1
 
 
 def _picture(rows, width=7, seed=0):
     return np.random.default_rng(seed).random((rows, width, 3), np.float32)
 
 
-@pytest.mark.parametrize("rows", [*range(1, 60), 131, 132, 1000])
-def test_strips_of_any_height_make_the_picture(rows):
-    picture = _picture(132)
-    strips, notes = _strips(Engine(), pixels=rows * 7)
-    np.testing.assert_allclose(strips(picture), Engine()(picture), rtol=0, atol=1e-6)
-    assert all(given <= max(rows, 14) for given, _ in strips.make.given)
+@pytest.mark.parametrize("planes", [False, True])
+@pytest.mark.parametrize("rows", [1, 13, 14, 15, 16, 33, 50, 100, 131, 132, 1000])
+def test_strips_of_any_height_make_the_picture(rows, planes):
+    picture, engine = _picture(132), Fake(planes=planes)
+    strips, notes = _strips(engine, memory=_memory(rows * 7, picture, engine))
+    expected = Fake().run(picture)
+    if planes:
+        picture, expected = (np.ascontiguousarray(array.transpose(2, 0, 1)) for array in (picture, expected))
+    np.testing.assert_allclose(strips(picture), expected, rtol=0, atol=1e-6)
+    assert all(given <= max(rows, 14) for given, _ in engine.given)
     assert len(notes) == (rows < 132)
     strips(picture)
     assert len(notes) == (rows < 132)  # said once
+    if rows == 33:
+        assert notes == ["pictures of 7x132 are made in strips of 32 rows: 199 KiB hold no more"]
 
 
 def test_what_is_made_whole_is_not_copied():
-    made = []
+    engine, given, made = Fake(), [], []
 
-    def engine(picture):
-        made.append(Engine()(picture))
+    def run(picture):
+        given.append(picture)
+        made.append(Fake().run(picture))
         return made[-1]
 
+    engine.run = run
     picture = _picture(40)
-    for pixels in (None, 40 * 7, 10**9):
-        assert _strips(engine, pixels=pixels)[0](picture) is made[-1]
+    for memory in (None, _memory(40 * 7, picture, engine), 1 << 60):
+        assert _strips(engine, memory=memory)[0](picture) is made[-1]
+        assert given[-1] is picture
     assert len(made) == 3
 
 
+def test_the_border_counts():
+    """It is what the engine has in memory, and is read beside every strip."""
+    picture, engine = _picture(400, width=20), Fake()
+    model = Model("fake", {"scale": [[P, Q], [1, 1]], "border": [30, 5]}, (REACH, 0), 1)
+    assert model.border == (20, 5)
+    strips, _ = _strips(engine, model, memory=_memory(100 * 30, picture, engine))
+    strips(picture)
+    assert {rows for rows, _ in engine.given} == {56}  # 60 would do, of which it takes no fewer
+    strips, _ = _strips(Fake(most=99 * 20), model)
+    strips(picture)
+    assert [rows for rows, _ in strips.engine.given[:3]] == [400, 142, 68]
+
+
 def test_where_memory_runs_out_strips_get_lower_and_stay_so():
-    picture, engine = _picture(132), Engine(most=50 * 7)
+    picture, engine = _picture(132), Fake(most=50 * 7)
     strips, notes = _strips(engine)
-    expected = Engine()(picture)
+    expected = Fake().run(picture)
     np.testing.assert_allclose(strips(picture), expected, rtol=0, atol=1e-6)
     assert [given[0] for given in engine.given[:3]] == [132, 52, 26]
     # Whole; 66 rows at the most, of which three strips need 52; and half of that.
@@ -130,7 +169,7 @@ def test_where_memory_runs_out_strips_get_lower_and_stay_so():
     engine.given.clear()
     for seed in range(3):
         picture = _picture(132, seed=seed)
-        np.testing.assert_allclose(strips(picture), Engine()(picture), rtol=0, atol=1e-6)
+        np.testing.assert_allclose(strips(picture), Fake().run(picture), rtol=0, atol=1e-6)
     assert set(engine.given) == {(26, 7)}
     assert len(notes) == 1
     # A picture half as wide has twice the rows: it is pixels that memory holds.
@@ -142,10 +181,10 @@ def test_where_memory_runs_out_strips_get_lower_and_stay_so():
 
 
 def test_where_the_lowest_strip_is_too_much_it_says_so():
-    strips, _ = _strips(Engine(most=13 * 7))
+    strips, _ = _strips(Fake(most=13 * 7))
     with pytest.raises(FastupError, match=r"^14 rows of a picture of 7x132, the fewest .* more memory than there is: "):
         strips(_picture(132))
-    assert [rows for rows, _ in strips.make.given] == [132, 52, 26, 14]
+    assert [rows for rows, _ in strips.engine.given] == [132, 52, 26, 14]
     with pytest.raises(FastupError, match=r"^8 rows of a picture of 12x8, "):
         strips(_picture(8, width=12))
 
@@ -154,8 +193,9 @@ def test_where_the_lowest_strip_is_too_much_it_says_so():
 @settings(deadline=None)
 def test_memory_that_runs_out_at_any_call_spoils_nothing(seed, share, cells, pixels):
     random = np.random.default_rng(seed)
-    engine = Engine(fails=lambda: random.random() < share)
-    strips, notes = _strips(engine, pixels=pixels)
+    engine = Fake(fails=lambda: random.random() < share)
+    memory = pixels and _memory(pixels, _picture(cells * Q, width=2), engine)
+    strips, notes = _strips(engine, memory=memory)
     for frame in range(4):
         picture = _picture(cells * Q, width=2, seed=frame)
         before = picture.copy()
@@ -164,7 +204,7 @@ def test_memory_that_runs_out_at_any_call_spoils_nothing(seed, share, cells, pix
         except FastupError:
             assert engine.given[-1] == (min(14, cells * Q), 2)
             return
-        np.testing.assert_allclose(made, Engine()(picture), rtol=0, atol=1e-6)
+        np.testing.assert_allclose(made, Fake().run(picture), rtol=0, atol=1e-6)
         np.testing.assert_array_equal(picture, before)
     assert len(notes) <= 1 + 4
 
@@ -173,14 +213,16 @@ def test_what_an_attempt_made_is_let_go_before_the_next():
     """The error holds the frames of the call that failed; and with them what they had made."""
     alive = []
 
-    def engine(picture):
-        made = Engine()(picture)
-        assert sum(each() is not None for each in alive) == 0
+    def run(picture):
+        made = Fake().run(picture)
+        assert not any(each() is not None for each in alive)
         if len(picture) > 40:
             alive.append(weakref.ref(made))
             raise MemoryError
         return made
 
+    engine = Fake()
+    engine.run = run
     _strips(engine)[0](_picture(132))
     assert len(alive) == 2
 
@@ -189,14 +231,16 @@ def test_what_an_attempt_made_is_let_go_before_the_next():
 def test_errors_that_are_not_of_memory_are_not_swallowed(error):
     calls = []
 
-    def engine(picture):
+    def run(picture):
         calls.append(len(picture))
         if len(calls) == 3:
             raise error("no")
-        return Engine()(picture)
+        return Fake().run(picture)
 
-    strips, notes = _strips(engine, pixels=40 * 7)
+    engine, picture = Fake(), _picture(132)
+    engine.run = run
+    strips, notes = _strips(engine, memory=_memory(40 * 7, picture, engine))
     with pytest.raises(error, match=r"^no$"):
-        strips(_picture(132))
+        strips(picture)
     assert len(calls) == 3
     assert notes == []

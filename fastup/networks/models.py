@@ -4,6 +4,7 @@ import contextlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from math import ceil, prod
 from types import MappingProxyType
 from typing import Any
 
@@ -207,6 +208,13 @@ class Network(keras.Model):
             return tuple(_bicubic_reach(factor, reach) for factor in self.scale)
         bicubic = [_bicubic_reach(factor, 0) if self.settings["residual"] else 0 for factor in self.scale]
         return tuple(max(reach + sum(subpixel), radius) for radius in bicubic)
+
+    @property
+    def widest(self) -> int:
+        """The most values for each pixel of input, rounded up, that the output of one layer holds."""
+        rows, columns = (4 * (b + factor.denominator) for b, factor in zip(self.border, self.scale, strict=True))
+        every = keras.Model(self.inputs, [layer.output for layer in self.layers])
+        return max(ceil(prod(shape) / (rows * columns)) for shape in every.compute_output_shape((1, rows, columns, 3)))
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         return super().call(_normalised(inputs, self.settings.get("input_white")), training, mask)

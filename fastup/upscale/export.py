@@ -7,7 +7,6 @@ nodes, of bicubic gathers: on two cores its file took a tenth longer in OpenVINO
 import json
 from dataclasses import dataclass
 from fractions import Fraction
-from math import ceil
 from typing import Any
 
 import keras
@@ -64,7 +63,7 @@ def graph(network: Network, whole_scale: bool = False) -> bytes:
         producer_name="fastup", ir_version=IR_VERSION, opset_imports=[onnx.helper.make_opsetid("", OPSET)],
     )  # fmt: skip
     about = {
-        "version": VERSION, "settings": network.settings, "receptive": network.receptive, "widest": widest(network),
+        "version": VERSION, "settings": network.settings, "receptive": network.receptive, "widest": network.widest,
         "whole_scale": whole,
     }  # fmt: skip
     onnx.helper.set_model_props(model, {KEY: json.dumps(about, sort_keys=True)})
@@ -75,14 +74,6 @@ def whole_scale_of(scale: Scale) -> int | None:
     """The largest whole number that is not above the scale of either axis; None if that is their scale."""
     whole = min(int(factor) for factor in scale)
     return None if all(factor == whole for factor in scale) else whole
-
-
-def widest(network: Network) -> int:
-    """The most float32 values for each pixel of input, rounded up, that the output of one of its layers holds."""
-    rows, columns = (4 * (b + factor.denominator) for b, factor in zip(network.border, network.scale, strict=True))
-    every = keras.Model(network.inputs, [layer.output for layer in network.layers])
-    shapes = every.compute_output_shape((1, rows, columns, 3))
-    return max(ceil(Fraction(int(np.prod(shape)), rows * columns)) for shape in shapes)
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,8 @@ class Model:
         What it was trained with.
     receptive : (vertical, horizontal)
         How far it sees, in input pixels: see `Network.receptive`.
+    widest : int
+        Values for each input pixel that a layer gives at most: see `Network.widest`.
     network : Network or None
         What Keras runs.
     """
@@ -36,6 +38,7 @@ class Model:
     name: str
     settings: dict[str, Any]
     receptive: Size
+    widest: int
     network: "Network | None" = None
 
     @classmethod
@@ -43,7 +46,7 @@ class Model:
         """The model of a file, or of a network. FastupError if the file is no such model, OSError if it is missing."""
         name = os.fspath(model) if isinstance(model, str | os.PathLike) else "the network"
         network = load(model, compile=False) if isinstance(model, str | os.PathLike) else model
-        return cls(name, network.settings, network.receptive, network)
+        return cls(name, network.settings, network.receptive, network.widest, network)
 
     @property
     def scale(self) -> Scale:

@@ -5,8 +5,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fastup._types import Frame, Size
+from fastup._free import words
+from fastup._types import Floats, Size
 from fastup.errors import FastupError
+from fastup.upscale.engines import Engine
+from fastup.upscale.model import Model
+
+FRAMES = 4  # that are on their way: read ahead, waiting to be written
+BYTES_GIVEN, BYTES_MADE = 12, 12 + 6  # of a pixel of these: three floats; and codes of them
+OTHER = 64  # floats for each pixel of input, whatever the network
 
 
 @dataclass(frozen=True)
@@ -84,40 +91,36 @@ def cut(height: int, cell: Size, reach: int, rows: int) -> list[Strip]:
 
 
 class Strips:
-    """Makes pictures whole, or in strips where memory is short; where it runs out, in lower ones from then on.
+    """Runs an engine on pictures, in strips where memory is short; where it runs out, in lower ones from then on.
 
-    A call takes a picture (height, width, channels), whole cells, and gives what `make` gives of it, to rounding; what
-    is made whole is what `make` gave, not a copy. Raises FastupError where even the lowest strip is more than there is
-    memory for. Errors of `make` that are no MemoryError pass through.
+    A call takes a picture as the engine does, of whole cells, and gives what the engine gives of it, to rounding; what
+    is made whole is not copied. Raises FastupError where even the lowest strip is more than there is memory for. Errors
+    that are not of memory pass through.
 
     Parameters
     ----------
-    make : callable
-        Takes input rows, gives an array of their output rows. Raises MemoryError where it has too little.
-    cell, reach
-        As of `cut`.
-    border : pair of int
-        Input pixels that `make` itself adds on each side of what it is given: (vertical, horizontal).
-    pixels : int or None
-        Input pixels, with the border, that `make` may have at a time; None for any number.
+    engine, model
+        What runs, and what it runs.
+    memory : int or None
+        Bytes for the engine, and for frames on their way to and from it; None for any number.
     on_note : callable, optional
-        Called with a line once strips are made, and when they had to be made lower.
+        Called with a line when strips are made first, and when they had to be made lower.
     """
 
     def __init__(
-        self, make: Callable[[Frame], Frame], cell: Size, reach: int, border: Size = (0, 0), pixels: int | None = None,
-        on_note: Callable[[str], object] | None = None,
-    ) -> None:  # fmt: skip
-        self.make, self.cell, self.reach, self.border, self.pixels, self.on_note = (
-            make, cell, reach, border, pixels, on_note
-        )  # fmt: skip
+        self, engine: Engine, model: Model, memory: int | None = None, on_note: Callable[[str], object] | None = None
+    ) -> None:
+        self.engine, self.model, self.memory, self.on_note = engine, model, memory, on_note
+        (q, _), (p, _) = model.cell
+        self._cell, self._reach = (q, p), model.receptive[0]
+        self._pixels: int | None = None  # of the input, with the border, that fit since memory ran out
         self._noted = False
 
-    def __call__(self, picture: Frame) -> Frame:
-        height, width = picture.shape[:2]
+    def __call__(self, picture: Floats) -> Floats:
+        height, width = picture.shape[1:] if self.engine.planes else picture.shape[:2]
         failed = False
         while True:
-            strips = cut(height, self.cell, self.reach, self._rows(height, width))
+            strips = cut(height, self._cell, self._reach, self._rows(height, width))
             rows = strips[0].read.stop
             try:
                 made = self._made(picture, strips)
@@ -129,36 +132,56 @@ class Strips:
             self._lower(rows, height, width)
         if self.on_note is not None and (failed or (len(strips) > 1 and not self._noted)):
             self._noted = True
-            why = "the engine ran out of memory" if failed else "to fit in memory"
+            why = "the engine ran out of memory" if failed else f"{words(self.memory or 0)} hold no more"
             self.on_note(f"pictures of {width}x{height} are made in strips of {rows} rows: {why}")
         return made
 
     def _rows(self, height, width):
-        """The rows that `make` may have at a time of a picture."""
-        v, h = self.border
-        return height if self.pixels is None else self.pixels // (width + 2 * h) - 2 * v
+        """The input rows of a picture that the engine may have at a time."""
+        limits = [] if self._pixels is None else [self._pixels]
+        if self.memory is not None:
+            vertical, horizontal = self.model.scale
+            frames = FRAMES * height * width * (BYTES_GIVEN + BYTES_MADE * float(vertical * horizontal))
+            limits.append(int((self.memory - frames) / taken(self.engine, self.model)))
+        if not limits:
+            return height
+        v, h = self.model.border
+        return min(limits) // (width + 2 * h) - 2 * v
 
     def _lower(self, rows, height, width):
         """Halve the rows that were too many; raise FastupError if fewer won't do."""
-        lowest = least(self.cell, self.reach)
+        lowest = least(self._cell, self._reach)
         if rows <= lowest:
             raise FastupError(
                 f"{rows} rows of a picture of {width}x{height}, the fewest that the network can be given, take more "
                 "memory than there is: close other programs, try another --engine, or train with fewer features"
             )
-        v, h = self.border
-        self.pixels = (max(rows // 2, lowest) + 2 * v) * (width + 2 * h)
+        v, h = self.model.border
+        self._pixels = (max(rows // 2, lowest) + 2 * v) * (width + 2 * h)
 
     def _made(self, picture, strips):
         if len(strips) == 1:
-            return self.make(picture)
+            return self.engine.run(picture)
+        before = (slice(None),) if self.engine.planes else ()  # the axes before that of rows
         whole = None
         for strip in strips:
-            part = self.make(picture[strip.read])
+            part = self.engine.run(np.ascontiguousarray(picture[(*before, strip.read)]))
             if whole is None:
-                whole = np.empty((strips[-1].kept.stop, *part.shape[1:]), part.dtype)
-            whole[strip.kept] = part[strip.made]
+                shape = list(part.shape)
+                shape[len(before)] = strips[-1].kept.stop
+                whole = np.empty(shape, part.dtype)
+            whole[(*before, strip.kept)] = part[(*before, strip.made)]
         return whole
+
+
+def taken(engine: Engine, model: Model) -> float:
+    """Bytes that an engine takes for each pixel of input, about, and rather more: what fits must not be exceeded.
+
+    Several layers' outputs at a time, the enlarged picture in several stages, and what an engine has beside them.
+    """
+    vertical, horizontal = model.scale
+    layers, pictures = engine.takes
+    return 4 * (layers * model.widest + pictures * 3 * float(vertical * horizontal) + OTHER)
 
 
 def _cells(rows, q):

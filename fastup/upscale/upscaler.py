@@ -1,6 +1,6 @@
 """Frames through a model, in order: a stream of them, or one."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
 
@@ -16,12 +16,14 @@ from fastup.trim import Trim
 from fastup.upscale.engines import Engine, Keras
 from fastup.upscale.ensemble import Ensemble
 from fastup.upscale.model import Model
+from fastup.upscale.strips import Strips
 
 if TYPE_CHECKING:
     from fastup.networks.models import Network
 
 Label = TypeVar("Label")  # what comes before a frame in a stream: its header, or its path
 
+ROOM = 0.8  # share of what is free that frames and their engine may take
 BITS = 10  # of the codes that `upscale` writes
 
 
@@ -39,14 +41,24 @@ class Upscaler:
     Scale, trim, border and white are inside. Raises FastupError if the file is no such model, OSError if it is missing.
     A network may be trained on between frames. With `self_ensemble`, frames are means as of `Ensemble`.
 
+    Where `memory`, in bytes, is too little for the engine and a few frames, or the engine runs out of it, a frame is
+    made in strips, which give the same to less than half a code; `on_note` is called with a line about it. By default
+    it is most of what is free.
+
     A frame goes through in three steps, `prepared`, `run` and `finished`, of which the first and the last may be on
     other threads than the second; a call, and `stream`, take all three.
     """
 
-    def __init__(self, model: "StrPath | Network", self_ensemble: bool = False) -> None:
+    def __init__(
+        self, model: "StrPath | Network", self_ensemble: bool = False, memory: int | None = None,
+        on_note: Callable[[str], object] | None = None,
+    ) -> None:  # fmt: skip
         self.model = Model.of(model)
         self.self_ensemble = self_ensemble
         self.engine: Engine = Keras(self.model)
+        if memory is None and (free := self.engine.free()) is not None:
+            memory = int(ROOM * free)
+        self._strips = Strips(self.engine, self.model, memory, on_note)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -194,8 +206,11 @@ class Upscaler:
         return Prepared(str(name), floats, codes)
 
     def run(self, prepared: Prepared) -> Floats:
-        """What the engine makes of it, or of its flips and turns. One call at a time."""
-        make = self.engine.run
+        """What the engine makes of it, or of its flips and turns. One call at a time.
+
+        Raises FastupError where there is too little memory even for the lowest strip.
+        """
+        make: Callable[[Floats], Floats] = self._strips
         if self.self_ensemble:
             make = Ensemble(make, self.model.scale, self.engine.planes)
         return make(prepared.picture)
