@@ -6,14 +6,12 @@ import subprocess
 import sys
 import threading
 from fractions import Fraction
-from pathlib import Path
 
 import naive
 import numpy as np
 import pytest
 from videos import SUBSAMPLED, assert_rounds, decoded, noise, picture
 
-from fastup.cli import options
 from fastup.codes import white_of
 from fastup.errors import DataError, OptionError
 from fastup.footage import opening
@@ -605,43 +603,3 @@ def test_standard_output_is_for_frames_alone():
         "y4m on standard input, yuv422p10, 6x4, 23.976 frames/s", Fraction(8, 9),
     )  # fmt: skip
     assert len(list(source)) == 3
-
-
-# -- options ---------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("text", "rate"),
-    [("25", 25), ("24000/1001", Fraction(24000, 1001)), ("23.976", Fraction(24000, 1001)), ("12.5", Fraction(25, 2)),
-     ("29.97", Fraction(30000, 1001))],
-)  # fmt: skip
-def test_rates_are_exact(text, rate):
-    assert options.rate_of(text) == rate
-
-
-@pytest.mark.parametrize("text", ["0", "24/0", "-1", "fast", "1/2/3", "", "0.0", "nan"])
-def test_rates_that_are_none_are_refused(text):
-    with pytest.raises(OptionError, match=r"rate is '.*', expected frames/s, such as 24000/1001"):
-        options.rate_of(text)
-
-
-@pytest.mark.parametrize("text", ["720", "0x480", "720x480x3", "axb", "720 x 480", "1000000x2"])
-def test_sizes_that_are_none_are_refused(text):
-    with pytest.raises(OptionError, match=r"size is '.*', expected WIDTHxHEIGHT"):
-        options.size_of(text)
-
-
-def test_options_of_pipes_go_with_pipes():
-    pipe, folder = Path("-"), Path("out")
-    assert options.pipe_of(pipe, pipe) == Pipe()
-    assert options.pipe_of(pipe, folder, "gbrp", "6x4", "25") == Pipe("gbrp", (4, 6), Fraction(25))
-    assert options.pipe_of(folder, pipe, "gbrp", pixels="rgb24") == Pipe("gbrp", None, None, "rgb24")
-    for given, text in (
-        ((folder, folder, "gbrp"), "raw is gbrp, but neither INPUT nor OUTPUT is -"),
-        ((pipe, folder, None, None, None, "gbrp"), "pixels is gbrp, but OUTPUT is out, expected -"),
-        ((pipe, pipe, None, "6x4"), "size is 6x4, expected it of raw video that comes in"),
-        ((folder, pipe, "gbrp", "6x4"), "size is 6x4, expected it of raw video that comes in"),
-        ((pipe, folder, "gbrp"), "raw is gbrp, but there is no size"),
-    ):
-        with pytest.raises(OptionError, match=text):
-            options.pipe_of(*given)
