@@ -5,6 +5,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+import zlib
 from fractions import Fraction
 
 import numpy as np
@@ -12,6 +14,7 @@ import pytest
 from videos import decoded
 
 from fastup import _ycbcr
+from fastup.errors import DataError, FastupError, OptionError
 from fastup.footage import codecs
 from fastup.footage.movie import Movie
 from fastup.footage.opening import open_clip
@@ -73,6 +76,7 @@ def test_every_codec_in_every_container(tmp_path, name, suffix):
     assert decode_times == sorted(set(decode_times))
     with open_clip(path) as clip:
         assert (clip.rate, clip.timecode, clip.size) == (FILM, "01:00:00:00", (HEIGHT, WIDTH))
+        assert clip.pixel_aspect == Fraction(8, 9)
         assert clip.settings["colorimetric"] == "Rec.601 525 lines (tag)"
         assert clip.settings["transfer"] == ("Rec.709 (tag)" if codec.apple else "Rec.601 525 lines (tag)")
         if codec.subsampling:
@@ -131,3 +135,325 @@ with Movie(Path(sys.argv[2]), rate=FILM) as movie:
         assert path.read_bytes() == (tmp_path / "whole" / name).read_bytes()
         assert os.listdir(path.parent) == [name]
         path.unlink()
+
+
+# -- what a source has beside the pictures ---------------------------------------------------------------------------
+
+
+def tape(path, codec="pcm_s16le", subtitles=None, count=25, rate=25, tags=None, delay=0):
+    """A video with sound, and subtitles, chapters and tags; its sound begins `delay` samples late."""
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("mpeg4", rate=rate)
+        video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        video.codec_context.sample_aspect_ratio = Fraction(8, 9)
+        sound = container.add_stream(codec, rate=48000)
+        sound.metadata.update({"language": "ger", "title": "Ton"})
+        words = container.add_stream_from_template(subtitles[0]) if subtitles else None
+        container.metadata.update(tags or {"title": "A film", "timecode": "01:00:00:00"})
+        base = Fraction(1, 1000)
+        container.set_chapters([
+            {"id": n, "start": 300 * n, "end": 300 * n + 300, "time_base": base, "metadata": {"title": f"Part {n}"}}
+            for n in range(3)
+        ])  # fmt: skip
+        container.start_encoding()
+        for n in range(count):
+            frame = av.VideoFrame(WIDTH, HEIGHT, "yuv420p")
+            for plane in frame.planes:
+                plane.update(bytes([60 + 5 * n]) * plane.buffer_size)
+            frame.pts, frame.time_base = n, 1 / Fraction(rate)
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
+        wave = (np.sin(np.arange(count * 48000 // rate) ** 1.2 / 40) * 20000).astype(np.int16)
+        for at in range(0, len(wave), 1024):
+            part = wave[at : at + 1024]
+            if codec == "aac":
+                frame = av.AudioFrame.from_ndarray((part / np.float32(32768))[np.newaxis], "fltp", "mono")
+            else:
+                frame = av.AudioFrame.from_ndarray(part[np.newaxis], "s16", "mono")
+            frame.sample_rate, frame.pts, frame.time_base = 48000, at + delay, Fraction(1, 48000)
+            container.mux(sound.encode(frame))
+        container.mux(sound.encode(None))
+        for packet in subtitles[1] if subtitles else ():
+            packet.stream = words
+            container.mux(packet)
+    return path
+
+
+def movie_of(source, path, start=0, end=None, **options):
+    with open_clip(source) as clip, Movie(path, clip, start=start, end=end, **options) as movie:
+        for number, raw in clip.frames(start, end):
+            movie.write(clip.pixels(raw), clip.header(number), number)
+    return movie.notes
+
+
+@pytest.mark.parametrize("codec", ["pcm_s16le", "aac"])
+@pytest.mark.parametrize("suffix", [".mov", ".mkv", ".mp4"])
+def test_sound_chapters_and_tags_go_along(tmp_path, codec, suffix):
+    source, path = tape(tmp_path / "tape.mov", codec), tmp_path / f"film{suffix}"
+    assert movie_of(source, path) == []
+    here, there = packets(source, "audio"), packets(path, "audio")
+    assert b"".join(data for *_, data in here) == b"".join(data for *_, data in there)
+    shift = packets(path)[0][0]  # Matroska has no times before 0: all begin later together
+    assert abs(there[0][0] - shift - here[0][0]) < Fraction(2, 1000)
+    with av.open(str(source)) as before, av.open(str(path)) as after:
+        sound = after.streams.audio[0]
+        assert sound.metadata["language"] == "ger"
+        assert "Ton" in sound.metadata.values()
+        assert after.metadata["title"] == "A film"
+        chapters = [
+            [(c["start"] * c["time_base"], c["end"] * c["time_base"], c["metadata"]["title"]) for c in each.chapters()]
+            for each in (before, after)
+        ]
+        assert chapters[0] == chapters[1]
+        assert len(chapters[1]) == 3
+        assert abs(before.duration - after.duration) < 50000
+        if suffix != ".mkv":
+            assert before.streams.video[0].duration * before.streams.video[0].time_base == 1
+            assert after.streams.video[0].duration * after.streams.video[0].time_base == 1
+    with open_clip(path) as clip:
+        assert (clip.timecode, clip.rate, clip.pixel_aspect) == ("01:00:00:00", 25, Fraction(8, 9))
+
+
+def test_a_range_has_the_sound_of_its_own(tmp_path):
+    source, path = tape(tmp_path / "tape.mov"), tmp_path / "film.mov"
+    assert movie_of(source, path, 5, 15, codec="v210") == []
+    here, there = packets(source, "audio"), packets(path, "audio")
+    start, end = Fraction(5, 25), Fraction(15, 25)
+    expected = [(pts - start, data) for pts, _, data in here if start <= pts < end]
+    assert [data for *_, data in there] == [data for _, data in expected]
+    assert abs(there[0][0] - expected[0][0]) < Fraction(1, 48000)
+    with av.open(str(path)) as container:
+        starts = [c["start"] * c["time_base"] for c in container.chapters()]
+        assert starts == [0, Fraction(100, 1000)]
+    with open_clip(path) as clip:
+        assert (clip.timecode, clip.frame_count) == ("01:00:00:05", 10)
+
+
+def test_subtitles_go_along_where_they_can_and_are_named_where_not(tmp_path):
+    (tmp_path / "words.srt").write_text(
+        "1\n00:00:00,100 --> 00:00:00,300\nOne\n\n2\n00:00:00,500 --> 00:00:00,900\nTwo\n"
+    )
+    with av.open(str(tmp_path / "words.srt")) as words:
+        lines = [packet for packet in words.demux() if packet.size]
+        source = tape(tmp_path / "tape.mkv", subtitles=(words.streams[0], lines), tags={"title": "T", "Odd": "x"})
+    assert movie_of(source, tmp_path / "film.mkv") == []
+    assert [data for *_, data in packets(tmp_path / "film.mkv", "subtitle")] == [b"One", b"Two"]
+    assert movie_of(source, tmp_path / "film.mp4") == [
+        "stream 2, subtitle (srt), is left out: .mp4 does not hold it", ".mp4 has no place for the tag 'ODD'"
+    ]  # fmt: skip
+    assert movie_of(source, tmp_path / "part.mkv", 15, 25) == []  # while the second is shown
+    ((begins, _, data),) = packets(tmp_path / "part.mkv", "subtitle")
+    assert (begins, data) == (0, b"Two")
+
+
+def test_the_shape_of_pixels_is_where_others_look_for_it(tmp_path):
+    write(tmp_path / "film.mov")
+    data = (tmp_path / "film.mov").read_bytes()
+    at = data.index(b"tkhd")
+    assert int.from_bytes(data[at + 80 : at + 84], "big") == round(WIDTH * 65536 * 8 / 9)
+    write(tmp_path / "film.mkv", pictures(width=72))
+    data = (tmp_path / "film.mkv").read_bytes()
+    assert bytes.fromhex("54b084") + (64).to_bytes(4, "big") in data
+    assert bytes.fromhex("54ba84") + HEIGHT.to_bytes(4, "big") in data
+    start = data.index(bytes.fromhex("1654ae6b"), data.index(bytes.fromhex("1654ae6b")) + 1) + 4  # one is in the index
+    length = 9 - data[start].bit_length()
+    size = int.from_bytes(data[start : start + length], "big") & ~(1 << 7 * length)
+    start += length
+    assert data[start : start + 2] == b"\xbf\x84"
+    assert zlib.crc32(data[start + 6 : start + size]) == int.from_bytes(data[start + 2 : start + 6], "little")
+
+
+# -- what is refused, and what is kept -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "says"),
+    [
+        ("film.avi", {}, "expected a movie's name to end in one of .mov, .mkv, .mp4"),
+        ("film.mov", {"codec": "cinepak"}, "codec is 'cinepak', expected one of prores, "),
+        (
+            "film.mp4",
+            {"codec": "prores"},
+            ".mp4 does not hold ProRes 422 HQ, expected .mov or .mkv for it; .mp4 holds h265",
+        ),
+        (
+            "film.mov",
+            {"codec": "h264", "bits": 10},
+            "H.264 holds 8 bits, not 10, expected prores, prores4444, v210 or h265",
+        ),
+        ("film.mov", {"bits": 16}, "ProRes 422 HQ holds 10 bits, not 16"),
+        ("film.mov", {"rate": None}, "no frame rate is known of the frames, expected one: --rate"),
+        ("film.mov", {"rate": "fast"}, "rate is fast, expected frames per second, as 25 or 24000/1001"),
+    ],
+)
+def test_options_that_do_not_fit(tmp_path, name, options, says):
+    with pytest.raises(OptionError) as error:
+        Movie(tmp_path / name, **{"rate": FILM} | options)
+    assert says in str(error.value)
+    assert "\n" not in str(error.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_encoder_that_is_not_there(tmp_path, monkeypatch):
+    monkeypatch.setitem(codecs.CODECS, "h265", dataclasses.replace(codecs.CODECS["h265"], encoder="libx266"))
+    with pytest.raises(OptionError, match=r"has no encoder libx266 for H.265, expected one of prores, .*h264"):
+        Movie(tmp_path / "film.mp4", rate=FILM)
+
+
+@pytest.mark.parametrize(
+    ("frame", "head", "says"),
+    [
+        (np.zeros((48, 63, 3), np.uint16), None, "frames are 63x48, expected 62x48 or 64x48, as ProRes"),
+        (np.zeros((48, 64, 4), np.uint16), None, "frame 0 is (48, 64, 4) of uint16, expected R, G and B"),
+        (np.full((48, 64, 3), 1024, np.uint16), None, "frame 0 holds code 1024, expected 0 to 1023"),
+        (np.full((48, 64, 3), np.nan, np.float32), None, "frame 0 holds NaN or infinity"),
+        (
+            np.zeros((48, 64, 3), np.uint16),
+            Header.new(64, 48, descriptor="CBYCR"),
+            "frame 0 is CbYCr 4:4:4, expected RGB",
+        ),
+    ],
+)
+def test_frames_that_cannot_be_encoded(tmp_path, frame, head, says):
+    with pytest.raises(DataError) as error, Movie(tmp_path / "film.mov", rate=FILM) as movie:
+        movie.write(frame, head)
+    assert says in str(error.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_odd_sizes_go_where_chroma_is_whole(tmp_path):
+    frames = pictures(3, 47, 63)
+    write(tmp_path / "film.mkv", frames)
+    write(tmp_path / "film.mov", pictures(3, 47), codec="prores4444")
+    for name, says in (
+        ("film.mp4", r"frames are 63x47, expected 62x46 or 64x48, as H.265 has even widths and heights; any .* ffv1$"),
+        ("odd.mov", r"frames are 63x47, expected 62x47 or 64x47, as ProRes 422 HQ has even widths; any size .* ffv1$"),
+    ):
+        with pytest.raises(DataError, match=says):
+            write(tmp_path / name, frames)
+
+
+def test_frames_of_another_size_than_the_first(tmp_path):
+    with pytest.raises(DataError, match="frame 1 is 62x48, expected 64x48"):
+        write(tmp_path / "film.mov", [pictures(1)[0], pictures(1, 48, 62)[0]])
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_frame_makes_no_movie(tmp_path):
+    with pytest.raises(DataError, match="there is no frame to make a movie of"):
+        write(tmp_path / "film.mov", [])
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_there_stays_unless_it_is_to_be_made_anew(tmp_path):
+    path = tmp_path / "film.mov"
+    write(path)
+    first = path.read_bytes()
+    with Movie(path, rate=FILM, codec="v210") as movie:
+        assert movie.is_made(0)
+        assert movie.is_made(10**6)
+    assert path.read_bytes() == first
+    write(path, codec="v210", overwrite=True)
+    assert len(path.read_bytes()) != len(first)
+
+
+def begun(path, **options):
+    """A movie of which the first part is made."""
+    with pytest.raises(KeyboardInterrupt), Movie(path, **{"rate": FILM} | options) as movie:  # noqa: PT012
+        for number, frame in enumerate(pictures()):
+            movie.write(frame, header(), number)
+        while not movie._found():
+            time.sleep(0.01)
+        raise KeyboardInterrupt
+    assert not path.exists()
+    return path
+
+
+def test_another_command_does_not_carry_on(tmp_path):
+    path = begun(tmp_path / "film.mov", made_by={"model": "a.onnx"})
+    for options, says in [
+        ({"codec": "v210"}, "begun with codec ProRes 422 HQ, found v210; expected the same command"),
+        ({"made_by": {"model": "b.onnx"}}, "begun with model a.onnx, found b.onnx"),
+        ({"rate": 25}, "begun with rate 24000/1001, found 25"),
+        ({"start": 1}, "begun with start 0, found 1"),
+    ]:
+        with pytest.raises(DataError, match=says):
+            Movie(path, **{"rate": FILM, "made_by": {"model": "a.onnx"}} | options)
+    assert [Movie(path, rate=FILM, made_by={"model": "a.onnx"}).is_made(n) for n in (0, 3, 8)] == [True, True, False]
+    write(path, made_by={"model": "b.onnx"}, overwrite=True)
+    assert os.listdir(tmp_path) == ["film.mov"]
+
+
+def test_two_runs_at_once(tmp_path):
+    with Movie(tmp_path / "film.mov", rate=FILM) as movie:
+        movie.write(pictures(1)[0], header())
+        with pytest.raises(FastupError, match="another run is making it"), Movie(tmp_path / "film.mov", rate=FILM):
+            pass
+    assert os.listdir(tmp_path) == ["film.mov"]
+
+
+def test_the_source_and_folders_are_no_place_for_a_movie(tmp_path):
+    source = tape(tmp_path / "tape.mov")
+    with open_clip(source) as clip, pytest.raises(DataError, match="this is the source"):
+        Movie(source, clip, overwrite=True)
+    (tmp_path / "folder.mov").mkdir()
+    with pytest.raises(DataError, match="a folder, expected a file for the movie"):
+        Movie(tmp_path / "folder.mov", rate=FILM)
+
+
+def test_no_room(tmp_path):
+    """The parts that are whole stay, and the same command carries on; where nothing can be written, nothing is left."""
+    code = """
+import resource, sys
+sys.path.insert(0, sys.argv[1])
+from test_movie import *
+for name, codec in list(codecs.CODECS.items()):
+    codecs.CODECS[name] = dataclasses.replace(codec, part=4)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
+try:
+    with Movie(sys.argv[3], rate=FILM, codec="v210") as movie:
+        for number, frame in enumerate(pictures()):
+            movie.write(frame, header(), number)
+except OSError as error:
+    print(error)
+"""
+    for most, left in (
+        (20_000, set()),
+        (100_000, {"lock", "movie.json", "0000000.part", "0000004.part", "0000008.part"}),
+    ):
+        path = tmp_path / f"{most}.mov"
+        command = [sys.executable, "-c", code, os.path.dirname(__file__), str(most), str(path)]
+        ended = subprocess.run(command, check=False, capture_output=True, text=True)
+        assert ended.returncode == 0, ended.stderr
+        assert "File too large" in ended.stdout
+        assert not path.exists()
+        parts = tmp_path / f".{path.name}.parts"
+        assert {file.name for file in parts.iterdir()} == left if left else not parts.exists()
+    with Movie(path, rate=FILM, codec="v210") as movie:
+        assert all(map(movie.is_made, range(COUNT)))
+    write(tmp_path / "whole.mov", codec="v210")
+    assert path.read_bytes() == (tmp_path / "whole.mov").read_bytes()
+
+
+def test_missing_frames_keep_their_time(tmp_path):
+    with Movie(tmp_path / "film.mov", rate=FILM) as movie:
+        for number, frame in enumerate(pictures()):
+            if number not in (0, 5, 6):
+                movie.write(frame, header(timecode=f"01:00:00:{number:02d}"), number)
+    with av.open(str(tmp_path / "film.mov")) as container:
+        times = [frame.pts * frame.time_base * FILM for frame in container.decode(video=0)]
+    assert times == [0, 1, 2, 3, 6, 7, 8]
+    with open_clip(tmp_path / "film.mov") as clip:
+        assert clip.timecode == "01:00:00:01"
+
+
+def test_floats_and_deeper_codes(tmp_path):
+    frame = pictures(1)[0]
+    deep = (frame.astype(np.int64) * 65535 // 1023).astype(np.uint16)
+    write(tmp_path / "floats.mkv", [(frame / 1023).astype(np.float32)])
+    write(tmp_path / "deep.mkv", [deep], of=header(bits=16))
+    (floats,) = decoded(tmp_path / "floats.mkv", 2)
+    (codes,) = decoded(tmp_path / "deep.mkv", 2)
+    for channel, plane, other in zip((1, 2, 0), floats, codes, strict=True):
+        np.testing.assert_array_equal(plane, frame[:, :, channel])
+        np.testing.assert_array_equal(other, deep[:, :, channel])

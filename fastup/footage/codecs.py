@@ -46,6 +46,11 @@ class Codec:
         """Where chroma is, as `fastup._ycbcr.planes` has it."""
         return self.subsampling and "left"
 
+    @property
+    def whole(self) -> Size:
+        """What heights and widths are multiples of."""
+        return {None: (1, 1), "4:2:0": (2, 2)}.get(self.subsampling, (1, 2))  # FFmpeg's ProRes is so at 4:4:4 too
+
     def pixels(self, bits: int) -> str:
         """FFmpeg's name of the pixel format."""
         deep = "" if bits == 8 else f"{bits}le"
@@ -116,15 +121,16 @@ def chosen(path: StrPath, name: str | None, bits: int | None) -> Codec:
 
 
 def check_size(path: StrPath, codec: Codec, size: Size) -> None:
-    """Raise DataError if the samples of chroma do not divide the size of a frame; it says which sizes do."""
-    down, across = {"4:2:0": (2, 2), "4:2:2": (1, 2)}.get(codec.subsampling or "", (1, 1))
+    """Raise DataError if a codec does not hold frames of a size; it says which would do."""
+    down, across = codec.whole
     height, width = size
     if height % down or width % across:
-        lower, upper = (f"{width - width % across + k * across}x{height - height % down + k * down}" for k in (0, 1))
-        any_size = [name for name, other in CODECS.items() if other.subsampling in (None, "4:4:4")]
+        lower = f"{width - width % across}x{height - height % down}"
+        upper = f"{width + width % across}x{height + height % down}"
+        every = [name for name, other in CODECS.items() if other.whole == (1, 1)]
         raise DataError(
-            f"{path}: frames are {width}x{height}, expected {lower} or {upper} for {codec.words}, whose chroma is "
-            f"{codec.subsampling}; {_either(any_size)} hold any size"
+            f"{path}: frames are {width}x{height}, expected {lower} or {upper}, as {codec.words} has even "
+            f"{'widths' if down == 1 else 'widths and heights'}; any size goes with {_either(every)}"
         )
 
 

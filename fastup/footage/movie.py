@@ -266,8 +266,9 @@ class Movie(Sink):
         first = next(group)
         with whole(self.parts / f"{first[0]:07d}.part") as part, open(part, "xb") as file:
             times = (((number - first[0]) // self.every, arrays) for number, arrays in chain([first], group))
-            with _opened(file, "mp4" if self.codec.encoder == "ffv1" else "mov", self.rate) as container:
-                codecs.encode(container, self.codec, self.path.suffix.lower(), self._look, times)
+            container = "mp4" if self.codec.encoder == "ffv1" else "mov"
+            with remux.written(file, self.path, container, remux.muxing(".mov", self.rate)) as made:
+                codecs.encode(made, self.codec, self.path.suffix.lower(), self._look, times)
 
     def _join(self):
         found = self._found()
@@ -296,12 +297,6 @@ class _Abandon(Exception):
 
 
 _END, _ABANDONED = object(), object()
-
-
-def _opened(file, container, rate):
-    import av
-
-    return av.open(file, "w", format=container, options=remux.muxing(".mov", rate))
 
 
 def _rate(path, like, first, rate):

@@ -4,12 +4,14 @@ import heapq
 import io
 import math
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
 from fastup._types import StrPath
+from fastup.errors import DataError
+from fastup.footage import aspect
 from fastup.footage.codecs import FORMATS, TAGS, Codec, Look, timed
 from fastup.footage.source import Span
 
@@ -20,6 +22,7 @@ _OWN = {
     "major_brand", "minor_version", "compatible_brands", "creation_time", "encoder", "duration", "timecode",
     "handler_name", "vendor_id", "bps", "number_of_frames", "number_of_bytes", "filename", "mimetype",
 }  # fmt: skip
+_CHANNELS = {"1 channels": "mono", "2 channels": "stereo"}  # where FFmpeg knows no more than their number
 _NEAR = 10  # seconds by which packets of one time may lie apart in a file
 
 
@@ -39,17 +42,19 @@ def join(
     with ExitStack() as stack:
         source = stack.enter_context(av.open(f"file:{beside[0]}")) if beside else None
         first = stack.enter_context(av.open(f"file:{parts[0][1]}"))
-        container = stack.enter_context(av.open(file, "w", format=FORMATS[suffix], options=muxing(suffix, look.rate)))
+        container = stack.enter_context(written(file, path, FORMATS[suffix], muxing(suffix, look.rate)))
         stream = container.add_stream_from_template(first.streams.video[0], opaque=True)
         context = stream.codec_context
         context.framerate, context.sample_aspect_ratio = look.rate, look.aspect
         context.codec_tag = first.streams.video[0].codec_tag if suffix != ".mkv" else "\0\0\0\0"
         for name, tag in zip(TAGS, look.tags, strict=True):
             setattr(context, name, tag)
+        if look.aspect and suffix == ".mkv":
+            stream.metadata["title"] = aspect.ROOM
         flows: list[Iterable[Timed]] = [timed(_pictures(parts, stream, look.rate), look.rate, codec.reorder)]
         asked = {}
         if source is not None and beside is not None:
-            kept = _kept(source, container, suffix, notes)
+            kept = _kept(source, beside[0], container, suffix, notes)
             asked = _tags(source.metadata)
             container.metadata.update(asked)
             length = (parts[-1][0] + _count(parts[-1][1])) / look.rate
@@ -59,20 +64,42 @@ def join(
             container.metadata["timecode"] = timecode
         for _, packet in heapq.merge(*flows, key=lambda timed: timed[0]):
             container.mux(packet)
+    if look.aspect:
+        aspect.put(file, suffix, look.width, look.height, look.aspect)
     if asked:
         file.seek(0)
-        with av.open(file) as made:
+        with av.open(file, "r") as made:
             there = {name.lower() for name in made.metadata}
         notes += [f"{suffix} has no place for the tag {name!r}" for name in asked if name.lower() not in there]
     return notes
 
 
+@contextmanager
+def written(file: BinaryIO, path: Path, container: str, options: dict[str, str]) -> Iterator[Any]:
+    """A context with a container that is written to a file; DataError if FFmpeg cannot, under the name of `path`."""
+    import av
+
+    try:
+        made = av.open(file, "w", format=container, options=options)
+        try:
+            yield made
+        except BaseException:
+            with suppress(av.error.FFmpegError, OSError):  # what it says then, it says of what has happened
+                made.close()
+            raise
+        made.close()
+    except av.error.FFmpegError as error:
+        raise DataError(f"{path}: FFmpeg cannot write it: {error.strerror}") from error
+
+
 def muxing(suffix: str, rate: Fraction) -> dict[str, str]:
-    """Options for a container: nothing of the time or the place where it is made, and times that are exact."""
-    options = {"fflags": "+bitexact"}
-    if suffix != ".mkv":
-        options["movie_timescale"] = str(rate.numerator * math.ceil(Fraction(24000, rate.numerator)))
-    return options
+    """Options for a container: nothing in it is of chance or of the clock, and times are exact.
+
+    MOV and MP4 are so by themselves, and would leave out tags.
+    """
+    if suffix == ".mkv":
+        return {"fflags": "+bitexact"}
+    return {"movie_timescale": str(rate.numerator * math.ceil(Fraction(24000, rate.numerator)))}
 
 
 def _pictures(parts: list[tuple[int, Path]], stream: Any, rate: Fraction) -> Iterator[tuple[int, Any]]:
@@ -94,7 +121,7 @@ def _count(path: Path) -> int:
         return int(container.streams.video[0].frames)
 
 
-def _kept(source: Any, container: Any, suffix: str, notes: list[str]) -> dict[int, Any]:
+def _kept(source: Any, path: StrPath, container: Any, suffix: str, notes: list[str]) -> dict[int, Any]:
     """The streams of a movie for those of its source, by their index; notes have what is left out."""
     kept: dict[int, Any] = {}
     main = None
@@ -105,11 +132,11 @@ def _kept(source: Any, container: Any, suffix: str, notes: list[str]) -> dict[in
         codec = getattr(stream.codec_context, "name", None) or getattr(stream, "name", None) or "unknown"
         if stream.type == "data" and (_is_timecode(stream) or (codec == "bin_data" and source.chapters())):
             continue  # which are made anew
-        if stream.type == "video" or not _holds(suffix, stream):
-            what = "picture" if stream.type == "video" else stream.type
-            notes.append(f"the {what} of stream {stream.index} ({codec}) is left out: {suffix} is given none such")
+        if stream.type == "video" or not _holds(suffix, path, stream):
+            why = "a movie has one video" if stream.type == "video" else f"{suffix} does not hold it"
+            notes.append(f"stream {stream.index}, {stream.type} ({codec}), is left out: {why}")
             continue
-        made = kept[stream.index] = container.add_stream_from_template(stream, opaque=True)
+        made = kept[stream.index] = _copied(container, stream)
         tags = _tags(stream.metadata)
         if "name" in tags:  # QuickTime's word
             tags.setdefault("title", tags.pop("name"))
@@ -127,17 +154,31 @@ def _is_timecode(stream: Any) -> bool:
     return "timecode" in stream.metadata
 
 
-def _holds(suffix: str, stream: Any) -> bool:
-    """Whether a container of that suffix takes a stream: it is tried."""
+def _holds(suffix: str, path: StrPath, stream: Any) -> bool:
+    """Whether a container of that suffix takes a stream: it is tried, of sound with its first packet."""
     import av
 
     try:
         with av.open(io.BytesIO(), "w", format=FORMATS[suffix]) as trial:
-            trial.add_stream_from_template(stream, opaque=True)
+            made = _copied(trial, stream)
             trial.start_encoding()
+            if stream.type == "audio":
+                with av.open(f"file:{path}") as again:
+                    packet = next((each for each in again.demux(again.streams[stream.index]) if each.size), None)
+                    if packet is not None:
+                        packet.pts, packet.dts, packet.stream = 0, 0, made
+                        trial.mux(packet)
     except (ValueError, av.error.FFmpegError):
         return False
     return True
+
+
+def _copied(container: Any, stream: Any) -> Any:
+    """A stream as another; where the places of one or two channels are not known, they are the usual ones."""
+    made = container.add_stream_from_template(stream, opaque=True)
+    if stream.type == "audio" and stream.codec_context.layout.name in _CHANNELS:
+        made.codec_context.layout = _CHANNELS[stream.codec_context.layout.name]
+    return made
 
 
 def _tags(metadata: dict[str, str]) -> dict[str, str]:
