@@ -3,7 +3,6 @@
 import contextlib
 import re
 import subprocess
-from collections.abc import Iterator
 from math import inf
 from pathlib import Path
 
@@ -73,17 +72,6 @@ def words(size: float) -> str:
 def ran_out(error: BaseException) -> bool:
     """Whether an error, of whatever library, is that there was too little memory."""
     return isinstance(error, MemoryError) or RAN_OUT.search(f"{type(error).__name__}: {error}") is not None
-
-
-@contextlib.contextmanager
-def as_memory_errors() -> Iterator[None]:
-    """Errors of too little memory, of whatever library, become MemoryError."""
-    try:
-        yield
-    except Exception as error:
-        if ran_out(error) and not isinstance(error, MemoryError):
-            raise MemoryError(str(error)) from error
-        raise
 
 
 def _groups(root):

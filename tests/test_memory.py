@@ -63,4 +63,4 @@ def test_what_is_free():
     free = memory.free()
     assert free is not None
     assert free > 1 << 24
-    assert memory._on_gpu() or free < os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    assert memory.on_gpu() or free < os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -298,7 +298,8 @@ def test_a_frame_of_a_stream_that_is_refused_is_named(upscaler, spoiled, words, 
 
 def test_a_folder(upscaler, file, source, tmp_path):
     heard = []
-    assert upscale(file, source, tmp_path / "a" / "out", on_progress=lambda *p: heard.append(p[:2])) == (4, 0)
+    same = Upscaler(file, "keras")
+    assert upscale(same, source, tmp_path / "a" / "out", on_progress=lambda *p: heard.append(p[:2])) == (4, 0)
     assert heard == [(1, 4), (2, 4), (3, 4), (4, 4)]
     assert sorted(os.listdir(tmp_path / "a" / "out")) == sorted(os.listdir(source))
     for path in fastup.find(source):
@@ -734,7 +735,7 @@ def test_the_model_travels_alone(trained, small, tmp_path):
     )
     subprocess.run([sys.executable, "-c", script], cwd=tmp_path / "elsewhere", check=True)
     result = np.load(tmp_path / "elsewhere" / "hd.npy").astype(int)
-    expected = Upscaler(trained / "best.keras")(fastup.read(path))
+    expected = Upscaler(trained / "best.keras", "keras")(fastup.read(path))
     assert result.shape == expected.shape == (270, 360, 3)
     assert np.abs(result - expected).max() <= 1
 

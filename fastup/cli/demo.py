@@ -33,7 +33,7 @@ def demo(
     best = folder / "models" / config.model / "best.keras"
     scores = scores_of(best, folder)
     print_scores(scores)
-    upscale(best, folder / "evaluation" / "Alpha", folder / "upscaled", True)
+    upscale(best, folder / "evaluation" / "Alpha", folder / "upscaled", overwrite=True)
     *_, last, mean = scores
     picture = clip.compare(folder, best, last)
     show.say(f"comparison: {picture}")

@@ -41,7 +41,14 @@ def for_output(path: Path) -> Path:
     return path
 
 
-ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="A .keras file that `fastup train` wrote.")]
+ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="A .keras or .onnx file that `fastup train` wrote.")]
+EngineOption = Annotated[
+    str,
+    typer.Option(
+        "--engine", metavar="ENGINE",
+        help="What runs the model: keras, openvino or onnxruntime; auto is the fastest that is installed.",
+    ),
+]  # fmt: skip
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Make frames again that are there already.")]
 TileOption = Annotated[int | None, setting("tile")]

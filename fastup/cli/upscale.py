@@ -9,9 +9,8 @@ from rich.markup import escape
 from typer import Argument
 
 from fastup.cli import show
-from fastup.cli.options import Json, ModelFile, Overwrite, carries_on
+from fastup.cli.options import EngineOption, Json, ModelFile, Overwrite, carries_on
 from fastup.frames import find, refuse_other
-from fastup.networks import start
 
 if TYPE_CHECKING:
     from fastup.upscale.evaluate import Score
@@ -22,38 +21,43 @@ def upscale(
     model: ModelFile,
     source: Annotated[Path, Argument(metavar="INPUT", help="A folder of frames, or one frame.")],
     destination: Annotated[Path, Argument(metavar="OUTPUT", help="A folder for 10-bit DPX frames.")],
+    engine: EngineOption = "auto",
     overwrite: Overwrite = False,
 ) -> None:
     """Upscale frames. Those already in OUTPUT are skipped."""
     refuse_other(source)  # before Keras is loaded
-    start()
-    from fastup.upscale.film import upscale
+    from fastup.upscale.film import PARALLEL, upscale
+    from fastup.upscale.upscaler import Upscaler
 
-    run = partial(upscale, model, source, destination, overwrite, on_note=show.note)
+    upscaler = Upscaler(model, engine, parallel=PARALLEL)
+    show.say(f"engine: {upscaler.engine_words}")
+    run = partial(upscale, upscaler, source, destination, overwrite, on_note=show.note)
     show.chore(run, "upscaling", "upscaled", destination, find(source))
 
 
 def evaluate(
     model: ModelFile,
     data: Annotated[Path, Argument(metavar="DATA", help="Holds evaluation/; or Alpha/ and Beta/ themselves.")],
+    engine: EngineOption = "auto",
     as_json: Json = False,
 ) -> None:
     """Compare a model with bicubic, frame by frame."""
-    scores = scores_of(model, data)
+    scores = scores_of(model, data, engine)
     if as_json:
         show.data([asdict(score) for score in scores])
     else:
         print_scores(scores)
 
 
-def scores_of(model: Path, data: Path) -> "list[Score]":
+def scores_of(model: Path, data: Path, engine: str = "auto") -> "list[Score]":
     """Scores of every frame, the mean last."""
     refuse_other(data)
-    start()
     from fastup.upscale.evaluate import evaluate, mean
+    from fastup.upscale.upscaler import Upscaler
 
+    upscaler = Upscaler(model, engine)
     with show.progress("evaluating") as advance:
-        scores = evaluate(model, data, advance)
+        scores = evaluate(upscaler, data, advance)
     return [*scores, mean(scores)]
 
 

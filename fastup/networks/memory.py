@@ -34,7 +34,7 @@ def free() -> int | None:
     None if the system doesn't say.
     """
     # The backend may hold all of a card already, for this very purpose; so all counts as free.
-    return _free.of_card() if _on_gpu() else _free.of_machine()
+    return _free.of_card() if on_gpu() else _free.of_machine()
 
 
 def largest_batch(network: Network, tile: int, tiles: int) -> int:
@@ -79,7 +79,8 @@ def _bytes(layer):
     return 2 if layer.compute_dtype.endswith("16") else 4
 
 
-def _on_gpu():
+def on_gpu() -> bool:
+    """Whether Keras' backend computes on a GPU."""
     if keras.backend.backend() == "torch":
         return "cuda" in str(keras.ops.zeros(1).device)
     return keras.distribution.list_devices()[0].startswith("gpu")

@@ -1,16 +1,25 @@
-"""What runs a model: Keras."""
+"""What runs a model: Keras, OpenVINO or ONNX Runtime; and which of them is the fastest that is installed."""
 
-from abc import ABC, abstractmethod
+import contextlib
+import io
+from collections.abc import Iterator
 from importlib.metadata import version
+from importlib.util import find_spec
+from queue import SimpleQueue
+from typing import Any, ClassVar
 
 import numpy as np
 
 from fastup import _free
 from fastup._types import Floats
+from fastup.errors import FastupError, OptionError
 from fastup.upscale.model import Model
 
+INSTALL = "pip install 'fastup[upscale]'"
+TOLERANCE = 0.05 / 1023  # by which a device may be off the CPU's result: a tenth of half a 10-bit code
 
-class Engine(ABC):
+
+class Engine:
     """Runs a model.
 
     Attributes
@@ -19,49 +28,262 @@ class Engine(ABC):
         What it is and on which device, for people.
     planes : bool
         Whether pictures are (channels, height, width) to it, or (height, width, channels).
+    parallel : int
+        How many calls of `run` may be under way at a time.
+    on_gpu : bool
+        Whether the device is more than the CPU.
     takes : pair of float
         How many times it has the values of the widest layer in memory, and how many times those of a target picture,
         as measured: see `fastup.upscale.strips.taken`.
     """
 
+    title: ClassVar[str]
+    module: ClassVar[str]  # that it needs
     words: str
-    planes: bool
-    takes: tuple[float, float]
+    planes: ClassVar[bool]
+    takes: ClassVar[tuple[float, float]]
+    parallel = 1
+    on_gpu = False
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
 
     def free(self) -> int | None:
         """Bytes that are free where it runs; None if that is not known."""
-        return _free.of_machine()
+        return _free.of_card() if self.on_gpu else _free.of_machine()
 
-    @abstractmethod
     def run(self, picture: Floats) -> Floats:
         """The target picture of a picture: C-contiguous, normalised, nothing clipped; a new array.
 
-        Any size of whole cells will do; what lies outside of it is the engine's to fill in. One call at a time.
-        Raises MemoryError where the device has no room for it.
+        Any size of whole cells will do; what lies outside of it is the engine's to fill in. Raises MemoryError where
+        the device has no room for it, FastupError where the engine fails otherwise.
         """
+        with self._failing():
+            result = self._run(np.ascontiguousarray(picture))
+        self._check(picture.shape, result.shape)
+        return np.ascontiguousarray(result, np.float32)
+
+    def _run(self, picture: Floats) -> Floats:
+        """As `run`; errors are those of the library."""
+        raise NotImplementedError
+
+    @contextlib.contextmanager
+    def _failing(self) -> Iterator[None]:
+        """What a library raises becomes a MemoryError, or one line."""
+        try:
+            yield
+        except Exception as error:
+            if _free.ran_out(error):
+                raise MemoryError(_line(error)) from error
+            raise FastupError(f"{self.model.name}: {self.words} failed: {_line(error)}") from error
+
+    def _check(self, given, made):
+        sides = slice(1, 3) if self.planes else slice(2)
+        expected = tuple(int(n * s) for n, s in zip(given[sides], self.model.scale, strict=True))
+        if made[sides] != expected:
+            (h, w), (height, width), (v, u) = given[sides], made[sides], self.model.scale
+            raise FastupError(
+                f"{self.model.name}: makes {width}x{height} of {w}x{h}, expected {expected[1]}x{expected[0]} by its "
+                f"scale, {v} x {u} (vertical x horizontal)"
+            )
 
 
 class Keras(Engine):
-    """Any backend of Keras. The network may be changed between calls."""
+    """Any backend of Keras. The network may be trained between calls."""
 
-    planes = False
+    title, module, planes = "Keras", "keras", False
     takes = 5, 9
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, parallel: int = 1) -> None:
+        super().__init__(model)
+        if model.network is None:
+            raise OptionError(f"{model.name}: Keras runs .keras files; expected one, or another engine")
         from keras import backend
 
-        assert model.network is not None
-        self._model, self._network = model, model.network
-        self.words = f"Keras {version('keras')} on {backend.backend()}"
+        from fastup.networks.memory import on_gpu
 
-    def run(self, picture: Floats) -> Floats:
-        (v, h), fill = self._model.border, self._model.fill
+        self.network, self.on_gpu = model.network, on_gpu()
+        device = "a GPU" if self.on_gpu else "the CPU"
+        self.words = f"Keras {version('keras')} with {backend.backend()} on {device}"
+
+    def _run(self, picture):
+        (v, h), fill = self.model.border, self.model.fill
         around = ((v, v), (h, h), (0, 0))
         padded = np.pad(picture, around, **({"mode": "edge"} if fill == "edge" else {"constant_values": fill}))
-        with _free.as_memory_errors():
-            return np.ascontiguousarray(self._network.predict_on_batch(padded[np.newaxis])[0])
+        return self.network.predict_on_batch(padded[np.newaxis])[0]
 
-    def free(self) -> int | None:
-        from fastup.networks import memory
 
-        return memory.free()
+class OpenVino(Engine):
+    """OpenVINO on the CPU, at float32: on processors with bfloat16 its own choice would round to 8 bits.
+
+    A call takes all processors; with `parallel` they are shared by so many calls, which wait for one another less.
+    """
+
+    title, module, planes = "OpenVINO", "openvino", True
+    takes = 5, 9
+
+    def __init__(self, model: Model, parallel: int = 1) -> None:
+        super().__init__(model)
+        self.words = f"OpenVINO {version('openvino')} on the CPU"
+        self.parallel = parallel
+        import openvino
+
+        core = openvino.Core()
+        how = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+        if parallel > 1:
+            how |= {"PERFORMANCE_HINT": "THROUGHPUT", "PERFORMANCE_HINT_NUM_REQUESTS": str(parallel)}
+        # One for all sizes: compiled for one size alone it is no faster.
+        compiled = core.compile_model(core.read_model(io.BytesIO(_graph(model))), "CPU", how)
+        self._idle: SimpleQueue[Any] = SimpleQueue()
+        for _ in range(parallel):
+            self._idle.put(compiled.create_infer_request())
+
+    def _run(self, picture):
+        request = self._idle.get()
+        try:
+            return request.infer({0: picture[np.newaxis]}, share_inputs=True)[0][0]
+        finally:
+            self._idle.put(request)
+
+
+class OnnxRuntime(Engine):
+    """ONNX Runtime, on the first of `PROVIDERS` that it has and that gives what its CPU gives."""
+
+    title, module, planes = "ONNX Runtime", "onnxruntime", True
+    takes = 5, 9
+
+    # By preference: what each is called, what it is told, and whether it is faster than any engine on the CPU.
+    PROVIDERS: ClassVar[dict[str, tuple[str, dict[str, str], bool]]] = {
+        "CUDAExecutionProvider": ("CUDA", {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}, True),
+        "DmlExecutionProvider": ("DirectML", {}, True),
+        "CoreMLExecutionProvider": ("CoreML", {"ModelFormat": "MLProgram"}, False),  # not known
+        "CPUExecutionProvider": ("the CPU", {}, False),
+    }
+
+    def __init__(self, model: Model, parallel: int = 1) -> None:
+        super().__init__(model)
+        import onnxruntime
+
+        graph, name = _graph(model), f"ONNX Runtime {version('onnxruntime')}"
+        self.failed: list[str] = []  # why the first ones are not used
+        for provider in self.providers():
+            device, options, self.on_gpu = self.PROVIDERS[provider]
+            try:
+                self._session = self._start(onnxruntime, graph, provider, options)
+                break
+            except Exception as error:  # each has some of its own, and the CPU is left
+                if device == "the CPU":
+                    raise
+                self.failed.append(f"{device} cannot be used: {_line(error)}")
+        self.words = f"{name} on {device}"
+
+    @classmethod
+    def providers(cls) -> list[str]:
+        """Those of `PROVIDERS` that are in what is installed."""
+        import onnxruntime
+
+        return [name for name in cls.PROVIDERS if name in onnxruntime.get_available_providers()]
+
+    @classmethod
+    def has_gpu(cls) -> bool:
+        """Whether one of them is faster than the CPU, if it works."""
+        return any(cls.PROVIDERS[name][2] for name in cls.providers())
+
+    def _start(self, onnxruntime, graph, provider, told):
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4  # what goes wrong is raised, or said here
+        options.enable_mem_pattern = provider != "DmlExecutionProvider"  # which knows no other
+        session = onnxruntime.InferenceSession(graph, options, [(provider, told)])
+        if session.get_providers()[0] != provider:
+            raise RuntimeError("its libraries or its device are missing")
+        if provider != "CPUExecutionProvider":
+            plain = onnxruntime.InferenceSession(graph, options, ["CPUExecutionProvider"])
+            cells = self.model.cell[0]
+            given = {"input": np.random.default_rng(0).random((1, 3, 8 * cells[0], 8 * cells[1]), np.float32)}
+            off = np.abs(session.run(None, given)[0] - plain.run(None, given)[0]).max()
+            if not off <= TOLERANCE:
+                raise RuntimeError(f"its result is {off * 1023:.2g} 10-bit codes off the CPU's")
+        return session
+
+    def _run(self, picture):
+        return self._session.run(None, {"input": picture[np.newaxis]})[0][0]
+
+
+ENGINES: dict[str, type[Engine]] = {"keras": Keras, "openvino": OpenVino, "onnxruntime": OnnxRuntime}
+
+
+def opened(model: Model, engine: str = "auto", parallel: int = 1) -> tuple[Engine, str]:
+    """The engine of a name for a model, and why it is that, in words.
+
+    "auto" is the fastest that is installed and works: a GPU's, by Keras or ONNX Runtime, else OpenVINO, ONNX Runtime,
+    Keras; but Keras for a network that may be trained on. With `parallel`, so many calls may be under way at a time,
+    if the engine gains by it: see `Engine.parallel`.
+
+    Raises OptionError if there is no such engine, or it is not installed, or it does not run such a model; FastupError
+    if none runs it.
+    """
+    if engine == "auto":
+        return _fastest(model, parallel)
+    if engine not in ENGINES:
+        raise OptionError(f"engine is {engine!r}, expected auto or one of {', '.join(ENGINES)}")
+    kind = ENGINES[engine]
+    if not installed(engine):
+        install = "pip install 'fastup[train]'" if engine == "keras" else INSTALL
+        raise OptionError(f"engine is {engine}, but {kind.title} is not installed: {install}")
+    try:
+        return kind(model, parallel), "as asked"  # type: ignore[call-arg]
+    except FastupError:
+        raise
+    except Exception as error:  # each library has some of its own
+        raise FastupError(f"{model.name}: {kind.title} cannot be used: {_line(error)}") from error
+
+
+def installed(engine: str) -> bool:
+    """Whether what an engine needs is there."""
+    return find_spec(ENGINES[engine].module) is not None
+
+
+def _fastest(model, parallel):
+    if model.live:
+        return Keras(model), "the network may change"
+    there = {name for name in ENGINES if installed(name) and (name != "keras" or model.network is not None)}
+    failed: list[str] = []
+
+    def tried(name):
+        if name not in there:
+            return None
+        try:
+            engine = ENGINES[name](model, parallel)
+        except Exception as error:  # each library has some of its own; said with what is used instead
+            failed.append(f"{ENGINES[name].title} cannot be used: {_line(error)}")
+            there.remove(name)
+            return None
+        failed.extend(getattr(engine, "failed", ()))
+        return engine
+
+    keras = tried("keras")
+    if keras is not None and keras.on_gpu:
+        return keras, "; ".join(["faster than the CPU", *failed])
+    runtime = tried("onnxruntime") if "onnxruntime" in there and OnnxRuntime.has_gpu() else None
+    if runtime is not None and runtime.on_gpu:
+        return runtime, "; ".join(["faster than the CPU", *failed])
+    engine = tried("openvino") or runtime or tried("onnxruntime") or keras
+    if not installed("openvino"):
+        failed.append(f"OpenVINO, which is faster, is not installed: {INSTALL}")
+    if engine is None:
+        raise FastupError(f"{model.name}: no engine runs it: {'; '.join(failed)}")
+    return engine, "; ".join(failed or ["the fastest that is installed"])
+
+
+def _graph(model):
+    """The ONNX graph of a model; made of its network, if it comes from Keras."""
+    if model.onnx is not None:
+        return model.onnx
+    from fastup.upscale.export import graph
+
+    return graph(model.network)
+
+
+def _line(error):
+    """The first line of an error's words."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -46,9 +46,9 @@ class Score:
     """Whether the target is of one colour, such as a black frame, of which the figures say little."""
 
 
-def evaluate(model: "StrPath | Network", data: StrPath, on_progress: Progress | None = None) -> list[Score]:
+def evaluate(model: "StrPath | Network | Upscaler", data: StrPath, on_progress: Progress | None = None) -> list[Score]:
     """Score a model on DATA/evaluation (or on a folder that holds Alpha and Beta itself)."""
-    upscaler = Upscaler(model)
+    upscaler = model if isinstance(model, Upscaler) else Upscaler(model)
     data = Path(data)
     pairs = find_pairs(data / "evaluation" if (data / "evaluation").is_dir() else data)
     geometry = geometry_of(upscaler, pairs)

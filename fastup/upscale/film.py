@@ -20,9 +20,11 @@ from fastup.upscale.upscaler import BITS, Upscaler
 if TYPE_CHECKING:
     from fastup.networks.models import Network
 
+PARALLEL = 2  # frames that an engine may have at a time: OpenVINO's threads then wait less for one another
+
 
 def upscale(
-    model: "StrPath | Network", source: StrPath, destination: StrPath, overwrite: bool = False,
+    model: "StrPath | Network | Upscaler", source: StrPath, destination: StrPath, overwrite: bool = False,
     on_progress: Progress | None = None, on_note: Callable[[str], object] | None = None,
 ) -> tuple[int, int]:  # fmt: skip
     """Upscale a folder of frames, or one frame, to 10-bit DPX of the same names, as `chore.run` does.
@@ -31,7 +33,8 @@ def upscale(
     The next frames are read, and the last ones written, while one is computed. `on_note` is called with a line about
     frames whose pixel aspect is not said, or not what the model was trained on.
     """
-    upscaler, folder = Upscaler(model), Folder(source)
+    upscaler = model if isinstance(model, Upscaler) else Upscaler(model, parallel=PARALLEL)
+    folder = Folder(source)
     plan = chore.Plan(folder, Path(destination), overwrite).checked()
     aspects: Counter[Fraction | None] = Counter()
     for path in (folder.paths[number] for number in plan.todo):
@@ -49,16 +52,21 @@ def upscale(
         number, path = item
         return number, path, upscaler.prepared(path, folder.pixels(path, "float32"))
 
+    def run(item):
+        return *item, upscaler.run(item[-1])
+
     def after(item):
         number, path, prepared, result = item
         return number, upscaler.finished(prepared, result, 2**BITS - 1), upscaler.header(_header_of(path))
 
     def work(items):
-        # Three stages, so that the engine, which is on the caller's thread, never waits: it runs when `after` asks.
-        with contextlib.closing(in_order(before, items, threads=1, ahead=2)) as ready:
-            made = ((number, path, prepared, upscaler.run(prepared)) for number, path, prepared in ready)
-            with contextlib.closing(in_order(after, made, threads=1, ahead=2)) as results:
-                yield from results
+        at_once = upscaler.engine.parallel
+        with (  # three stages, so that the engine never waits
+            contextlib.closing(in_order(before, items, threads=1, ahead=2)) as ready,
+            contextlib.closing(in_order(run, ready, threads=at_once, ahead=at_once)) as made,
+            contextlib.closing(in_order(after, made, threads=1, ahead=2)) as results,
+        ):
+            yield from results
 
     return chore.run(plan, work, "upscaling", on_progress)
 

@@ -4,14 +4,15 @@ import os
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from fastup._scales import Scale, cell_of, fractions
 from fastup._types import Size, StrPath
-from fastup.errors import FastupError
+from fastup.errors import DataError, FastupError
 from fastup.networks import start
-from fastup.upscale.onnx_file import NEEDED
+from fastup.upscale.onnx_file import NEEDED, read_metadata
 
 if TYPE_CHECKING:
     from fastup.networks.models import Network
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Model:
-    """A trained model: a `Network`, which Keras has.
+    """A trained model: a `Network`, which Keras has, or an ONNX graph that was made of one.
 
     Attributes
     ----------
@@ -33,6 +34,10 @@ class Model:
         Values for each input pixel that a layer gives at most: see `Network.widest`.
     network : Network or None
         What Keras runs.
+    live : bool
+        Whether the network was not loaded for this, and may be trained on.
+    onnx : bytes or None
+        What all others run, if it comes from such a file.
     """
 
     name: str
@@ -40,13 +45,25 @@ class Model:
     receptive: Size
     widest: int
     network: "Network | None" = None
+    live: bool = False
+    onnx: bytes | None = None
 
     @classmethod
     def of(cls, model: "StrPath | Network") -> "Model":
         """The model of a file, or of a network. FastupError if the file is no such model, OSError if it is missing."""
-        name = os.fspath(model) if isinstance(model, str | os.PathLike) else "the network"
-        network = load(model, compile=False) if isinstance(model, str | os.PathLike) else model
-        return cls(name, network.settings, network.receptive, network.widest, network)
+        if not isinstance(model, str | os.PathLike):
+            return cls("the network", model.settings, model.receptive, model.widest, model, live=True)
+        if not os.fspath(model).lower().endswith(".onnx"):
+            network = load(model, compile=False)
+            return cls(os.fspath(model), network.settings, network.receptive, network.widest, network)
+        found = read_metadata(model)
+        if found["whole_scale"] is not None:
+            raise DataError(
+                f"{model}: made by --whole-scale for other programs; expected the .onnx without it, or the .keras file"
+            )
+        vertical, horizontal = found["receptive"]
+        onnx = Path(model).read_bytes()
+        return cls(os.fspath(model), found["settings"], (vertical, horizontal), found["widest"], onnx=onnx)
 
     @property
     def scale(self) -> Scale:
@@ -83,13 +100,18 @@ def load(path: StrPath, compile: bool = True) -> "Network":
     """
     path = Path(path)
     os.stat(path)
+    if not zipfile.is_zipfile(path):
+        raise FastupError(f"{path}: not a model, expected a .keras or .onnx file that `fastup train` wrote")
+    if find_spec("keras") is None:
+        raise FastupError(
+            f"{path}: a .keras file, for which Keras is needed: pip install 'fastup[train]'; or make an .onnx of it by "
+            "`fastup export` where Keras is"
+        )
     start()
     import keras
 
     from fastup.networks.models import Network
 
-    if not zipfile.is_zipfile(path):
-        raise FastupError(f"{path}: not a model, expected a .keras file that `fastup train` wrote")
     try:
         with zipfile.ZipFile(path) as archive:  # Keras itself would not notice all damage to weights
             if damaged := archive.testzip():

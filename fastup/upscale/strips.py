@@ -181,7 +181,7 @@ def taken(engine: Engine, model: Model) -> float:
     """
     vertical, horizontal = model.scale
     layers, pictures = engine.takes
-    return 4 * (layers * model.widest + pictures * 3 * float(vertical * horizontal) + OTHER)
+    return 4 * engine.parallel * (layers * model.widest + pictures * 3 * float(vertical * horizontal) + OTHER)
 
 
 def _cells(rows, q):

@@ -13,7 +13,7 @@ from fastup.codes import CHROMA, scaled
 from fastup.errors import DataError, OptionError
 from fastup.header import Header
 from fastup.trim import Trim
-from fastup.upscale.engines import Engine, Keras
+from fastup.upscale.engines import opened
 from fastup.upscale.ensemble import Ensemble
 from fastup.upscale.model import Model
 from fastup.upscale.strips import Strips
@@ -36,26 +36,40 @@ class Prepared(NamedTuple):
 
 
 class Upscaler:
-    """A trained model, ready for frames: a ``.keras`` file that `fastup train` wrote, or a `Network`.
+    """A trained model, ready for frames: a ``.keras`` or ``.onnx`` file that `fastup train` wrote, or a `Network`.
 
-    Scale, trim, border and white are inside. Raises FastupError if the file is no such model, OSError if it is missing.
-    A network may be trained on between frames. With `self_ensemble`, frames are means as of `Ensemble`.
-
-    Where `memory`, in bytes, is too little for the engine and a few frames, or the engine runs out of it, a frame is
-    made in strips, which give the same to less than half a code; `on_note` is called with a line about it. By default
-    it is most of what is free.
+    Scale, trim, border and white are inside. For an ``.onnx`` neither Keras nor TensorFlow is loaded. Raises
+    FastupError if the file is no such model, OSError if it is missing, and what `fastup.upscale.engines.opened` does.
 
     A frame goes through in three steps, `prepared`, `run` and `finished`, of which the first and the last may be on
     other threads than the second; a call, and `stream`, take all three.
+
+    Parameters
+    ----------
+    model
+        A network may be trained between frames, if Keras runs it.
+    engine
+        What runs the model: "keras", "openvino" or "onnxruntime"; "auto" takes the fastest that is installed, of a
+        network Keras. `engine_words` says which it is, and why.
+    self_ensemble
+        Whether frames are means as of `fastup.upscale.ensemble.Ensemble`.
+    memory, on_note
+        Where so many bytes, most of what is free by default, are too little for the engine and a few frames, or it runs
+        out of memory, a frame is made in strips, which give the same to less than half a code; `on_note` is called with
+        a line about it.
+    parallel
+        How many frames will be in the `run` step at a time: more than one gains where that has threads; how many may
+        be is `engine.parallel`.
     """
 
     def __init__(
-        self, model: "StrPath | Network", self_ensemble: bool = False, memory: int | None = None,
-        on_note: Callable[[str], object] | None = None,
+        self, model: "StrPath | Network", engine: str = "auto", self_ensemble: bool = False, memory: int | None = None,
+        parallel: int = 1, on_note: Callable[[str], object] | None = None,
     ) -> None:  # fmt: skip
         self.model = Model.of(model)
+        self.engine, why = opened(self.model, engine, parallel)
         self.self_ensemble = self_ensemble
-        self.engine: Engine = Keras(self.model)
+        self.engine_words = f"{self.engine.words}: {why}"
         if memory is None and (free := self.engine.free()) is not None:
             memory = int(ROOM * free)
         self._strips = Strips(self.engine, self.model, memory, on_note)
