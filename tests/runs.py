@@ -11,7 +11,7 @@ import pytest
 import fastup
 from fastup.upscale.model import load
 
-FILES = ["best.keras", "history.csv", "last.keras", "state.json"]
+FILES = ["best.keras", "best.onnx", "history.csv", "last.keras", "state.json"]
 
 
 def files_in(folder):
@@ -24,6 +24,8 @@ def contents_of(folder):
 
 def check_whole(folder):
     """Everything in a run's folder is there, loads, and says the same. Gives the progress."""
+    from fastup.upscale.export import graph
+
     assert [name for name in files_in(folder) if name != "tensorboard"] == FILES
     state = json.loads((folder / "state.json").read_text())
     settings = state.pop("settings")
@@ -39,6 +41,7 @@ def check_whole(folder):
     assert state["best_epoch"] == scores.index(max(scores)) + 1
     assert best.settings["trained"]["epoch"] == state["best_epoch"]
     assert best.settings["trained"]["history"] == rows[: state["best_epoch"]]
+    assert (folder / "best.onnx").read_bytes() == graph(best)
     return state
 
 

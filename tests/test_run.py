@@ -164,10 +164,10 @@ def test_codes_after_floats(copied):
         (
             ["last.keras"],
             [],
-            ["last.keras: gone", "best.keras, state.json, history.csv", "copy best.keras, of epoch 2"],
+            ["last.keras: gone", "best.keras, best.onnx, state.json, history.csv", "copy best.keras, of epoch 2"],
         ),
-        (["last.keras", "best.keras"], [], ["last.keras: gone", "its run, state.json, history.csv; give the new run"]),
-        (["last.keras"], ["best.keras"], ["last.keras: gone", "its run, best.keras, state.json, history.csv; give"]),
+        (["last.keras", "best.keras"], [], ["last.keras: gone", "its run, best.onnx, state.json, history.csv; give"]),
+        (["last.keras"], ["best.keras"], ["last.keras: gone", "its run, best.keras, best.onnx, state.json, history"]),
         ([], ["last.keras"], ["last.keras: not a model", "copy best.keras, of epoch 2, to last.keras to go on"]),
         (["best.keras"], ["last.keras"], ["last.keras: not a model", "; give the new run another --name"]),
     ],

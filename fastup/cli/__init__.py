@@ -22,6 +22,7 @@ app = typer.Typer(
 for command in (
     demo.demo, footage.info, footage.convert, footage.extract, footage.detelecine, footage.degrade, footage.dehalo,
     pairs.pairs, pairs.rank, train.train, train.models, upscale.upscale, upscale.evaluate,
+    upscale.export,
 ):  # fmt: skip
     app.command()(command)
 
@@ -68,7 +69,8 @@ def _run():
         going_on = hasattr(commands.get("".join(sys.argv[1:2])), "carries_on") and "-" not in sys.argv
         return show.complain("stopped" + "; the same command carries on" * going_on, 1)
     except ModuleNotFoundError as error:
-        if error.name not in ("keras", "tensorflow", "skimage", "matplotlib", "jax", "torch", "av", "scipy", "xxhash"):
+        extras = "keras", "tensorflow", "skimage", "matplotlib", "jax", "torch", "onnx", "av", "scipy", "xxhash"
+        if error.name not in extras:
             raise
         extra = "video" if error.name in ("av", "scipy") else "train"
         return show.complain(f"{error.name} is not installed; this command needs: pip install 'fastup[{extra}]'", 1)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from rich.markup import escape
-from typer import Argument
+from typer import Argument, Option
 
 from fastup.cli import show
 from fastup.cli.options import EngineOption, Json, ModelFile, Overwrite, carries_on
@@ -47,6 +47,35 @@ def evaluate(
         show.data([asdict(score) for score in scores])
     else:
         print_scores(scores)
+
+
+def export(
+    model: ModelFile,
+    out: Annotated[
+        Path | None, Argument(metavar="OUT.onnx", help="Where to.  [default: the model's name]", show_default=False)
+    ] = None,
+    whole_scale: Annotated[
+        bool,
+        Option("--whole-scale", help="A file for programs that know whole scales alone."),
+    ] = False,
+) -> None:
+    """Write a model as ONNX, for engines and other programs; checked against Keras."""
+    from fastup.networks import start
+
+    start()
+    from fastup.upscale.export import OPSET, export
+
+    made = export(model, out, whole_scale)
+    scale = " x ".join(map(str, made.scale)) + " (vertical, horizontal)"
+    if made.whole_scale is not None:
+        scale += f", as {made.whole_scale} x {made.whole_scale} of frames with room for it"
+    rows = {
+        "file": f"{made.path}, {made.path.stat().st_size / 1024:,.0f} KiB",
+        "scale": scale,
+        "opset": str(OPSET),
+        "difference": f"{made.difference:.1e} at most from Keras, where white is 1; checked with {made.engine}",
+    }
+    show.table(rows, "exported")
 
 
 def scores_of(model: Path, data: Path, engine: str = "auto") -> "list[Score]":

@@ -212,7 +212,8 @@ class Network(keras.Model):
     @property
     def widest(self) -> int:
         """The most values for each pixel of input, rounded up, that the output of one layer holds."""
-        rows, columns = (4 * (b + factor.denominator) for b, factor in zip(self.border, self.scale, strict=True))
+        # Of a cell, and what is around it.
+        rows, columns = (s.denominator + 2 * int(b / s) for b, s in zip(self.border, self.scale, strict=True))
         every = keras.Model(self.inputs, [layer.output for layer in self.layers])
         return max(ceil(prod(shape) / (rows * columns)) for shape in every.compute_output_shape((1, rows, columns, 3)))
 

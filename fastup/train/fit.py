@@ -53,8 +53,9 @@ def fit(
 ) -> None:  # fmt: skip
     """Train a run to its end; after each epoch validate and save, and save in between every `checkpoint_minutes`.
 
-    The folder gets ``last.keras`` and ``best.keras``, ``state.json`` and ``history.csv``, each whole. SIGINT (Ctrl-C)
-    and SIGTERM end it with a KeyboardInterrupt after the step under way, which is saved; a second one ends it at once.
+    The folder gets ``last.keras`` and ``best.keras``, ``best.onnx``, ``state.json`` and ``history.csv``, each whole.
+    SIGINT (Ctrl-C) and SIGTERM end it with a KeyboardInterrupt after the step under way, which is saved; a second one
+    ends it at once.
 
     `on_step` is called a few times a second, `on_epoch` after each epoch with its row of the history, and `on_progress`
     while frames are transcoded and tiles ranked, before the first step.

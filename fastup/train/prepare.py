@@ -19,7 +19,7 @@ from fastup.pairs.folder import Pairs, find_sets, seen, seen_note
 from fastup.pairs.geometry import Geometry
 from fastup.train import lock
 from fastup.train.config import Config
-from fastup.train.run import Run, as_settings, config_of, facts_of, last_network, saved_settings, stamp_of
+from fastup.train.run import Run, as_settings, config_of, facts_of, has_onnx, last_network, saved_settings, stamp_of
 from fastup.upscale.evaluate import geometry_of
 from fastup.upscale.upscaler import Upscaler
 
@@ -62,6 +62,8 @@ def prepare(data: StrPath, config: Config, name: str | None = None, more_epochs:
     _refuse_if_over(run)
     if note := seen_note(pairs, validation, seen(pairs, validation, run.cache)):
         run.notes.append(note)
+    if not has_onnx():
+        run.notes.append("onnx is not installed, so there will be no best.onnx: pip install 'fastup[train]'")
     folder.mkdir(parents=True, exist_ok=True)
     run.check_room()
     return run

@@ -1,6 +1,8 @@
 """A run and its folder: what is in it, what it was given, whether the same command may go on, and saving it whole."""
 
+import contextlib
 import csv
+import importlib.util
 import json
 import os
 import shutil
@@ -101,20 +103,22 @@ class Run:
             pass
         # Two models: the best and the last, or a new one and the old; each its weights, their moments and average.
         copies = 4 if self.network.optimizer.use_ema else 3
-        size = 4 * self.network.count_params() * copies + 2**20
+        weights = 4 * self.network.count_params()
+        needed = 2 * (weights * copies + 2**20) + weights  # the last are best.onnx
         total, _, free = shutil.disk_usage(self.folder)
-        if total and free < 2 * size:  # some file systems say nothing
+        if total and free < needed:  # some file systems say nothing
             raise FastupError(
-                f"{self.folder}: {free / 2**20:.0f} MiB are free on its disk, expected {2 * size / 2**20:.0f} for the "
+                f"{self.folder}: {free / 2**20:.0f} MiB are free on its disk, expected {needed / 2**20:.0f} for the "
                 "models to save"
             )
 
     def save(self, name: str) -> None:
-        """Save the model as `name`; with "last" also ``state.json`` and ``history.csv``, for people and scripts."""
-        with whole(self.folder / f"{name}.keras") as part:
-            self.network.save(part)
-        if name != "last":
+        """Save the model as `name`: "best", and as ``best.onnx``; "last", with ``state.json`` and ``history.csv``."""
+        if name == "best":
+            self._save_best()
             return
+        with whole(self.folder / "last.keras") as part:
+            self.network.save(part)
         self.stamp = stamp_of(self.folder)
         state = self.state
         with whole(self.folder / "state.json") as part:
@@ -125,6 +129,26 @@ class Run:
                 writer = csv.DictWriter(file, state["history"][0])
                 writer.writeheader()
                 writer.writerows(state["history"])
+
+    def _save_best(self):
+        """Save the best model. A ``best.onnx`` is of the ``best.keras`` beside it: if this is killed, there is none.
+
+        It is not held against Keras, for which an engine would start, and a second model: a test does that.
+        """
+        onnx = self.folder / "best.onnx"
+        with whole(onnx) if has_onnx() else contextlib.nullcontext() as part_onnx:
+            if part_onnx is not None:
+                from fastup.upscale.export import graph
+
+                part_onnx.write_bytes(graph(self.network))
+            with whole(self.folder / "best.keras") as part:
+                self.network.save(part)
+                onnx.unlink(missing_ok=True)
+
+
+def has_onnx() -> bool:
+    """Whether ``best.onnx`` can be written."""
+    return importlib.util.find_spec("onnx") is not None
 
 
 def settings_of(folder: StrPath) -> dict[str, Any]:
@@ -161,7 +185,7 @@ def last_network(folder: Path, config: Config, facts: Mapping[str, Any]) -> Netw
     """The model that the run in a folder goes on with; None if there is no run, an error if it cannot go on."""
     last = folder / "last.keras"
     if not last.exists():
-        left = [name for name in ("best.keras", "state.json", "history.csv") if (folder / name).exists()]
+        left = [name for name in ("best.keras", "best.onnx", "state.json", "history.csv") if (folder / name).exists()]
         if left:
             raise FastupError(
                 f"{last}: gone, and a new run would write over what is left of its run, {', '.join(left)}; "

@@ -4,9 +4,13 @@ The graph is written node by node. Keras' own `export` needs tf2onnx, keeps chan
 nodes, of bicubic gathers: on two cores its file took a tenth longer in OpenVINO, half as long again in ONNX Runtime.
 """
 
+import importlib.util
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from math import gcd
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -17,16 +21,87 @@ import onnx.numpy_helper
 from numpy.typing import NDArray
 
 from fastup._scales import phases
-from fastup.errors import FastupError
+from fastup._types import Floats, StrPath
+from fastup._whole import whole
+from fastup.errors import FastupError, OptionError
 from fastup.networks.layers import Bicubic, SubPixel
-from fastup.networks.models import Network
-from fastup.upscale.model import Model
+from fastup.networks.models import Network, precision
+from fastup.upscale.model import Model, load
 from fastup.upscale.onnx_file import KEY, VERSION, signed
 
 OPSET, IR_VERSION = 17, 8  # of 2022: what engines have long had
 ACTIVATIONS = {"linear": None, "relu": "Relu", "tanh": "Tanh"}
+TOLERANCE = 1e-4  # of white, from Keras: a tenth of a code of 10 bits
 LARGEST_KERNEL = 2**14  # values for each colour; a kernel for both axes that has more is made two
 Scale = tuple[Fraction, ...]
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A file that was exported.
+
+    Attributes
+    ----------
+    path : Path
+    scale : (vertical, horizontal)
+    whole_scale : int or None
+        Of a file for programs that know whole scales alone.
+    difference : float
+        The largest to Keras, where white is 1.
+    engine : str
+        What the file was run with.
+    """
+
+    path: Path
+    scale: Scale
+    whole_scale: int | None
+    difference: float
+    engine: str
+
+
+def export(model: StrPath | Network, out: StrPath | None = None, whole_scale: bool = False) -> Exported:
+    """Write a model as an ONNX file, and hold that against Keras: it is there if it is equal, else there is none.
+
+    Parameters
+    ----------
+    model : path or Network
+        A ``.keras`` file that `fastup train` wrote, or what `fastup.upscale.model.load` makes of it.
+    out : path
+        By default the name of the model with the suffix ``.onnx``, and with its scale, as in ``best-2x.onnx``, if that
+        is another file than without `whole_scale`. A file of that name is replaced.
+    whole_scale : bool
+        See `graph`.
+
+    Raises
+    ------
+    FastupError
+        If the file gives other pictures than Keras, by more than a tenth of a code of 10 bits; if the model is none, or
+        neither ONNX Runtime nor OpenVINO is installed.
+    OptionError
+        If `out` doesn't end in ``.onnx``.
+    """
+    if not isinstance(model, Network) and Path(model).suffix.lower() == ".onnx":
+        raise FastupError(f"{model}: exported already, expected the .keras file")
+    network = model if isinstance(model, Network) else load(model, compile=False)
+    multiple = whole_scale_of(network.scale) if whole_scale else None
+    if out is None:
+        if isinstance(model, Network):
+            raise ValueError("a network has no name: say where to write it")
+        name = Path(model).with_suffix(".onnx")
+        out = name if multiple is None else name.with_stem(f"{name.stem}-{multiple}x")
+    out = Path(out)
+    if out.suffix.lower() != ".onnx":
+        raise OptionError(f"OUT is {out}, expected a name that ends in .onnx")
+    with whole(out) as part:
+        part.write_bytes(graph(network, whole_scale))
+        engine, run = _engine(part)
+        difference = _difference(network, run, multiple)
+        if not difference <= TOLERANCE:  # nor if it is NaN
+            raise FastupError(
+                f"{out}: not written: through {engine} it gives pictures that differ from Keras' by up to "
+                f"{difference:.2g} of white, expected at most {TOLERANCE:g}"
+            )
+    return Exported(out, network.scale, multiple, difference, engine)
 
 
 def graph(network: Network, whole_scale: bool = False) -> bytes:
@@ -46,12 +121,12 @@ def graph(network: Network, whole_scale: bool = False) -> bytes:
     FastupError
         If the network has a layer that it does not know.
     """
-    whole = whole_scale_of(network.scale) if whole_scale else None
+    multiple = whole_scale_of(network.scale) if whole_scale else None
     nodes = _Nodes()
-    picture = "input" if whole is None else nodes.picture_of("input", network.scale, whole)
+    picture = "input" if multiple is None else nodes.picture_of("input", network.scale, multiple)
     result = _build(nodes, network, picture)
-    if whole is not None:  # fails where the picture is not whole cells, or not all of the output
-        size = nodes.op("Mul", nodes.size("input"), nodes.numbers(whole, whole))
+    if multiple is not None:  # fails where the picture is not whole cells, or not all of the output
+        size = nodes.op("Mul", nodes.size("input"), nodes.numbers(multiple, multiple))
         result = nodes.op("Reshape", result, nodes.op("Concat", nodes.numbers(1, 3), size, axis=0))
     nodes.nodes.append(onnx.helper.make_node("Identity", [result], ["output"]))
     given, made = (
@@ -64,7 +139,7 @@ def graph(network: Network, whole_scale: bool = False) -> bytes:
     )  # fmt: skip
     about = {
         "version": VERSION, "settings": network.settings, "receptive": network.receptive, "widest": network.widest,
-        "whole_scale": whole,
+        "whole_scale": multiple,
     }  # fmt: skip
     onnx.helper.set_model_props(model, {KEY: json.dumps(about, sort_keys=True)})
     return signed(model.SerializeToString(deterministic=True))
@@ -72,8 +147,70 @@ def graph(network: Network, whole_scale: bool = False) -> bytes:
 
 def whole_scale_of(scale: Scale) -> int | None:
     """The largest whole number that is not above the scale of either axis; None if that is their scale."""
-    whole = min(int(factor) for factor in scale)
-    return None if all(factor == whole for factor in scale) else whole
+    multiple = min(int(factor) for factor in scale)
+    return None if all(factor == multiple for factor in scale) else multiple
+
+
+def _engine(path):
+    """What runs a file on the processor, by name; and a function of a picture (height, width, 3)."""
+    if importlib.util.find_spec("onnxruntime"):
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4  # what goes wrong is raised, too
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        name, run = f"ONNX Runtime {onnxruntime.__version__}", lambda planes: session.run(None, {"input": planes})[0]
+    elif importlib.util.find_spec("openvino"):
+        import openvino
+
+        compiled = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        name = f"OpenVINO {openvino.__version__.split('-')[0]}"
+        run = lambda planes: compiled([planes])[0]  # noqa: E731
+    else:
+        raise FastupError(
+            "neither ONNX Runtime nor OpenVINO is installed, expected one to check the file with: "
+            "pip install 'fastup[upscale]'"
+        )
+    return name, lambda picture: run(np.ascontiguousarray(picture.transpose(2, 0, 1)[np.newaxis]))[0].transpose(1, 2, 0)
+
+
+def _difference(network: Network, run: Callable[[Floats], Floats], whole_scale: int | None) -> float:
+    """The largest difference of what a file makes of some pictures to what Keras does; of values above 1, in parts.
+
+    One cell, some, and so many that not all is near the edges: random, and black and white alone. Keras is asked for
+    float32, whatever the network computes in, and on the processor, as accelerators round.
+    """
+    with keras.device("cpu"), precision("float32"):
+        twin = Network(network.settings)
+        twin.set_weights(network.get_weights())
+    model, rng = Model.of(twin), np.random.default_rng(0)
+    (v, h), fill = model.border, model.fill
+    how: dict[str, Any] = {"mode": "edge"} if fill == "edge" else {"constant_values": fill}
+    largest = 0.0
+    for least in (1, 12, 48):
+        size = [-(-least // step) * step for step in _steps(model.scale, whole_scale)]
+        for picture in (rng.random((*size, 3), np.float32), rng.integers(2, size=(*size, 3)).astype(np.float32)):
+            with keras.device("cpu"):
+                around = np.pad(picture, ((v, v), (h, h), (0, 0)), **how)
+                expected = keras.ops.convert_to_numpy(twin(around[np.newaxis]))[0]
+            if whole_scale is not None:
+                below, beside = (n * f / whole_scale - n for n, f in zip(size, model.scale, strict=True))
+                picture = np.pad(picture, ((0, int(below)), (0, int(beside)), (0, 0)), constant_values=0.5)
+            found = run(picture)
+            if found.shape != expected.shape:
+                raise FastupError(f"the exported graph makes {found.shape} of {picture.shape}, Keras {expected.shape}")
+            each = np.abs(found - expected) / np.maximum(np.abs(expected), 1)
+            largest = max(largest, float(each.max())) if np.isfinite(each).all() else np.nan
+            if np.isnan(largest):
+                return largest
+    return largest
+
+
+def _steps(scale, whole_scale):
+    """Rows and columns of input of which pictures are to hold a multiple."""
+    if whole_scale is None:
+        return [factor.denominator for factor in scale]
+    return [f.denominator * whole_scale // gcd(f.numerator, whole_scale) for f in scale]
 
 
 @dataclass(frozen=True)
@@ -148,9 +285,9 @@ class _Nodes:
         target = self.op("Concat", self.numbers(1, 3), self.times(size, tensor.scale), axis=0)
         return self.op("Reshape", moved, target)
 
-    def picture_of(self, name: str, scale: Scale, whole: int) -> str:
+    def picture_of(self, name: str, scale: Scale, whole_scale: int) -> str:
         """Of what a program with a whole scale gives, the picture."""
-        size = self.times(self.size(name), tuple(whole / factor for factor in scale))
+        size = self.times(self.size(name), tuple(whole_scale / factor for factor in scale))
         return self.op("Slice", name, self.numbers(0, 0), size, self.numbers(2, 3))
 
 
