@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -13,11 +12,13 @@ import numpy as np
 import pytest
 from videos import decoded
 
+import fastup
 from fastup import _ycbcr
 from fastup.errors import DataError, FastupError, OptionError
 from fastup.footage import codecs
 from fastup.footage.movie import Movie
 from fastup.footage.opening import open_clip
+from fastup.footage.telecine import Film
 from fastup.header import Header
 
 av = pytest.importorskip("av")
@@ -98,17 +99,37 @@ def test_v210_has_the_planes_as_they_are(tmp_path):
             np.testing.assert_array_equal(made, plane)
 
 
-def test_killed_between_parts_it_ends_with_the_same_bytes(tmp_path):
-    for name in ("film.mov", "film.mp4"):
-        (tmp_path / "whole").mkdir(exist_ok=True)
-        write(tmp_path / "whole" / name)
-    code = """
-import dataclasses, os, signal, sys
+CHILD = """
+import os, resource, signal, sys
 sys.path.insert(0, sys.argv[1])
-from test_movie import codecs, header, pictures, Movie, FILM
-from pathlib import Path
+from test_movie import *
+from fastup.footage import aspect
 for name, codec in list(codecs.CODECS.items()):
     codecs.CODECS[name] = dataclasses.replace(codec, part=4)
+
+def make(path, **options):
+    with Movie(path, rate=FILM, **options) as movie:
+        for number, frame in enumerate(pictures()):
+            movie.write(frame, header(), number)
+
+def apart(work):
+    if not (child := os.fork()):
+        work()
+        os._exit(0)
+    return os.waitpid(child, 0)[1]
+"""
+
+
+def in_a_process(code, folder):
+    """What a process prints whose movies may be killed: `CHILD` has what it knows, and `folder` its paths."""
+    command = [sys.executable, "-c", CHILD + code, os.path.dirname(__file__), str(folder)]
+    ended = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+def test_killed_between_parts_it_ends_with_the_same_bytes(tmp_path):
+    code = """
 write = Movie._write_part
 def killed(movie, group):
     if movie._found():
@@ -116,25 +137,24 @@ def killed(movie, group):
         os.kill(os.getpid(), signal.SIGKILL)
     write(movie, group)
 Movie._write_part = killed
-with Movie(Path(sys.argv[2]), rate=FILM) as movie:
-    for number, frame in enumerate(pictures()):
-        movie.write(frame, header(), number)
+for name in ("film.mov", "film.mp4", "film.mkv"):
+    if name == "film.mkv":  # while it is joined
+        Movie._write_part, aspect.put = write, lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+    assert apart(lambda: make(os.path.join(sys.argv[2], name))) == signal.SIGKILL
 """
-    for name in ("film.mov", "film.mp4"):
+    in_a_process(code, tmp_path / "killed")
+    for name, left in (("film.mov", 4), ("film.mp4", 4), ("film.mkv", COUNT)):
         path = tmp_path / "killed" / name
-        tests = os.path.dirname(__file__)
-        ended = subprocess.run([sys.executable, "-c", code, tests, str(path)], check=False, capture_output=True)
-        assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()
         assert not path.exists()
         with Movie(path, rate=FILM) as movie:
             made = [movie.is_made(number) for number in range(COUNT)]
-            assert made == [True] * 4 + [False] * 6
+            assert made == [True] * left + [False] * (COUNT - left)
             for number, frame in enumerate(pictures()):
                 if not made[number]:
                     movie.write(frame, header(), number)
+        write(tmp_path / "whole" / name)
         assert path.read_bytes() == (tmp_path / "whole" / name).read_bytes()
-        assert os.listdir(path.parent) == [name]
-        path.unlink()
+    assert sorted(os.listdir(tmp_path / "killed")) == ["film.mkv", "film.mov", "film.mp4"]
 
 
 # -- what a source has beside the pictures ---------------------------------------------------------------------------
@@ -404,31 +424,20 @@ def test_the_source_and_folders_are_no_place_for_a_movie(tmp_path):
 def test_no_room(tmp_path):
     """The parts that are whole stay, and the same command carries on; where nothing can be written, nothing is left."""
     code = """
-import resource, sys
-sys.path.insert(0, sys.argv[1])
-from test_movie import *
-for name, codec in list(codecs.CODECS.items()):
-    codecs.CODECS[name] = dataclasses.replace(codec, part=4)
-resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
-try:
-    with Movie(sys.argv[3], rate=FILM, codec="v210") as movie:
-        for number, frame in enumerate(pictures()):
-            movie.write(frame, header(), number)
-except OSError as error:
-    print(error)
+def work():
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
+    try:
+        make(os.path.join(sys.argv[2], f"{most}.mov"), codec="v210")
+    except OSError as error:
+        os.write(1, f"{error}\\n".encode())
+for most in (20_000, 100_000):
+    assert apart(work) == 0
 """
-    for most, left in (
-        (20_000, set()),
-        (100_000, {"lock", "movie.json", "0000000.part", "0000004.part", "0000008.part"}),
-    ):
-        path = tmp_path / f"{most}.mov"
-        command = [sys.executable, "-c", code, os.path.dirname(__file__), str(most), str(path)]
-        ended = subprocess.run(command, check=False, capture_output=True, text=True)
-        assert ended.returncode == 0, ended.stderr
-        assert "File too large" in ended.stdout
-        assert not path.exists()
-        parts = tmp_path / f".{path.name}.parts"
-        assert {file.name for file in parts.iterdir()} == left if left else not parts.exists()
+    said = in_a_process(code, tmp_path).splitlines()
+    assert [line.endswith(f"{most}.mov'") for line, most in zip(said, (20_000, 100_000), strict=True)]
+    assert all(line.startswith("[Errno 27] File too large: ") for line in said)
+    assert [path.name for path in tmp_path.iterdir()] == [".100000.mov.parts"]
+    path = tmp_path / "100000.mov"
     with Movie(path, rate=FILM, codec="v210") as movie:
         assert all(map(movie.is_made, range(COUNT)))
     write(tmp_path / "whole.mov", codec="v210")
@@ -457,3 +466,74 @@ def test_floats_and_deeper_codes(tmp_path):
     for channel, plane, other in zip((1, 2, 0), floats, codes, strict=True):
         np.testing.assert_array_equal(plane, frame[:, :, channel])
         np.testing.assert_array_equal(other, deep[:, :, channel])
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [((480, 720), (6, 6, 6, 1)), ((576, 720), (5, 6, 5, 1)), ((720, 1280), (1, 1, 1, 1)), ((1080, 1440), (1, 1, 1, 1))],
+)
+def test_colours_that_the_header_does_not_say_are_those_of_the_size(tmp_path, size, expected):
+    write(tmp_path / "film.mp4", [np.full((*size, 3), 500, np.uint16)], codec="h264", of=Header.new(*size[::-1]))
+    write(tmp_path / "film.mov", [np.full((*size, 3), 500, np.uint16)], codec="v210", of=Header.new(*size[::-1]))
+    with av.open(str(tmp_path / "film.mp4")) as container:
+        tags = container.streams.video[0].codec_context
+        assert (tags.color_primaries, tags.color_trc, tags.colorspace, tags.color_range) == expected
+    with av.open(str(tmp_path / "film.mov")) as container:
+        tags = container.streams.video[0].codec_context
+        assert (tags.color_primaries, tags.color_trc, tags.colorspace) == (expected[0], 1, expected[2])
+
+
+def test_film_out_of_a_tape_has_all_its_sound(tmp_path):
+    """Four film frames for five of the tape: as long in seconds, its sound as it was; of a part, that of the part."""
+    source = tape(tmp_path / "tape.mov", count=25, rate=Fraction(30000, 1001))
+    for first, last, count in ((0, None, 20), (10, 20, 8)):
+        with open_clip(source) as clip:
+            film = Film.__new__(Film)
+            film.path, film.clip, film.rate, film.woven = source, clip, FILM, range(count)
+            film.first, film.last = first, last
+            path = tmp_path / f"film{first}.mov"
+            with Movie(path, film) as movie:
+                for number, frame in enumerate(pictures(count)):
+                    movie.write(frame, header(), number)
+            assert movie.notes == []
+        with av.open(str(path)) as container:
+            stream = container.streams.video[0]
+            assert (stream.average_rate, stream.duration * stream.time_base) == (FILM, count / FILM)
+        start, end = first * Fraction(1001, 30000), (last or 10**6) * Fraction(1001, 30000)
+        expected = [data for pts, _, data in packets(source, "audio") if start <= pts < end]
+        assert [data for *_, data in packets(path, "audio")] == expected
+
+
+@pytest.mark.parametrize("codec", ["h264", "h265"])
+def test_it_plays_from_where_every_part_begins(tmp_path, codec):
+    path = tmp_path / "film.mp4"
+    write(path, codec=codec)
+    every = list(decoded(path, 1 if codec == "h264" else 2))
+    assert len(every) == COUNT
+    for start in (4, 8):
+        with av.open(str(path)) as container:
+            stream = container.streams.video[0]
+            container.seek(round(start / FILM / stream.time_base), stream=stream)
+            frames = list(container.decode(stream))
+        assert [round(frame.pts * frame.time_base * FILM) for frame in frames] == list(range(start, COUNT))
+        for frame, planes in zip(frames, every[start:], strict=True):
+            luma = np.frombuffer(frame.planes[0], planes[0].dtype).reshape(HEIGHT, -1)[:, :WIDTH]
+            np.testing.assert_array_equal(luma, planes[0])
+
+
+def test_a_script_writes_a_movie_like_its_source(tmp_path):
+    with (
+        fastup.source(tape(tmp_path / "tape.mov")) as frames,
+        fastup.sink(tmp_path / "new" / "film.mkv", like=frames, codec="ffv1") as film,
+    ):
+        for head, frame in frames:
+            film.write(frame, head)
+    with fastup.source(tmp_path / "new" / "film.mkv") as made, fastup.source(tmp_path / "tape.mov") as before:
+        for (_, frame), (_, expected) in zip(made, before, strict=True):
+            np.testing.assert_array_equal(frame, expected)
+
+
+def test_no_folder_to_write_to(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file"), Movie(tmp_path / "file" / "film.mov", rate=FILM):
+        pass

@@ -69,7 +69,6 @@ class Movie(Sink):
     ) -> None:  # fmt: skip
         super().__init__(path)
         self.like, self.start, self.end, self.every = like, start, end, every
-        self.notes: list[str] = []  # what was assumed, or could not be carried over
         self.codec, self.bits = codecs.chosen(path, codec, bits), bits
         self.rate = _rate(self.path, like, start, rate) / every
         self.parts = self.path.with_name(f".{self.path.name}.parts")
@@ -109,13 +108,13 @@ class Movie(Sink):
                 if kind is None:
                     self._raise()
                     self._join()
+                    self._whole = True
             finally:
                 self._lock.close()
-                with suppress(OSError):  # of a run that has made nothing
-                    if not self._found():
-                        self._remove()
+                if self._whole or not self._found():
+                    shutil.rmtree(self.parts, ignore_errors=True)
         elif self.parts.is_dir():  # a run was killed after its end
-            self._remove()
+            shutil.rmtree(self.parts, ignore_errors=True)
 
     def write(self, frame: Frame, header: Header | None = None, number: int | None = None) -> None:
         """Encode a frame: uint16 codes up to the header's white (1023 without one), or floats; R, G and B.
@@ -193,6 +192,8 @@ class Movie(Sink):
         colours = header.colorimetric if header is not None else None
         transfer = Transfer[usual] if transfer is None else transfer
         colours = Colorimetric[usual] if colours is None else colours
+        if header is not None and header.interlace == 1:
+            self.notes.append("frames stay woven of two fields as they are, but the movie says that it is progressive")
         if transfer in LOG:
             self.notes.append(
                 f"codes are of {transfer.text}, for which movies have no tag: players take them for video"
@@ -282,10 +283,6 @@ class Movie(Sink):
             self.notes += remux.join(
                 file, self.path, parts, self.codec, self._look, self._record["timecode"], beside
             )  # fmt: skip
-        self._remove()
-
-    def _remove(self):
-        shutil.rmtree(self.parts)
 
     def _raise(self):
         if self._failed is not None:

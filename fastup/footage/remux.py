@@ -45,7 +45,7 @@ def join(
         container = stack.enter_context(written(file, path, FORMATS[suffix], muxing(suffix, look.rate)))
         stream = container.add_stream_from_template(first.streams.video[0], opaque=True)
         context = stream.codec_context
-        context.framerate, context.sample_aspect_ratio = look.rate, look.aspect
+        context.framerate, context.sample_aspect_ratio = look.rate, look.aspect or Fraction(0)
         context.codec_tag = first.streams.video[0].codec_tag if suffix != ".mkv" else "\0\0\0\0"
         for name, tag in zip(TAGS, look.tags, strict=True):
             setattr(context, name, tag)
