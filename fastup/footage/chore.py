@@ -32,7 +32,7 @@ class Plan:
     source: Source
     destination: Path  # the folder; a video; or ``-``
     overwrite: bool = False  # whether frames are made again that are there already
-    suffix: str = ".dpx"
+    suffix: str | None = None  # of files in a folder; a DPX' without it
     file: str | None = None  # what the output is called instead, where there is but one frame
     first: int = 0
     last: int | None = None  # the number after that of the last frame; None for the end, wherever that is

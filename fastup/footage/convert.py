@@ -201,7 +201,7 @@ class _Recipe:
 
 
 def _recipe(number, plan):
-    path, layer, suffix = plan.source.paths[number], plan.source.layer, plan.suffix
+    path, layer, suffix = plan.source.paths[number], plan.source.layer, plan.suffix or ".dpx"
     _, white = frames.probe(path, layer)  # which says what is wrong with a header
     header = plan.source.header(number)
     which = "".join(f", {words}" for words in frames.left_out(path, layer))

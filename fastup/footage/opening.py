@@ -35,7 +35,7 @@ def source(path: StrPath, dtype: DTypeLike = "uint16", pipe: Pipe | None = None)
     """
     if is_pipe(path):
         return PipeSource(dtype=dtype, pipe=pipe)
-    return Folder(path, dtype) if _is_frames(path) else Video(path, False, None, dtype)
+    return Folder(path, dtype) if is_frames(path) else Video(path, False, None, dtype)
 
 
 def open_clip(
@@ -52,10 +52,11 @@ def open_clip(
     """
     if is_pipe(path):
         return PipeSource(keep=keep, interlaced=interlaced, pipe=pipe)
-    return (Stills if _is_frames(path) else Video)(path, keep, interlaced)
+    return (Stills if is_frames(path) else Video)(path, keep, interlaced)
 
 
-def _is_frames(path: StrPath) -> bool:
+def is_frames(path: StrPath) -> bool:
+    """Whether a path is a folder of frames, or one frame by its name; DataError if it is a device, or the like."""
     path = Path(path)
     if not path.is_file():
         frames.refuse_other(path)
@@ -64,7 +65,7 @@ def _is_frames(path: StrPath) -> bool:
 
 def sink(
     path: StrPath, like: Source | None = None, *, start: int = 0, end: int | None = None, every: int = 1,
-    suffix: str = ".dpx", file: str | None = None, threads: int = 2, overwrite: bool = False,
+    suffix: str | None = None, file: str | None = None, threads: int = 2, overwrite: bool = False,
     made_by: Mapping[str, Any] | None = None, **options: Any,
 ) -> Sink:  # fmt: skip
     """Open what frames go to: a context, to which they are written in order, with headers.
@@ -87,7 +88,7 @@ def sink(
     start, end, every
         Which of its frames they are, as of a slice.
     suffix, file, threads
-        As of `FolderSink`, for a folder alone.
+        As of `FolderSink`, for a folder alone; the suffix of a DPX if it is not given.
     overwrite
         Whether frames that are there are made again.
     made_by
@@ -96,6 +97,8 @@ def sink(
         Those of the video or the pipe alone: of a video `codec`, `bits` and `rate`, as `movie.Movie` has them; of a
         pipe `pipe`, a `fastup.footage.pipe.Pipe`.
     """
+    if suffix and (is_pipe(path) or is_movie(path)):
+        raise OptionError(f"format is {suffix[1:]}, but {path} is no folder; expected none")
     if is_pipe(path):
         pipe = options.pop("pipe", None)
         if options:
@@ -105,7 +108,7 @@ def sink(
         return Movie(path, like, start=start, end=end, every=every, overwrite=overwrite, made_by=made_by, **options)
     if options:
         raise OptionError(f"{next(iter(options))} is given, but {path} is a folder of frames, which has no such option")
-    return FolderSink(path, like, start, suffix, file, threads)
+    return FolderSink(path, like, start, suffix or ".dpx", file, threads)
 
 
 def is_pipe(path: StrPath) -> bool:

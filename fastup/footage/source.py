@@ -71,6 +71,8 @@ class Source(ABC):
 
     def __init__(self, path: StrPath, dtype: DTypeLike = "uint16") -> None:
         self.path, self.dtype = Path(path), np.dtype(dtype)
+        self.notes: list[str] = []  # what was assumed or is odd; a pass over the frames may add to them
+        self.settings: dict[str, str] = {}  # what is known of the source, and from where, in words
 
     def __enter__(self) -> Self:
         return self
@@ -130,6 +132,10 @@ class Source(ABC):
     @abstractmethod
     def name(self, number: int) -> str:
         """What the file of a frame is called, without a suffix."""
+
+    def label(self, number: int) -> str:
+        """What errors call a frame."""
+        return f"{self.path}: frame {number}"
 
     def there(self, number: int) -> bool:
         """Whether there is a frame of that number, as far as it is known."""
@@ -196,8 +202,6 @@ class Clip(Source):
     def __init__(self, path: StrPath, keep: bool, interlaced: bool | None, dtype: DTypeLike = "uint16") -> None:
         super().__init__(path, dtype)
         self.keep, self._interlaced = keep, interlaced
-        self.notes: list[str] = []  # what was assumed or is odd; a pass over the frames may add to them
-        self.settings: dict[str, str] = {}  # what is known of the source, and from where, in words
         self._file_name: str | None = None  # that headers name
         self._header: Header | None = None
         # As of `sequences.Timeline`.

@@ -62,6 +62,9 @@ class Folder(Source):
     def name(self, number: int) -> str:
         return self.paths[number].stem
 
+    def label(self, number: int) -> str:
+        return str(self.paths[number])
+
     def files(self) -> Iterable[tuple[int, Path]]:
         return enumerate(self.paths)
 

@@ -45,6 +45,7 @@ class Film(Source):
         super().__init__(clip.path)
         self.clip, self.rate, self.cadence, self.woven, self.first, self.last = clip, rate, cadence, woven, first, last
         self.frame_count, self.damage, self.subsampling = len(woven), clip.damage, clip.subsampling
+        self.notes, self.settings = clip.notes, clip.settings
         name = self.path.stem if self.path.is_file() else os.path.basename(os.path.realpath(self.path))
         self.stem = f"{name}_{first:07d}" if first else name  # parts must not take each other's names
 

@@ -1,19 +1,24 @@
-"""A folder of frames through a model: read ahead, upscaled, and written behind."""
+"""Frames through a model, from any source to any sink: read ahead, upscaled, and written behind."""
 
 import contextlib
+import hashlib
+import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastup import frames
 from fastup._formats import possible_aspect
 from fastup._threads import in_order
 from fastup._types import Progress, StrPath
 from fastup.errors import DataError, OptionError
-from fastup.footage import chore
-from fastup.footage.stills import Folder
+from fastup.footage import chore, opening, telecine
+from fastup.footage.pipe import Pipe
+from fastup.footage.sink import FolderSink
+from fastup.footage.source import Clip
 from fastup.pairs.folder import refuse_chroma
 from fastup.upscale.upscaler import BITS, Upscaler
 
@@ -23,47 +28,94 @@ if TYPE_CHECKING:
 PARALLEL = 2  # frames that an engine may have at a time: OpenVINO's threads then wait less for one another
 
 
-def upscale(
-    model: "StrPath | Network | Upscaler", source: StrPath, destination: StrPath, overwrite: bool = False,
-    on_progress: Progress | None = None, on_note: Callable[[str], object] | None = None,
-) -> tuple[int, int]:  # fmt: skip
-    """Upscale a folder of frames, or one frame, to 10-bit DPX of the same names, as `chore.run` does.
+@dataclass(frozen=True, kw_only=True)
+class Plan(chore.Plan):
+    """What `prepare` found, and `run` does."""
 
-    Headers are carried over as `Upscaler.header` has it. All frames are checked, by their headers, before any is made.
-    The next frames are read, and the last ones written, while one is computed. `on_note` is called with a line about
-    frames whose pixel aspect is not said, or not what the model was trained on.
+    upscaler: Upscaler
+    film: telecine.Film | None  # the source, where pulldown is undone
+    notes: list[str]  # what is to be said of the frames
+
+
+def prepare(
+    model: "StrPath | Network | Upscaler", source: StrPath, destination: StrPath, *, overwrite: bool = False,
+    start: int | str = 0, end: int | str | None = None, numbers: str | None = None, lines: int | None = None,
+    keep: bool = False, detelecine: bool = False, order: str | None = None, suffix: str | None = None,
+    pipe: Pipe | None = None, options: Mapping[str, Any] | None = None, on_progress: Progress | None = None,
+) -> Plan:  # fmt: skip
+    """Plan to upscale frames, and check them: all files by their headers, a clip by its size. Nothing is written.
+
+    Raises what `opening.source` does; DataError, OptionError if frames cannot be upscaled, or not go where they should,
+    or an option does not fit.
+
+    Parameters
+    ----------
+    model
+        As of `Upscaler`, or one.
+    source, destination
+        A folder of frames, a frame, a video or a pipe; a folder, a video or a pipe: as of `opening.sink`.
+    start, end, numbers
+        As of `chore.part`; of film, `start` and `end` are frames of the clip that it is found in.
+    lines, keep, pipe
+        As of `Clip.crop` and `opening.open_clip`, for a clip alone.
+    detelecine, order
+        Whether pulldown is undone first, and which field comes first, as of `telecine.detelecine`.
+    suffix, overwrite, options
+        As of `chore.Plan`.
     """
-    upscaler = model if isinstance(model, Upscaler) else Upscaler(model, parallel=PARALLEL)
-    folder = Folder(source)
-    plan = chore.Plan(folder, Path(destination), overwrite).checked()
-    aspects: Counter[Fraction | None] = Counter()
-    for path in (folder.paths[number] for number in plan.todo):
-        try:
-            upscaler.check(frames.probe(path)[0])
-        except (DataError, OptionError) as error:
-            raise DataError(f"{path}: {error}") from None
-        refuse_chroma(path)
-        aspects[_header_of(path).pixel_aspect] += 1
-    if on_note is not None:
-        for note in _notes(aspects, upscaler):
-            on_note(note)
+    upscaler, film = model if isinstance(model, Upscaler) else Upscaler(model, parallel=PARALLEL), None
+    frames_from = _opened(source, detelecine, lines, keep, pipe)
+    if detelecine and isinstance(frames_from, Clip):
+        chore.check_place(frames_from, Path(destination))  # before all is measured
+        frames_from = film = telecine.find(frames_from, order=order, start=start, end=end, on_progress=on_progress)
+        start, end = 0, None
+    elif order is not None:
+        raise OptionError(f"order is {order}, but nothing is detelecined; expected --detelecine with it")
+    first, last = chore.part(frames_from, start, end, numbers)
+    facts = {
+        "model": _digest(upscaler.model.name),
+        "lines": lines,
+        "range": "keep" if keep else "full",
+        "detelecine": detelecine,
+    }
+    plan = Plan(
+        source=frames_from, destination=Path(destination), overwrite=overwrite, suffix=suffix, first=first, last=last,
+        chunk=numbers is not None, made_by=facts, options=options or {}, upscaler=upscaler, film=film, notes=[],
+    ).checked()  # fmt: skip
+    if last is not None and last <= first:
+        plan.notes.append(f"no frames {numbers} in {frames_from.path}: there is nothing to do")
+    plan.notes.extend(_notes(_checked(plan), upscaler))
+    return plan
+
+
+def run(plan: Plan, on_progress: Progress | None = None) -> tuple[int, int]:
+    """Upscale the frames of a plan, as `chore.run` does, to 10 bits; PNG and TIFF have 16, EXR has floats.
+
+    Headers are carried over as `Upscaler.header` has it. The next frames are read, and the last ones written, while one
+    is computed.
+    """
+    upscaler, source, files = plan.upscaler, plan.source, dict(plan.source.files())
+    in_codes = isinstance(plan.sink, FolderSink) and plan.sink.suffix == ".dpx"
+    if plan.film is not None:
+        telecine.keep_report(plan.film, plan)
 
     def before(item):
-        number, path = item
-        return number, path, upscaler.prepared(path, folder.pixels(path, "float32"))
-
-    def run(item):
-        return *item, upscaler.run(item[-1])
+        number, raw = item
+        return number, upscaler.prepared(source.label(number), source.pixels(raw, "float32"))
 
     def after(item):
-        number, path, prepared, result = item
-        return number, upscaler.finished(prepared, result, 2**BITS - 1), upscaler.header(_header_of(path))
+        number, prepared, result = item
+        frame = upscaler.finished(prepared, result, 2**BITS - 1 if in_codes else None)
+        return number, frame, upscaler.header(_header_of(source, files, number))
+
+    def engine(item):
+        return *item, upscaler.run(item[-1])
 
     def work(items):
         at_once = upscaler.engine.parallel
         with (  # three stages, so that the engine never waits
             contextlib.closing(in_order(before, items, threads=1, ahead=2)) as ready,
-            contextlib.closing(in_order(run, ready, threads=at_once, ahead=at_once)) as made,
+            contextlib.closing(in_order(engine, ready, threads=at_once, ahead=at_once)) as made,
             contextlib.closing(in_order(after, made, threads=1, ahead=2)) as results,
         ):
             yield from results
@@ -71,23 +123,78 @@ def upscale(
     return chore.run(plan, work, "upscaling", on_progress)
 
 
-def _header_of(path):
+def upscale(
+    model: "StrPath | Network | Upscaler", source: StrPath, destination: StrPath, overwrite: bool = False,
+    on_progress: Progress | None = None, on_note: Callable[[str], object] | None = None, **options: Any,
+) -> tuple[int, int]:  # fmt: skip
+    """Upscale frames: `prepare`, whose options it takes, and `run`.
+
+    `on_note` is called with a line about frames whose pixel aspect is not said, or not what the model was trained on.
+    """
+    plan = prepare(model, source, destination, overwrite=overwrite, on_progress=on_progress, **options)
+    if on_note is not None:
+        for note in plan.notes:
+            on_note(note)
+    return run(plan, on_progress)
+
+
+def _opened(path, detelecine, lines, keep, pipe):
+    """The source, cropped: a folder as it is, unless it is taken for a clip that holds film; all else as a clip."""
+    if not detelecine and not opening.is_pipe(path) and opening.is_frames(path):
+        for name, value in (("lines", lines), ("range", "keep" if keep else None)):
+            if value is not None:
+                raise OptionError(f"{name} is {value}, but {path} holds frames, which are taken as they are")
+        return opening.source(path)
+    clip = opening.open_clip(path, keep=keep, pipe=pipe)
+    clip.crop(lines)
+    return clip
+
+
+def _digest(name):
+    """What tells a model's file from others; of a network nothing does."""
+    return hashlib.sha256(Path(name).read_bytes()).hexdigest()[:16] if os.path.isfile(name) else None
+
+
+def _checked(plan):
+    """What is to be upscaled, in words, by pixel aspect; each file is checked, a clip once."""
+    files, aspects, upscaler = dict(plan.source.files()), Counter(), plan.upscaler
+    if not files and not (plan.last is not None and plan.last <= plan.first):
+        _refuse(upscaler, (*plan.source.size, 3), plan.source.path)
+        number = next(filter(plan.source.there, plan.numbers or ()), plan.first)
+        return {plan.source.header(number).pixel_aspect: str(plan.source.path)}
+    for number in plan.todo if files else ():
+        path = files[number]
+        _refuse(upscaler, frames.probe(path)[0], path)
+        refuse_chroma(path)
+        aspects[_header_of(plan.source, files, number).pixel_aspect] += 1
+    return {aspect: f"{count} frame{'s' * (count != 1)}" for aspect, count in aspects.items()}
+
+
+def _refuse(upscaler, shape, path):
+    try:
+        upscaler.check(shape)
+    except (DataError, OptionError) as error:
+        raise DataError(f"{path}: {error}") from None
+
+
+def _header_of(source, files, number):
     """The header of a frame. A still's pixels are square by default: that it says so says nothing."""
-    header = frames.read_header(path)
-    return header.replace(pixel_aspect=None) if header.pixel_aspect == 1 and not frames.is_dpx(path) else header
+    header = source.header(number)
+    if header.pixel_aspect == 1 and number in files and not frames.is_dpx(files[number]):
+        return header.replace(pixel_aspect=None)
+    return header
 
 
 def _notes(aspects, upscaler):
-    """What is to be said of the pixel aspects of the frames, which are counted."""
+    """What is to be said of the pixel aspects of frames."""
     usual = Fraction(*upscaler.settings["pixel_aspect"])
-    for given, count in aspects.items():
+    for given, what in aspects.items():
         made = upscaler.aspect(given)
-        frame = f"{count} frame{'s' * (count != 1)}"
         if not possible_aspect(given):
-            yield f"{frame} without a pixel aspect: {_words(made)}, that of the targets that the model was trained on"
+            yield f"{what} without a pixel aspect: {_words(made)}, that of the targets that the model was trained on"
         elif made != usual:
             yield (
-                f"{frame} of pixel aspect {_words(given)}: {_words(made)} once upscaled; the targets that the model "
+                f"{what} of pixel aspect {_words(given)}: {_words(made)} once upscaled; the targets that the model "
                 f"was trained on had {_words(usual)}"
             )
 
