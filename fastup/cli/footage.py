@@ -1,6 +1,5 @@
 """Look at frames, and make others of them: info, extract, detelecine, degrade, dehalo, convert."""
 
-import re
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -10,27 +9,18 @@ import typer
 from typer import Argument, Option
 
 from fastup.cli import show
-from fastup.cli.options import Json, Overwrite, carries_on
+from fastup.cli.options import End, Json, Levels, Lines, Order, Overwrite, Start, carries_on, parse_size
 from fastup.errors import OptionError
 from fastup.frames import refuse_other
 from fastup.trim import Trim
 
 Filter = Literal["lanczos", "area", "bicubic"]
 Curve = Literal["log", "linear", "srgb", "rec709"]
-Order = Literal["top", "bottom"]
-Range = Literal["full", "keep"]
 Video = Literal["keep", "bob"]
-PLACE = "N|H:MM:SS|TIMECODE"
-Start = Annotated[str, Option(metavar=PLACE, help="The first frame: its number, time or timecode.")]
-End = Annotated[str | None, Option(metavar=PLACE, help="The frame after the last.  [default: the end]")]
-Lines = Annotated[
-    int | None, Option(help="Crop to an even number of lines fewer: 480 of 486 are 4 off the top, 2 below.")
-]
 Interlaced = Annotated[
     bool | None,
     Option("--interlaced/--progressive", help="How 4:2:0 chroma lies.  [default: as each frame says]"),
 ]
-Levels = Annotated[Range, Option(help="Black and white of video: to 0 and 1023, or kept at 64 and 940.")]
 STRENGTH = "S|LOW:HIGH"
 
 
@@ -192,7 +182,7 @@ def extract(
 def detelecine(
     source: Annotated[Path, Argument(metavar="VIDEO|FOLDER", help="Telecined video, or its frames in a folder.")],
     destination: Annotated[Path, Argument(metavar="OUT", help="A folder for 10-bit DPX frames.")],
-    order: Annotated[Order | None, Option(help="Which field comes first.  [default: it is found]")] = None,
+    order: Order = None,
     sync: Annotated[
         bool, Option("--sync", help="Hold the length to one frame: drop or repeat a frame at a break.")
     ] = False,
@@ -283,7 +273,7 @@ def degrade(
     given = {"softness": softness, "peaking": peaking, "noise": noise, "chroma": chroma}
     strengths = {name: _parse_strength(name, text) for name, text in given.items() if text is not None}
     plan = prepare(
-        source, destination, _parse_size(size), None if trim == "auto" else Trim.parse(trim), filter,
+        source, destination, parse_size(size), None if trim == "auto" else Trim.parse(trim), filter,
         {**(TAPE if tape else {}), **strengths}, seed, overwrite,
     )  # fmt: skip
     (height, width), aspect = plan.size, plan.pixel_aspect
@@ -360,14 +350,6 @@ def dehalo(
         rows = {"kernel": f"no halo in {whence}: frames stay as they are", "noise": rows["noise"]}
     show.table(rows, "found")
     show.chore(partial(run, plan), "dehaloing", "dehaloed", destination, plan.source.paths)
-
-
-def _parse_size(text):
-    """(height, width) of WIDTHxHEIGHT."""
-    found = re.fullmatch(r"(\d{1,6})x(\d{1,6})", text)
-    if not found:
-        raise OptionError(f"size is {text!r}, expected WIDTHxHEIGHT, such as 720x480")
-    return int(found[2]), int(found[1])
 
 
 def _parse_strength(name, text):

@@ -1,13 +1,20 @@
 """What several commands have: options, and that they carry on."""
 
+import re
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
+from fastup._types import Size
 from fastup.cli import show
+from fastup.errors import OptionError
 from fastup.train.config import SETTINGS
+
+if TYPE_CHECKING:
+    from fastup.footage.pipe import Pipe
 
 Command = TypeVar("Command", bound=Callable[..., None])
 
@@ -41,6 +48,53 @@ def for_output(path: Path) -> Path:
     return path
 
 
+def pipes(
+    source: Path, destination: Path, codec: str | None = None, raw: str | None = None, size: str | None = None,
+    rate: str | None = None, pixels: str | None = None,
+) -> "tuple[Pipe | None, dict[str, Any]]":  # fmt: skip
+    """What of the options of pipes and movies a source takes, and what a sink; OptionError if one goes with neither."""
+    from fastup.footage.opening import is_movie, is_pipe
+    from fastup.footage.pipe import Pipe
+
+    into, out, movie = is_pipe(source), is_pipe(destination), is_movie(destination)
+    for name, value, fits, needs in (
+        ("codec", codec, movie, "OUTPUT is no movie: its name ends in none of .mov, .mkv and .mp4"),
+        ("raw", raw, into or out, "neither INPUT nor OUTPUT is -, a pipe"),
+        ("size", size, into and raw, "INPUT is not -, a pipe, of --raw video"),
+        ("rate", rate, into or out or movie, "there is neither a pipe nor a movie, which it is for"),
+        ("pixels", pixels, out, "OUTPUT is not -, a pipe"),
+    ):
+        if value is not None and not fits:
+            raise OptionError(f"{name} is {value}, but {needs}")
+    if raw and into and not out and size is None:
+        raise OptionError(f"raw is {raw}, but there is no size, expected that of the frames: --size 720x480")
+    per_second = None if rate is None else _parse_rate(rate)
+    pipe = Pipe(raw, None if size is None else parse_size(size), per_second, pixels) if into or out else None
+    options = {"pipe": pipe} if out else given(codec=codec, rate=per_second) if movie else {}
+    return pipe if into else None, options
+
+
+def parse_size(text: str) -> Size:
+    """(height, width) of WIDTHxHEIGHT."""
+    found = re.fullmatch(r"(\d{1,6})x(\d{1,6})", text)
+    if not found or 0 in map(int, found.groups()):
+        raise OptionError(f"size is {text!r}, expected WIDTHxHEIGHT, such as 720x480")
+    return int(found[2]), int(found[1])
+
+
+def _parse_rate(text):
+    """Frames per second: 25, 24000/1001, or 23.976, which is that."""
+    from fastup.footage.stills import exact_rate
+
+    try:
+        rate = Fraction(text) if "/" in text else exact_rate(float(text))
+    except (ValueError, ZeroDivisionError, OverflowError):
+        rate = None
+    if not rate or not 0 < rate <= 1000:
+        raise OptionError(f"rate is {text!r}, expected frames per second, such as 25 or 24000/1001")
+    return rate
+
+
 ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="A .keras or .onnx file that `fastup train` wrote.")]
 EngineOption = Annotated[
     str,
@@ -54,3 +108,35 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Make frames again 
 TileOption = Annotated[int | None, setting("tile")]
 TrimOption = Annotated[str | None, setting("trim")]
 InputTrimOption = Annotated[str | None, setting("input-trim")]
+
+_PLACE = "N|H:MM:SS|TIMECODE"
+Start = Annotated[str, typer.Option(metavar=_PLACE, help="The first frame: its number, time or timecode.")]
+End = Annotated[str | None, typer.Option(metavar=_PLACE, help="The frame after the last.  [default: the end]")]
+Frames = Annotated[
+    str | None,
+    typer.Option(metavar="A-B", help="By the numbers in files' names, or of video, as render farms have it."),
+]
+Lines = Annotated[
+    int | None, typer.Option(help="Crop to an even number of lines fewer: 480 of 486 are 4 off the top, 2 below.")
+]
+Levels = Annotated[
+    Literal["full", "keep"], typer.Option(help="Black and white of video: to 0 and 1023, or kept at 64 and 940.")
+]
+Order = Annotated[
+    Literal["top", "bottom"] | None, typer.Option(help="Which field comes first.  [default: it is found]")
+]
+Codec = Annotated[
+    str | None,
+    typer.Option(
+        metavar="CODEC",
+        help="Of a movie: prores, prores4444, ffv1, v210, h265, h264.  [default: by .mov, .mkv, .mp4: prores, ffv1, "
+        "h265]",
+    ),
+]
+Raw = Annotated[str | None, typer.Option(metavar="PIXELS", help="Pipes hold raw video, such as gbrp10le, not y4m.")]
+RawSize = Annotated[str | None, typer.Option("--size", metavar="WxH", help="Of raw video from a pipe.")]
+Rate = Annotated[str | None, typer.Option(metavar="R", help="Frames/s of a pipe, or of a movie where nothing says it.")]
+Pixels = Annotated[
+    str | None,
+    typer.Option(metavar="PIXELS", help="Of what goes to a pipe, such as yuv422p10.  [default: the input's]"),
+]

@@ -3,14 +3,33 @@
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from rich.markup import escape
 from typer import Argument, Option
 
 from fastup.cli import show
-from fastup.cli.options import EngineOption, Json, ModelFile, Overwrite, carries_on
-from fastup.frames import find, refuse_other
+from fastup.cli.options import (
+    Codec,
+    End,
+    EngineOption,
+    Frames,
+    Json,
+    Levels,
+    Lines,
+    ModelFile,
+    Order,
+    Overwrite,
+    Pixels,
+    Rate,
+    Raw,
+    RawSize,
+    Start,
+    carries_on,
+    for_output,
+    pipes,
+)
+from fastup.frames import refuse_other
 
 if TYPE_CHECKING:
     from fastup.upscale.evaluate import Score
@@ -19,20 +38,63 @@ if TYPE_CHECKING:
 @carries_on
 def upscale(
     model: ModelFile,
-    source: Annotated[Path, Argument(metavar="INPUT", help="A folder of frames, or one frame.")],
-    destination: Annotated[Path, Argument(metavar="OUTPUT", help="A folder for 10-bit DPX frames.")],
+    source: Annotated[
+        Path, Argument(metavar="INPUT", help="A folder of frames, one frame, a video, or - for a pipe of y4m.")
+    ],
+    destination: Annotated[
+        Path,
+        Argument(
+            metavar="OUTPUT", help="A folder, a movie (.mov, .mkv, .mp4), or - for a pipe of y4m.", callback=for_output
+        ),
+    ],
     engine: EngineOption = "auto",
+    start: Start = "0",
+    end: End = None,
+    frames: Frames = None,
+    lines: Lines = None,
+    range: Levels = "full",
+    detelecine: Annotated[
+        bool, Option("--detelecine", help="Undo 3:2 pulldown first, as `fastup detelecine` does.")
+    ] = False,
+    order: Order = None,
+    format: Annotated[
+        Literal["dpx", "tif", "png", "exr"], Option(help="Of a folder: 10-bit DPX, 16-bit TIFF or PNG, EXR of floats.")
+    ] = "dpx",
+    codec: Codec = None,
+    raw: Raw = None,
+    size: RawSize = None,
+    rate: Rate = None,
+    pixels: Pixels = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Upscale frames. Those already in OUTPUT are skipped."""
-    refuse_other(source)  # before Keras is loaded
-    from fastup.upscale.film import PARALLEL, upscale
+    """Upscale frames: a folder or a video, to a folder or a video. Those already in OUTPUT are skipped."""
+    pipe, options = pipes(source, destination, codec, raw, size, rate, pixels)
+    from fastup.upscale import film
     from fastup.upscale.upscaler import Upscaler
 
-    upscaler = Upscaler(model, engine, parallel=PARALLEL)
+    opened = film.opened(source, detelecine=detelecine, lines=lines, keep=range == "keep", pipe=pipe)  # before Keras
+    upscaler = Upscaler(model, engine, parallel=film.PARALLEL)
     show.say(f"engine: {upscaler.engine_words}")
-    run = partial(upscale, upscaler, source, destination, overwrite, on_note=show.note)
-    show.chore(run, "upscaling", "upscaled", destination, find(source))
+
+    def prepared(on_progress):
+        return film.prepare(
+            upscaler, opened, destination, overwrite=overwrite, start=start, end=end, numbers=frames,
+            detelecine=detelecine, order=order, suffix=None if format == "dpx" else f".{format}", options=options,
+            on_progress=on_progress,
+        )  # fmt: skip
+
+    plan, _ = show.timed(prepared, "measuring")
+    if plan.source.settings:
+        show.table(plan.source.settings)
+    for note in plan.notes:
+        show.note(note)
+    (written, skipped), seconds = show.timed(partial(film.run, plan), "upscaling")
+    show.made("upscaled", destination, written, skipped, seconds)
+    if frames and not written + skipped:
+        show.note(f"there are no frames {frames} in {source}")
+    show.note_gaps([path for _, path in plan.source.files()])
+    for note in plan.source.notes + plan.sink.notes:
+        show.note(note)
 
 
 def evaluate(

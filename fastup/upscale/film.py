@@ -18,7 +18,7 @@ from fastup.errors import DataError, OptionError
 from fastup.footage import chore, opening, telecine
 from fastup.footage.pipe import Pipe
 from fastup.footage.sink import FolderSink
-from fastup.footage.source import Clip
+from fastup.footage.source import Clip, Source
 from fastup.pairs.folder import refuse_chroma
 from fastup.upscale.upscaler import BITS, Upscaler
 
@@ -37,53 +37,67 @@ class Plan(chore.Plan):
     notes: list[str]  # what is to be said of the frames
 
 
+def opened(
+    path: StrPath, *, detelecine: bool = False, lines: int | None = None, keep: bool = False, pipe: Pipe | None = None
+) -> Source:
+    """Open what is to be upscaled: frames as they are, unless film is to be found in them; all else as a clip.
+
+    `lines`, `keep` and `pipe` are as of `Clip.crop` and `opening.open_clip`. Raises what `opening.source` does, and
+    OptionError if an option does not fit.
+    """
+    if not detelecine and not opening.is_pipe(path) and opening.is_frames(path):
+        for name, value in (("lines", lines), ("range", "keep" if keep else None)):
+            if value is not None:
+                raise OptionError(f"{name} is {value}, but {path} holds frames, which are taken as they are")
+        return opening.source(path)
+    clip = opening.open_clip(path, keep=keep, pipe=pipe)
+    clip.crop(lines)
+    return clip
+
+
 def prepare(
-    model: "StrPath | Network | Upscaler", source: StrPath, destination: StrPath, *, overwrite: bool = False,
-    start: int | str = 0, end: int | str | None = None, numbers: str | None = None, lines: int | None = None,
-    keep: bool = False, detelecine: bool = False, order: str | None = None, suffix: str | None = None,
-    pipe: Pipe | None = None, options: Mapping[str, Any] | None = None, on_progress: Progress | None = None,
+    model: "StrPath | Network | Upscaler", source: StrPath | Source, destination: StrPath, *, overwrite: bool = False,
+    start: int | str = 0, end: int | str | None = None, numbers: str | None = None, detelecine: bool = False,
+    order: str | None = None, suffix: str | None = None, options: Mapping[str, Any] | None = None,
+    on_progress: Progress | None = None,
 ) -> Plan:  # fmt: skip
     """Plan to upscale frames, and check them: all files by their headers, a clip by its size. Nothing is written.
 
-    Raises what `opening.source` does; DataError, OptionError if frames cannot be upscaled, or not go where they should,
-    or an option does not fit.
+    Raises what `opened` does; DataError, OptionError if frames cannot be upscaled, or not go where they should, or an
+    option does not fit.
 
     Parameters
     ----------
     model
         As of `Upscaler`, or one.
-    source, destination
-        A folder of frames, a frame, a video or a pipe; a folder, a video or a pipe: as of `opening.sink`.
+    source
+        What `opened` gives, or what it takes.
+    destination
+        A folder, a video or a pipe: as of `opening.sink`.
     start, end, numbers
         As of `chore.part`; of film, `start` and `end` are frames of the clip that it is found in.
-    lines, keep, pipe
-        As of `Clip.crop` and `opening.open_clip`, for a clip alone.
     detelecine, order
         Whether pulldown is undone first, and which field comes first, as of `telecine.detelecine`.
     suffix, overwrite, options
         As of `chore.Plan`.
     """
-    upscaler, film = model if isinstance(model, Upscaler) else Upscaler(model, parallel=PARALLEL), None
-    frames_from = _opened(source, detelecine, lines, keep, pipe)
-    if detelecine and isinstance(frames_from, Clip):
-        chore.check_place(frames_from, Path(destination))  # before all is measured
-        frames_from = film = telecine.find(frames_from, order=order, start=start, end=end, on_progress=on_progress)
+    source = source if isinstance(source, Source) else opened(source, detelecine=detelecine)
+    upscaler = model if isinstance(model, Upscaler) else Upscaler(model, parallel=PARALLEL)
+    facts: dict[str, Any] = {"model": _digest(upscaler.model.name)}
+    if isinstance(source, Clip):
+        facts |= {"lines": source.lines, "range": "keep" if source.keep else "full", "detelecine": detelecine}
+    film = None
+    if detelecine and isinstance(source, Clip):
+        chore.check_place(source, Path(destination))  # before all is measured
+        source = film = telecine.find(source, order=order, start=start, end=end, on_progress=on_progress)
         start, end = 0, None
     elif order is not None:
         raise OptionError(f"order is {order}, but nothing is detelecined; expected --detelecine with it")
-    first, last = chore.part(frames_from, start, end, numbers)
-    facts = {
-        "model": _digest(upscaler.model.name),
-        "lines": lines,
-        "range": "keep" if keep else "full",
-        "detelecine": detelecine,
-    }
+    first, last = chore.part(source, start, end, numbers)
     plan = Plan(
-        source=frames_from, destination=Path(destination), overwrite=overwrite, suffix=suffix, first=first, last=last,
+        source=source, destination=Path(destination), overwrite=overwrite, suffix=suffix, first=first, last=last,
         chunk=numbers is not None, made_by=facts, options=options or {}, upscaler=upscaler, film=film, notes=[],
     ).checked()  # fmt: skip
-    if last is not None and last <= first:
-        plan.notes.append(f"no frames {numbers} in {frames_from.path}: there is nothing to do")
     plan.notes.extend(_notes(_checked(plan), upscaler))
     return plan
 
@@ -124,7 +138,7 @@ def run(plan: Plan, on_progress: Progress | None = None) -> tuple[int, int]:
 
 
 def upscale(
-    model: "StrPath | Network | Upscaler", source: StrPath, destination: StrPath, overwrite: bool = False,
+    model: "StrPath | Network | Upscaler", source: StrPath | Source, destination: StrPath, overwrite: bool = False,
     on_progress: Progress | None = None, on_note: Callable[[str], object] | None = None, **options: Any,
 ) -> tuple[int, int]:  # fmt: skip
     """Upscale frames: `prepare`, whose options it takes, and `run`.
@@ -136,18 +150,6 @@ def upscale(
         for note in plan.notes:
             on_note(note)
     return run(plan, on_progress)
-
-
-def _opened(path, detelecine, lines, keep, pipe):
-    """The source, cropped: a folder as it is, unless it is taken for a clip that holds film; all else as a clip."""
-    if not detelecine and not opening.is_pipe(path) and opening.is_frames(path):
-        for name, value in (("lines", lines), ("range", "keep" if keep else None)):
-            if value is not None:
-                raise OptionError(f"{name} is {value}, but {path} holds frames, which are taken as they are")
-        return opening.source(path)
-    clip = opening.open_clip(path, keep=keep, pipe=pipe)
-    clip.crop(lines)
-    return clip
 
 
 def _digest(name):
