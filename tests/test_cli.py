@@ -11,7 +11,6 @@ import pytest
 
 import fastup
 from fastup import cli
-from fastup.cli import upscale
 
 CHORES = ("extract", "detelecine", "degrade", "dehalo", "convert")
 
@@ -126,7 +125,7 @@ def test_a_video_is_pointed_to_extract(run, tmp_path):
     film.write_bytes(b"")
     folders = (["train"], ["pairs"], ["rank"], ["evaluate", "m.keras"])
     for arguments in (
-        ["info", film], *([*command, film] for command in folders), ["upscale", "m.keras", film, "out"],
+        ["info", film], *([*command, film] for command in folders),
         *([command, film, "out.dpx"] for command in CHORES if "tele" not in command and command != "extract"),
     ):  # fmt: skip
         fails(run(*arguments), 1, film, "a video, expected", "fastup extract")
@@ -219,10 +218,10 @@ def test_the_extra_of_pairs_is_named():
 
 
 def test_ctrl_c_says_how_to_go_on(run, monkeypatch, tmp_path):
-    def interrupted(*_):
+    def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(upscale, "start", interrupted)
+    monkeypatch.setattr("fastup.upscale.film.opened", interrupted)
     fails(run("upscale", "m.keras", tmp_path, tmp_path / "out"), 1, "stopped", "the same command carries on")
 
 
@@ -239,8 +238,9 @@ def test_commands_that_skip_what_is_there_carry_on(run, monkeypatch, tmp_path):
 
 
 def test_a_frame_that_cannot_be_written_is_one_line(run, monkeypatch, tmp_path):
-    monkeypatch.setattr(
-        upscale, "start", lambda: fastup.write(tmp_path / "f.dpx", np.full((2, 2, 3), np.nan, np.float32))
-    )
+    def opened(*_, **__):
+        fastup.write(tmp_path / "f.dpx", np.full((2, 2, 3), np.nan, np.float32))
+
+    monkeypatch.setattr("fastup.upscale.film.opened", opened)
     fails(run("upscale", "m.keras", tmp_path, tmp_path / "out"), 1, "f.dpx", "NaN", "nothing was written")
     assert list(tmp_path.iterdir()) == []
