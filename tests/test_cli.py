@@ -33,7 +33,19 @@ def test_help_names_every_command(run):
     _, _, listed = out.partition("\nCommands:\n")
     names = re.findall(r"^  (\S+) {2,}\S", listed, re.MULTILINE)
     assert names == [each.callback.__name__ for each in cli.app.registered_commands]
-    assert {"demo", "info", "convert", *CHORES, "pairs", "rank", "train", "models", "upscale", "evaluate"} == set(names)
+    assert {
+        "demo",
+        "info",
+        "convert",
+        *CHORES,
+        "pairs",
+        "rank",
+        "train",
+        "models",
+        "upscale",
+        "evaluate",
+        "export",
+    } == set(names)
 
 
 def test_completion_of_a_shell_that_is_named(run, monkeypatch):
