@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from onnx import numpy_helper
 from runs import check_whole, contents_of
 
+import fastup
 from fastup.errors import DataError, FastupError, OptionError
 from fastup.networks.models import MODELS, Network, precision
 from fastup.train import fit
@@ -58,12 +59,16 @@ def by_keras(network, picture):
     return keras.ops.convert_to_numpy(network(np.pad(picture, ((v, v), (h, h), (0, 0)), **how)[None]))[0]
 
 
-def by_onnxruntime(model):
+def session_of(model):
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def by_onnxruntime(model):
+    session = session_of(model)
     return lambda planes: session.run(["output"], {"input": planes})[0]
 
 
@@ -188,16 +193,56 @@ def test_a_scale_that_is_whole_is_exported_as_ever(scale):
     assert graph(network, whole_scale=True) == graph(network)
 
 
-def test_programs_that_fix_the_size_learn_the_size_of_the_output():
-    """As vs-mlrt does: the input's sides are set, and the output's are asked of a session."""
-    import onnxruntime
-
-    model = onnx.load_model_from_string(graph(network_of("compact", border=[9, 2]), whole_scale=True))
-    for axis, side in ((2, 540), (3, 720)):
+def in_an_engine_of_one_size(engine, model, size):
+    """As vs-mlrt does: the input's sides are set, all others forgotten."""
+    model = onnx.load_model_from_string(model)
+    for axis, side in zip((2, 3), size, strict=True):
         model.graph.input[0].type.tensor_type.shape.dim[axis].dim_value = side
-    inferred = onnx.shape_inference.infer_shapes(model)
-    session = onnxruntime.InferenceSession(inferred.SerializeToString(), providers=["CPUExecutionProvider"])
-    assert session.get_outputs()[0].shape == [1, 3, 1080, 1440]
+    return engine(onnx.shape_inference.infer_shapes(model).SerializeToString())
+
+
+def test_programs_that_fix_the_size_learn_the_size_of_the_output():
+    """vs-mlrt asks it of ONNX Runtime's session."""
+    run = in_an_engine_of_one_size(
+        session_of, graph(network_of("compact", border=[9, 2]), whole_scale=True), (540, 720)
+    )
+    assert run.get_outputs()[0].shape == [1, 3, 1080, 1440]
+
+
+def with_room(frame):
+    """A frame as the cookbook has it: an eighth more rows below."""
+    return np.pad(frame, ((0, frame.shape[0] // 8), (0, 0), (0, 0)))
+
+
+@ENGINES
+def test_the_recipe_gives_what_upscale_writes(engine, trained, small):
+    frame = fastup.read(fastup.find(small / "evaluation" / "Alpha")[0], dtype="float32")
+    exported = graph(load(trained / "best.keras"), whole_scale=True)
+    run = in_an_engine_of_one_size(engine, exported, with_room(frame).shape[:2])
+    result = np.clip(through(run, with_room(frame)), 0, 1)
+    np.testing.assert_allclose(result, fastup.Upscaler(trained / "best.keras")(frame), atol=1e-5, rtol=0)
+
+
+def test_the_recipe_in_vapoursynth(trained, small, tmp_path):
+    vs = pytest.importorskip("vapoursynth", exc_type=ImportError)
+    names = [name for name in ("ov", "ort") if hasattr(vs.core, name)]
+    if not names:
+        pytest.skip("vs-mlrt is not installed")
+    frame = fastup.read(fastup.find(small / "evaluation" / "Alpha")[0], dtype="float32")
+    (tmp_path / "best-2x.onnx").write_bytes(graph(load(trained / "best.keras"), whole_scale=True))
+
+    def fill(n, f):
+        filled = f.copy()
+        for channel in range(3):
+            np.asarray(filled[channel])[...] = frame[..., channel]
+        return filled
+
+    height, width = frame.shape[:2]
+    blank = vs.core.std.BlankClip(width=width, height=height, format=vs.RGBS, length=1)
+    clip = vs.core.std.AddBorders(vs.core.std.ModifyFrame(blank, blank, fill), bottom=height // 8)
+    made = getattr(vs.core, names[0]).Model(clip, network_path=str(tmp_path / "best-2x.onnx")).get_frame(0)
+    result = np.clip(np.stack([np.asarray(made[channel]) for channel in range(3)], axis=2), 0, 1)
+    np.testing.assert_allclose(result, fastup.Upscaler(trained / "best.keras")(frame), atol=1e-4, rtol=0)
 
 
 # -- what the file says of itself --------------------------------------------------------------------------------------
