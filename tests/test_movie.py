@@ -15,7 +15,7 @@ from videos import decoded
 import fastup
 from fastup import _ycbcr
 from fastup.errors import DataError, FastupError, OptionError
-from fastup.footage import codecs
+from fastup.footage import codecs, remux
 from fastup.footage.movie import Movie
 from fastup.footage.opening import open_clip
 from fastup.footage.telecine import Film
@@ -264,6 +264,51 @@ def test_subtitles_go_along_where_they_can_and_are_named_where_not(tmp_path):
     assert movie_of(source, tmp_path / "part.mkv", 15, 25) == []  # while the second is shown
     ((begins, _, data),) = packets(tmp_path / "part.mkv", "subtitle")
     assert (begins, data) == (0, b"Two")
+
+
+def test_subtitles_of_mp4_have_the_gaps_that_they_had(tmp_path):
+    def words(path):
+        with av.open(str(path)) as container:
+            stream = next(stream for stream in container.streams if stream.type == "subtitle")
+            return [
+                (p.pts * p.time_base, p.duration * p.time_base, bytes(p)) for p in container.demux(stream) if p.size
+            ]
+
+    with av.open(str(tmp_path / "tape.mp4"), "w") as container:
+        video = container.add_stream("mpeg4", rate=25)
+        video.width, video.height = WIDTH, HEIGHT
+        stream = container.add_mux_stream("mov_text")
+        stream.time_base = Fraction(1, 1000)
+        for _ in range(25):
+            container.mux(video.encode(av.VideoFrame(WIDTH, HEIGHT, "yuv420p")))
+        container.mux(video.encode(None))
+        for start, text in ((100, b"One"), (500, b"Two")):
+            packet = av.Packet(len(text).to_bytes(2, "big") + text)
+            packet.pts = packet.dts = start
+            packet.duration, packet.time_base, packet.stream = 200, Fraction(1, 1000), stream
+            container.mux(packet)
+    movie_of(tmp_path / "tape.mp4", tmp_path / "film.mov")
+    assert words(tmp_path / "film.mov") == words(tmp_path / "tape.mp4")
+    assert [text[2:] for *_, text in words(tmp_path / "film.mov")] == [b"", b"One", b"", b"Two"]
+
+
+def test_a_timecode_that_the_rate_does_not_have_is_named(tmp_path):
+    notes = write(tmp_path / "film.mov", pictures(1), of=header(timecode="01:00:00;02"), rate=25)
+    assert notes == [".mov has no place for a timecode of 01:00:00;02 at 25 frames/s"]
+
+
+def test_sound_that_cannot_be_joined_costs_no_film(tmp_path, monkeypatch):
+    join = remux.join
+
+    def fails(*arguments):
+        if arguments[-1] is not None:
+            raise DataError("FFmpeg cannot write it")
+        return join(*arguments)
+
+    monkeypatch.setattr(remux, "join", fails)
+    (note,) = movie_of(tape(tmp_path / "tape.mov"), tmp_path / "film.mov")
+    assert note.endswith("tape.mov's file, in it: FFmpeg cannot write it")
+    assert len(packets(tmp_path / "film.mov")) == 25
 
 
 def test_the_shape_of_pixels_is_where_others_look_for_it(tmp_path):

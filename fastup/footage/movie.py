@@ -279,10 +279,17 @@ class Movie(Sink):
         parts = [((number - start) // self.every, path) for number, path in found]
         span = self.like.span(start, self.end) if self.like is not None else None
         beside = (self.like.path, span) if span is not None else None
-        with whole(self.path) as part, open(part, "x+b") as file:
-            self.notes += remux.join(
-                file, self.path, parts, self.codec, self._look, self._record["timecode"], beside
-            )  # fmt: skip
+        for goes_along in [beside, None] if beside else [None]:
+            try:
+                with whole(self.path) as part, open(part, "x+b") as file:
+                    self.notes += remux.join(
+                        file, self.path, parts, self.codec, self._look, self._record["timecode"], goes_along
+                    )  # fmt: skip
+                return
+            except DataError as error:  # of what the source's file holds, such as sound that is damaged
+                if goes_along is None:
+                    raise
+                self.notes.append(f"there is no sound, and nothing else of {self.like.path}'s file, in it: {error}")
 
     def _raise(self):
         if self._failed is not None:

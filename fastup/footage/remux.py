@@ -66,12 +66,12 @@ def join(
             container.mux(packet)
     if look.aspect:
         aspect.put(file, suffix, look.width, look.height, look.aspect)
-    if asked:
-        file.seek(0)
-        with av.open(file, "r") as made:
-            there = {name.lower() for name in made.metadata}
-        notes += [f"{suffix} has no place for the tag {name!r}" for name in asked if name.lower() not in there]
-    return notes
+    file.seek(0)
+    with av.open(file, "r") as made:
+        there = {name.lower() for each in (made, *made.streams) for name in each.metadata}
+    if timecode and "timecode" not in there:
+        notes.append(f"{suffix} has no place for a timecode of {timecode} at {float(look.rate):.6g} frames/s")
+    return notes + [f"{suffix} has no place for the tag {name!r}" for name in asked if name.lower() not in there]
 
 
 @contextmanager
@@ -150,6 +150,11 @@ def _files(stream: Any) -> dict[str, str]:
     return {name: value for name, value in stream.metadata.items() if name in ("filename", "mimetype")}
 
 
+def _is_gap(packet: Any) -> bool:
+    """Whether it says that there is no subtitle for a while, in MOV and MP4, as FFmpeg will say by itself."""
+    return packet.size == 2 and packet.stream.codec_context.name == "mov_text"
+
+
 def _is_timecode(stream: Any) -> bool:
     return "timecode" in stream.metadata
 
@@ -214,7 +219,7 @@ def _others(source: Any, kept: dict[int, Any], span: Span) -> Iterator[Timed]:
         source.seek(int((span.start - _NEAR) * 10**6))
     for packet in source.demux(flowing):
         time = packet.pts if packet.pts is not None else packet.dts
-        if not packet.size or time is None:
+        if not packet.size or time is None or _is_gap(packet):
             continue
         base = packet.time_base
         begins, cut = time * base, 0
