@@ -56,7 +56,7 @@ def test_scripts_run(name, demo_folder, run):
 def test_commands_are_right(page):
     """As the command line takes them: `fastup` and its options, in blocks of code."""
     for text in blocks(page, ""):
-        for line in text.splitlines():
+        for line in itertools.chain.from_iterable(line.split(" | ") for line in text.splitlines()):
             if found := COMMAND.fullmatch(line.removeprefix("$ ").split("  ")[0].strip()):
                 words = shlex.split(found[1].replace("...", "").split(" >")[0], comments=True)
                 names = words.pop(0).split("|")

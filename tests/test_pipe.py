@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from videos import SUBSAMPLED, assert_rounds, decoded, noise, picture
 
+import fastup
 from fastup.codes import white_of
 from fastup.errors import DataError, OptionError
 from fastup.footage import opening
@@ -517,7 +518,7 @@ def test_frames_before_one_that_fails_are_written_whole():
     with pytest.raises(DataError, match="frame 2 has a code of 2000"):
         feed(sink, frames)
     assert len(list(read(out.getvalue()))) == 2
-    assert not sink.is_made(0)
+    assert (sink.is_made(0), sink.beside("telecine")) == (False, None)
     sink = PipeSink(out := io.BytesIO())
     with pytest.raises(KeyError):
         feed(sink, frames[3:], KeyError())
@@ -603,3 +604,28 @@ def test_standard_output_is_for_frames_alone():
         "y4m on standard input, yuv422p10, 6x4, 23.976 frames/s", Fraction(8, 9),
     )  # fmt: skip
     assert len(list(source)) == 3
+
+
+# -- commands --------------------------------------------------------------------------------------------------------
+
+MAIN = [sys.executable, "-c", "import sys; from fastup.cli import main; sys.exit(main())"]
+
+
+def command(*arguments, data=b""):
+    return subprocess.run([*MAIN, *map(str, arguments)], input=data, capture_output=True)
+
+
+def test_frames_are_upscaled_from_pipe_to_pipe(trained):
+    pytest.importorskip("onnxruntime")
+    model = trained / "best.onnx"
+    frames = [noise(seed, 10, *shapes("420", (24, 32))) for seed in range(3)]
+    data = y4m(frames, "YUV4MPEG2 W32 H24 F24000:1001 Ip A8:9 C420p10")
+    done = command("upscale", model, "-", "-", "--engine", "onnxruntime", data=data)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(b"YUV4MPEG2 W64 H54 F24000:1001 Ip A1:1 C420p10 XCOLORRANGE=LIMITED\nFRAME\n")
+    for said in ("engine: ONNX Runtime", "y4m on standard input, yuv420p10, 32x24", "3 frames upscaled to -"):
+        assert said in done.stderr.decode()
+    up = fastup.Upscaler(model, "onnxruntime")
+    for (_, sent), (_, got) in zip(read(data, dtype="float32"), read(done.stdout).frames(), strict=True):
+        for plane, exact in zip(got, naive.planes_of_rgb(np.clip(up(sent), 0, 1), 1, 10, "601", (2, 2)), strict=True):
+            assert np.abs(plane - exact.astype(float)).max() <= 0.51

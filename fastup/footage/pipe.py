@@ -335,6 +335,9 @@ class PipeSink(Sink):
         """Never: what went through a pipe is gone."""
         return False
 
+    def beside(self, name: str) -> None:
+        """Nowhere: a pipe has no place."""
+
     def write(self, frame: Frame, header: Header | None = None, number: int | None = None) -> None:
         """Write a frame; it must not be changed afterwards. As of `Sink.write`, and DataError if its size is another.
 
