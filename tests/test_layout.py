@@ -21,7 +21,7 @@ FLOORS = [
     ["_whole", "_formats", "frames"],
     ["footage", "footage.sequences", "footage.source", "footage.sink", "footage.video", "footage.stills",
      "footage.codecs", "footage.aspect", "footage.remux", "footage.movie", "footage.raw", "footage.pipe",
-     "footage.opening", "footage.chore", "footage.extract", "footage.cadence", "footage.weave",
+     "footage.opening", "footage.stages", "footage.chore", "footage.extract", "footage.cadence", "footage.weave",
      "footage.telecine", "footage.degrade", "footage.convert", "footage.halo", "footage.dehalo"],
     ["pairs", "pairs.cache", "pairs.digests", "pairs.folder", "pairs.geometry", "pairs.transcode", "pairs.index",
      "pairs.alignment", "pairs.ranking"],

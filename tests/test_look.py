@@ -1,5 +1,7 @@
 """What there is to look at: pillars put back on, means of flips and turns, differences to the true frames."""
 
+import json
+import os
 from fractions import Fraction
 
 import keras
@@ -10,7 +12,9 @@ from OpenImageIO import ImageBuf
 
 import fastup
 from fastup import Header
+from fastup.cli.upscale import bottleneck
 from fastup.errors import DataError, OptionError
+from fastup.footage.stages import Stages
 from fastup.networks.models import Network
 from fastup.trim import Trim
 from fastup.upscale.difference import Twins, differences, over_all, refuse
@@ -280,3 +284,127 @@ def test_nan_and_damage_that_reading_finds_are_a_line_each_and_the_others_compar
     with pytest.raises(DataError, match="2 problems in the frames"):
         refuse(faults, "the frames")
     refuse([], "the frames")
+
+
+# -- the command -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def upscale(run, trained, small, tmp_path):
+    """Run `fastup upscale` on the three evaluation frames, with Keras."""
+
+    def call(*options, output="out"):
+        place = output if output == "-" else tmp_path / output
+        return run(
+            "upscale", trained / "best.keras", small / "evaluation" / "Alpha", place, "--engine", "keras", *options
+        )
+
+    return call
+
+
+def test_all_of_it_at_once(upscale, small, trained, tmp_path):
+    truth = small / "evaluation" / "Beta"
+    code, out, err = upscale("--test", "--pad", "400x280", "--self-ensemble", "--json")
+    assert (code, err) == (0, "")
+    report = json.loads(out)
+    assert (report["frames"], report["skipped"], report["differences"]) == (3, 0, None)
+    assert "4 times a frame, the mean of its flips" in report["engine"]
+    assert 0 < report["engine_busy"] <= 1
+    stages = {"total", "reading", "engine", "writing", "waiting_for_reading", "waiting_for_writing"}
+    assert report["seconds"].keys() == stages
+    assert all(0 <= value <= report["seconds"]["total"] for value in report["seconds"].values())
+    assert report["frames_per_second"] == pytest.approx(3 / report["seconds"]["total"])
+    upscaler = Upscaler(trained / "best.keras", "keras", self_ensemble=True)
+    for path in fastup.find(small / "evaluation" / "Alpha"):
+        made, header = fastup.read(tmp_path / "out" / path.name), fastup.read_header(tmp_path / "out" / path.name)
+        np.testing.assert_array_equal(made[5:-5, 20:-20], upscaler(fastup.read(path)))
+        assert (made.shape, header.width, header.height) == ((280, 400, 3), 400, 280)
+        assert header.pixel_aspect == fastup.read_header(truth / path.name).pixel_aspect
+        black = header.low_code
+        assert (made[:5] == black).all()
+        assert (made[:, -20:] == black).all()
+
+
+def test_the_test_is_three_of_many_and_then_skipped(upscale, small, tmp_path, run, trained):
+    source = tmp_path / "in"
+    source.mkdir()
+    frame = fastup.find(small / "evaluation" / "Alpha")[0]
+    for number in range(6):
+        (source / f"f{number}.dpx").symlink_to(frame)
+    command = "upscale", trained / "best.keras", source, tmp_path / "out", "--engine", "keras"
+    code, out, _ = run(*command, "--test", "--start", "1")
+    assert (code, "3 frames upscaled" in out) == (0, True)
+    assert sorted(os.listdir(tmp_path / "out")) == ["f1.dpx", "f3.dpx", "f5.dpx"]
+    code, out, _ = run(*command, "--json")
+    assert (json.loads(out)["frames"], json.loads(out)["skipped"]) == (3, 3)
+
+
+def test_differences_are_shown_and_told(upscale, small, tmp_path):
+    truth = small / "evaluation" / "Beta"
+    code, out, err = upscale("--diff", truth)
+    assert (code, err) == (0, "")
+    for word in ("largest R", "mean B", "codes of 10 bits", "all", "3 frames upscaled"):
+        assert word in out
+    code, again, _ = upscale("--diff", truth, "--json")  # of frames that are there already
+    report = json.loads(again)
+    assert (code, report["frames"], report["skipped"]) == (0, 0, 3)
+    assert report["differences"]["unit"] == "10-bit codes"
+    for each in report["differences"]["frames"]:
+        made, true = (fastup.read(folder / f"{each['frame']}.dpx") for folder in (tmp_path / "out", truth))
+        difference = np.abs(np.float64(made) - true)
+        assert each["largest"] == difference.max(axis=(0, 1)).tolist()
+        np.testing.assert_allclose(each["mean"], difference.mean(axis=(0, 1)), rtol=1e-9)
+        assert f"{each['mean'][0]:.3f}" in out
+        for kind, white in (("absolute", 1023), ("normalised", difference.max())):
+            picture = fastup.read(tmp_path / "out" / "diff" / kind / f"{each['frame']}.png")
+            np.testing.assert_allclose(picture, difference / white * 65535, atol=0.6)
+    assert (
+        report["differences"]["all"]["largest"]
+        == np.max([each["largest"] for each in report["differences"]["frames"]], axis=0).tolist()
+    )
+
+
+def test_a_frame_made_in_another_way_is_told(upscale, small, tmp_path):
+    """One that is there already, with pillars, where now none are asked for."""
+    assert upscale("--test", "--pad", "400x280")[0] == 0
+    code, out, err = upscale("--diff", small / "evaluation" / "Beta")
+    assert (code, "skipped" in out or "there already" in out) == (1, True)
+    assert "3 problems in the frames that were compared" in err
+    assert "400x280, expected 360x270" in err
+
+
+@pytest.mark.parametrize(
+    ("options", "output", "code", "words"),
+    [
+        (["--test"], "film.mov", 2, "test makes three frames to look at, but"),
+        (["--diff", "{truth}"], "film.mov", 2, "diff writes pictures beside frames"),
+        (["--pad", "359x270"], "out", 2, "pad is 359x270, expected at least 360x270"),
+        (["--pad", "full"], "out", 2, "pad is 'full', expected WIDTHxHEIGHT"),
+        (["--diff", "{nothing}"], "out", 1, "no frames here"),
+        (["--diff", "{truth}", "--pad", "400x280"], "out", 1, "3 problems in"),
+    ],
+)
+def test_what_cannot_be(upscale, small, tmp_path, options, output, code, words):
+    """Is told before any frame is made."""
+    (tmp_path / "nothing").mkdir()
+    places = {"truth": small / "evaluation" / "Beta", "nothing": tmp_path / "nothing"}
+    rate = ["--rate", "24"] if output.endswith(".mov") else []
+    found, _, err = upscale(*(option.format(**places) for option in options), *rate, output=output)
+    assert (found, words in err) == (code, True), err
+    assert not (tmp_path / output).exists()
+
+
+def test_what_the_engine_waited_for():
+    stages = Stages()
+    for waits, said in (
+        ({"engine": 9, "waiting for reading": 1}, None),
+        (
+            {"engine": 7, "waiting for reading": 1, "waiting for writing": 2},
+            "busy 70% of the time; it waited for writing",
+        ),
+        ({"engine": 5, "waiting for reading": 4}, "busy 50% of the time; it waited for reading"),
+        ({}, None),  # nothing was made
+    ):
+        stages.seconds.clear()
+        stages.seconds.update(waits)
+        assert bottleneck(stages, 10) == (said and f"the engine was {said}")

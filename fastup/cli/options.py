@@ -74,11 +74,11 @@ def pipes(
     return pipe if into else None, options
 
 
-def parse_size(text: str) -> Size:
-    """(height, width) of WIDTHxHEIGHT."""
+def parse_size(text: str, name: str = "size") -> Size:
+    """(height, width) of WIDTHxHEIGHT; OptionError under that name if it is none."""
     found = re.fullmatch(r"(\d{1,6})x(\d{1,6})", text)
     if not found or 0 in map(int, found.groups()):
-        raise OptionError(f"size is {text!r}, expected WIDTHxHEIGHT, such as 720x480")
+        raise OptionError(f"{name} is {text!r}, expected WIDTHxHEIGHT, such as 720x480")
     return int(found[2]), int(found[1])
 
 

@@ -27,11 +27,14 @@ from fastup.cli.options import (
     Start,
     carries_on,
     for_output,
+    parse_size,
     pipes,
 )
 from fastup.frames import refuse_other
 
 if TYPE_CHECKING:
+    from fastup.footage.stages import Stages
+    from fastup.upscale.difference import Difference
     from fastup.upscale.evaluate import Score
 
 
@@ -65,36 +68,114 @@ def upscale(
     size: RawSize = None,
     rate: Rate = None,
     pixels: Pixels = None,
+    pad: Annotated[
+        str | None, Option(metavar="WxH", help="Put pictures into frames of this size: pillars, at the black level.")
+    ] = None,
+    self_ensemble: Annotated[
+        bool,
+        Option("--self-ensemble", help="The mean of 4 flips, at equal scales 8 flips and turns: 4 or 8 times as long."),
+    ] = False,
+    test: Annotated[
+        bool, Option("--test", help="Make the first, the middle and the last frame alone, to look at them.")
+    ] = False,
+    diff: Annotated[
+        Path | None,
+        Option(metavar="HD", help="Folder of the true frames: show how far off they are, as pictures in OUTPUT/diff."),
+    ] = None,
     overwrite: Overwrite = False,
+    as_json: Json = False,
 ) -> None:
     """Upscale frames: a folder or a video, to a folder or a video. Those already in OUTPUT are skipped."""
     pipe, options = pipes(source, destination, codec, raw, size, rate, pixels)
+    from fastup.footage.stages import Stages
     from fastup.upscale import film
+    from fastup.upscale.difference import refuse
     from fastup.upscale.upscaler import Upscaler
 
     opened = film.opened(source, detelecine=detelecine, lines=lines, keep=range == "keep", pipe=pipe)  # before Keras
-    upscaler = Upscaler(model, engine, parallel=film.PARALLEL)
-    show.say(f"engine: {upscaler.engine_words}")
+    notes: list[str] = []
+
+    def note(text: str) -> None:
+        notes.append(text)
+        if not as_json:
+            show.note(text)
+
+    upscaler = Upscaler(model, engine, self_ensemble, parallel=film.PARALLEL, on_note=note)
+    if not as_json:
+        show.say(f"engine: {upscaler.engine_words}")
 
     def prepared(on_progress):
         return film.prepare(
             upscaler, opened, destination, overwrite=overwrite, start=start, end=end, numbers=frames,
             detelecine=detelecine, order=order, suffix=None if format == "dpx" else f".{format}", options=options,
-            on_progress=on_progress,
+            pad=pad and parse_size(pad, "pad"), test=test, diff=diff, on_progress=on_progress,
         )  # fmt: skip
 
     plan, _ = show.timed(prepared, "measuring")
-    if plan.source.settings:
+    if plan.source.settings and not as_json:
         show.table(plan.source.settings)
-    for note in plan.notes:
-        show.note(note)
-    (written, skipped), seconds = show.timed(partial(film.run, plan), "upscaling")
-    show.made("upscaled", destination, written, skipped, seconds)
+    for text in plan.notes:
+        note(text)
+    stages = Stages()
+    (written, skipped), seconds = show.timed(partial(film.run, plan, stages=stages), "upscaling")
+    found: list[Difference] = []
+    faults: list[str] = []
+    if diff is not None:
+        (found, faults), _ = show.timed(partial(film.compare, plan), "comparing")
+    if not as_json:
+        show.made("upscaled", destination, written, skipped, seconds)
+        show.note_gaps([path for _, path in plan.source.files()])
     if frames and not written + skipped:
-        show.note(f"there are no frames {frames} in {source}")
-    show.note_gaps([path for _, path in plan.source.files()])
-    for note in plan.source.notes + plan.sink.notes:
-        show.note(note)
+        note(f"there are no frames {frames} in {source}")
+    for text in plan.source.notes + plan.sink.notes:
+        note(text)
+    if seconds > WORTH and (slow := bottleneck(stages, seconds)):
+        note(slow)
+    if as_json:
+        show.data(
+            {
+                "frames": written, "skipped": skipped, "frames_per_second": written / seconds,
+                "engine": upscaler.engine_words, "engine_busy": stages.seconds["engine"] / seconds,
+                "seconds": {"total": seconds} | {stage.replace(" ", "_"): s for stage, s in stages.seconds.items()},
+                "notes": notes, "differences": None if diff is None else _facts_of(found),
+            }
+        )  # fmt: skip
+    elif found:
+        print_differences(found, destination / "diff")
+    refuse(faults, "the frames that were compared")
+
+
+WORTH = 10  # seconds of a run, of which it is worth saying what it waited for
+
+
+def bottleneck(stages: "Stages", seconds: float) -> str | None:
+    """What the engine waited for, if it was not busy for nine tenths of a run's seconds."""
+    busy = stages.seconds["engine"] / seconds
+    waited = {what: stages.seconds[f"waiting for {what}"] for what in ("reading", "writing")}
+    if busy >= 0.9 or not any(waited.values()):
+        return None
+    slowest = max(waited, key=lambda what: waited[what])
+    return f"the engine was busy {busy:.0%} of the time; it waited for {slowest}"
+
+
+def print_differences(found: "list[Difference]", pictures: Path) -> None:
+    """Print the largest and the mean difference of each channel and frame, and of all frames."""
+    from fastup.upscale.difference import over_all
+
+    caption = f"Absolute differences to the true frames, in codes of 10 bits; pictures of them are in {pictures}."
+    columns = ("frame", *(f"{kind} {channel}" for kind in ("largest", "mean") for channel in "RGB"))
+    table = show.figures(*columns, caption=caption)
+    for each in [*found, whole := over_all(found)]:
+        figures = [f"{value:.0f}" for value in each.largest] + [f"{value:.3f}" for value in each.mean]
+        table.add_row(escape(each.frame), *figures, style="bold" if each is whole else None)
+    show.out.print(table)
+
+
+def _facts_of(found):
+    from fastup.upscale.difference import over_all
+
+    all_frames = asdict(over_all(found)) if found else None
+    return {"unit": "10-bit codes", "frames": [asdict(each) for each in found], "all": all_frames}
 
 
 def evaluate(

@@ -84,6 +84,8 @@ class Twins:
         ours, theirs = _codes(path), _codes(twin)
         if theirs.shape != ours.shape:
             theirs = self.trim.crop(theirs)
+        if theirs.shape != ours.shape:  # it was there already, made in another way
+            raise DataError(f"{path}: {_words(ours.shape)}, expected {_words(theirs.shape)}, as {twin} has it")
         theirs -= ours
         return np.abs(theirs, out=theirs)
 

@@ -37,6 +37,11 @@ class Ensemble:
         return 8 if self._turns else 4
 
     @property
+    def words(self) -> str:
+        """What is done, for people."""
+        return f"{self.views} times a frame, the mean of its flips{' and turns' * self._turns}"
+
+    @property
     def _turns(self) -> bool:
         return self.scale[0] == self.scale[1]
 

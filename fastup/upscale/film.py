@@ -13,13 +13,17 @@ from typing import TYPE_CHECKING, Any
 from fastup import frames
 from fastup._formats import possible_aspect
 from fastup._threads import in_order
-from fastup._types import Progress, StrPath
+from fastup._types import Progress, Size, StrPath
 from fastup.errors import DataError, OptionError
 from fastup.footage import chore, opening, telecine
 from fastup.footage.pipe import Pipe
 from fastup.footage.sink import FolderSink
 from fastup.footage.source import Clip, Source
+from fastup.footage.stages import Stages
 from fastup.pairs.folder import refuse_chroma
+from fastup.trim import Trim
+from fastup.upscale.difference import Difference, Twins, differences
+from fastup.upscale.pillars import Pillars
 from fastup.upscale.upscaler import BITS, Upscaler
 
 if TYPE_CHECKING:
@@ -35,6 +39,8 @@ class Plan(chore.Plan):
     upscaler: Upscaler
     film: telecine.Film | None  # the source, where pulldown is undone
     notes: list[str]  # what is to be said of the frames
+    pillars: Pillars | None = None  # what the pictures are put into
+    twins: Twins | None = None  # what `compare` compares with
 
 
 def opened(
@@ -59,7 +65,7 @@ def prepare(
     model: "StrPath | Network | Upscaler", source: StrPath | Source, destination: StrPath, *, overwrite: bool = False,
     start: int | str = 0, end: int | str | None = None, numbers: str | None = None, detelecine: bool = False,
     order: str | None = None, suffix: str | None = None, options: Mapping[str, Any] | None = None,
-    on_progress: Progress | None = None,
+    pad: Size | None = None, test: bool = False, diff: StrPath | None = None, on_progress: Progress | None = None,
 ) -> Plan:  # fmt: skip
     """Plan to upscale frames, and check them: all files by their headers, a clip by its size. Nothing is written.
 
@@ -80,10 +86,16 @@ def prepare(
         Whether pulldown is undone first, and which field comes first, as of `telecine.detelecine`.
     suffix, overwrite, options
         As of `chore.Plan`.
+    pad
+        The size of the frames that pictures are put into, as of `Pillars`; None for none.
+    test
+        Whether to make no more than the first, the middle and the last frame: see `chore.Plan.sample`.
+    diff
+        A folder of the frames that the upscaled ones should be, for `compare`.
     """
     source = source if isinstance(source, Source) else opened(source, detelecine=detelecine)
     upscaler = model if isinstance(model, Upscaler) else Upscaler(model, parallel=PARALLEL)
-    facts: dict[str, Any] = {"model": _digest(upscaler.model.name)}
+    facts: dict[str, Any] = {"model": _digest(upscaler.model.name), "self_ensemble": upscaler.self_ensemble, "pad": pad}
     if isinstance(source, Clip):
         facts |= {"lines": source.lines, "range": "keep" if source.keep else "full", "detelecine": detelecine}
     film = None
@@ -97,42 +109,58 @@ def prepare(
     plan = Plan(
         source=source, destination=Path(destination), overwrite=overwrite, suffix=suffix, first=first, last=last,
         chunk=numbers is not None, made_by=facts, options=options or {}, upscaler=upscaler, film=film, notes=[],
+        pillars=None if pad is None else Pillars.of(pad, upscaler.settings),
+        twins=None if diff is None else Twins(diff, Trim(*upscaler.settings["trim"])),
     ).checked()  # fmt: skip
+    plan = plan.sample() if test else plan
     plan.notes.extend(_notes(_checked(plan), upscaler))
+    if plan.twins is not None:
+        plan.twins.check(_made(plan))
     return plan
 
 
-def run(plan: Plan, on_progress: Progress | None = None) -> tuple[int, int]:
+def run(plan: Plan, on_progress: Progress | None = None, stages: Stages | None = None) -> tuple[int, int]:
     """Upscale the frames of a plan, as `chore.run` does, to 10 bits; PNG and TIFF have 16, EXR has floats.
 
     Headers are carried over as `Upscaler.header` has it. The next frames are read, and the last ones written, while one
-    is computed.
+    is computed. `stages` gets how long each of "reading", "engine" and "writing" was busy, and how long the engine was
+    "waiting for" the other two.
     """
-    upscaler, source, files = plan.upscaler, plan.source, dict(plan.source.files())
+    stages = stages or Stages()
+    upscaler, pillars, source, files = plan.upscaler, plan.pillars, plan.source, dict(plan.source.files())
     in_codes = isinstance(plan.sink, FolderSink) and plan.sink.suffix == ".dpx"
     if plan.film is not None:
         telecine.keep_report(plan.film, plan)
 
     def before(item):
         number, raw = item
-        return number, upscaler.prepared(source.label(number), source.pixels(raw, "float32"))
+        with stages("reading"):
+            return number, upscaler.prepared(source.label(number), source.pixels(raw, "float32"))
 
     def after(item):
         number, prepared, result = item
-        frame = upscaler.finished(prepared, result, 2**BITS - 1 if in_codes else None)
-        return number, frame, upscaler.header(_header_of(source, files, number))
+        with stages("writing"):
+            frame = upscaler.finished(prepared, result, 2**BITS - 1 if in_codes else None)
+            header = upscaler.header(_header_of(source, files, number))
+            if pillars is not None:
+                frame, header = pillars(frame, header), pillars.header(header)
+            return number, frame, header
 
     def engine(item):
-        return *item, upscaler.run(item[-1])
+        with stages("engine"):
+            return *item, upscaler.run(item[-1])
 
     def work(items):
         at_once = upscaler.engine.parallel
         with (  # three stages, so that the engine never waits
-            contextlib.closing(in_order(before, items, threads=1, ahead=2)) as ready,
+            contextlib.closing(in_order(before, stages.taking(items, "reading"), threads=1, ahead=2)) as read,
+            contextlib.closing(stages.taking(read, "waiting for reading")) as ready,
             contextlib.closing(in_order(engine, ready, threads=at_once, ahead=at_once)) as made,
             contextlib.closing(in_order(after, made, threads=1, ahead=2)) as results,
         ):
-            yield from results
+            for result in results:
+                with stages("writing"), stages("waiting for writing"):
+                    yield result
 
     return chore.run(plan, work, "upscaling", on_progress)
 
@@ -152,6 +180,26 @@ def upscale(
     return run(plan, on_progress)
 
 
+def compare(plan: Plan, on_progress: Progress | None = None) -> tuple[list[Difference], list[str]]:
+    """Compare the frames of a plan, which were made, with their twins, as `differences` does: pictures go to diff/."""
+    pictures = plan.sink.beside("diff")
+    assert plan.twins is not None and pictures is not None  # noqa: PT018 -- as prepare has it
+    return differences(filter(Path.exists, _made(plan)), plan.twins, pictures, on_progress)
+
+
+def _made(plan):
+    """The files that the frames of a plan become, and their sizes."""
+    if not isinstance(plan.sink, FolderSink):
+        raise OptionError(f"diff writes pictures beside frames, but {plan.destination} is no folder; expected one")
+    if plan.numbers is None:
+        raise OptionError(f"diff needs the number of frames, which {plan.source.path} does not tell; expected an end")
+    files = dict(plan.source.files())
+    numbers = [number for number in plan.numbers if plan.source.there(number)]
+    given = {number: frames.probe(files[number])[0][:2] if files else plan.source.size for number in numbers}
+    pad = plan.pillars and plan.pillars.size
+    return {plan.sink.place(number): pad or plan.upscaler.size(size) for number, size in given.items()}
+
+
 def _digest(name):
     """What tells a model's file from others; of a network nothing does."""
     return hashlib.sha256(Path(name).read_bytes()).hexdigest()[:16] if os.path.isfile(name) else None
@@ -159,24 +207,26 @@ def _digest(name):
 
 def _checked(plan):
     """What is to be upscaled, in words, by pixel aspect; each file is checked, a clip once."""
-    files, aspects, upscaler = dict(plan.source.files()), Counter(), plan.upscaler
+    files, aspects = dict(plan.source.files()), Counter()
     if not files and not (plan.last is not None and plan.last <= plan.first):
-        _refuse(upscaler, (*plan.source.size, 3), plan.source.path)
+        _refuse(plan, (*plan.source.size, 3), plan.source.path)
         number = next(filter(plan.source.there, plan.numbers or ()), plan.first)
         return {plan.source.header(number).pixel_aspect: str(plan.source.path)}
     for number in plan.todo if files else ():
         path = files[number]
-        _refuse(upscaler, frames.probe(path)[0], path)
+        _refuse(plan, frames.probe(path)[0], path)
         refuse_chroma(path)
         aspects[_header_of(plan.source, files, number).pixel_aspect] += 1
     return {aspect: f"{count} frame{'s' * (count != 1)}" for aspect, count in aspects.items()}
 
 
-def _refuse(upscaler, shape, path):
+def _refuse(plan, shape, path):
     try:
-        upscaler.check(shape)
+        plan.upscaler.check(shape)
     except (DataError, OptionError) as error:
         raise DataError(f"{path}: {error}") from None
+    if plan.pillars is not None:
+        plan.pillars.around(plan.upscaler.size(shape[:2]))
 
 
 def _header_of(source, files, number):

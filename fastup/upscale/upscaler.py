@@ -8,7 +8,7 @@ import numpy as np
 
 from fastup import _planes
 from fastup._formats import possible_aspect
-from fastup._types import Floats, Frame, StrPath
+from fastup._types import Floats, Frame, Size, StrPath
 from fastup.codes import CHROMA, scaled
 from fastup.errors import DataError, OptionError
 from fastup.header import Header
@@ -72,7 +72,10 @@ class Upscaler:
         self.engine_words = f"{self.engine.words}: {why}"
         if memory is None and (free := self.engine.free()) is not None:
             memory = int(ROOM * free)
-        self._strips = Strips(self.engine, self.model, memory, on_note)
+        self._make: Callable[[Floats], Floats] = Strips(self.engine, self.model, memory, on_note)
+        if self_ensemble:
+            self._make = Ensemble(self._make, self.model.scale, self.engine.planes)
+            self.engine_words += f"; {self._make.words}"
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -97,6 +100,12 @@ class Upscaler:
         vertical, horizontal = self.model.scale
         return (given * vertical / horizontal).limit_denominator(10**6)  # or it might not fit the header
 
+    def size(self, given: Size) -> Size:
+        """The size of the upscaled frame of one of that size; DataError or OptionError if it cannot be upscaled."""
+        self.check((*given, 3))
+        height, width = (n * s for n, s in zip(self.input_trim.picture(given), self.model.scale, strict=True))
+        return int(height), int(width)
+
     def header(self, header: Header, bits: int = BITS) -> Header:
         """The header of an upscaled frame, of that of its input: what `upscale` writes with it.
 
@@ -105,10 +114,7 @@ class Upscaler:
         `bits` are those of the codes to write: `BITS`; or ``white.bit_length()`` for codes that were made of codes.
         Raises DataError or OptionError if frames of its size cannot be upscaled.
         """
-        size = header.height or 0, header.width or 0
-        self.check((*size, 3))
-        picture = self.input_trim.picture(size)
-        height, width = (int(n * s) for n, s in zip(picture, self.model.scale, strict=True))
+        height, width = self.size((header.height or 0, header.width or 0))
         if len(header.elements) > 1:
             header = header.only(0)
         names = ("transfer", "colorimetric")
@@ -224,10 +230,7 @@ class Upscaler:
 
         Raises FastupError where there is too little memory even for the lowest strip.
         """
-        make: Callable[[Floats], Floats] = self._strips
-        if self.self_ensemble:
-            make = Ensemble(make, self.model.scale, self.engine.planes)
-        return make(prepared.picture)
+        return self._make(prepared.picture)
 
     def finished(self, prepared: Prepared, result: Floats, white: int | None) -> Frame:
         """The upscaled frame, (height, width, 3), clipped: nearest codes of a white, or float32 for None.
