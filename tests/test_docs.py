@@ -12,6 +12,7 @@ import typer
 
 import fastup
 from fastup import cli
+from fastup.footage import pipe
 from fastup.train.config import SETTINGS
 
 ROOT = Path(__file__).parents[1]
@@ -53,8 +54,9 @@ def test_scripts_run(name, demo_folder, run):
 
 
 @pages
-def test_commands_are_right(page):
+def test_commands_are_right(page, monkeypatch):
     """As the command line takes them: `fastup` and its options, in blocks of code."""
+    monkeypatch.setattr(pipe, "take_stdout", lambda: None)  # the tests print, too
     for text in blocks(page, ""):
         for line in itertools.chain.from_iterable(line.split(" | ") for line in text.splitlines()):
             if found := COMMAND.fullmatch(line.removeprefix("$ ").split("  ")[0].strip()):
