@@ -98,13 +98,13 @@ def pictures(cell, seed=3):
 
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("scale", SCALES, ids=str)
-@pytest.mark.parametrize("around", ["none", "black", "edge"])
-def test_equal_to_keras(model, scale, around):
+@pytest.mark.parametrize("residual", [True, False], ids=["residual", "plain"])
+def test_equal_to_keras(model, scale, residual):
     (p_v, _), (p_h, _) = scale
-    settings = {"none": {}, "black": {"border": [2 * p_v, p_h]}, "edge": {"border": [p_v, 2 * p_h]}}[around]
-    # Every other one is plain: each model is, at two scales, with each of the three.
-    residual = (SCALES.index(scale) + list(settings).count("border") + (around == "edge")) % 2 == 0
-    network = network_of(model, scale, residual=residual, black_level="edge" if around == "edge" else 95, **settings)
+    # With nothing around the picture, with black, and with its edge, in turn: each of a model and of a scale.
+    settings = [{}, {"border": [2 * p_v, p_h]}, {"border": [p_v, 2 * p_h], "black_level": "edge"}]
+    turn = [*MODELS].index(model) + SCALES.index(scale) + residual
+    network = network_of(model, scale, residual=residual, **settings[turn % 3])
     exported = graph(network)
     onnx.checker.check_model(onnx.load_model_from_string(exported), full_check=True)
     engines = [by_onnxruntime(exported), by_openvino(exported)]
@@ -145,7 +145,8 @@ def test_sizes_that_are_not_whole_cells_fail(engine, model, residual):
 @ENGINES
 def test_large_fractions_are_two_convolutions(engine):
     scale = [[128, 45], [20, 9]]
-    network = network_of("vdsr", scale)
+    network = network_of("vdsr", scale, border=[128, 20])
+    assert network.widest == 26  # 4 features for each of 128 / 45 x 20 / 9 pixels
     picture = np.random.default_rng(5).random((90, 27, 3), np.float32)
     exported = graph(network)
     assert len(exported) < 2**20
