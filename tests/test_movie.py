@@ -10,7 +10,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from videos import decoded
+from videos import decoded, interlaced_video
 
 import fastup
 from fastup import _ycbcr
@@ -18,6 +18,7 @@ from fastup.errors import DataError, FastupError, OptionError
 from fastup.footage import codecs, remux
 from fastup.footage.movie import Movie
 from fastup.footage.opening import open_clip
+from fastup.footage.sink import FolderSink
 from fastup.footage.telecine import Film
 from fastup.header import Header
 
@@ -566,6 +567,28 @@ def test_it_plays_from_where_every_part_begins(tmp_path, codec):
             np.testing.assert_array_equal(luma, planes[0])
 
 
+@pytest.mark.parametrize("order", ["top", "bottom"])
+@pytest.mark.parametrize(
+    ("codec", "suffix"), [("prores", ".mov"), ("v210", ".mov"), ("ffv1", ".mkv"), ("h264", ".mp4")]
+)
+def test_frames_of_two_fields_stay_so(tmp_path, codec, suffix, order):
+    source = interlaced_video(tmp_path / "tape.mov", "tff" if order == "top" else "bff")
+    notes = movie_of(source, tmp_path / f"film{suffix}", codec=codec)
+    with open_clip(source) as before, open_clip(tmp_path / f"film{suffix}") as after:
+        assert before.field_order == order
+        if codec == "h264":
+            assert notes[0].startswith(
+                "frames are woven of two fields, but the movie says that it is progressive: H.264"
+            )
+            assert after.field_order is None
+            return
+        assert (notes, after.field_order) == ([], order)
+        (frame,) = (before.pixels(raw) for _, raw in before.frames())
+        (planes,) = decoded(tmp_path / f"film{suffix}", 2)
+    expected = frame[:, :, 1] if codec == "ffv1" else _ycbcr.planes(frame, 1023, 10, matrix="601")[0]
+    assert np.abs(planes[0].astype(int) - expected).max() <= (20 if codec == "prores" else 0)
+
+
 def test_a_script_writes_a_movie_like_its_source(tmp_path):
     with (
         fastup.source(tape(tmp_path / "tape.mov")) as frames,
@@ -576,6 +599,13 @@ def test_a_script_writes_a_movie_like_its_source(tmp_path):
     with fastup.source(tmp_path / "new" / "film.mkv") as made, fastup.source(tmp_path / "tape.mov") as before:
         for (_, frame), (_, expected) in zip(made, before, strict=True):
             np.testing.assert_array_equal(frame, expected)
+
+
+def test_a_video_that_is_not_written_is_no_folder(tmp_path):
+    with pytest.raises(OptionError, match=r"film.avi: expected a movie's name to end in one of .mov, .mkv, .mp4"):
+        fastup.sink(tmp_path / "film.avi", rate=FILM)
+    (tmp_path / "frames.mov").mkdir()
+    assert isinstance(fastup.sink(tmp_path / "frames.mov"), FolderSink)
 
 
 def test_no_folder_to_write_to(tmp_path):

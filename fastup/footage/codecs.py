@@ -148,6 +148,7 @@ class Look:
     rate: Fraction
     aspect: Fraction | None  # of a pixel
     matrix: str  # one of `fastup.codes.LUMA_SHARES`
+    fields: str | None  # which field is first, "top" or "bottom", where frames are woven of two
     tags: tuple[int, int, int, int]  # primaries, transfer and matrix by ITU-T H.273; range, 1 limited or 2 full
 
 
@@ -181,7 +182,9 @@ def encode(container: Any, codec: Codec, suffix: str, look: Look, frames: Iterab
 def _encoded(container, codec, suffix, look, frames):
     import av
 
-    options = {"flags": "+bitexact+cgop", "field_order": "progressive", **codec.options}
+    order = {None: "progressive", "top": "tt", "bottom": "bb"}[look.fields]
+    flags = "+bitexact+cgop" + ("+ildct" if look.fields and codec.encoder == "prores" else "")
+    options = {"flags": flags, "field_order": order, **codec.options}
     if codec.siting:
         options["chroma_sample_location"] = codec.siting
     stream = container.add_stream(codec.encoder, rate=look.rate, options=options)
@@ -196,16 +199,36 @@ def _encoded(container, codec, suffix, look, frames):
     tags = dict(zip(TAGS, look.tags, strict=True))
     for name, value in tags.items():
         setattr(context, name, value)
+    flagged = _flagger(look, pixels) if look.fields else None
     for time, arrays in frames:
         picture = av.VideoFrame(look.width, look.height, pixels)
         for plane, array in zip(picture.planes, arrays, strict=True):
             rows = np.frombuffer(memoryview(plane), array.dtype).reshape(plane.height, -1)
             rows[:, : array.shape[1]] = array
+        picture = flagged(picture) if flagged else picture
         for name, value in tags.items():
             setattr(picture, name, value)
         picture.pts, picture.time_base = time, 1 / look.rate
         yield from stream.encode(picture)
     yield from stream.encode(None)
+
+
+def _flagger(look, pixels):
+    """A function that flags frames as woven of two fields, for which PyAV has a filter alone."""
+    import av
+
+    graph = av.filter.Graph()
+    source = graph.add_buffer(
+        width=look.width, height=look.height, format=av.VideoFormat(pixels), time_base=1 / look.rate
+    )
+    field = graph.add("setfield", "tff" if look.fields == "top" else "bff")
+    graph.link_nodes(source, field, graph.add("buffersink")).configure()
+
+    def flagged(picture):
+        graph.push(picture)
+        return graph.pull()
+
+    return flagged
 
 
 def timed(packets: Iterable[tuple[int, Any]], rate: Fraction, reorder: int) -> Iterator[tuple[Fraction, Any]]:

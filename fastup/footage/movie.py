@@ -192,8 +192,7 @@ class Movie(Sink):
         colours = header.colorimetric if header is not None else None
         transfer = Transfer[usual] if transfer is None else transfer
         colours = Colorimetric[usual] if colours is None else colours
-        if header is not None and header.interlace == 1:
-            self.notes.append("frames stay woven of two fields as they are, but the movie says that it is progressive")
+        fields = self._fields(header, height, width)
         if transfer in LOG:
             self.notes.append(
                 f"codes are of {transfer.text}, for which movies have no tag: players take them for video"
@@ -204,11 +203,25 @@ class Movie(Sink):
         full = self.codec.subsampling is None and not _levels(header)
         aspect = header.pixel_aspect if header is not None else None
         tags = PRIMARY_TAGS.get(colours, UNSPECIFIED), trc, matrix, 2 if full else 1
-        self._look = codecs.Look(height, width, bits, self.rate, aspect, "601" if sd else "709", tags)
+        self._look = codecs.Look(height, width, bits, self.rate, aspect, "601" if sd else "709", fields, tags)
         timecode = header.timecode if header is not None else None
         self._record = {"facts": self._facts, "first": number, "timecode": timecode, "look": asdict(self._look)}
         with whole(self.parts / _RECORD) as part:
             part.write_text(json.dumps(self._record, default=str, indent=1))
+
+    def _fields(self, header, height, width):
+        """Which field is first, where frames are woven of two as those of the source are."""
+        if self.like is None or header is None or header.interlace != 1:
+            return None
+        down, across = (there - here for there, here in zip(self.like.size, (height, width), strict=True))
+        order = getattr(self.like, "field_order", None)
+        if across or down % 2 or down < 0:  # they have been scaled
+            return None
+        if order is None or self.codec.subsampling == "4:2:0":
+            why = f"{self.codec.words} has chroma for both" if order else "no one says which is first"
+            self.notes.append(f"frames are woven of two fields, but the movie says that it is progressive: {why}")
+            return None
+        return order
 
     def _check(self, frame, header, number):
         if frame.ndim != 3 or frame.shape[2] != 3 or not (frame.dtype == np.uint16 or frame.dtype.kind == "f"):

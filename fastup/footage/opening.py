@@ -117,5 +117,5 @@ def is_pipe(path: StrPath) -> bool:
 
 
 def is_movie(path: StrPath) -> bool:
-    """Whether a path is that of a video to be written, by its name."""
-    return Path(path).suffix.lower() in codecs.FORMATS and not os.path.isdir(path)
+    """Whether a path is that of a video to be written, by its name; also of one of a kind that is not written."""
+    return os.fspath(path).lower().endswith((*codecs.FORMATS, *frames.VIDEOS)) and not os.path.isdir(path)
