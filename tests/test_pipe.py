@@ -6,13 +6,17 @@ import subprocess
 import sys
 import threading
 from fractions import Fraction
+from pathlib import Path
 
 import naive
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from videos import SUBSAMPLED, assert_rounds, decoded, noise, picture
 
 import fastup
+from fastup.cli import options
 from fastup.codes import white_of
 from fastup.errors import DataError, OptionError
 from fastup.footage import opening
@@ -235,7 +239,7 @@ def test_frames_before_a_cut_come_through_a_loop_over_the_source():
         (b"YUV4MPEG2 W6 H4 F25:0\n", "rate in the y4m header is '25:0'"),
         (b"YUV4MPEG2 W6 H4 A-1:1\n", "pixel aspect in the y4m header is '-1:1'"),
         (b"YUV4MPEG2 W6 H4 Iq\n", "interlacing in the y4m header is 'q'"),
-        *((f"YUV4MPEG2 W6 H4 C{word}\n".encode(), f"the y4m header says C{word}, expected C420")
+        *((f"YUV4MPEG2 W6 H4 C{word}\n".encode(), f"the y4m header says 'C{word}', expected C420")
           for word in ("440", "420p11", "422jpeg", "444p8", "rgb", "444p10alpha")),
         (f"{HEADER}\nFRAMES\n".encode() + bytes(36), "frame 0 begins with b'FRAMES"),
         (y4m(three(), f"{HEADER} C420p10"), "frame 0|frame 1 begins with b'"),
@@ -247,6 +251,23 @@ def test_what_is_no_y4m_is_refused_in_one_line(data, text):
         list(read(data))
     assert str(error.value).startswith("standard input: ")
     assert "\n" not in str(error.value)
+
+
+WORDS = st.sampled_from(
+    ["W6", "H4", "W", "H-1", "F25:1", "F", "F:", "A0:0", "A1", "Ip", "Im", "I", "C420p10", "C", "X"]
+)
+
+
+@given(st.lists(WORDS | st.text(max_size=6).filter(lambda text: "\n" not in text)), st.binary(max_size=60))
+def test_whatever_a_header_holds_is_read_or_refused(words, rest):
+    try:
+        source = read(" ".join(["YUV4MPEG2", *words]).encode() + b"\n" + rest)
+        assert source.size == (4, 6)
+        for _, planes in source.frames():
+            assert planes[0].shape == (4, 6)
+    except DataError as error:
+        problem = str(error)
+        assert problem.isprintable()
 
 
 def test_a_pipe_is_read_once():
@@ -604,6 +625,50 @@ def test_standard_output_is_for_frames_alone():
         "y4m on standard input, yuv422p10, 6x4, 23.976 frames/s", Fraction(8, 9),
     )  # fmt: skip
     assert len(list(source)) == 3
+
+
+# -- options ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"),
+    [("25", 25), ("24000/1001", Fraction(24000, 1001)), ("23.976", Fraction(24000, 1001)), ("12.5", Fraction(25, 2)),
+     ("29.97", Fraction(30000, 1001))],
+)  # fmt: skip
+def test_rates_are_exact(text, rate):
+    source, sink = options.pipes(Path("-"), Path("-"), rate=text)
+    assert (source, sink["pipe"]) == (Pipe(rate=rate), Pipe(rate=rate))
+
+
+@pytest.mark.parametrize("text", ["0", "24/0", "-1", "fast", "1/2/3", "", "0.0", "nan", "inf", "1e9"])
+def test_rates_that_are_none_are_refused(text):
+    with pytest.raises(OptionError, match=r"rate is '.*', expected frames per second, such as 25 or 24000/1001"):
+        options.pipes(Path("-"), Path("-"), rate=text)
+
+
+@pytest.mark.parametrize("text", ["720", "0x480", "720x480x3", "axb", "720 x 480", "1000000000x2"])
+def test_sizes_that_are_none_are_refused(text):
+    with pytest.raises(OptionError, match=r"size is '.*', expected WIDTHxHEIGHT"):
+        options.pipes(Path("-"), Path("-"), raw="gbrp", size=text)
+
+
+def test_options_of_pipes_go_with_pipes():
+    pipe, folder, movie = Path("-"), Path("out"), Path("out.mov")
+    assert options.pipes(folder, folder) == (None, {})
+    assert options.pipes(pipe, folder, raw="gbrp", size="6x4") == (Pipe("gbrp", (4, 6)), {})
+    assert options.pipes(folder, pipe, raw="gbrp", pixels="rgb24") == (None, {"pipe": Pipe("gbrp", pixels="rgb24")})
+    assert options.pipes(pipe, movie, codec="prores", rate="24")[1] == {"codec": "prores", "rate": 24}
+    for places, others, text in (
+        ((folder, folder), {"raw": "gbrp"}, "raw is gbrp, but neither INPUT nor OUTPUT is -"),
+        ((pipe, folder), {"pixels": "gbrp"}, "pixels is gbrp, but OUTPUT is not -"),
+        ((pipe, pipe), {"size": "6x4"}, "size is 6x4, but INPUT is not -, a pipe, of --raw video"),
+        ((folder, pipe), {"raw": "gbrp", "size": "6x4"}, "size is 6x4, but INPUT is not -"),
+        ((pipe, folder), {"raw": "gbrp"}, "raw is gbrp, but there is no size"),
+        ((folder, folder), {"rate": "24"}, "rate is 24, but there is neither a pipe nor a movie"),
+        ((pipe, pipe), {"codec": "prores"}, "codec is prores, but OUTPUT is no movie"),
+    ):
+        with pytest.raises(OptionError, match=text):
+            options.pipes(*places, **others)
 
 
 # -- commands --------------------------------------------------------------------------------------------------------

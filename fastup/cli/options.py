@@ -138,5 +138,7 @@ RawSize = Annotated[str | None, typer.Option("--size", metavar="WxH", help="Of r
 Rate = Annotated[str | None, typer.Option(metavar="R", help="Frames/s of a pipe, or of a movie where nothing says it.")]
 Pixels = Annotated[
     str | None,
-    typer.Option(metavar="PIXELS", help="Of what goes to a pipe, such as yuv422p10.  [default: the input's]"),
+    typer.Option(
+        metavar="PIXELS", help="Of what goes to a pipe, such as yuv422p10.  [default: the input's chroma, 10 bits]"
+    ),
 ]

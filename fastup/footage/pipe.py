@@ -155,8 +155,8 @@ class PipeSource(Clip):
         if grey or text == "444alpha":
             return Pixels.of(f"gray{grey[1] or ''}" if grey else "yuva444p"), None
         raise DataError(
-            f"{self._label}: the y4m header says C{text}, expected C420, C422, C444, C411 or Cmono, with p10 or such "
-            "for more bits"
+            f"{self._label}: the y4m header says {'C' + text!r}, expected C420, C422, C444, C411 or Cmono, with p10 or "
+            "such for more bits"
         )
 
     def _ratio(self, tags, tag, name):
