@@ -1,16 +1,22 @@
 """Pictures in strips: which they are, and that a film made in them is the film made whole."""
 
+import re
 import weakref
+from dataclasses import replace
 
+import keras
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+import fastup
 from fastup.errors import FastupError
-from fastup.upscale.engines import Engine
+from fastup.networks.models import MODELS, Network
+from fastup.upscale.engines import ENGINES, Engine, installed
 from fastup.upscale.model import Model
 from fastup.upscale.strips import Strips, cut, least, taken
+from fastup.upscale.upscaler import Upscaler
 
 CELLS = st.sampled_from([(1, 1), (1, 2), (2, 3), (4, 9), (9, 20), (3, 5)])
 
@@ -103,7 +109,7 @@ def _strips(engine, model=MODEL, **options):
 
 def _memory(pixels, picture, engine, model=MODEL):
     """Memory of which so many pixels are left for the engine, beside the frames on their way."""
-    frames = 4 * picture.shape[0] * picture.shape[1] * (12 + 18 * P / Q)
+    frames = (3 + engine.parallel) * picture.shape[0] * picture.shape[1] * (12 + 18 * P / Q)
     return int(frames + pixels * taken(engine, model)) + 1
 
 
@@ -244,3 +250,165 @@ def test_errors_that_are_not_of_memory_are_not_swallowed(error):
         strips(picture)
     assert len(calls) == 3
     assert notes == []
+
+
+# -- networks ----------------------------------------------------------------------------------------------------------
+
+THERE = [name for name in ENGINES if installed(name)]
+SMALL = {
+    "srcnn": {}, "espcn": {}, "vdsr": {"features": 4, "depth": 3}, "compact": {"features": 6, "depth": 2}
+}  # fmt: skip
+SCALES = [([[1, 1], [1, 1]], 0), ([[2, 1], [2, 1]], 2), ([[3, 2], [3, 2]], 1), ([[9, 4], [2, 1]], 1)]  # and borders
+CLOSE = 2e-5  # twenty times less than half a 10-bit code, and above what the order of sums makes
+
+
+def _network(model, scale, border=0, **settings):
+    """A network that changes every pixel, as one that was trained hard."""
+    keras.utils.set_random_seed(0)
+    network = Network({
+        "model": model, "scale": scale, "border": [border * p for p, _ in scale], "trim": [0, 0, 0, 0],
+        "input_trim": [0, 0, 0, 0], "black_level": "edge", "input_white": 1023, "target_white": 1023,
+        "pixel_aspect": [1, 1], "transfer": None, "colorimetric": None, **SMALL[model], **settings,
+    })  # fmt: skip
+    rng = np.random.default_rng(0)
+    # Every tap of every kernel counts, so that what is missing at its rim shows; sums stay of the size of pictures.
+    network.set_weights([
+        np.float32(rng.choice([-1, 1], w.shape) * rng.uniform(0.7, 1.3, w.shape) / np.prod(w.shape[:-1]) ** 0.5 * 0.8)
+        if w.ndim == 4 else w
+        for w in network.get_weights()
+    ])  # fmt: skip
+    return network
+
+
+def _random(engine, height, width):
+    return np.random.default_rng(1).random((3, height, width) if engine.planes else (height, width, 3), np.float32)
+
+
+def _in_strips(engine, model, rows, picture):
+    """A picture in strips of so many rows, and how many there were."""
+    height, width = picture.shape[1:] if engine.planes else picture.shape[:2]
+    (v, h), (vertical, horizontal) = model.border, model.scale
+    frames = (3 + engine.parallel) * height * width * (12 + 18 * float(vertical * horizontal))
+    memory = frames + engine.parallel * taken(engine, model) * (rows + 2 * v) * (width + 2 * h) + 1000
+    counted = []
+    run = engine.run
+    engine.run = lambda strip: counted.append(strip.shape[engine.planes * 1]) or run(strip)
+    try:
+        return Strips(engine, model, int(memory))(picture), counted
+    finally:
+        engine.run = run
+
+
+@pytest.mark.parametrize("name", THERE)
+@pytest.mark.parametrize(("scale", "border"), SCALES, ids=["1", "2", "3:2", "9:4x2"])
+@pytest.mark.parametrize("model", MODELS)
+def test_strips_give_what_the_whole_picture_gives(model, scale, border, name):
+    network = _network(model, scale, border, black_level="edge" if border == 1 else 200)
+    upscaler = Upscaler(network, name)
+    engine, about = upscaler.engine, upscaler.model
+    picture = _random(engine, 132, 18)
+    whole = engine.run(picture)
+    lowest = least((about.cell[0][0], about.cell[1][0]), about.receptive[0])
+    for rows in (16, 33, 100, 132):
+        made, heights = _in_strips(engine, about, rows, picture)
+        assert made.shape == whole.shape
+        assert max(heights) <= max(rows, lowest)
+        assert (len(heights) == 1) == (rows == 132)
+        apart = np.abs(made - whole).max(axis=(0, 2) if engine.planes else (1, 2))
+        assert apart.max() < CLOSE < 0.5 / 1023, (rows, apart.argmax())
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_row_less_of_reach_would_show(model):
+    """What the test above can see."""
+    upscaler = Upscaler(_network(model, [[9, 4], [2, 1]]), THERE[-1])
+    engine, about = upscaler.engine, upscaler.model
+    picture = _random(engine, 132, 18)
+    whole = engine.run(picture)
+    assert np.abs(_in_strips(engine, about, 33, picture)[0] - whole).max() < CLOSE
+    short = replace(about, receptive=((about.receptive[0] - 1) // 4 * 4, 0))  # a cell less
+    assert np.abs(_in_strips(engine, short, 33, picture)[0] - whole).max() > 3 * CLOSE
+
+
+@pytest.mark.parametrize("name", THERE)
+def test_as_deep_as_published(name):
+    network = _network("vdsr", [[9, 4], [2, 1]], 1, depth=20)
+    upscaler = Upscaler(network, name)
+    engine, about = upscaler.engine, upscaler.model
+    assert about.receptive == (11, 12)
+    picture = _random(engine, 96, 30)
+    made, heights = _in_strips(engine, about, 40, picture)
+    assert len(heights) > 3
+    assert np.abs(made - engine.run(picture)).max() < CLOSE
+
+
+@pytest.mark.parametrize("name", THERE)
+def test_codes_in_strips_are_those_of_the_whole_frame_or_the_next_at_a_half(name):
+    network = _network("compact", [[9, 4], [2, 1]], 1)
+    frame = np.random.default_rng(2).integers(0, 1024, (132, 30, 3), np.uint16)
+    notes = []
+    whole, low = Upscaler(network, name), Upscaler(network, name, memory=1, on_note=notes.append)
+    codes, floats = whole(frame), whole(frame / np.float32(1023)).astype(np.float64) * 1023
+    made = low(frame)
+    assert notes == ["pictures of 30x132 are made in strips of 12 rows: 0.0 KiB hold no more"]
+    apart = np.abs(codes.astype(int) - made)
+    assert apart.max() <= 1
+    assert np.abs(floats[apart == 1] % 1 - 0.5).max(initial=0) < 1023 * CLOSE
+    assert np.abs(low(frame / np.float32(1023)) * 1023 - floats).max() < 0.5
+
+
+@pytest.mark.parametrize("name", THERE)
+def test_an_engine_of_an_upscaler_that_runs_out(name):
+    """Frames are those of an engine that has room, and later ones do not try what failed."""
+    network = _network("compact", [[9, 4], [2, 1]], 1)
+    notes = []
+    upscaler = Upscaler(network, name, on_note=notes.append)
+    run, planes, tried = upscaler.engine.run, upscaler.engine.planes, []
+
+    def little(picture):
+        rows, width = picture.shape[1:] if planes else picture.shape[:2]
+        tried.append(rows)
+        if rows * width > 40 * 30:
+            raise MemoryError("of this test")
+        return run(picture)
+
+    frames = [np.random.default_rng(n).integers(0, 1024, (132, 30, 3), np.uint16) for n in range(3)]
+    whole = [upscaler(frame) for frame in frames]
+    upscaler.engine.run = little
+    for number, made in enumerate(upscaler.stream(frames)):
+        assert np.abs(made.astype(int) - whole[number]).max() <= 1
+        assert (tried[0] == 132) == (number == 0)
+        tried.clear()
+    assert len(notes) == 1
+    assert re.fullmatch(r"pictures of 30x132 are made in strips of \d+ rows: the engine ran out of memory", notes[0])
+    upscaler.engine.run = lambda picture: little(np.zeros((3, 999, 99) if planes else (999, 99, 3)))
+    with pytest.raises(FastupError, match=r"^12 rows of a picture of 30x132"):
+        next(upscaler.stream(frames))
+
+
+# -- the command -------------------------------------------------------------------------------------------------------
+
+
+def test_the_command_makes_strips_where_memory_is_little(trained, small, tmp_path, run):
+    model, source = trained / "best.keras", small / "evaluation" / "Alpha"
+    assert run("upscale", model, source, tmp_path / "whole", "--memory", "1T")[0] == 0
+    code, printed, _ = run("upscale", model, source, tmp_path / "strips", "--memory", "16M")
+    assert code == 0
+    (said,) = re.findall(r"note: (pictures of 180x120 are .*)", printed)
+    rows = int(re.fullmatch(r"pictures of 180x120 are made in strips of (\d+) rows: 16 MiB hold no more", said)[1])
+    assert rows == 28  # the lowest that there are
+    for path in fastup.find(tmp_path / "whole"):
+        # Codes differ where a float lay at a half, and one rounding is another's.
+        apart = np.abs(fastup.read(path).astype(int) - fastup.read(tmp_path / "strips" / path.name))
+        assert apart.max() <= 1
+        assert (apart > 0).mean() < 1e-3
+
+
+@pytest.mark.parametrize("text", ["4X", "0", "-1G", "lots"])
+def test_memory_that_is_no_size(text, trained, small, tmp_path, run):
+    code, _, printed = run(
+        "upscale", trained / "best.keras", small / "evaluation" / "Alpha", tmp_path / "out", f"--memory={text}"
+    )
+    assert code == 2
+    assert printed == f"fastup: memory is '{text}', expected a size such as 4G or 800M\n"
+    assert not (tmp_path / "out").exists()

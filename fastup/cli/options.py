@@ -108,6 +108,13 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Make frames again 
 TileOption = Annotated[int | None, setting("tile")]
 TrimOption = Annotated[str | None, setting("trim")]
 InputTrimOption = Annotated[str | None, setting("input-trim")]
+Memory = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIZE",
+        help="What frames and network may take, such as 4G; in strips, if need be.  [default: most of what is free]",
+    ),
+]
 
 _PLACE = "N|H:MM:SS|TIMECODE"
 Start = Annotated[str, typer.Option(metavar=_PLACE, help="The first frame: its number, time or timecode.")]

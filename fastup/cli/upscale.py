@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from rich.markup import escape
 from typer import Argument, Option
 
+from fastup import _free
 from fastup.cli import show
 from fastup.cli.options import (
     Codec,
@@ -17,6 +18,7 @@ from fastup.cli.options import (
     Json,
     Levels,
     Lines,
+    Memory,
     ModelFile,
     Order,
     Overwrite,
@@ -51,6 +53,7 @@ def upscale(
         ),
     ],
     engine: EngineOption = "auto",
+    memory: Memory = None,
     start: Start = "0",
     end: End = None,
     frames: Frames = None,
@@ -87,6 +90,7 @@ def upscale(
 ) -> None:
     """Upscale frames: a folder or a video, to a folder or a video. Those already in OUTPUT are skipped."""
     pipe, options = pipes(source, destination, codec, raw, size, rate, pixels)
+    room = None if memory is None else _free.parse(memory)
     from fastup.footage.stages import Stages
     from fastup.upscale import film
     from fastup.upscale.difference import refuse
@@ -100,7 +104,7 @@ def upscale(
         if not as_json:
             show.note(text)
 
-    upscaler = Upscaler(model, engine, self_ensemble, parallel=film.PARALLEL, on_note=note)
+    upscaler = Upscaler(model, engine, self_ensemble, room, film.PARALLEL, note)
     if not as_json:
         show.say(f"engine: {upscaler.engine_words}")
 

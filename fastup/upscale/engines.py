@@ -120,7 +120,7 @@ class OpenVino(Engine):
     """
 
     title, module, planes = "OpenVINO", "openvino", True
-    takes = 5, 9
+    takes = 2.2, 5
 
     def __init__(self, model: Model, parallel: int = 1) -> None:
         super().__init__(model)
@@ -150,7 +150,7 @@ class OnnxRuntime(Engine):
     """ONNX Runtime, on the first of `PROVIDERS` that it has and that gives what its CPU gives."""
 
     title, module, planes = "ONNX Runtime", "onnxruntime", True
-    takes = 5, 9
+    takes = 5, 5
 
     # By preference: what each is called, what it is told, and whether it is faster than any engine on the CPU.
     PROVIDERS: ClassVar[dict[str, tuple[str, dict[str, str], bool]]] = {

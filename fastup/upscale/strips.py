@@ -1,5 +1,7 @@
 """Pictures in strips, where the whole is more than memory holds: which strips, and a runner that makes them smaller."""
 
+import contextlib
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,7 +13,7 @@ from fastup.errors import FastupError
 from fastup.upscale.engines import Engine
 from fastup.upscale.model import Model
 
-FRAMES = 4  # that are on their way: read ahead, waiting to be written
+FRAMES = 3  # that are on their way, beside those that the engine has: read ahead, waiting to be written
 BYTES_GIVEN, BYTES_MADE = 12, 12 + 6  # of a pixel of these: three floats; and codes of them
 OTHER = 64  # floats for each pixel of input, whatever the network
 
@@ -105,6 +107,8 @@ class Strips:
         Bytes for the engine, and for frames on their way to and from it; None for any number.
     on_note : callable, optional
         Called with a line when strips are made first, and when they had to be made lower.
+
+    Calls may be under way side by side, as many as the engine takes; they share the memory.
     """
 
     def __init__(
@@ -113,36 +117,41 @@ class Strips:
         self.engine, self.model, self.memory, self.on_note = engine, model, memory, on_note
         (q, _), (p, _) = model.cell
         self._cell, self._reach = (q, p), model.receptive[0]
+        self._lock = threading.Lock()  # of what follows: calls may be under way side by side
         self._pixels: int | None = None  # of the input, with the border, that fit since memory ran out
-        self._noted = False
+        self._said: object = self  # the pixels that were last spoken of
 
     def __call__(self, picture: Floats) -> Floats:
         height, width = picture.shape[1:] if self.engine.planes else picture.shape[:2]
-        failed = False
         while True:
             strips = cut(height, self._cell, self._reach, self._rows(height, width))
             rows = strips[0].read.stop
-            try:
+            with contextlib.suppress(MemoryError):
                 made = self._made(picture, strips)
-            except MemoryError:
-                failed = True
-            else:
                 break
-            # Not in the handler: its error holds on to what was made so far.
+            # Here that error is gone, which held on to what was made so far.
             self._lower(rows, height, width)
-        if self.on_note is not None and (failed or (len(strips) > 1 and not self._noted)):
-            self._noted = True
-            why = "the engine ran out of memory" if failed else f"{words(self.memory or 0)} hold no more"
-            self.on_note(f"pictures of {width}x{height} are made in strips of {rows} rows: {why}")
+        if len(strips) > 1:
+            self._say(rows, height, width)
         return made
+
+    def _say(self, rows, height, width):
+        """Say that strips are made; once, and again when they had to be lower."""
+        with self._lock:
+            if self.on_note is None or self._said == self._pixels:
+                return
+            self._said = self._pixels
+        why = f"{words(self.memory or 0)} hold no more" if self._pixels is None else "the engine ran out of memory"
+        self.on_note(f"pictures of {width}x{height} are made in strips of {rows} rows: {why}")
 
     def _rows(self, height, width):
         """The input rows of a picture that the engine may have at a time."""
         limits = [] if self._pixels is None else [self._pixels]
         if self.memory is not None:
             vertical, horizontal = self.model.scale
-            frames = FRAMES * height * width * (BYTES_GIVEN + BYTES_MADE * float(vertical * horizontal))
-            limits.append(int((self.memory - frames) / taken(self.engine, self.model)))
+            at_once = self.engine.parallel
+            frames = (FRAMES + at_once) * height * width * (BYTES_GIVEN + BYTES_MADE * float(vertical * horizontal))
+            limits.append(int((self.memory - frames) / at_once / taken(self.engine, self.model)))
         if not limits:
             return height
         v, h = self.model.border
@@ -157,7 +166,9 @@ class Strips:
                 "memory than there is: close other programs, try another --engine, or train with fewer features"
             )
         v, h = self.model.border
-        self._pixels = (max(rows // 2, lowest) + 2 * v) * (width + 2 * h)
+        pixels = (max(rows // 2, lowest) + 2 * v) * (width + 2 * h)
+        with self._lock:
+            self._pixels = pixels if self._pixels is None else min(pixels, self._pixels)
 
     def _made(self, picture, strips):
         if len(strips) == 1:
@@ -175,13 +186,13 @@ class Strips:
 
 
 def taken(engine: Engine, model: Model) -> float:
-    """Bytes that an engine takes for each pixel of input, about, and rather more: what fits must not be exceeded.
+    """Bytes that a call of an engine takes for each pixel of input, about, and rather more than less.
 
     Several layers' outputs at a time, the enlarged picture in several stages, and what an engine has beside them.
     """
     vertical, horizontal = model.scale
     layers, pictures = engine.takes
-    return 4 * engine.parallel * (layers * model.widest + pictures * 3 * float(vertical * horizontal) + OTHER)
+    return 4 * (layers * model.widest + pictures * 3 * float(vertical * horizontal) + OTHER)
 
 
 def _cells(rows, q):
