@@ -97,9 +97,11 @@ def muxing(suffix: str, rate: Fraction) -> dict[str, str]:
 
     MOV and MP4 are so by themselves, and would leave out tags.
     """
+    # Where a stream has nothing to say, packets of others wait for it: of v210, ten seconds are a gigabyte.
+    options = {"max_interleave_delta": "500000"}
     if suffix == ".mkv":
-        return {"fflags": "+bitexact"}
-    return {"movie_timescale": str(rate.numerator * math.ceil(Fraction(24000, rate.numerator)))}
+        return options | {"fflags": "+bitexact"}
+    return options | {"movie_timescale": str(rate.numerator * math.ceil(Fraction(24000, rate.numerator)))}
 
 
 def _pictures(parts: list[tuple[int, Path]], stream: Any, rate: Fraction) -> Iterator[tuple[int, Any]]:
