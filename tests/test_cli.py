@@ -33,19 +33,9 @@ def test_help_names_every_command(run):
     _, _, listed = out.partition("\nCommands:\n")
     names = re.findall(r"^  (\S+) {2,}\S", listed, re.MULTILINE)
     assert names == [each.callback.__name__ for each in cli.app.registered_commands]
-    assert {
-        "demo",
-        "info",
-        "convert",
-        *CHORES,
-        "pairs",
-        "rank",
-        "train",
-        "models",
-        "upscale",
-        "evaluate",
-        "export",
-    } == set(names)
+    assert set(names) == {
+        "demo", "info", "convert", *CHORES, "pairs", "rank", "train", "models", "export", "upscale", "evaluate",
+    }  # fmt: skip
 
 
 def test_completion_of_a_shell_that_is_named(run, monkeypatch):
@@ -138,7 +128,7 @@ def test_a_video_is_pointed_to_extract(run, tmp_path):
     folders = (["train"], ["pairs"], ["rank"], ["evaluate", "m.keras"])
     for arguments in (
         ["info", film], *([*command, film] for command in folders),
-        *([command, film, "out.dpx"] for command in CHORES if "tele" not in command and command != "extract"),
+        ["degrade", film, "out.dpx"],
     ):  # fmt: skip
         fails(run(*arguments), 1, film, "a video, expected", "fastup extract")
     fails(run("degrade", tmp_path, "out"), 1, tmp_path, "no frames here", "fastup extract", film.name)

@@ -9,7 +9,26 @@ import typer
 from typer import Argument, Option
 
 from fastup.cli import show
-from fastup.cli.options import End, Json, Levels, Lines, Order, Overwrite, Start, carries_on, parse_size
+from fastup.cli.options import (
+    Codec,
+    End,
+    Frames,
+    Json,
+    Levels,
+    Lines,
+    Order,
+    Output,
+    Overwrite,
+    Pixels,
+    Rate,
+    Raw,
+    RawSize,
+    Start,
+    carries_on,
+    for_output,
+    parse_size,
+    pipes,
+)  # fmt: skip
 from fastup.errors import OptionError
 from fastup.frames import refuse_other
 from fastup.trim import Trim
@@ -102,8 +121,15 @@ def _rows(sequence):
 
 @carries_on
 def convert(
-    source: Annotated[Path, Argument(metavar="IN", help="A frame, or a folder of frames.")],
-    destination: Annotated[Path, Argument(metavar="OUT", help="A file, whose suffix says the format; a folder.")],
+    source: Annotated[Path, Argument(metavar="IN", help="A frame, a folder of frames, a video, or - for a pipe.")],
+    destination: Annotated[
+        Path,
+        Argument(
+            metavar="OUT",
+            help="A folder; a file or a movie, whose suffix says the format; - for a pipe.",
+            callback=for_output,
+        ),
+    ],
     format: Annotated[str | None, Option(help="Of what goes to a folder: dpx, png, tif, exr, jpg, bmp, tga.")] = None,
     bits: Annotated[
         int | None, Option(help="8, 10, 12 or 16 of DPX, 8 or 16 of PNG and TIFF.  [default: the input's]")
@@ -117,6 +143,12 @@ def convert(
     layer: Annotated[
         str | None, Option(help="Of EXR: `beauty` of beauty.R, G, B.  [default: the main or only one]")
     ] = None,
+    frames: Frames = None,
+    codec: Codec = None,
+    raw: Raw = None,
+    size: RawSize = None,
+    rate: Rate = None,
+    pixels: Pixels = None,
     overwrite: Annotated[bool, Option("--overwrite", help="Make files again that are there already.")] = False,
 ) -> None:
     """Convert frames to another format, bits or transfer. Files that are there already are skipped.
@@ -127,18 +159,22 @@ def convert(
     """
     from fastup.footage.convert import prepare, run
 
-    plan = prepare(source, destination, format, bits, source_curve, target_curve, overwrite, layer)
+    opened, options = _opened(source, destination, codec, raw, size, rate, pixels)
+    plan = prepare(
+        opened, destination, format, bits, source_curve, target_curve, overwrite, layer, frames, options=options
+    )
     for words, count in plan.assumed.items():
-        show.say(f"{count} frame{'s' * (count != 1)}: {words}")
-    show.chore(partial(run, plan), "converting", "converted", destination, plan.source.paths)
+        show.say(f"{count} frame{'s' * (count != 1)}: {words}" if count else words)
+    show.chore(partial(run, plan), "converting", "converted", plan)
 
 
 @carries_on
 def extract(
-    source: Annotated[Path, Argument(metavar="VIDEO|FOLDER", help="A video, or a folder of stills.")],
-    destination: Annotated[Path, Argument(metavar="OUT", help="A folder for 10-bit DPX frames.")],
+    source: Annotated[Path, Argument(metavar="VIDEO|FOLDER", help="A video, a folder of stills, or - for a pipe.")],
+    destination: Output,
     start: Start = "0",
     end: End = None,
+    frames: Frames = None,
     every: Annotated[int, Option(help="Take one frame of so many.")] = 1,
     lines: Lines = None,
     range: Levels = "full",
@@ -146,6 +182,11 @@ def extract(
     detelecine: Annotated[
         bool, Option("--detelecine", help="Undo 3:2 pulldown too, as `fastup detelecine` does.")
     ] = False,
+    codec: Codec = None,
+    raw: Raw = None,
+    size: RawSize = None,
+    rate: Rate = None,
+    pixels: Pixels = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
@@ -153,18 +194,22 @@ def extract(
     from fastup.footage.extract import prepare, run
     from fastup.footage.opening import open_clip
 
+    pipe, options = pipes(source, destination, codec, raw, size, rate, pixels)
     if detelecine:
         if every != 1:
             raise OptionError(f"every is {every}, but --detelecine needs every frame")
         _detelecine(
-            source, destination, as_json, start=start, end=end, lines=lines, keep=range == "keep",
-            interlaced=interlaced, overwrite=overwrite,
+            source, destination, as_json, start=start, end=end, numbers=frames, lines=lines, keep=range == "keep",
+            interlaced=interlaced, overwrite=overwrite, options=options,
         )  # fmt: skip
         return
-    with open_clip(source, keep=range == "keep", interlaced=interlaced) as opened:
-        plan = prepare(opened, destination, start=start, end=end, every=every, lines=lines, overwrite=overwrite)
+    with open_clip(source, keep=range == "keep", interlaced=interlaced, pipe=pipe) as opened:
+        plan = prepare(
+            opened, destination, start=start, end=end, numbers=frames, every=every, lines=lines, overwrite=overwrite,
+            options=options,
+        )  # fmt: skip
         if not as_json:
-            show.table({**opened.settings, "output": f"10-bit RGB DPX in {destination}"})
+            show.table({**opened.settings, "output": _output(destination)})
         (written, skipped), seconds = show.timed(partial(run, plan), "extracting")
         if as_json:
             names = "width", "height", "field_order", "timecode", "frame_count", "rate", "pixel_aspect"
@@ -174,14 +219,13 @@ def extract(
             show.data({**facts, "settings": opened.settings, **counts, "notes": opened.notes})
             return
         show.made("extracted", destination, written, skipped, seconds)
-        for note in opened.notes:
-            show.note(note)
+        show.notes(plan, written + skipped)
 
 
 @carries_on
 def detelecine(
     source: Annotated[Path, Argument(metavar="VIDEO|FOLDER", help="Telecined video, or its frames in a folder.")],
-    destination: Annotated[Path, Argument(metavar="OUT", help="A folder for 10-bit DPX frames.")],
+    destination: Output,
     order: Order = None,
     sync: Annotated[
         bool, Option("--sync", help="Hold the length to one frame: drop or repeat a frame at a break.")
@@ -191,22 +235,29 @@ def detelecine(
     ] = "keep",
     start: Start = "0",
     end: End = None,
+    frames: Frames = None,
     lines: Lines = None,
     range: Levels = "full",
     force: Annotated[bool, Option("--force", help="Write what does not look telecined too.")] = False,
     interlaced: Interlaced = None,
     review: Annotated[bool, Option("--review", help="Write doubtful frames to OUT/telecine as pictures.")] = False,
+    codec: Codec = None,
+    raw: Raw = None,
+    pixels: Pixels = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Undo 3:2 pulldown: 29.97 interlaced to 23.976 progressive. Frames that are in OUT already are skipped.
 
     The cadence is tracked over the whole clip, so that drawings stay as long as they were drawn for. What was found
-    goes to OUT/telecine: the phase of every frame and every doubt, as JSON and as a picture.
+    goes to OUT/telecine, or OUT.telecine beside a movie: the phase of every frame and every doubt, as JSON and as a
+    picture.
     """
+    _, options = pipes(source, destination, codec, raw, None, None, pixels)
     _detelecine(
-        source, destination, as_json, order=order, sync=sync, video=video, start=start, end=end, lines=lines,
-        keep=range == "keep", force=force, interlaced=interlaced, review=review, overwrite=overwrite,
+        source, destination, as_json, order=order, sync=sync, video=video, start=start, end=end, numbers=frames,
+        lines=lines, keep=range == "keep", force=force, interlaced=interlaced, review=review, overwrite=overwrite,
+        options=options,
     )  # fmt: skip
 
 
@@ -219,13 +270,14 @@ def _detelecine(source, destination, as_json, **options):
         return
     show.table(report["settings"])
     stretches = [f"{part['kind']} {part['first']} to {part['last']}" for part in report["stretches"]]
+    beside, numbers = report["details"], options.get("numbers")
     hardly = "" if options.get("order") or report["order_margin"] >= 20 else " (hardly told: see --order)"
     rows = {
         "field order": f"{report['order']} first{hardly}",
         "breaks": f"{len(report['breaks'])}; film frames of one field that were kept: {report['orphans']}",
         "frames": f"{report['frames']} of video, {report['film_frames']} of film",
         "doubtful": f"{len(report['doubts'])} of film",
-        "details": f"{destination / 'telecine'}",
+        "details": beside or "nowhere: a pipe has no place for them",
     }
     if stretches:
         rows["not telecined"] = "frames " + ", ".join(stretches[:8]) + ", ..." * (len(stretches) > 8)
@@ -233,6 +285,8 @@ def _detelecine(source, destination, as_json, **options):
     for note in report["notes"]:
         show.note(note)
     show.made("written", destination, report["written"], report["skipped"], seconds)
+    if numbers and not report["written"] + report["skipped"]:
+        show.note(f"there are no frames {numbers} in {source}")
 
 
 @carries_on
@@ -291,13 +345,13 @@ def degrade(
             "output": f"10-bit DPX in {destination}",
         }
     )
-    show.chore(partial(run, plan), "degrading", "degraded", destination, plan.source.paths)
+    show.chore(partial(run, plan), "degrading", "degraded", plan)
 
 
 @carries_on
 def dehalo(
-    source: Annotated[Path, Argument(metavar="IN", help="A folder of RGB frames, or one frame.")],
-    destination: Annotated[Path, Argument(metavar="OUT", help="A folder for DPX frames.")],
+    source: Annotated[Path, Argument(metavar="IN", help="A folder of RGB frames, one frame, or a video.")],
+    destination: Output,
     pairs: Annotated[
         Path | None, Option(metavar="HD", help="A folder of HD twins, to find the kernel by instead of edges.")
     ] = None,
@@ -312,23 +366,32 @@ def dehalo(
     protect: Annotated[
         float, Option(help="Flats that differ by less than so many times the noise stay; 0: none.")
     ] = 2.0,
+    frames: Frames = None,
+    codec: Codec = None,
+    raw: Raw = None,
+    rate: Rate = None,
+    pixels: Pixels = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Take the halos of an analog transfer out of frames. Those already in OUT are skipped.
 
     One horizontal kernel is estimated for the source, from edges that stand alone in up to 40 of its frames, and
-    inverted. It goes to OUT/dehalo, as JSON and as a picture of the kernel and its response.
+    inverted. It goes to OUT/dehalo, or OUT.dehalo beside a movie, as JSON and as a picture of the kernel and its
+    response.
     """
     from fastup.footage.dehalo import plot, prepare, run
 
+    opened, options = _opened(source, destination, codec, raw, None, rate, pixels)
     with show.progress("looking for edges") as advance:
         plan = prepare(
-            source, destination, twins=pairs, kernel=None if kernel is None else _parse_kernel(kernel),
-            strength=strength, protect=protect, overwrite=overwrite, on_progress=advance,
+            opened, destination, twins=pairs, kernel=None if kernel is None else _parse_kernel(kernel),
+            strength=strength, protect=protect, overwrite=overwrite, numbers=frames, options=options,
+            on_progress=advance,
         )  # fmt: skip
-    found, picture = plan.estimate, destination / "dehalo" / "kernel.png"
-    plot(picture, found, strength)
+    found, beside = plan.estimate, plan.sink.beside("dehalo")
+    if beside is not None:
+        plot(beside / "kernel.png", found, strength)
     if as_json:
         (written, skipped), _ = show.timed(partial(run, plan), "dehaloing")
         taps = [round(float(tap), 6) for tap in found.taps]
@@ -344,12 +407,31 @@ def dehalo(
         "taps": ",".join(f"{tap:.4f}" for tap in found.taps[middle - reach : middle + reach + 1]),
         "overshoot": f"{found.before:.1%} of a step, {found.after:.1%} after",
         "noise": f"{found.noise:.4f} of white",
-        "picture": str(picture) if picture.exists() else "none: matplotlib is not installed",
+        "picture": "none: a pipe has no place for it",
     }
+    if beside is not None:
+        picture = beside / "kernel.png"
+        rows["picture"] = str(picture) if picture.exists() else "none: matplotlib is not installed"
     if found.none:
         rows = {"kernel": f"no halo in {whence}: frames stay as they are", "noise": rows["noise"]}
     show.table(rows, "found")
-    show.chore(partial(run, plan), "dehaloing", "dehaloed", destination, plan.source.paths)
+    show.chore(partial(run, plan), "dehaloing", "dehaloed", plan)
+
+
+def _opened(source, destination, codec, raw, size, rate, pixels):
+    """The source as it is, or as a clip where it is video, and the options of the sink."""
+    from fastup.footage.opening import is_frames, is_pipe, open_clip
+
+    pipe, options = pipes(source, destination, codec, raw, size, rate, pixels)
+    frames = not is_pipe(source) and is_frames(source)
+    return source if frames else open_clip(source, pipe=pipe), options
+
+
+def _output(destination):
+    """Where frames go, and as what, in words."""
+    from fastup.footage.opening import is_movie, is_pipe
+
+    return str(destination) if is_movie(destination) or is_pipe(destination) else f"10-bit RGB DPX in {destination}"
 
 
 def _parse_strength(name, text):

@@ -132,6 +132,12 @@ Levels = Annotated[
 Order = Annotated[
     Literal["top", "bottom"] | None, typer.Option(help="Which field comes first.  [default: it is found]")
 ]
+Output = Annotated[
+    Path,
+    typer.Argument(
+        metavar="OUT", help="A folder for DPX, a movie (.mov, .mkv, .mp4), or - for a pipe of y4m.", callback=for_output
+    ),
+]
 Codec = Annotated[
     str | None,
     typer.Option(

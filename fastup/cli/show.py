@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rich import box
 from rich.console import Console
@@ -15,6 +15,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from fastup._types import Progress
+
+if TYPE_CHECKING:
+    from fastup.footage.chore import Plan
 
 Result = TypeVar("Result")
 
@@ -116,11 +119,20 @@ def made(verb: str, destination: Path, written: int, skipped: int, seconds: floa
     )
 
 
-def chore(run: Callable[..., tuple[int, int]], doing: str, verb: str, destination: Path, paths: list[Path]) -> None:
-    """Run a chore, say what it made, and which of its frames' numbers are missing."""
+def chore(run: Callable[..., tuple[int, int]], doing: str, verb: str, plan: "Plan") -> None:
+    """Run the chore of a plan, say what it made, and what there is to say of it."""
     (written, skipped), seconds = timed(run, doing)
-    made(verb, destination, written, skipped, seconds)
-    note_gaps(paths)
+    made(verb, plan.destination, written, skipped, seconds)
+    notes(plan, written + skipped)
+
+
+def notes(plan: "Plan", count: int) -> None:
+    """Say what there is to say once a plan has run, which has so many frames: which are missing, what was assumed."""
+    if plan.chunk and not count:
+        note(f"{plan.source.path} has none of the frames that were asked for")
+    note_gaps([path for _, path in plan.source.files()])
+    for text in plan.source.notes + plan.sink.notes:
+        note(text)
 
 
 class Pace:

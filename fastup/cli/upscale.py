@@ -31,7 +31,7 @@ from fastup.cli.options import (
     for_output,
     parse_size,
     pipes,
-)
+)  # fmt: skip
 from fastup.frames import refuse_other
 
 if TYPE_CHECKING:
@@ -63,6 +63,9 @@ def upscale(
         bool, Option("--detelecine", help="Undo 3:2 pulldown first, as `fastup detelecine` does.")
     ] = False,
     order: Order = None,
+    dehalo: Annotated[
+        bool, Option("--dehalo", help="Take halos out first, as `fastup dehalo` does; what it finds goes to OUTPUT.")
+    ] = False,
     format: Annotated[
         Literal["dpx", "tif", "png", "exr"], Option(help="Of a folder: 10-bit DPX, 16-bit TIFF or PNG, EXR of floats.")
     ] = "dpx",
@@ -111,8 +114,8 @@ def upscale(
     def prepared(on_progress):
         return film.prepare(
             upscaler, opened, destination, overwrite=overwrite, start=start, end=end, numbers=frames,
-            detelecine=detelecine, order=order, suffix=None if format == "dpx" else f".{format}", options=options,
-            pad=pad and parse_size(pad, "pad"), test=test, diff=diff, on_progress=on_progress,
+            detelecine=detelecine, order=order, without_halo=dehalo, suffix=None if format == "dpx" else f".{format}",
+            options=options, pad=pad and parse_size(pad, "pad"), test=test, diff=diff, on_progress=on_progress,
         )  # fmt: skip
 
     plan, _ = show.timed(prepared, "measuring")

@@ -1,9 +1,11 @@
 """Frames from one format to another, with code values as they are, or from one transfer characteristic to another."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,7 +14,8 @@ from fastup import frames
 from fastup._types import Frame, Progress, StrPath
 from fastup.codes import CHROMA, Transfer, codes_of, scaled
 from fastup.errors import DataError, OptionError
-from fastup.footage import chore
+from fastup.footage import chore, opening
+from fastup.footage.source import Source
 from fastup.footage.stills import Folder
 from fastup.header import Header
 
@@ -86,18 +89,18 @@ def _base(black, white):
 class Plan(chore.Plan):
     """What `prepare` found, and `run` does."""
 
-    source: Folder
-    assumed: dict[str, int]  # what is done with the frames, in words, and with how many of `todo`
+    assumed: dict[str, int]  # what is done with the frames, in words, and with how many of `todo`, as far as is known
     bits: int | None
     source_curve: str | None
     target_curve: str | None
 
 
 def prepare(
-    source: StrPath, destination: StrPath, format: str | None = None, bits: int | None = None,
+    source: StrPath | Source, destination: StrPath, format: str | None = None, bits: int | None = None,
     source_curve: str | None = None, target_curve: str | None = None, overwrite: bool = False, layer: str | None = None,
+    numbers: str | None = None, options: Mapping[str, Any] | None = None,
 ) -> Plan:  # fmt: skip
-    """Plan to convert a frame, or a folder of them. Nothing is written.
+    """Plan to convert frames: one, a folder of them, or a clip. Nothing is written.
 
     OptionError if options don't go together, the format is not known, a header does not say the curve, or there is no
     such layer. DataError if there are no frames, two would become one file, or one itself, or a curve is asked of Y, Cb
@@ -106,8 +109,8 @@ def prepare(
     Parameters
     ----------
     source, destination
-        A frame, or a folder of frames. Of a frame, a file whose suffix says the format; or a folder, for files of the
-        same stems.
+        A frame, a folder of frames, or a clip, whose codes are 10-bit R, G, B. Of a frame, a file whose suffix says the
+        format; or a folder, for files of the same stems; or a video or a pipe, as `opening.sink` has them.
     format
         One of `FORMATS`: the suffix of what goes to a folder, needed there.
     bits
@@ -119,6 +122,10 @@ def prepare(
         Rec.709, SMPTE 274M or Rec.601, which have one characteristic (rec709).
     layer
         Of an EXR, as `frames.read` has it.
+    numbers
+        As of `chore.part`.
+    overwrite, options
+        As of `chore.Plan`.
 
     Notes
     -----
@@ -127,20 +134,30 @@ def prepare(
     start, with 0 and 2.046 as densities beside 0 and 1023 in what Nuke writes, and no black: then they are 95 and 685,
     as with other formats. What is made log has 95 and 685, also in its header.
     """
-    folder, suffix, file = _place(Path(source), Path(destination), format)
-    outputs = chore.Plan(Folder(source, layer=layer), folder, overwrite, suffix, file).checked()
-    if bits is not None and bits not in BITS.get(suffix, ()):
-        raise OptionError(
-            f"bits: found {bits}, expected "
-            + (f"one of {', '.join(map(str, BITS[suffix]))} for {suffix}" if suffix in BITS else f"none for {suffix}")
-        )
+    source = source if isinstance(source, Source) else Folder(source, layer=layer)
+    if layer is not None and not isinstance(source, Folder):
+        raise OptionError(f"layer is {layer}, but {source.path} is video, which has none")
+    place, suffix, file = _place(source, Path(destination), format)
+    first, last = chore.part(source, numbers=numbers)
+    facts = {"bits": bits, "from": source_curve, "to": target_curve, "layer": layer}
+    options = {**(options or {}), **({"bits": bits} if bits and opening.is_movie(destination) else {})}
+    outputs = chore.Plan(
+        source, place, overwrite, suffix, file, first, last, chunk=numbers is not None, made_by=facts, options=options
+    ).checked()
+    can = BITS.get(suffix or ".dpx", ())
+    if bits is not None and bits not in can:
+        expected = f"one of {', '.join(map(str, can))}" if can else "none"
+        raise OptionError(f"bits: found {bits}, expected {expected} for {suffix or destination}")
     for name, curve in (("from", source_curve), ("to", target_curve)):
         if curve is not None and curve not in CURVES:
             raise OptionError(f"{name}: found {curve!r}, expected one of {', '.join(CURVES)}")
     if source_curve and not target_curve:
         raise OptionError(f"from is {source_curve}, but there is no to, expected one of {', '.join(CURVES)}")
     plan = Plan.of(outputs, assumed=Counter(), bits=bits, source_curve=source_curve, target_curve=target_curve)
-    plan.assumed.update(Counter(_recipe(number, plan).words for number in plan.todo))
+    if isinstance(source, Folder):
+        plan.assumed.update(Counter(_recipe(number, plan).words for number in plan.todo))
+    else:
+        plan.assumed[_recipe(next(iter(plan.todo), first), plan).words] = len(plan.todo)
     return plan
 
 
@@ -159,25 +176,28 @@ def run(plan: Plan, on_progress: Progress | None = None) -> tuple[int, int]:
     low and high code where it is another one. From and to other formats the pixel aspect goes along.
     """
 
-    def make(number: int, path: Path) -> tuple[Frame, Header]:
+    def make(number: int, raw: Any) -> tuple[Frame, Header]:
         recipe = _recipe(number, plan)
-        frame = plan.source.pixels(path, "float32" if recipe.white is None else "uint16")
-        frames.refuse_nan(path, frame, infinity=False)  # which is as white as can be
+        frame = plan.source.pixels(raw, "float32" if recipe.white is None else "uint16")
+        frames.refuse_nan(plan.source.label(number), frame, infinity=False)  # which is as white as can be
         return _converted(frame, recipe), recipe.header
 
     return chore.run(plan, chore.each(make), "converting", on_progress)
 
 
 def _place(source, destination, format):
-    """The folder that output goes to, the suffix there, and the name of one file, if it has one."""
+    """Where output goes, the suffix in a folder, and the name of one file, if it has one."""
     if format is not None:
         format = format.lower().removeprefix(".")
         if format not in FORMATS:
             raise OptionError(f"format: found {format!r}, expected one of {', '.join(FORMATS)}")
+    if opening.is_movie(destination) or opening.is_pipe(destination):
+        return destination, format and f".{format}", None
     suffix = destination.suffix.lower()
     if suffix in frames.WRITTEN and not destination.is_dir():
-        if source.is_dir():
-            raise OptionError(f"{destination}: a file, expected a folder, as {source} is one")
+        if source.path.is_dir() or not isinstance(source, Folder):
+            what = "is one" if source.path.is_dir() else "is video"
+            raise OptionError(f"{destination}: a file, expected a folder, as {source.path} {what}")
         if format is not None and f".{format}" != suffix:
             raise OptionError(f"format: found {format}, expected none with {destination}, whose name says it")
         return destination.parent, suffix, destination.name
@@ -201,11 +221,13 @@ class _Recipe:
 
 
 def _recipe(number, plan):
-    path, layer, suffix = plan.source.paths[number], plan.source.layer, plan.suffix or ".dpx"
-    _, white = frames.probe(path, layer)  # which says what is wrong with a header
-    header = plan.source.header(number)
-    which = "".join(f", {words}" for words in frames.left_out(path, layer))
-    bits = plan.bits or _bits(header, frames.is_dpx(path), suffix)
+    source, suffix, header, white, which = plan.source, plan.suffix or ".dpx", plan.source.header(number), 1023, ""
+    path, dpx = source.path, True  # as whose R, G and B of 10 bits those of a clip are taken
+    if isinstance(source, Folder):
+        path = source.paths[number]
+        _, white = frames.probe(path, source.layer)  # which says what is wrong with a header
+        which, dpx = "".join(f", {words}" for words in frames.left_out(path, source.layer)), frames.is_dpx(path)
+    bits = plan.bits or _bits(header, dpx, suffix)
     divide, multiply, alpha = _alpha(path, header, suffix, plan)
     if plan.target_curve:
         curves, words = _curves(path, header, plan.source_curve, plan.target_curve)
@@ -215,8 +237,8 @@ def _recipe(number, plan):
         if bits != header.bits:
             words += ", white to white" if white is not None else ", 1 to white and what is beyond clipped"
     before, after = (
-        f"{name[1:].upper()} of {'floats' if n == 32 else f'{n} bits'}"
-        for name, n in ((path.suffix, header.bits), (suffix, bits))
+        f"{name[1:].upper() or 'a pipe'} of {'floats' if n == 32 else f'{n} bits'}"
+        for name, n in ((path.suffix, header.bits), (plan.suffix or plan.destination.suffix, bits))
     )
     if suffix == ".dpx":
         header = _dpx_header(header, bits, curves)

@@ -3,23 +3,23 @@
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, DTypeLike
 
 from fastup import frames
-from fastup._types import Floats, Frame, Progress, StrPath
+from fastup._types import Floats, Frame, Progress, Size, StrPath
 from fastup._whole import whole
-from fastup.codes import CHROMA
+from fastup.codes import CHROMA, codes_of
 from fastup.errors import DataError, OptionError
-from fastup.footage import chore, degrade, halo
+from fastup.footage import chore, degrade, halo, opening
 from fastup.footage.halo import RADIUS, REACH, Estimate, Halo
 from fastup.footage.sink import FolderSink
-from fastup.footage.stills import Folder
+from fastup.footage.source import Items, Skip, Source, Span, nothing
 from fastup.header import Header
 
 SAMPLES = 40  # frames that a kernel is estimated from
@@ -51,30 +51,91 @@ def dehalo(picture: Floats, taps: ArrayLike, *, strength: float = 1.0, protect: 
     return np.ascontiguousarray(np.clip(np.moveaxis(clean, 2, 1), 0, 1), np.float32)
 
 
+class Dehaloed(Source):
+    """The frames of a source without their halos: the source in all else.
+
+    Floats are not rounded; where there is no halo, frames are those of the source.
+    """
+
+    def __init__(self, source: Source, found: Estimate, strength: float = 1.0, protect: float = 2.0) -> None:
+        super().__init__(source.path, source.dtype)
+        self.source, self.found, self.strength, self.protect = source, found, strength, protect
+        self.rate, self.frame_count, self.subsampling = source.rate, source.frame_count, source.subsampling
+        self.notes, self.settings = source.notes, source.settings
+
+    @property
+    def size(self) -> Size:
+        return self.source.size
+
+    def frames(self, start: int = 0, end: int | None = None, every: int = 1, skip: Skip = nothing) -> Items:
+        for number, raw in self.source.frames(start, end, every, skip):
+            yield number, (number, raw)
+
+    def pixels(self, raw: Any, dtype: DTypeLike = "uint16") -> Frame:
+        number, raw = raw
+        if self.found.none:
+            return self.source.pixels(raw, dtype)
+        picture = self.source.pixels(raw, "float32")
+        protect = self.protect * self.found.noise
+        colours = dehalo(picture[..., :3], self.found.taps, strength=self.strength, protect=protect)
+        frame = np.concatenate([colours, picture[..., 3:]], axis=2)
+        if np.dtype(dtype) == np.uint16:
+            return codes_of(frame, self.header(number).white or 1023)
+        return frame.astype(dtype, copy=False)
+
+    def header(self, number: int) -> Header:
+        return self.source.header(number)
+
+    def name(self, number: int) -> str:
+        return self.source.name(number)
+
+    def label(self, number: int) -> str:
+        return self.source.label(number)
+
+    def there(self, number: int) -> bool:
+        return self.source.there(number)
+
+    def missing(self, start: int, end: int | None) -> str | None:
+        return self.source.missing(start, end)
+
+    def files(self) -> Iterable[tuple[int, Path]]:
+        return self.source.files()
+
+    def between(self, low: int, high: int) -> tuple[int, int]:
+        return self.source.between(low, high)
+
+    def span(self, first: int, last: int | None) -> Span | None:
+        return self.source.span(first, last)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Plan(chore.Plan):
-    """What to do to a folder: which frames, with what, as asked for how."""
+    """What to do to a source: which frames, with what, as asked for how."""
 
-    source: Folder
-    asked: dict[str, Any]
-    estimate: Estimate
-    strength: float
-    protect: float
+    source: Dehaloed
+
+    @property
+    def estimate(self) -> Estimate:
+        """The kernel."""
+        return self.source.found
 
 
 def prepare(
-    source: StrPath, destination: StrPath, *, twins: StrPath | None = None,
+    source: StrPath | Source, destination: StrPath, *, twins: StrPath | None = None,
     kernel: Halo | Sequence[float] | None = None, strength: float = 1.0, protect: float = 2.0,
-    overwrite: bool = False, on_progress: Progress | None = None,
+    overwrite: bool = False, numbers: str | None = None, options: Mapping[str, Any] | None = None,
+    on_progress: Progress | None = None,
 ) -> Plan:  # fmt: skip
-    """Find the kernel of a folder of frames; that of an earlier run which this one carries on is taken again.
+    """Find the kernel of a source; that of an earlier run which this one carries on is taken again.
 
     DataError if frames cannot be used; if there are too few edges, or twins of other pictures; if frames that are in
     `destination` already, and stay, were made with other options, or it is not known with which. OptionError if an
-    option has a value that cannot be used.
+    option has a value that cannot be used, or the source can be read but once.
 
     Parameters
     ----------
+    source
+        One, or the path of a folder, a frame or a video.
     twins
         A folder of HD frames of the same stems, of some of them at least, to find the kernel by. Pillars are cut off
         them as `degrade.prepare` finds them.
@@ -82,36 +143,65 @@ def prepare(
         The kernel itself: as a halo, or its taps, of an odd number.
     strength, protect
         As of `dehalo`, but that flats are protected which differ by less than `protect` times the noise.
+    numbers
+        As of `chore.part`.
+    overwrite, options
+        As of `chore.Plan`.
     """
+    source = source if isinstance(source, Source) else opening.source(source)
+    asked = facts(source, twins, kernel, strength, protect)
+    first, last = chore.part(source, numbers=numbers)
+    plan = chore.Plan(
+        source, Path(destination), overwrite, first=first, last=last, chunk=numbers is not None, made_by=asked,
+        options=options or {},
+    ).checked()  # fmt: skip
+    return Plan.of(plan, source=find(plan, asked, twins, kernel, on_progress))
+
+
+def facts(
+    source: Source, twins: StrPath | None = None, kernel: Halo | Sequence[float] | None = None, strength: float = 1.0,
+    protect: float = 2.0,
+) -> dict[str, Any]:  # fmt: skip
+    """What is asked for, checked, as it is kept beside the frames; as of `prepare`."""
     if not 0 <= strength <= 1:
         raise OptionError(f"strength is {strength}, expected 0 to 1")
     if not 0 <= protect < math.inf:
         raise OptionError(f"protect is {protect}, expected 0 or more, in deviations of the noise")
     if kernel is not None and twins is not None:
         raise OptionError("kernel is given, and pairs too; expected one of them")
-    folder = Folder(source)
-    plan, paths = chore.Plan(folder, Path(destination), overwrite).checked(), folder.paths
-    for path in paths:
-        header = frames.read_header(path)
-        if header.channels == 1 or header.descriptor in CHROMA or header.white is None:
-            raise DataError(f"{path}: {header.flavour}, expected R, G and B in codes")
+    if source.once:
+        raise OptionError("frames are read twice, to find their halo and to undo it, but INPUT is a pipe")
     taps = None if kernel is None else _checked_taps(kernel)
-    asked = {
-        "source": os.path.realpath(source), "pairs": twins and os.path.realpath(twins),
+    return {
+        "source": os.path.realpath(source.path), "pairs": twins and os.path.realpath(twins),
         "kernel": None if taps is None else [round(float(tap), 9) for tap in taps],
         "strength": strength, "protect": protect,
     }  # fmt: skip
+
+
+def find(
+    plan: chore.Plan, asked: Mapping[str, Any], twins: StrPath | None = None,
+    kernel: Halo | Sequence[float] | None = None, on_progress: Progress | None = None,
+) -> Dehaloed:  # fmt: skip
+    """The source of a plan without its halos, as was `asked` for: see `facts`. Raises as `prepare` does."""
+    source, strength = plan.source, asked["strength"]
+    for number, path in source.files():
+        header = frames.read_header(path)
+        if header.channels == 1 or header.descriptor in CHROMA or header.white is None:
+            raise DataError(f"{source.label(number)}: {header.flavour}, expected R, G and B in codes")
     if kept := _kept_estimate(plan, asked):
         found = kept
-    elif taps is not None:
-        noise = float(np.median([halo.noise_of(picture) for picture in _read(_spread(paths, 4), on_progress)]))
+    elif kernel is not None:
+        taps = _checked_taps(kernel)
+        noises = [halo.noise_of(picture) for _, picture in _read(source, _spread(source, 4), on_progress)]
+        noise = float(np.median(noises))
         after = halo.overshoot(np.convolve(taps, halo.inverse(taps, strength)))
         found = Estimate(taps, kernel if isinstance(kernel, Halo) else None, 0, noise, halo.overshoot(taps), after)
     elif twins is not None:
-        found = halo.from_pairs(_read_pairs(paths, twins, plan, on_progress))
+        found = halo.from_pairs(_read_pairs(plan, twins, on_progress))
     else:
-        found = halo.estimate(_read(_spread(paths, SAMPLES), on_progress))
-    return Plan.of(plan, asked=asked, estimate=found, strength=strength, protect=protect)
+        found = halo.estimate(picture for _, picture in _read(source, _spread(source, SAMPLES), on_progress))
+    return Dehaloed(source, found, strength, asked["protect"])
 
 
 def _checked_taps(kernel):
@@ -123,22 +213,29 @@ def _checked_taps(kernel):
 
 
 def run(plan: Plan, on_progress: Progress | None = None) -> tuple[int, int]:
-    """Take the halo out of the frames of a plan, as `chore.run` does; ``dehalo/kernel.json`` there keeps its kernel."""
-    found = plan.estimate
+    """Take the halo out of the frames of a plan, as `chore.run` does; ``dehalo/kernel.json`` there keeps its kernel.
 
-    def make(number: int, path: Path) -> tuple[Frame, Header]:
-        header = plan.source.header(number)
-        if found.none:  # not even rounded
-            return plan.source.pixels(path), header
-        picture = plan.source.pixels(path, "float32")
-        colours = dehalo(picture[..., :3], found.taps, strength=plan.strength, protect=plan.protect * found.noise)
-        return np.concatenate([colours, picture[..., 3:]], axis=2), header
+    Beside a video it is ``OUT.dehalo/kernel.json``.
+    """
+    source = plan.source
+    dtype = "uint16" if source.found.none else "float32"  # not even rounded
+    keep(plan, plan.made_by or {}, source.found)
+    work = chore.each(lambda number, raw: (source.pixels(raw, dtype), source.header(number)))
+    return chore.run(plan, work, "dehaloing", on_progress)
 
+
+def keep(plan: chore.Plan, asked: Mapping[str, Any], found: Estimate) -> None:
+    """Keep a kernel beside the frames that are to be made with it, before they are; frames that are made again go."""
+    beside = plan.sink.beside("dehalo")
+    if beside is None:
+        return
     if isinstance(plan.sink, FolderSink):
         for number in plan.todo:  # those of another kernel go before its name does, whatever stops this
             plan.sink.place(number).unlink(missing_ok=True)
-    _keep_estimate(plan.destination, plan.asked, found)
-    return chore.run(plan, chore.each(make), "dehaloing", on_progress)
+    record = {**asked, **asdict(found), "taps": [round(float(tap), 9) for tap in found.taps]}
+    beside.mkdir(parents=True, exist_ok=True)
+    with whole(beside / "kernel.json") as part:
+        part.write_text(json.dumps(record, indent=1) + "\n")
 
 
 def plot(path: StrPath, found: Estimate, strength: float = 1.0) -> None:
@@ -173,53 +270,62 @@ def plot(path: StrPath, found: Estimate, strength: float = 1.0) -> None:
         canvas.print_png(part)
 
 
-def _spread(paths, count):
-    """So many of the paths, spread evenly."""
-    step = max(1, len(paths) / count)
-    return [paths[int(k * step)] for k in range(min(count, len(paths)))]
+def _spread(source, count, among=None):
+    """The numbers of so many frames that are there, spread evenly."""
+    among = among or [number for number in range(len(source)) if source.there(number)]
+    step = max(1, len(among) / count)
+    return [among[int(k * step)] for k in range(min(count, len(among)))]
 
 
-def _read(paths, on_progress):
-    """The pictures of frames, which must be of one size, one after the other."""
+def _read(source, numbers, on_progress):
+    """Yield the numbers and pictures of frames, which must be of one size."""
     size = None
-    for done, path in enumerate(paths, 1):
-        frame = frames.read(path, "float32")[..., :3]
+    for done, (number, raw) in enumerate(source.samples(numbers), 1):
+        frame = source.pixels(raw, "float32")[..., :3]
         size = size or frame.shape
         if frame.shape != size:
-            raise DataError(f"{path}: {frame.shape[1]}x{frame.shape[0]}, expected {size[1]}x{size[0]} as the others")
-        yield frame
+            sizes = [f"{shape[1]}x{shape[0]}" for shape in (frame.shape, size)]
+            raise DataError(f"{source.label(number)}: {sizes[0]}, expected {sizes[1]} as the others")
+        yield number, frame
         if on_progress is not None:
-            on_progress(done, len(paths), "looking for edges")
+            on_progress(done, len(numbers), "looking for edges")
 
 
-def _read_pairs(paths, twins, plan, on_progress):
+def _read_pairs(plan, twins, on_progress):
     """Pictures and their twins of the same stems; of these the picture that a plan to degrade them has."""
-    beside = {frames.stem_of(path): path for path in frames.find(twins)}
-    both = [path for path in paths if frames.stem_of(path) in beside]
+    source, beside = plan.source, {frames.stem_of(path): path for path in frames.find(twins)}
+    stems = {number: frames.stem_of(f"{source.name(number)}.dpx") for number in range(len(source))}
+    both = [number for number, stem in stems.items() if stem in beside and source.there(number)]
     if not both:
-        raise DataError(f"{twins}: no frame here has the name of one in {plan.source.path}")
-    degraded = degrade.prepare(twins, plan.destination, frames.probe(both[0])[0][:2])
+        raise DataError(f"{twins}: no frame here has the name of one in {source.path}")
+    header = source.header(both[0])
+    degraded = degrade.prepare(twins, plan.destination / "dehalo", (header.height or 0, header.width or 0))
     window = degraded.trim.window(degraded.source.size)
-    both = _spread(both, SAMPLES)
-    for path, picture in zip(both, _read(both, on_progress), strict=True):
-        twin = frames.read(beside[frames.stem_of(path)], "float32", window=window)
-        frames.refuse_nan(beside[frames.stem_of(path)], twin)
+    for number, picture in _read(source, _spread(source, SAMPLES, both), on_progress):
+        twin = frames.read(beside[stems[number]], "float32", window=window)
+        frames.refuse_nan(beside[stems[number]], twin)
         yield picture, twin
 
 
 def _kept_estimate(plan, asked):
-    """What frames that stay in a folder were made with, by the same options; None if no frames stay."""
-    destination, missing = plan.destination, {plan.sink.place(number) for number in plan.todo}
-    if all(path in missing for path in destination.glob("*.dpx")):
+    """What frames that stay at the destination were made with, by the same options; None if no frames stay."""
+    destination, sink, beside = plan.destination, plan.sink, plan.sink.beside("dehalo")
+    asked_for = plan.numbers or ()
+    if isinstance(sink, FolderSink):
+        missing = {sink.place(number) for number in plan.todo}
+        stay = any(path not in missing for path in destination.glob(f"*{sink.suffix}"))
+    else:
+        stay = any(map(plan.is_made, asked_for))
+    if beside is None or not stay:
         return None
-    path = destination / "dehalo" / "kernel.json"
+    path = beside / "kernel.json"
     try:
         record = json.loads(path.read_text())
         known = record["halo"] and Halo(**record["halo"])
         numbers = [record[name] for name in ("edges", "noise", "before", "after")]
         found = Estimate(np.array(record["taps"]), known, *numbers)
     except (OSError, ValueError, KeyError, TypeError):
-        if len(plan.todo) == len(plan.source):  # what is there may have come in any way
+        if len(plan.todo) == len(asked_for):  # what is there may have come in any way
             return None
         raise DataError(
             f"{path}: missing or damaged, so it is not known which kernel the frames in {destination} were made with; "
@@ -227,13 +333,6 @@ def _kept_estimate(plan, asked):
         ) from None
     for name, value in asked.items():
         if record.get(name) != value:
-            again = "--overwrite makes them again" if len(plan.todo) < len(plan.source) else "expected another folder"
+            again = "--overwrite makes them again" if len(plan.todo) < len(asked_for) else "expected another folder"
             raise DataError(f"{destination}: frames here were made with another {name}; {again}")
     return found
-
-
-def _keep_estimate(destination, asked, found):
-    record = asked | asdict(found) | {"taps": [round(float(tap), 9) for tap in found.taps]}
-    (destination / "dehalo").mkdir(parents=True, exist_ok=True)
-    with whole(destination / "dehalo" / "kernel.json") as part:
-        part.write_text(json.dumps(record, indent=1) + "\n")

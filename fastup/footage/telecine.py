@@ -128,10 +128,10 @@ def detelecine(
     video to ``out.telecine``, under the clip's name: as JSON, with the phase of every frame and every doubt, and as a
     picture where matplotlib is installed.
 
-    Returns what is in the JSON, and "settings", "notes", "written" and "skipped". The numbers of film frames of which
-    both fields are lost stay free. DataError if the clip is not telecined, or `out` holds frames that were woven
-    otherwise; and in the end, if some of its frames are missing or cannot be decoded. OptionError if an option does not
-    fit the clip.
+    Returns what is in the JSON, and "settings", "notes", "details" (where that is), "written" and "skipped". The
+    numbers of film frames of which both fields are lost stay free. DataError if the clip is not telecined, or `out`
+    holds frames that were woven otherwise; and in the end, if some of its frames are missing or cannot be decoded.
+    OptionError if an option does not fit the clip.
 
     Parameters
     ----------
@@ -168,7 +168,9 @@ def detelecine(
             _review(beside / film.stem, film)
         work = chore.each(lambda number, planes: (film.pixels(planes), film.header(number)))
         written, skipped = chore.run(output, work, "weaving", on_progress)
-    return report | {"settings": clip.settings, "notes": clip.notes, "written": written, "skipped": skipped}
+    beside = output.sink.beside("telecine")
+    found = {"settings": clip.settings, "notes": clip.notes + output.sink.notes, "details": beside and str(beside)}
+    return report | found | {"written": written, "skipped": skipped}
 
 
 def _cadence(clip, first, last, order, on_progress):

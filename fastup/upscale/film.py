@@ -5,7 +5,7 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from fastup._formats import possible_aspect
 from fastup._threads import in_order
 from fastup._types import Progress, Size, StrPath
 from fastup.errors import DataError, OptionError
-from fastup.footage import chore, opening, telecine
+from fastup.footage import chore, dehalo, opening, telecine
 from fastup.footage.pipe import Pipe
 from fastup.footage.sink import FolderSink
 from fastup.footage.source import Clip, Source
@@ -37,7 +37,8 @@ class Plan(chore.Plan):
     """What `prepare` found, and `run` does."""
 
     upscaler: Upscaler
-    film: telecine.Film | None  # the source, where pulldown is undone
+    film: telecine.Film | None  # what the frames come from, where pulldown is undone
+    halo: Mapping[str, Any] | None  # what `dehalo.facts` says, where halos are taken out
     notes: list[str]  # what is to be said of the frames
     pillars: Pillars | None = None  # what the pictures are put into
     twins: Twins | None = None  # what `compare` compares with
@@ -64,8 +65,9 @@ def opened(
 def prepare(
     model: "StrPath | Network | Upscaler", source: StrPath | Source, destination: StrPath, *, overwrite: bool = False,
     start: int | str = 0, end: int | str | None = None, numbers: str | None = None, detelecine: bool = False,
-    order: str | None = None, suffix: str | None = None, options: Mapping[str, Any] | None = None,
-    pad: Size | None = None, test: bool = False, diff: StrPath | None = None, on_progress: Progress | None = None,
+    order: str | None = None, without_halo: bool = False, suffix: str | None = None,
+    options: Mapping[str, Any] | None = None, pad: Size | None = None, test: bool = False,
+    diff: StrPath | None = None, on_progress: Progress | None = None,
 ) -> Plan:  # fmt: skip
     """Plan to upscale frames, and check them: all files by their headers, a clip by its size. Nothing is written.
 
@@ -84,6 +86,8 @@ def prepare(
         As of `chore.part`; of film, `start` and `end` are frames of the clip that it is found in.
     detelecine, order
         Whether pulldown is undone first, and which field comes first, as of `telecine.detelecine`.
+    without_halo
+        Whether the halos of analog transfers are taken out before, as `dehalo.prepare` does.
     suffix, overwrite, options
         As of `chore.Plan`.
     pad
@@ -106,17 +110,19 @@ def prepare(
     elif order is not None:
         raise OptionError(f"order is {order}, but nothing is detelecined; expected --detelecine with it")
     first, last = chore.part(source, start, end, numbers)
+    halo = dehalo.facts(source) if without_halo else None
+    facts |= {"dehalo": halo}
     plan = Plan(
         source=source, destination=Path(destination), overwrite=overwrite, suffix=suffix, first=first, last=last,
-        chunk=numbers is not None, made_by=facts, options=options or {}, upscaler=upscaler, film=film, notes=[],
-        pillars=None if pad is None else Pillars.of(pad, upscaler.settings),
+        chunk=numbers is not None, made_by=facts, options=options or {}, upscaler=upscaler, film=film, halo=halo,
+        notes=[], pillars=None if pad is None else Pillars.of(pad, upscaler.settings),
         twins=None if diff is None else Twins(diff, Trim(*upscaler.settings["trim"])),
     ).checked()  # fmt: skip
     plan = plan.sample() if test else plan
     plan.notes.extend(_notes(_checked(plan), upscaler))
     if plan.twins is not None:
         plan.twins.check(_made(plan))
-    return plan
+    return plan if halo is None else replace(plan, source=dehalo.find(plan, halo, on_progress=on_progress))
 
 
 def run(plan: Plan, on_progress: Progress | None = None, stages: Stages | None = None) -> tuple[int, int]:
@@ -131,6 +137,8 @@ def run(plan: Plan, on_progress: Progress | None = None, stages: Stages | None =
     in_codes = isinstance(plan.sink, FolderSink) and plan.sink.suffix == ".dpx"
     if plan.film is not None:
         telecine.keep_report(plan.film, plan)
+    if plan.halo is not None and isinstance(source, dehalo.Dehaloed):
+        dehalo.keep(plan, plan.halo, source.found)
 
     def before(item):
         number, raw = item
