@@ -8,6 +8,8 @@ import keras
 import naive
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from OpenImageIO import ImageBuf
 
 import fastup
@@ -133,6 +135,22 @@ def test_where_the_picture_lies(size, trim, expected):
 def test_frames_that_are_too_small(size):
     with pytest.raises(OptionError, match=f"pad is {size[1]}x{size[0]}, expected at least 1440x1080"):
         Pillars(size, Trim()).around((1080, 1440))
+
+
+@given(
+    st.tuples(*[st.integers(1, 9)] * 2), st.tuples(*[st.integers(0, 9)] * 2), st.tuples(*[st.integers(0, 4)] * 4),
+)  # fmt: skip
+def test_every_pixel_is_the_picture_s_or_black(picture, more, trim):
+    size = picture[0] + more[0], picture[1] + more[1]
+    pillars = Pillars(size, Trim(*trim), 0.0)
+    values = np.arange(1, 1 + 3 * picture[0] * picture[1], dtype=np.uint16).reshape(*picture, 3)
+    frame = pillars(values, Header.new(*picture[::-1]))
+    assert frame.shape == (*size, 3)
+    around = pillars.around(picture)
+    np.testing.assert_array_equal(around.crop(frame), values)
+    assert np.count_nonzero(frame) == values.size
+    for sides, own in ((around[:2], trim[:2]), (around[2:], trim[2:])):
+        assert sides == own or 0 <= sides[1] - sides[0] <= 1
 
 
 def _header(bits=10, **values):
@@ -304,17 +322,18 @@ def upscale(run, trained, small, tmp_path):
 
 def test_all_of_it_at_once(upscale, small, trained, tmp_path):
     truth = small / "evaluation" / "Beta"
+    upscaler = Upscaler(trained / "best.keras", "keras", self_ensemble=True)
     code, out, err = upscale("--test", "--pad", "400x280", "--self-ensemble", "--json")
     assert (code, err) == (0, "")
     report = json.loads(out)
     assert (report["frames"], report["skipped"], report["differences"]) == (3, 0, None)
-    assert "4 times a frame, the mean of its flips" in report["engine"]
+    assert report["engine"] == {"name": upscaler.engine.words, "why": "as asked", "times_a_frame": 4}
+    assert upscaler.engine_words.endswith(": as asked; 4 times a frame, the mean of its flips")
     assert 0 < report["engine_busy"] <= 1
     stages = {"total", "reading", "engine", "writing", "waiting_for_reading", "waiting_for_writing"}
     assert report["seconds"].keys() == stages
     assert all(0 <= value <= report["seconds"]["total"] for value in report["seconds"].values())
     assert report["frames_per_second"] == pytest.approx(3 / report["seconds"]["total"])
-    upscaler = Upscaler(trained / "best.keras", "keras", self_ensemble=True)
     for path in fastup.find(small / "evaluation" / "Alpha"):
         made, header = fastup.read(tmp_path / "out" / path.name), fastup.read_header(tmp_path / "out" / path.name)
         np.testing.assert_array_equal(made[5:-5, 20:-20], upscaler(fastup.read(path)))

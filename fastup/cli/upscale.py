@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from fastup.upscale.difference import Difference
     from fastup.upscale.evaluate import Score
 
+WORTH = 10  # seconds of a run, of which it is worth saying what it waited for
+
 
 @carries_on
 def upscale(
@@ -142,7 +144,8 @@ def upscale(
         show.data(
             {
                 "frames": written, "skipped": skipped, "frames_per_second": written / seconds,
-                "engine": upscaler.engine_words, "engine_busy": stages.seconds["engine"] / seconds,
+                "engine": {"name": upscaler.engine.words, "why": upscaler.why, "times_a_frame": upscaler.views},
+                "engine_busy": stages.seconds["engine"] / seconds,
                 "seconds": {"total": seconds} | {stage.replace(" ", "_"): s for stage, s in stages.seconds.items()},
                 "notes": notes, "differences": None if diff is None else _facts_of(found),
             }
@@ -150,9 +153,6 @@ def upscale(
     elif found:
         print_differences(found, destination / "diff")
     refuse(faults, "the frames that were compared")
-
-
-WORTH = 10  # seconds of a run, of which it is worth saying what it waited for
 
 
 def bottleneck(stages: "Stages", seconds: float) -> str | None:

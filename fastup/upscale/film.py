@@ -99,7 +99,8 @@ def prepare(
     """
     source = source if isinstance(source, Source) else opened(source, detelecine=detelecine)
     upscaler = model if isinstance(model, Upscaler) else Upscaler(model, parallel=PARALLEL)
-    facts: dict[str, Any] = {"model": _digest(upscaler.model.name), "self_ensemble": upscaler.self_ensemble, "pad": pad}
+    facts: dict[str, Any] = {"model": _digest(upscaler.model.name), "self_ensemble": upscaler.self_ensemble}
+    facts["pad"] = pad and f"{pad[1]}x{pad[0]}"
     if isinstance(source, Clip):
         facts |= {"lines": source.lines, "range": "keep" if source.keep else "full", "detelecine": detelecine}
     film = None

@@ -50,9 +50,9 @@ class Upscaler:
         A network may be trained between frames, if Keras runs it.
     engine
         What runs the model: "keras", "openvino" or "onnxruntime"; "auto" takes the fastest that is installed, of a
-        network Keras. `engine_words` says which it is, and why.
+        network Keras. `engine_words` says which it is, and `why`.
     self_ensemble
-        Whether frames are means as of `fastup.upscale.ensemble.Ensemble`.
+        Whether frames are means as of `fastup.upscale.ensemble.Ensemble`; each is then run `views` times.
     memory, on_note
         Where so many bytes, most of what is free by default, are too little for the engine and a few frames, or it runs
         out of memory, a frame is made in strips, which give the same to less than half a code; `on_note` is called with
@@ -67,14 +67,16 @@ class Upscaler:
         parallel: int = 1, on_note: Callable[[str], object] | None = None,
     ) -> None:  # fmt: skip
         self.model = Model.of(model)
-        self.engine, why = opened(self.model, engine, parallel)
+        self.engine, self.why = opened(self.model, engine, parallel)
         self.self_ensemble = self_ensemble
-        self.engine_words = f"{self.engine.words}: {why}"
+        self.engine_words = f"{self.engine.words}: {self.why}"
         if memory is None and (free := self.engine.free()) is not None:
             memory = int(ROOM * free)
+        self.views = 1
         self._make: Callable[[Floats], Floats] = Strips(self.engine, self.model, memory, on_note)
         if self_ensemble:
             self._make = Ensemble(self._make, self.model.scale, self.engine.planes)
+            self.views = self._make.views
             self.engine_words += f"; {self._make.words}"
 
     @property
