@@ -567,16 +567,22 @@ def test_a_reader_that_goes_away_is_an_error_and_leaves_no_thread():
     assert threading.active_count() == 1
 
 
+class Stuck(io.BytesIO):
+    """What nobody reads, until it is free."""
+
+    def __init__(self):
+        super().__init__()
+        self.begun, self.free = threading.Event(), threading.Event()
+
+    def write(self, data):
+        self.begun.set()
+        assert self.free.wait(60)
+        return super().write(data)
+
+
 def test_a_reader_that_waits_holds_frames_up():
     """At most so many frames are under way as threads have work, whatever is given: memory is bounded."""
-
-    class Stuck(io.BytesIO):
-        def write(self, data):
-            begun.set()
-            assert free.wait(60)
-            return super().write(data)
-
-    begun, free, given = threading.Event(), threading.Event(), []
+    given = []
 
     def frames():
         for n in range(50):
@@ -586,13 +592,27 @@ def test_a_reader_that_waits_holds_frames_up():
     sink = PipeSink(out := Stuck(), threads=2)
     feeder = threading.Thread(target=feed, args=(sink, frames()))
     feeder.start()
-    assert begun.wait(60)
+    assert out.begun.wait(60)
     feeder.join(0.2)  # however far it comes meanwhile
     assert feeder.is_alive()
     assert len(given) <= 6
-    free.set()
+    out.free.set()
     feeder.join()
     assert len(given) == len(list(read(out.getvalue()))) == 50
+
+
+def test_a_run_that_is_stopped_does_not_wait_for_a_reader_that_waits():
+    def frames():
+        yield from map(some_codes, range(4))
+        assert out.begun.wait(60)
+
+    sink = PipeSink(out := Stuck(), threads=2)
+    with pytest.raises(KeyboardInterrupt):
+        feed(sink, frames(), KeyboardInterrupt())
+    assert sink._writer.is_alive()  # as nobody reads
+    out.free.set()
+    sink._writer.join()
+    assert len(list(read(out.getvalue()))) == 1  # the one that was under way
 
 
 # -- the standard streams --------------------------------------------------------------------------------------------

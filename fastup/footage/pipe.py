@@ -4,10 +4,11 @@ import os
 import re
 import sys
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
-from queue import Queue
+from queue import Empty, Queue
 from threading import Thread
 from typing import Any, BinaryIO
 
@@ -28,6 +29,7 @@ PIPE = "-"  # what INPUT and OUTPUT are called where they are pipes
 
 _SITINGS = {"jpeg": "center", "mpeg2": "left", "paldv": "topleft"}  # what y4m calls them
 _MAGIC = b"YUV4MPEG2"
+PATIENCE = 0.5  # seconds for the frame under way after Ctrl-C
 _LONGEST = 4096  # of a y4m header or the line before a frame, bytes
 _MOST = 65535  # pixels across and down
 _EXPECTED = "y4m, as `ffmpeg -i tape.mov -f yuv4mpegpipe -` writes it, or raw video with --raw and --size"
@@ -321,12 +323,16 @@ class PipeSink(Sink):
         return self
 
     def __exit__(self, *problem: Any) -> None:
-        if isinstance(problem[1], KeyboardInterrupt):  # what waits is for nobody
-            self._problem = self._problem or problem[1]
+        stopped = isinstance(problem[1], KeyboardInterrupt)
+        if stopped:  # what waits is for nobody, and a reader that waits itself may never take it
+            self._problem = problem[1]
+            with suppress(Empty):
+                while True:
+                    self._waiting.get_nowait()
         self._waiting.put(None)
-        self._writer.join()
+        self._writer.join(PATIENCE if stopped else None)
         self._pool.shutdown()
-        if self._own:
+        if self._own and not self._writer.is_alive():
             self._file.close()
         if problem[1] is None and self._problem is not None:
             raise self._problem
