@@ -72,6 +72,8 @@ def test_every_codec_in_every_container(tmp_path, name, suffix):
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         assert stream.average_rate == FILM
+        profile = {"prores": "HQ", "prores4444": "4444", "h265": "Main 10", "h264": "High"}.get(name)
+        assert stream.codec_context.profile == profile
         times = [frame.pts * frame.time_base * FILM for frame in container.decode(video=0)]
     assert np.abs(np.array(times, float) - np.arange(COUNT)).max() < (0.02 if suffix == ".mkv" else 1e-12)
     decode_times = [dts for _, dts, _ in packets(path) if dts is not None]

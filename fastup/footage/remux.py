@@ -46,7 +46,9 @@ def join(
         stream = container.add_stream_from_template(first.streams.video[0], opaque=True)
         context = stream.codec_context
         context.framerate, context.sample_aspect_ratio = look.rate, look.aspect or Fraction(0)
-        context.codec_tag = first.streams.video[0].codec_tag if suffix != ".mkv" else "\0\0\0\0"
+        # Four letters are QuickTime's, but Matroska has them of ProRes too: they say which profile it is.
+        lettered = suffix != ".mkv" or codec.encoder == "prores"
+        context.codec_tag = first.streams.video[0].codec_tag if lettered else "\0\0\0\0"
         for name, tag in zip(TAGS, look.tags, strict=True):
             setattr(context, name, tag)
         if look.aspect and suffix == ".mkv":
