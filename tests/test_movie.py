@@ -258,11 +258,13 @@ def test_subtitles_go_along_where_they_can_and_are_named_where_not(tmp_path):
     )
     with av.open(str(tmp_path / "words.srt")) as words:
         lines = [packet for packet in words.demux() if packet.size]
-        source = tape(tmp_path / "tape.mkv", subtitles=(words.streams[0], lines), tags={"title": "T", "Odd": "x"})
+        source = tape(
+            tmp_path / "tape.mkv", subtitles=(words.streams[0], lines), tags={"title": "T", "Odd": "x", "Reel": "2"}
+        )
     assert movie_of(source, tmp_path / "film.mkv") == []
     assert [data for *_, data in packets(tmp_path / "film.mkv", "subtitle")] == [b"One", b"Two"]
     assert movie_of(source, tmp_path / "film.mp4") == [
-        "stream 2, subtitle (srt), is left out: .mp4 does not hold it", ".mp4 has no place for the tag 'ODD'"
+        "stream 2, subtitle (srt), is left out: .mp4 does not hold it", ".mp4 has no place for the tags 'ODD', 'REEL'"
     ]  # fmt: skip
     assert movie_of(source, tmp_path / "part.mkv", 15, 25) == []  # while the second is shown
     ((begins, _, data),) = packets(tmp_path / "part.mkv", "subtitle")

@@ -73,7 +73,9 @@ def join(
         there = {name.lower() for each in (made, *made.streams) for name in each.metadata}
     if timecode and "timecode" not in there:
         notes.append(f"{suffix} has no place for a timecode of {timecode} at {float(look.rate):.6g} frames/s")
-    return notes + [f"{suffix} has no place for the tag {name!r}" for name in asked if name.lower() not in there]
+    if lost := [repr(name) for name in sorted(asked) if name.lower() not in there]:
+        notes.append(f"{suffix} has no place for the tag{'s' * (len(lost) > 1)} {', '.join(lost)}")
+    return notes
 
 
 @contextmanager
