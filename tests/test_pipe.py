@@ -1,5 +1,6 @@
 """Pipes: y4m and raw video in and out, exact against twins; cut anywhere, garbage, readers that go away."""
 
+import contextlib
 import io
 import os
 import subprocess
@@ -698,6 +699,101 @@ MAIN = [sys.executable, "-c", "import sys; from fastup.cli import main; sys.exit
 
 def command(*arguments, data=b""):
     return subprocess.run([*MAIN, *map(str, arguments)], input=data, capture_output=True)
+
+
+def test_a_command_between_two_programs():
+    """With FFmpeg, by PyAV, on either side, as `ffmpeg | fastup | ffmpeg` has it."""
+    pytest.importorskip("av")
+    before = """
+import sys, av, numpy as np
+with av.open(sys.stdout.buffer, "w", format="yuv4mpegpipe", options={"strict": "-1"}) as out:
+    stream = out.add_stream("wrapped_avframe", rate=25)
+    stream.width, stream.height, stream.pix_fmt = 32, 24, "yuv422p10le"
+    for n in range(3):
+        frame = av.VideoFrame(32, 24, "yuv422p10le")
+        for plane in frame.planes:
+            plane.update(np.full(plane.buffer_size // 2, 300 + 100 * n, "<u2").tobytes())
+        frame.pts = n
+        out.mux(stream.encode(frame))
+"""
+    after = """
+import sys, av
+with av.open(sys.stdin.buffer, format="yuv4mpegpipe") as file:
+    for frame in file.decode(video=0):
+        codes = [int.from_bytes(bytes(plane)[:2], "little") for plane in frame.planes]
+        print(frame.format.name, frame.width, frame.height, *codes)
+"""
+    pipe = subprocess.PIPE
+    with (
+        subprocess.Popen([sys.executable, "-c", before], stdout=pipe) as first,
+        subprocess.Popen([*MAIN, "extract", "-", "-"], stdin=first.stdout, stdout=pipe, stderr=pipe) as middle,
+        subprocess.Popen([sys.executable, "-c", after], stdin=middle.stdout, stdout=pipe, text=True) as last,
+    ):
+        first.stdout.close()
+        middle.stdout.close()
+        found, said = last.stdout.read().splitlines(), middle.stderr.read().decode()
+    assert [process.returncode for process in (first, middle, last)] == [0, 0, 0]
+    expected = []
+    for code in (300, 400, 500):  # every frame of one colour, which no filter changes
+        planes = np.full((1, 2), code, np.uint16), *[np.full((1, 1), code, np.uint16)] * 2
+        rgb = naive.nearest_codes(naive.rgb_of_planes(planes, 10, "601", number=Fraction))
+        made = [naive.nearest_codes(plane)[0, 0] for plane in naive.planes_of_rgb(rgb, 1023, 10, "601")]
+        expected.append("yuv422p10le 32 24 {} {} {}".format(*made))
+    assert found == expected
+    assert "y4m on standard input, yuv422p10, 32x24, 25 frames/s" in said
+    assert "Y, Cb and Cr are of Rec.601 and limited range" in said
+
+
+def test_a_command_on_raw_video_gives_nothing_but_frames(tmp_path):
+    frames = [some_codes(n) for n in range(3)]
+    data = raw("gbrp10le", frames)
+    done = command("extract", "-", "-", "--raw", "gbrp10le", "--size", "6x4", "--rate", "23.976", "--json", data=data)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == data
+    assert '"rate": "24000/1001"' in done.stderr.decode()
+
+
+def test_a_command_from_a_folder_to_a_pipe(tmp_path):
+    frames = [some_codes(n) for n in range(3)]
+    for n, frame in enumerate(frames):
+        fastup.write(tmp_path / f"{n}.dpx", frame, Header.new(6, 4, frame_rate=24), fsync=False)
+    done = command("convert", tmp_path, "-", "--pixels", "yuv422p12")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == written(frames, pipe=Pipe(pixels="yuv422p12", rate=Fraction(24)))[0]
+    assert b"converted to -" in done.stderr
+
+
+def test_a_command_makes_the_frames_before_a_cut(tmp_path):
+    done = command("extract", "-", tmp_path / "out", data=y4m(three())[:-1])
+    assert done.returncode == 1
+    assert done.stderr.decode().startswith(
+        "fastup: standard input: it ends in the middle of frame 2 (35 of its 36 bytes"
+    )
+    assert done.stderr.count(b"\n") == 1
+    assert [path.name for path in fastup.find(tmp_path / "out")] == ["0000000.dpx", "0000001.dpx"]
+    done = command("extract", "-", "-", data=y4m(three())[:-1])
+    assert done.returncode == 1
+    assert len(list(read(done.stdout))) == 2
+
+
+def test_a_reader_that_goes_away_ends_a_command_without_a_word():
+    frames = [noise(seed, 8, *shapes("420", (256, 256))) for seed in range(2)] * 40
+    data = y4m(frames, "YUV4MPEG2 W256 H256 F25:1 C420jpeg")
+    pipe = subprocess.PIPE
+    with subprocess.Popen([*MAIN, "extract", "-", "-", "--json"], stdin=pipe, stdout=pipe, stderr=pipe) as process:
+
+        def feed():
+            with contextlib.suppress(BrokenPipeError), process.stdin as file:
+                file.write(data)
+
+        feeder = threading.Thread(target=feed)
+        feeder.start()
+        assert process.stdout.readline().startswith(b"YUV4MPEG2 W256 H256 F25:1")
+        process.stdout.close()
+        said = process.stderr.read()
+        feeder.join()
+    assert process.returncode == 1
+    assert said == b""
 
 
 def test_frames_are_upscaled_from_pipe_to_pipe(trained):
