@@ -100,7 +100,7 @@ EngineOption = Annotated[
     str,
     typer.Option(
         "--engine", metavar="ENGINE",
-        help="What runs the model: keras, openvino or onnxruntime; auto is the fastest that is installed.",
+        help="What runs the model: keras, openvino, onnxruntime; or auto, the fastest that is installed.",
     ),
 ]  # fmt: skip
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
@@ -112,7 +112,8 @@ Memory = Annotated[
     str | None,
     typer.Option(
         metavar="SIZE",
-        help="What frames and network may take, such as 4G; in strips, if need be.  [default: most of what is free]",
+        help="What frames and network may take, such as 4G; frames are made in strips, if need be.  "
+        "[default: most of what is free]",
     ),
 ]
 
@@ -121,7 +122,7 @@ Start = Annotated[str, typer.Option(metavar=_PLACE, help="The first frame: its n
 End = Annotated[str | None, typer.Option(metavar=_PLACE, help="The frame after the last.  [default: the end]")]
 Frames = Annotated[
     str | None,
-    typer.Option(metavar="A-B", help="By the numbers in files' names, or of video, as render farms have it."),
+    typer.Option(metavar="A-B", help="Those alone, by the numbers in their names, or of a video: for render farms."),
 ]
 Lines = Annotated[
     int | None, typer.Option(help="Crop to an even number of lines fewer: 480 of 486 are 4 off the top, 2 below.")
@@ -146,8 +147,11 @@ Codec = Annotated[
         "h265]",
     ),
 ]
-Raw = Annotated[str | None, typer.Option(metavar="PIXELS", help="Pipes hold raw video, such as gbrp10le, not y4m.")]
-RawSize = Annotated[str | None, typer.Option("--size", metavar="WxH", help="Of raw video from a pipe.")]
+Raw = Annotated[
+    str | None,
+    typer.Option(metavar="PIXELS", help="What a pipe holds is raw video of these, such as gbrp10le, not y4m."),
+]
+RawSize = Annotated[str | None, typer.Option("--size", metavar="WxH", help="Of the frames of raw video from a pipe.")]
 Rate = Annotated[str | None, typer.Option(metavar="R", help="Frames/s of a pipe, or of a movie where nothing says it.")]
 Pixels = Annotated[
     str | None,

@@ -54,11 +54,12 @@ def upscale(
             metavar="OUTPUT", help="A folder, a movie (.mov, .mkv, .mp4), or - for a pipe of y4m.", callback=for_output
         ),
     ],
-    engine: EngineOption = "auto",
-    memory: Memory = None,
     start: Start = "0",
     end: End = None,
     frames: Frames = None,
+    test: Annotated[
+        bool, Option("--test", help="Make the first, the middle and the last of them alone, to look at; in a folder.")
+    ] = False,
     lines: Lines = None,
     range: Levels = "full",
     detelecine: Annotated[
@@ -68,6 +69,16 @@ def upscale(
     dehalo: Annotated[
         bool, Option("--dehalo", help="Take halos out first, as `fastup dehalo` does; what it finds goes to OUTPUT.")
     ] = False,
+    engine: EngineOption = "auto",
+    memory: Memory = None,
+    self_ensemble: Annotated[
+        bool,
+        Option("--self-ensemble", help="The mean of 4 flips, at equal scales 8 flips and turns: 4 or 8 times as long."),
+    ] = False,
+    pad: Annotated[
+        str | None,
+        Option(metavar="WxH", help="Put pictures into frames of this size: pillars back on, at the black level."),
+    ] = None,
     format: Annotated[
         Literal["dpx", "tif", "png", "exr"], Option(help="Of a folder: 10-bit DPX, 16-bit TIFF or PNG, EXR of floats.")
     ] = "dpx",
@@ -76,24 +87,20 @@ def upscale(
     size: RawSize = None,
     rate: Rate = None,
     pixels: Pixels = None,
-    pad: Annotated[
-        str | None, Option(metavar="WxH", help="Put pictures into frames of this size: pillars, at the black level.")
-    ] = None,
-    self_ensemble: Annotated[
-        bool,
-        Option("--self-ensemble", help="The mean of 4 flips, at equal scales 8 flips and turns: 4 or 8 times as long."),
-    ] = False,
-    test: Annotated[
-        bool, Option("--test", help="Make the first, the middle and the last frame alone, to look at them.")
-    ] = False,
     diff: Annotated[
         Path | None,
-        Option(metavar="HD", help="Folder of the true frames: show how far off they are, as pictures in OUTPUT/diff."),
+        Option(metavar="HD", help="Say how far off the true frames in this folder they are; pictures in OUTPUT/diff."),
     ] = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Upscale frames: a folder or a video, to a folder or a video. Those already in OUTPUT are skipped."""
+    """Upscale a folder of frames, a video or a pipe. What is in OUTPUT already is skipped.
+
+    \b
+    fastup upscale best.onnx tape/ hd/ --test
+    fastup upscale best.onnx tape.mov hd.mov --detelecine --pad 1920x1080
+    ffmpeg -i tape.mov -f yuv4mpegpipe - | fastup upscale best.onnx - - | mpv -
+    """
     pipe, options = pipes(source, destination, codec, raw, size, rate, pixels)
     room = None if memory is None else _free.parse(memory)
     from fastup.footage.stages import Stages
