@@ -321,7 +321,10 @@ def test_the_shape_of_pixels_is_where_others_look_for_it(tmp_path):
     data = (tmp_path / "film.mov").read_bytes()
     at = data.index(b"tkhd")
     assert int.from_bytes(data[at + 80 : at + 84], "big") == round(WIDTH * 65536 * 8 / 9)
-    write(tmp_path / "film.mkv", pictures(width=72))
+    for width, aspect in ((72, Fraction(1)), (72, Fraction(4, 3)), (64, Fraction(10, 11)), (72, Fraction(8, 9))):
+        write(tmp_path / "film.mkv", pictures(2, width=width), of=header(pixel_aspect=aspect), overwrite=True)
+        with open_clip(tmp_path / "film.mkv") as clip:
+            assert clip.pixel_aspect == aspect
     data = (tmp_path / "film.mkv").read_bytes()
     assert bytes.fromhex("54b084") + (64).to_bytes(4, "big") in data
     assert bytes.fromhex("54ba84") + HEIGHT.to_bytes(4, "big") in data

@@ -53,7 +53,7 @@ def _boxes(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]
 # -- Matroska --------------------------------------------------------------------------------------------------------
 
 _SEGMENT, _TRACKS, _ENTRY, _NAME, _VIDEO, _CRC, _VOID = 0x18538067, 0x1654AE6B, 0xAE, 0x536E, 0xE0, 0xBF, 0xEC
-_WIDTH, _HEIGHT, _UNIT, _BY_SHAPE = 0x54B0, 0x54BA, 0x54B2, 3
+_WIDTH, _HEIGHT, _UNIT, _PIXELS, _RATIO = 0x54B0, 0x54BA, 0x54B2, 0, 3
 
 
 def _matroska(file, width, height, aspect):
@@ -62,21 +62,18 @@ def _matroska(file, width, height, aspect):
     at = next(start for name, start, _ in _elements(data, 0, len(data)) if name == _SEGMENT)
     start, end = next((start, end) for name, start, end in _elements(data, at, len(data)) if name == _TRACKS)
     shown = width * aspect
-    shape = [(_WIDTH, int(shown)), (_HEIGHT, height)]
+    shape = [(_WIDTH, int(shown)), (_HEIGHT, height), (_UNIT, _PIXELS)]
     if shown.denominator > 1:
         ratio = shown / height
-        shape = [(_WIDTH, ratio.numerator), (_HEIGHT, ratio.denominator), (_UNIT, _BY_SHAPE)]
+        shape = [(_WIDTH, ratio.numerator), (_HEIGHT, ratio.denominator), (_UNIT, _RATIO)]
     shape = b"".join(_element(name, number.to_bytes(4, "big")) for name, number in shape)
     before, tracks = start, b""
     for name, low, high in _elements(data, start, end):
         whole, body = data[before:high], data[low:high]
         before = high
         if name == _ENTRY and ROOM.encode() in body:
-            parts = [
-                (part, body[a:b] + (shape if part == _VIDEO else b""))
-                for part, a, b in _elements(body, 0, len(body))
-                if part != _NAME
-            ]
+            parts = [(part, body[a:b]) for part, a, b in _elements(body, 0, len(body)) if part != _NAME]
+            parts = [(part, _shaped(inside, shape) if part == _VIDEO else inside) for part, inside in parts]
             made = b"".join(_element(*part) for part in parts)
             whole = whole[: -len(body)] + made + _element(_VOID, bytes(len(body) - len(made) - 2))
         tracks += whole if name != _CRC else b""
@@ -86,6 +83,12 @@ def _matroska(file, width, height, aspect):
         raise RuntimeError("the tracks of a Matroska file have another length than before")
     file.seek(start)
     file.write(tracks)
+
+
+def _shaped(video: bytes, shape: bytes) -> bytes:
+    """What is known of pictures, with their shape; FFmpeg has written that the unit of that is not known."""
+    kept = [(name, video[start:end]) for name, start, end in _elements(video, 0, len(video)) if name != _UNIT]
+    return b"".join(_element(*each) for each in kept) + shape
 
 
 def _elements(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int]]:
