@@ -137,6 +137,8 @@ class OpenVino(Engine):
         self._idle: SimpleQueue[Any] = SimpleQueue()
         for _ in range(parallel):
             self._idle.put(compiled.create_infer_request())
+        # Its Python part sets itself up in the first call, and waits for ever if two threads do that at a time.
+        self._run(np.zeros((3, *model.cell[0]), np.float32))
 
     def _run(self, picture):
         request = self._idle.get()
