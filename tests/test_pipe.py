@@ -625,7 +625,7 @@ with fastup.source("-") as frames, fastup.sink("-", like=frames) as out:
     print("within")
     for header, frame in frames:
         out.write(frame, header)
-print("after", *out.notes, sep=", ")
+print("after", *out.notes, *{"av", "keras", "OpenImageIO"} & {*sys.modules}, sep=", ")
 """
 
 
