@@ -169,18 +169,22 @@ def run(plan: Plan, work: Work, what: str, on_progress: Progress | None = None) 
     if numbers:  # a video is decoded from there
         start = todo[0] if todo else numbers[-1] + plan.every
         skipped = sum(plan.source.there(number) for number in numbers if number < start)
-    with (
-        plan.sink as output,
-        closing(plan.items(start, skip)) as items,
-        closing(work(items)) as results,
-    ):
-        for number, frame, header in results:
-            output.write(frame, header, number)
-            written += 1
-            if on_progress is not None:
-                on_progress(written, None if numbers is None else max(written, len(todo)), what)
+    with closing(plan.items(start, skip)) as items, closing(work(items)) as results:
+        made = next(results, None)
+        if made is not None or skipped:  # of no frames nothing is begun
+            with plan.sink as output:
+                while made is not None:
+                    number, frame, header = made
+                    output.write(frame, header, number)
+                    written += 1
+                    if on_progress is not None:
+                        on_progress(written, None if numbers is None else max(written, len(todo)), what)
+                    made = next(results, None)
     if plan.first and not written + skipped and not plan.chunk and plan.only is None:
         raise OptionError(f"start is frame {plan.first}, but {plan.source.path} ends before it")
     if damage := plan.source.missing(plan.first, plan.last):
-        raise DataError(f"{plan.source.path}: {damage}; {written + skipped} frames are in {plan.destination}")
+        there = (
+            f"{written + skipped} frames are" if written or isinstance(plan.sink, FolderSink) else "what there is is"
+        )
+        raise DataError(f"{plan.source.path}: {damage}; {there} in {plan.destination}")
     return written, skipped

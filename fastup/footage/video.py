@@ -158,7 +158,7 @@ class Video(Clip):
         """Yield every frame that can be decoded and its number; take note of what is odd, and of what is missing."""
         self.damage, lost, before, usual = None, [], None, None
         index, timestamp = _seek(container, stream, start)
-        end = index / self.rate if self.rate else 0
+        sought, end = index, Fraction(0)
         for found, failed in _decoded(container, stream, timestamp):
             if failed:
                 self._lose(lost, index)
@@ -187,6 +187,8 @@ class Video(Clip):
         if self._seconds and self.rate and end < self._seconds - Fraction(3, 2) / self.rate:
             should = stream.frames or round(self._seconds * self.rate)
             self.damage = f"cut short: {index - len(lost)} of {should} frames can be decoded"
+            if index == sought > 0:  # nothing came from there on, and before it nobody looked
+                self.damage = f"cut short before frame {index} of {should}"
 
     def _lose(self, lost, index):
         lost.append(index)
