@@ -33,13 +33,13 @@ SETTINGS = {
 TURNED = ((2, 2), (2, 1), (Fraction(3, 2), Fraction(3, 2)), (Fraction(9, 4), 2))
 
 
-def _network(scale=(Fraction(9, 4), Fraction(2)), weights=True):
+def _network(scale=(Fraction(9, 4), Fraction(2)), noise=0.1):
     keras.utils.set_random_seed(3)
     pairs = [list(Fraction(each).as_integer_ratio()) for each in scale]
     network = Network({**SETTINGS, "scale": pairs})
-    if weights:
+    if noise:
         rng = np.random.default_rng(3)
-        network.set_weights([w + 0.1 * rng.normal(size=w.shape).astype(np.float32) for w in network.get_weights()])
+        network.set_weights([w + noise * rng.normal(size=w.shape).astype(np.float32) for w in network.get_weights()])
     return network
 
 
@@ -81,7 +81,7 @@ def test_the_mean_is_that_of_all_views(scale, planes):
 @pytest.mark.parametrize("scale", TURNED)
 def test_to_bicubic_alone_it_makes_no_difference(scale):
     """It treats all directions alike."""
-    network = _network(scale, weights=False)
+    network = _network(scale, noise=0)
     picture = np.random.default_rng(1).random((12, 20, 3)).astype(np.float32)
     plain, mean = Upscaler(network)(picture), Upscaler(network, self_ensemble=True)(picture)
     np.testing.assert_allclose(mean, plain, atol=1e-6)
@@ -95,6 +95,19 @@ def test_an_ensemble_of_a_network_is_the_same_whichever_way_the_picture_lies():
         straight, turned = upscaler(picture), upscaler(np.ascontiguousarray(turn(picture)))
         np.testing.assert_allclose(turned, turn(straight), atol=1e-6)
         assert np.abs(straight - Upscaler(upscaler.model.network)(picture)).max() > 1e-3
+
+
+@pytest.mark.parametrize("engine", ["keras", "openvino", "onnxruntime"])
+def test_every_engine_and_strips_give_the_same_mean(engine):
+    network, picture = _network(noise=0.02), np.random.default_rng(7).random((64, 20, 3)).astype(np.float32) / 4 + 0.4
+    plain, told = Upscaler(network), []
+    flips = [(), (0,), (1,), (0, 1)]
+    views = [np.flip(plain(np.ascontiguousarray(np.flip(picture, axes))), axes) for axes in flips]
+    assert 0 < np.min(views) < np.max(views) < 1  # nothing was clipped
+    in_strips = Upscaler(network, engine, self_ensemble=True, memory=1, on_note=told.append)
+    assert in_strips.views == 4
+    np.testing.assert_allclose(in_strips(picture), np.mean(views, axis=0), atol=0.1 / 1023)
+    assert "strips" in " ".join(told)
 
 
 def test_codes_are_rounded_once():
