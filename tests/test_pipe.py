@@ -235,6 +235,7 @@ def test_frames_before_a_cut_come_through_a_loop_over_the_source():
         (b"YUV4MPEG2 W6\n", "height in the y4m header is ''"),
         (b"YUV4MPEG2 W0 H4\n", "width in the y4m header is '0', expected 1 to 65535"),
         (b"YUV4MPEG2 W99999 H4\n", "width in the y4m header is '99999'"),
+        (b"YUV4MPEG2 W65535 H65535\n", "65535x65535 of yuv420p, expected below 2 GiB a frame"),
         (b"YUV4MPEG2 W-6 H4\n", "width in the y4m header is '-6'"),
         (b"YUV4MPEG2 W6 H4 F25\n", "rate in the y4m header is '25', expected as 24000:1001"),
         (b"YUV4MPEG2 W6 H4 F25:0\n", "rate in the y4m header is '25:0'"),

@@ -1,5 +1,6 @@
 """Frames through pipes: y4m, or raw video, from standard input and to standard output, or any binary file object."""
 
+import math
 import os
 import re
 import sys
@@ -98,6 +99,12 @@ class PipeSource(Clip):
             kind, siting, levels = self._begin_raw(Pixels.of(self.pipe.raw), self.pipe.size)
         else:
             kind, siting, levels = self._begin_y4m()
+        shapes = self._pixels.shapes((self.height, self.width))
+        self._bytes = self._pixels.dtype.itemsize * sum(map(math.prod, shapes))  # of a frame
+        if self._bytes >= 1 << 31:
+            raise DataError(
+                f"{self._label}: {self.width}x{self.height} of {self._pixels.name}, expected below 2 GiB a frame"
+            )
         self.rate = self.pipe.rate or self.rate
         self.bits = self._pixels.bits
         self.timecode = None
@@ -177,8 +184,7 @@ class PipeSource(Clip):
         if self._passed:
             raise DataError(f"{self._label}: it can be read once, from the front; expected a file where that won't do")
         self._passed = True
-        index, whole = 0, (self.height, self.width)  # whatever is cropped later
-        size = self._pixels.dtype.itemsize * sum(int(np.prod(shape)) for shape in self._pixels.shapes(whole))
+        index, size, whole = 0, self._bytes, (self.height, self.width)  # whatever is cropped later
         while end is None or index < end:
             woven = False if self._raw else self._next(index)
             data = np.empty(0 if woven is None else size, np.uint8)  # its own: its planes live on
