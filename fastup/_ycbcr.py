@@ -84,7 +84,7 @@ def rgb(
 
 def planes(
     frame: Frame, white: int, bits: int, *, matrix: str, subsampling: str = "4:2:2", siting: str = "left",
-    full: bool = False,
+    full: bool = False, keep: bool = False,
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:  # fmt: skip
     """Convert a frame of R, G and B to planes of Y, Cb and Cr: the inverse of `rgb`.
 
@@ -112,6 +112,9 @@ def planes(
         Whether black and white become 0 and 2**bits - 1, which chroma spans too; what rounds to 2**bits is clipped.
         Otherwise they become 16 and 235, and chroma spans 16 to 240, times 2**(bits - 8): never one of the codes that
         SDI and v210 keep for timing (0 and 255 of 8 bits; 0 to 3 and 1020 to 1023 of 10).
+    keep
+        Whether black is code 64 and white code 940 of codes up to 1023, as `rgb` makes them with its `keep`, and what
+        lies beyond stays beyond. Not of floats, and not with `full`.
 
     Returns
     -------
@@ -126,6 +129,8 @@ def planes(
     codes = frame.dtype == np.uint16
     if frame.ndim != 3 or frame.shape[2] != 3 or not frame.size or not (codes or frame.dtype == np.float32):
         raise ValueError(f"the frame is {frame.shape} of {frame.dtype}, expected (H, W, 3) of uint16 or float32")
+    if keep and (full or not codes or white != WHITE):
+        raise ValueError(f"keep is of codes to {WHITE} that become limited range, found {frame.dtype}, white {white}")
     most = frame.max()  # NaN where there is one
     if most != most or (codes and most > white):
         raise ValueError(f"the frame holds {most}, expected {f'codes of 0 to {white}' if codes else 'numbers'}")
@@ -134,7 +139,7 @@ def planes(
     across, down = SITINGS[siting]
     small, dtype = (-(-height // v), -(-width // h)), np.uint8 if bits == 8 else np.uint16
     made = np.empty((height, width), dtype), np.empty(small, dtype), np.empty(small, dtype)
-    shares, scales, added, top = _factors(bits, matrix, full, white if codes else 1)
+    shares, scales, added, top = _factors(bits, matrix, full, white if codes else 1, keep)
     start = int(v > 1 and down == 1)
     _reduce(frame, v, start, _around(v, down), h, _around(h, across), shares, scales, added, top, *made)
     return made
@@ -207,7 +212,7 @@ def _around(factor, place):
 
 
 @cache
-def _factors(bits, matrix, full, white):
+def _factors(bits, matrix, full, white, keep):
     """For `_reduce`: R, G, B in Y as whole numbers, their sum, and white; what makes codes of sums; what is added.
 
     Without what is added for it, a half may be missed by three roundings below 2**(bits - 53) each, of factor, product
@@ -217,10 +222,12 @@ def _factors(bits, matrix, full, white):
     whole = math.lcm(*(share.denominator for share in shares))
     kr, kg, kb = (int(share * whole) for share in shares)
     black, luma, chroma = _levels(bits, full)
+    low, high = _made(full, True) if keep else (0, white)
+    black -= low * Fraction(luma, high - low)
     half = Fraction(1, 2) + Fraction(2) ** (bits - 51)
     scales = Fraction(luma, whole), Fraction(chroma, 2 * (whole - kb)), Fraction(chroma, 2 * (whole - kr))
     return (
-        tuple(map(float, (kr, kg, kb, whole, white))), tuple(float(scale / white) for scale in scales),
+        tuple(map(float, (kr, kg, kb, whole, white))), tuple(float(scale / (high - low)) for scale in scales),
         (float(black + half), float((1 << (bits - 1)) + half)), float((1 << bits) - 1),
     )  # fmt: skip
 
@@ -253,13 +260,13 @@ def _reduce(frame, v, start, down, h, across, shares, scales, added, most, luma,
                 reds[x + 1] += share * to_red[x]
             if row // v == line:
                 for x in range(width):
-                    luma[row, x] = np.int32(sums[x] * to_y + add_y)
+                    luma[row, x] = np.int32(min(sums[x] * to_y + add_y, most))
         blues[0], reds[0], blues[width + 1 :], reds[width + 1 :] = blues[1], reds[1], blues[width], reds[width]
         for x in range(count):
             blue = before * blues[h * x] + here * blues[h * x + 1] + after * blues[h * x + 2]
             red = before * reds[h * x] + here * reds[h * x + 1] + after * reds[h * x + 2]
-            cb[line, x] = np.int32(min(blue * to_cb + add_c, most))
-            cr[line, x] = np.int32(min(red * to_cr + add_c, most))
+            cb[line, x] = np.int32(max(min(blue * to_cb + add_c, most), 0.0))
+            cr[line, x] = np.int32(max(min(red * to_cr + add_c, most), 0.0))
 
 
 @njit(cache=True, nogil=True)

@@ -588,9 +588,10 @@ def rgb_of_planes(planes, bits, matrix, siting="left", interlaced=False, full=Fa
     return rgb * 876 + 64 if keep and not full else rgb * 1023
 
 
-def planes_of_rgb(frame, white, bits, matrix, subsampling=(1, 2), siting="left", full=False):
+def planes_of_rgb(frame, white, bits, matrix, subsampling=(1, 2), siting="left", full=False, keep=False):
     """Y, Cb and Cr of a frame (H, W, 3) before rounding, with Fractions, exact; chroma filtered, then subsampled."""
-    frame = np.vectorize(Fraction, otypes=[object])(np.asarray(frame).tolist()) / white
+    frame = np.vectorize(Fraction, otypes=[object])(np.asarray(frame).tolist())
+    frame = (frame - 64) / 876 if keep else frame / white
     kr, kb = LUMA_SHARES[matrix]
     y = kr * frame[:, :, 0] + (1 - kr - kb) * frame[:, :, 1] + kb * frame[:, :, 2]
     unit = 1 << (bits - 8)

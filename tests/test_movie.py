@@ -160,6 +160,20 @@ for name in ("film.mov", "film.mp4", "film.mkv"):
     assert sorted(os.listdir(tmp_path / "killed")) == ["film.mkv", "film.mov", "film.mp4"]
 
 
+@pytest.mark.parametrize("keep", [False, True])
+def test_v210_of_v210_is_the_same_to_one_code(tmp_path, keep):
+    """Through 10-bit R, G and B of full range, or of the range of video; no colour beyond black and white."""
+    grey = [np.repeat(frame[:, :, :1] // 2 + 200, 3, axis=2) for frame in pictures()]
+    write(tmp_path / "tape.mov", [frame + np.uint16([0, 20, 40]) for frame in grey], codec="v210")
+    with open_clip(tmp_path / "tape.mov", keep=keep) as clip, Movie(tmp_path / "film.mov", clip, codec="v210") as movie:
+        for number, raw in clip.frames():
+            movie.write(clip.pixels(raw), clip.header(number), number)
+    assert movie.notes == []
+    for before, after in zip(*(decoded(tmp_path / name, 2) for name in ("tape.mov", "film.mov")), strict=True):
+        for plane, other in zip(before, after, strict=True):
+            assert np.abs(plane.astype(int) - other).max() <= 1
+
+
 # -- what a source has beside the pictures ---------------------------------------------------------------------------
 
 

@@ -198,3 +198,21 @@ def test_frames_that_are_none_of_codes_or_numbers_are_refused():
     floats[3, 3, 2] = np.nan
     with pytest.raises(ValueError, match="the frame holds nan, expected numbers"):
         _ycbcr.planes(floats, 1023, 10, matrix="709")
+
+
+@pytest.mark.parametrize("bits", [8, 10])
+@pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:2"])
+def test_planes_of_codes_in_the_range_of_video(bits, subsampling):
+    """What lies beyond black and white stays there, as far as there are codes; and comes back through `rgb`."""
+    (frame,) = noise(11, 10, (6, 8, 3))
+    frame[0, :2] = [[1023, 0, 0], [0, 0, 1023]]
+    found = _ycbcr.planes(frame, 1023, bits, matrix="709", subsampling=subsampling, keep=True)
+    exact = naive.planes_of_rgb(frame, 1023, bits, "709", _ycbcr.SUBSAMPLING[subsampling], keep=True)
+    for plane, wanted in zip(found, exact, strict=True):
+        np.testing.assert_array_equal(plane, naive.nearest_codes(wanted, 2**bits - 1))
+    grey = np.repeat(frame[:, :, :1], 3, axis=2)
+    planes = _ycbcr.planes(grey, 1023, 10, matrix="709", keep=True)
+    np.testing.assert_array_equal(_ycbcr.rgb(planes, 10, matrix="709", keep=True), grey)
+    for wrong in ({"full": True}, {"white": 4095}):
+        with pytest.raises(ValueError, match="keep is of codes to 1023"):
+            _ycbcr.planes(frame, **{"white": 1023, "bits": 10, "matrix": "709", "keep": True} | wrong)

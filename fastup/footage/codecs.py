@@ -152,8 +152,11 @@ class Look:
     tags: tuple[int, int, int, int]  # primaries, transfer and matrix by ITU-T H.273; range, 1 limited or 2 full
 
 
-def planes(frame: Frame, white: int, codec: Codec, look: Look) -> list[NDArray[Any]]:
-    """The arrays that FFmpeg's planes get, of codes up to `white` or normalised floats: (Y, Cb, Cr), or (G, B, R)."""
+def planes(frame: Frame, white: int, codec: Codec, look: Look, keep: bool = False) -> list[NDArray[Any]]:
+    """The arrays that FFmpeg's planes get, of codes up to `white` or normalised floats: (Y, Cb, Cr), or (G, B, R).
+
+    `keep` says that codes are in the range of video, 64 to 940, as `fastup._ycbcr.planes` has it.
+    """
     from fastup import _ycbcr  # brings Numba
 
     if codec.subsampling is None:
@@ -166,8 +169,9 @@ def planes(frame: Frame, white: int, codec: Codec, look: Look) -> list[NDArray[A
     if frame.dtype.kind == "f":
         frame = frame.astype(np.float32, copy=False)
     made = _ycbcr.planes(
-        frame, white, look.bits, matrix=look.matrix, subsampling=codec.subsampling, siting=codec.siting or "left"
-    )
+        frame, white, look.bits, matrix=look.matrix, subsampling=codec.subsampling, siting=codec.siting or "left",
+        keep=keep and frame.dtype.kind != "f",
+    )  # fmt: skip
     return list(made)
 
 

@@ -139,7 +139,7 @@ class Movie(Sink):
             raise DataError(
                 f"{self.path}: frame {number} is {width}x{height}, expected {look.width}x{look.height} as those before"
             )
-        self._frames.put((number, frame, white, _levels(header)))
+        self._frames.put((number, frame, white, _is_kept(header)))
 
     # -- what the parts are made of ------------------------------------------------------------------------------
 
@@ -200,7 +200,7 @@ class Movie(Sink):
         trc = TRANSFER_TAGS.get(transfer, UNSPECIFIED)
         trc = 1 if self.codec.apple and trc == 6 else trc
         matrix = 0 if self.codec.subsampling is None else (6 if is_525(height) else 5) if sd else 1
-        full = self.codec.subsampling is None and not _levels(header)
+        full = self.codec.subsampling is None and not _is_kept(header)
         aspect = header.pixel_aspect if header is not None else None
         tags = PRIMARY_TAGS.get(colours, UNSPECIFIED), trc, matrix, 2 if full else 1
         self._look = codecs.Look(height, width, bits, self.rate, aspect, "601" if sd else "709", fields, tags)
@@ -267,14 +267,12 @@ class Movie(Sink):
                 yield item
 
     def _converted(self, item):
-        number, frame, white, levels = item
+        number, frame, white, keep = item
         if frame.dtype.kind == "f" and not np.isfinite(frame).all():
             raise DataError(f"{self.path}: frame {number} holds NaN or infinity, expected finite numbers")
-        if levels and frame.dtype.kind != "f" and self.codec.subsampling:
-            frame = ((frame.astype(np.float64) - levels[0]) / (levels[1] - levels[0])).clip(0, 1)
-        elif frame.dtype.kind != "f" and frame.max() > white:
+        if frame.dtype.kind != "f" and frame.max() > white:
             raise DataError(f"{self.path}: frame {number} holds code {frame.max()}, expected 0 to {white}")
-        return number, codecs.planes(frame, white, self.codec, self._look)
+        return number, codecs.planes(frame, white, self.codec, self._look, keep)
 
     def _write_part(self, group: Iterator[Any]) -> None:
         first = next(group)
@@ -334,11 +332,11 @@ def _rate(path, like, first, rate):
     return known
 
 
-def _levels(header):
-    """The codes of black and white, where they are not the first and the last: those of video that was kept."""
-    if header is None or header.transfer in LOG or (header.low_code, header.high_code) != (64, 940):
-        return None
-    return (64, 940) if header.white == 1023 else None
+def _is_kept(header):
+    """Whether codes are those of video, black 64 and white 940 of 1023."""
+    if header is None or header.transfer in LOG or header.white != 1023:
+        return False
+    return (header.low_code, header.high_code) == (64, 940)
 
 
 def _locked(path, movie):
