@@ -19,6 +19,7 @@ from fastup.errors import DataError, OptionError
 from fastup.footage.stages import Stages
 from fastup.networks.models import Network
 from fastup.trim import Trim
+from fastup.upscale import film
 from fastup.upscale.difference import Twins, differences, over_all, refuse
 from fastup.upscale.ensemble import Ensemble
 from fastup.upscale.pillars import Pillars
@@ -369,6 +370,33 @@ def test_the_test_is_three_of_many_and_then_skipped(upscale, small, tmp_path, ru
     assert sorted(os.listdir(tmp_path / "out")) == ["f1.dpx", "f3.dpx", "f5.dpx"]
     code, out, _ = run(*command, "--json")
     assert (json.loads(out)["frames"], json.loads(out)["skipped"]) == (3, 3)
+
+
+def test_a_video_that_has_fewer_frames_than_it_says(run, trained, tape, tmp_path, monkeypatch):
+    def longer(*arguments, **options):
+        source = really(*arguments, **options)
+        source.frame_count = 25
+        return source
+
+    really = film.opened
+    monkeypatch.setattr(film, "opened", longer)
+    command = (
+        "upscale",
+        trained / "best.keras",
+        tape,
+        tmp_path / "out",
+        "--engine",
+        "keras",
+        "--test",
+        "--json",
+        "--lines",
+        "28",
+    )
+    code, out, err = run(*command)
+    assert code == 0, err
+    report = json.loads(out)
+    assert report["frames"] == 2
+    assert f"{tape} has fewer frames than it says: there is no frame 24" in report["notes"]
 
 
 def test_differences_are_shown_and_told(upscale, small, tmp_path):

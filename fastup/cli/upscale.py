@@ -141,6 +141,8 @@ def upscale(
     if not as_json:
         show.made("upscaled", destination, written, skipped, seconds)
         show.note_gaps([path for _, path in plan.source.files()])
+    if plan.only is not None and written + skipped < len(plan.only):
+        note(f"{source} has fewer frames than it says: there is no frame {plan.only[-1]}")
     if frames and not written + skipped:
         note(f"there are no frames {frames} in {source}")
     for text in plan.source.notes + plan.sink.notes:
