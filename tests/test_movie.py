@@ -1,6 +1,7 @@
 """Movies: what is encoded, tagged, joined and carried over; kills in between; and what is refused."""
 
 import dataclasses
+import json
 import os
 import subprocess
 import sys
@@ -633,3 +634,16 @@ def test_no_folder_to_write_to(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match="file"), Movie(tmp_path / "file" / "film.mov", rate=FILM):
         pass
+
+
+def test_the_command_line(tmp_path, run):
+    source = tape(tmp_path / "tape.mkv", tags={"title": "T", "Reel": "2"})
+    code, printed, _ = run("extract", source, tmp_path / "film.mov", "--codec", "v210", "--end", "9", "--json")
+    assert code == 0
+    assert json.loads(printed)["written"] == 9
+    assert ".mov has no place for the tag 'REEL'" in json.loads(printed)["notes"]
+    code, _, said = run("extract", source, tmp_path / "film.mkv", "--codec", "v210")
+    assert code == 2
+    assert said.startswith(f"fastup: {tmp_path}/film.mkv: .mkv does not hold v210, expected .mov for it; .mkv holds")
+    assert said.count("\n") == 1
+    assert sorted(os.listdir(tmp_path)) == ["film.mov", "tape.mkv"]

@@ -216,7 +216,7 @@ def extract(
             facts = {name: getattr(opened, name) for name in names}
             facts |= {name: facts[name] and str(facts[name]) for name in ("rate", "pixel_aspect")}
             counts = {"written": written, "skipped": skipped, "frames_per_second": round(written / seconds, 1)}
-            show.data({**facts, "settings": opened.settings, **counts, "notes": opened.notes})
+            show.data({**facts, "settings": opened.settings, **counts, "notes": opened.notes + plan.sink.notes})
             return
         show.made("extracted", destination, written, skipped, seconds)
         show.notes(plan, written + skipped)
