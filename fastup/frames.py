@@ -17,7 +17,7 @@ from fastup import _dpx, _formats
 from fastup._threads import in_order
 from fastup._types import Codes, Floats, Frame, StrPath, Window
 from fastup._whole import whole
-from fastup.codes import codes_of
+from fastup.codes import CHROMA, codes_of
 from fastup.errors import DataError, FastupError, OptionError
 from fastup.header import Header
 
@@ -312,6 +312,12 @@ def left_out(path: StrPath, layer: str | None = None) -> list[str]:
 def stem_of(path: StrPath) -> str:
     """The stem that frames pair by: letters with marks in one form, as systems differ in how they store them."""
     return unicodedata.normalize("NFC", Path(path).stem)
+
+
+def refuse_chroma(path: StrPath) -> None:
+    """Raise DataError where a frame's three channels are not red, green and blue."""
+    if is_dpx(path) and Header.read(path).descriptor in CHROMA:
+        raise DataError(f"{path}: holds Y, Cb and Cr, expected RGB: fastup converts no colours")
 
 
 def refuse_nan(path: StrPath, frame: Frame, infinity: bool = True) -> None:

@@ -12,7 +12,6 @@ import xxhash
 from fastup import frames
 from fastup._threads import in_order
 from fastup._types import Frame, Size, StrPath
-from fastup.codes import CHROMA
 from fastup.errors import DataError, FastupError
 from fastup.header import Header
 from fastup.pairs.digests import Digests
@@ -112,7 +111,7 @@ def _probed(paths, faults):
             continue
         try:
             probes[path] = frames.probe(path)
-            refuse_chroma(path)
+            frames.refuse_chroma(path)
         except (FastupError, OSError) as error:
             faults[path].append(_reason(path, error))
     if not probes:
@@ -140,12 +139,6 @@ def _in_common(side, paths, faults):
 def _reason(path, error):
     """What went wrong with a file or folder, as one line that begins with its name."""
     return f"{path}: {error.strerror or error}" if isinstance(error, OSError) else str(error)
-
-
-def refuse_chroma(path: StrPath) -> None:
-    """Raise DataError where a frame's three channels are not red, green and blue."""
-    if frames.is_dpx(path) and Header.read(path).descriptor in CHROMA:
-        raise DataError(f"{path}: holds Y, Cb and Cr, expected RGB: fastup converts no colours")
 
 
 def _probe_text(probe):

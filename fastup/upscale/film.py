@@ -20,7 +20,6 @@ from fastup.footage.pipe import Pipe
 from fastup.footage.sink import FolderSink
 from fastup.footage.source import Clip, Source
 from fastup.footage.stages import Stages
-from fastup.pairs.folder import refuse_chroma
 from fastup.trim import Trim
 from fastup.upscale.difference import Difference, Twins, differences
 from fastup.upscale.pillars import Pillars
@@ -224,7 +223,7 @@ def _checked(plan):
     for number in plan.todo if files else ():
         path = files[number]
         _refuse(plan, frames.probe(path)[0], path)
-        refuse_chroma(path)
+        frames.refuse_chroma(path)
         aspects[_header_of(plan.source, files, number).pixel_aspect] += 1
     return {aspect: f"{count} frame{'s' * (count != 1)}" for aspect, count in aspects.items()}
 
