@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from videos import SUBSAMPLED, assert_rounds, decoded, noise, picture
+from videos import SUBSAMPLED, assert_rounds, decoded, extract, noise, picture
 
 import fastup
 from fastup.cli import options
@@ -278,6 +278,22 @@ def test_a_pipe_is_read_once():
     assert len(list(source.stream(1, 3))) == 2
     with pytest.raises(DataError, match="it can be read once, from the front"):
         next(source.frames())
+
+
+@pytest.mark.parametrize("name", ["out", "out.mkv"])
+def test_a_run_from_a_pipe_carries_on_by_the_frames_that_are_there(name, tmp_path):
+    data = y4m(three() * 20)  # several parts of a movie
+    if name != "out":
+        pytest.importorskip("av")
+    with pytest.raises(DataError, match="standard input: it ends in the middle of frame 57"):
+        extract(read(data[: -2 * 42 - 5]), tmp_path / name)
+    written, skipped = extract(read(data), tmp_path / name)
+    assert written + skipped == 60
+    assert skipped == 57 if name == "out" else 0 < skipped < 57
+    with fastup.source(tmp_path / name) as found:
+        for (_, frame), (_, expected) in zip(found, read(data), strict=True):
+            if name == "out":
+                np.testing.assert_array_equal(frame, expected)
 
 
 def test_frames_that_are_not_asked_for_are_read_and_left_out():

@@ -85,13 +85,12 @@ class PipeSource(Clip):
     """
 
     once = True
-    _label = "standard input"
 
     def __init__(
         self, file: BinaryIO | None = None, *, keep: bool = False, interlaced: bool | None = None,
         dtype: DTypeLike = "uint16", pipe: Pipe | None = None,
     ) -> None:  # fmt: skip
-        super().__init__(PIPE, keep, interlaced, dtype)
+        super().__init__("standard input", keep, interlaced, dtype)  # what messages call it
         self.pipe = pipe or Pipe()
         self._file, self._passed = _stdin() if file is None else file, False
         self._woven: bool | None = False  # frames; None where each says so itself
@@ -103,7 +102,7 @@ class PipeSource(Clip):
         self._bytes = self._pixels.dtype.itemsize * sum(map(math.prod, shapes))  # of a frame
         if self._bytes >= 1 << 31:
             raise DataError(
-                f"{self._label}: {self.width}x{self.height} of {self._pixels.name}, expected below 2 GiB a frame"
+                f"{self.path}: {self.width}x{self.height} of {self._pixels.name}, expected below 2 GiB a frame"
             )
         self.rate = self.pipe.rate or self.rate
         self.bits = self._pixels.bits
@@ -130,24 +129,24 @@ class PipeSource(Clip):
         """Take what the header says; gives what it is in words, its siting, and 2 for full range, 0 for not said."""
         self._raw, line = False, self._file.readline(_LONGEST)
         if not line:
-            raise DataError(f"{self._label}: nothing came, expected {_EXPECTED}")
+            raise DataError(f"{self.path}: nothing came, expected {_EXPECTED}")
         if not line.startswith(_MAGIC):
-            raise DataError(f"{self._label}: begins with {line[:16]!r}, expected {_EXPECTED}")
+            raise DataError(f"{self.path}: begins with {line[:16]!r}, expected {_EXPECTED}")
         if not line.endswith(b"\n"):
-            raise DataError(f"{self._label}: the y4m header is cut off after {len(line)} bytes")
+            raise DataError(f"{self.path}: the y4m header is cut off after {len(line)} bytes")
         words = line.decode("ascii", "replace").split()[1:]
         tags = {word[0]: word[1:] for word in words if word[0] != "X"}
         more = dict(word[1:].split("=", 1) for word in words if word[0] == "X" and "=" in word)
         for tag, name in (("W", "width"), ("H", "height")):
             text = tags.get(tag, "")
             if not re.fullmatch(r"\d{1,5}", text, re.ASCII) or not 0 < int(text) <= _MOST:
-                raise DataError(f"{self._label}: {name} in the y4m header is {text!r}, expected 1 to {_MOST}")
+                raise DataError(f"{self.path}: {name} in the y4m header is {text!r}, expected 1 to {_MOST}")
             setattr(self, name, int(text))
         self._pixels, siting = self._colours_of(tags.get("C") or more.get("YSCSS", "420jpeg").lower())
         self.rate, self.pixel_aspect = self._ratio(tags, "F", "rate"), self._ratio(tags, "A", "pixel aspect")
         lacing = tags.get("I", "?")
         if lacing not in ("?", "p", "t", "b", "m"):
-            raise DataError(f"{self._label}: interlacing in the y4m header is {lacing!r}, expected p, t, b, m or ?")
+            raise DataError(f"{self.path}: interlacing in the y4m header is {lacing!r}, expected p, t, b, m or ?")
         self.field_order = {"t": "top", "b": "bottom"}.get(lacing)
         self._woven = None if lacing == "m" else self.field_order is not None
         length = more.get("LENGTH", "")  # which VapourSynth's vspipe writes
@@ -164,7 +163,7 @@ class PipeSource(Clip):
         if grey or text == "444alpha":
             return Pixels.of(f"gray{grey[1] or ''}" if grey else "yuva444p"), None
         raise DataError(
-            f"{self._label}: the y4m header says {'C' + text!r}, expected C420, C422, C444, C411 or Cmono, with p10 or "
+            f"{self.path}: the y4m header says {'C' + text!r}, expected C420, C422, C444, C411 or Cmono, with p10 or "
             "such for more bits"
         )
 
@@ -173,7 +172,7 @@ class PipeSource(Clip):
         text = tags.get(tag, "0:0")
         found = re.fullmatch(r"(\d{1,9}):(\d{1,9})", text, re.ASCII)
         if not found or (int(found[1]) == 0) != (int(found[2]) == 0):
-            raise DataError(f"{self._label}: {name} in the y4m header is {text!r}, expected as 24000:1001, or 0:0")
+            raise DataError(f"{self.path}: {name} in the y4m header is {text!r}, expected as 24000:1001, or 0:0")
         return Fraction(int(found[1]), int(found[2])) if int(found[2]) else None
 
     def frames(self, start: int = 0, end: int | None = None, every: int = 1, skip: Skip = nothing) -> Items:
@@ -182,7 +181,7 @@ class PipeSource(Clip):
         What comes before `start`, or is skipped, is read and left out.
         """
         if self._passed:
-            raise DataError(f"{self._label}: it can be read once, from the front; expected a file where that won't do")
+            raise DataError(f"{self.path}: it can be read once, from the front; expected a file where that won't do")
         self._passed = True
         index, size, whole = 0, self._bytes, (self.height, self.width)  # whatever is cropped later
         while end is None or index < end:
@@ -193,7 +192,7 @@ class PipeSource(Clip):
                 break
             if self._raw and not index and data[: len(_MAGIC)].tobytes() == _MAGIC:
                 raise DataError(
-                    f"{self._label}: it is y4m, expected raw video of {self._pixels.name}, as there is a size"
+                    f"{self.path}: it is y4m, expected raw video of {self._pixels.name}, as there is a size"
                 )
             if came < size:
                 raise self._cut(index, f"{came} of its {size} bytes came")
@@ -206,10 +205,10 @@ class PipeSource(Clip):
             return
         if self.frame_count and index < self.frame_count:
             raise DataError(
-                f"{self._label}: cut short: {index} of the {self.frame_count} frames that its header has came"
+                f"{self.path}: cut short: {index} of the {self.frame_count} frames that its header has came"
             )
         if not index:
-            raise DataError(f"{self._label}: it ends before the first frame")
+            raise DataError(f"{self.path}: it ends before the first frame")
 
     def _next(self, index):
         """Read the line before a frame; gives whether that is interlaced, None at the end."""
@@ -220,7 +219,7 @@ class PipeSource(Clip):
             raise self._cut(index, "the line before it is not whole")
         words = line.split()
         if words[:1] != [b"FRAME"] or not line.endswith(b"\n"):
-            raise DataError(f"{self._label}: frame {index} begins with {line[:16]!r}, expected FRAME: bytes were lost")
+            raise DataError(f"{self.path}: frame {index} begins with {line[:16]!r}, expected FRAME: bytes were lost")
         if self._woven is not None:
             return self._woven
         return any(word[:1] == b"I" and word[3:4] == b"i" for word in words[1:])
@@ -234,7 +233,7 @@ class PipeSource(Clip):
 
     def _cut(self, index, what):
         return DataError(
-            f"{self._label}: it ends in the middle of frame {index} ({what}); the frames before it are whole"
+            f"{self.path}: it ends in the middle of frame {index} ({what}); the frames before it are whole"
         )
 
     def name(self, number: int) -> str:
