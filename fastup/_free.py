@@ -18,7 +18,8 @@ GROUPS = {
 # DirectML, OpenVINO on processors and through OpenCL, and what C++ throws.
 RAN_OUT = re.compile(
     r"out[ _]of[ _](?:(?:gpu|device|host) )?(?:memory|resources)|outofmemory|resource_?exhausted|oom when|bad_alloc|"
-    r"(?:failed|unable|not) (?:to )?(?:be )?allocated? |alloc(?:ation)?[ _]fail|not enough memory|"
+    r"(?:failed|unable|not) (?:to )?(?:be )?allocated? |can't alloc|alloc(?:ation)?[ _]fail|not enough memory|"
+    r"could not create a memory object|"
     r"exceeded max size of memory object",
     re.IGNORECASE,
 )

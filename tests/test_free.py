@@ -62,6 +62,7 @@ class OutOfMemoryError(RuntimeError):  # as Torch's
             "Exception from src/plugins/intel_cpu/src/node.cpp:794:\n[CPU] Convolution node with name 'c0' Check 'ptr' "
             "failed at src/plugins/intel_cpu/src/cpu_memory.cpp:257:\nFailed to allocate 402653184 bytes of memory\n"
         ),
+        RuntimeError("Exception from node.cpp:8:\n[CPU] Convolution node with name 'conv_9/WithoutBiases' can't alloc"),
         RuntimeError("[GPU] Exceeded max size of memory object allocation: requested 5308416000 bytes"),
         RuntimeError("clEnqueueNDRangeKernel, error code: -5 CL_OUT_OF_RESOURCES"),
         RuntimeError("CL_MEM_OBJECT_ALLOCATION_FAILURE"),

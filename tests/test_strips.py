@@ -1,6 +1,10 @@
 """Pictures in strips: which they are, and that a film made in them is the film made whole."""
 
+import os
 import re
+import subprocess
+import sys
+import time
 import weakref
 from dataclasses import replace
 
@@ -14,6 +18,7 @@ import fastup
 from fastup.errors import FastupError
 from fastup.networks.models import MODELS, Network
 from fastup.upscale.engines import ENGINES, Engine, installed
+from fastup.upscale.film import upscale
 from fastup.upscale.model import Model
 from fastup.upscale.strips import Strips, cut, least, taken
 from fastup.upscale.upscaler import Upscaler
@@ -386,6 +391,45 @@ def test_an_engine_of_an_upscaler_that_runs_out(name):
         next(upscaler.stream(frames))
 
 
+LIMITED = """
+import resource, sys
+import numpy as np
+from fastup.upscale.upscaler import Upscaler
+
+model, engine, megabytes = sys.argv[1], sys.argv[2], int(sys.argv[3])
+notes = []
+upscaler = Upscaler(model, engine, memory=1 << 60, on_note=notes.append)
+random = np.random.default_rng(0)
+for size in ((64, 64), (128, 128)):  # what libraries begin with
+    upscaler(random.random((*size, 3), np.float32))
+frame = random.random((1000, 500, 3), np.float32)
+with open("/proc/self/status") as file:
+    used = next(int(line.split()[1]) << 10 for line in file if line.startswith("VmSize"))
+limits = resource.getrlimit(resource.RLIMIT_AS)
+prepared = upscaler.prepared("it", frame)
+resource.setrlimit(resource.RLIMIT_AS, (used + (megabytes << 20), limits[1]))
+made = upscaler.run(prepared)
+resource.setrlimit(resource.RLIMIT_AS, limits)
+made = upscaler.finished(prepared, made, None)
+assert np.abs(made - Upscaler(model, engine)(frame)).max() < 0.5 / 1023
+print(*notes, sep="\\n")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere memory cannot be limited")
+@pytest.mark.parametrize("name", sorted({*THERE} - {"keras"}))  # where TensorFlow finds none, it may end the process
+def test_engines_that_really_run_out(name, tmp_path):
+    from fastup.upscale.export import graph
+
+    path = tmp_path / "m.onnx"
+    path.write_bytes(graph(_network("compact", [[9, 4], [2, 1]], 1, features=64)))
+    command = [sys.executable, "-c", LIMITED, path, name, "200"]
+    environment = {**os.environ, "MALLOC_ARENA_MAX": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(r"pictures of 500x1000 .* \d+ rows: the engine ran out of memory\n", done.stdout)
+
+
 # -- the command -------------------------------------------------------------------------------------------------------
 
 
@@ -412,3 +456,44 @@ def test_memory_that_is_no_size(text, trained, small, tmp_path, run):
     assert code == 2
     assert printed == f"fastup: memory is '{text}', expected a size such as 4G or 800M\n"
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("slow", ["prepared", "run", "finished"])
+def test_a_film_is_never_in_memory(slow, tmp_path):
+    """Few frames are on their way at a time, whichever stage the others wait for."""
+    (tmp_path / "in").mkdir()
+    for number in range(50):
+        fastup.write(tmp_path / "in" / f"{number:03d}.dpx", np.full((8, 6, 3), number, np.uint16))
+    upscaler = Upscaler(_network("compact", [[9, 4], [2, 1]]), THERE[-1], parallel=2)
+    made, gone, most = [], [], 0
+
+    def watch(step):
+        def call(*given):
+            nonlocal most
+            if step == slow:
+                time.sleep(0.002)
+            result = getattr(Upscaler, step)(upscaler, *given)
+            made.append(step)
+            weakref.finalize(result.picture if step == "prepared" else result, gone.append, step)
+            most = max(most, len(made) - len(gone))
+            return result
+
+        return call
+
+    for step in ("prepared", "run", "finished"):
+        setattr(upscaler, step, watch(step))
+    assert upscale(upscaler, tmp_path / "in", tmp_path / "out") == (50, 0)
+    assert len(made) == 150
+    assert 3 <= most <= 24
+    assert len(gone) >= 147
+
+
+def test_a_command_that_finds_no_memory_says_so(small, trained, tmp_path, run, monkeypatch):
+    def finished(self, *_):
+        raise np._core._exceptions._ArrayMemoryError((1080, 1440, 3), np.dtype(np.float32))
+
+    monkeypatch.setattr(Upscaler, "finished", finished)
+    code, _, printed = run("upscale", trained / "best.keras", small / "evaluation" / "Alpha", tmp_path / "out")
+    assert code == 1
+    assert printed.startswith("fastup: there is too little memory: Unable to allocate 17.8 MiB for an array")
+    assert "close other programs" in printed

@@ -64,6 +64,8 @@ def _run():
         except OSError as same:
             return _output_lost(same)
         return show.complain(error, 1)
+    except MemoryError as error:
+        return show.complain(f"there is too little memory: {error or 'none is left'}; close other programs", 1)
     except (KeyboardInterrupt, typer.Abort):
         commands = {each.callback.__name__: each.callback for each in app.registered_commands}
         going_on = hasattr(commands.get("".join(sys.argv[1:2])), "carries_on") and "-" not in sys.argv

@@ -2,7 +2,9 @@
 
 import contextlib
 import io
+import threading
 from collections.abc import Iterator
+from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from queue import SimpleQueue
@@ -126,26 +128,37 @@ class OpenVino(Engine):
         super().__init__(model)
         self.words = f"OpenVINO {version('openvino')} on the CPU"
         self.parallel = parallel
+        self._graph, self._lock = _graph(model), threading.Lock()
+        self._idle: SimpleQueue[Any] | None = None  # requests that wait for a call
+        # Its Python part sets itself up in the first call, and waits for ever if two threads do that at a time.
+        self._run(np.zeros((3, *model.cell[0]), np.float32))
+
+    def _requests(self):
+        """The model compiled, and its requests, which share memory."""
         import openvino
 
         core = openvino.Core()
         how = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
-        if parallel > 1:
-            how |= {"PERFORMANCE_HINT": "THROUGHPUT", "PERFORMANCE_HINT_NUM_REQUESTS": str(parallel)}
+        if self.parallel > 1:
+            how |= {"PERFORMANCE_HINT": "THROUGHPUT", "PERFORMANCE_HINT_NUM_REQUESTS": str(self.parallel)}
         # One for all sizes: compiled for one size alone it is no faster.
-        compiled = core.compile_model(core.read_model(io.BytesIO(_graph(model))), "CPU", how)
-        self._idle: SimpleQueue[Any] = SimpleQueue()
-        for _ in range(parallel):
-            self._idle.put(compiled.create_infer_request())
-        # Its Python part sets itself up in the first call, and waits for ever if two threads do that at a time.
-        self._run(np.zeros((3, *model.cell[0]), np.float32))
+        compiled = core.compile_model(core.read_model(io.BytesIO(self._graph)), "CPU", how)
+        requests: SimpleQueue[Any] = SimpleQueue()
+        for _ in range(self.parallel):
+            requests.put(compiled.create_infer_request())
+        return requests
 
     def _run(self, picture):
-        request = self._idle.get()
+        with self._lock:
+            idle = self._idle = self._idle or self._requests()
+        request = idle.get()
         try:
             return request.infer({0: picture[np.newaxis]}, share_inputs=True)[0][0]
+        except Exception:
+            self._idle = None  # they would keep the memory that they have found so far
+            raise
         finally:
-            self._idle.put(request)
+            idle.put(request)
 
 
 class OnnxRuntime(Engine):
@@ -171,7 +184,8 @@ class OnnxRuntime(Engine):
         for provider in self.providers():
             device, options, self.on_gpu = self.PROVIDERS[provider]
             try:
-                self._session = self._start(onnxruntime, graph, provider, options)
+                self._new = partial(self._start, onnxruntime, graph, provider, options)
+                self._session = self._new()
                 break
             except Exception as error:  # each has some of its own, and the CPU is left
                 if device == "the CPU":
@@ -208,7 +222,12 @@ class OnnxRuntime(Engine):
         return session
 
     def _run(self, picture):
-        return self._session.run(None, {"input": picture[np.newaxis]})[0][0]
+        self._session = self._session or self._new()
+        try:
+            return self._session.run(None, {"input": picture[np.newaxis]})[0][0]
+        except Exception:
+            self._session = None  # it would keep the memory that it has found so far
+            raise
 
 
 ENGINES: dict[str, type[Engine]] = {"keras": Keras, "openvino": OpenVino, "onnxruntime": OnnxRuntime}
@@ -287,5 +306,6 @@ def _graph(model):
 
 
 def _line(error):
-    """The first line of an error's words."""
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    """The first line of an error's words that says something: OpenVINO begins with places in its sources."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return next((line for line in lines if not line.startswith("Exception from ")), lines[0])

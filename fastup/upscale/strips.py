@@ -174,13 +174,12 @@ class Strips:
         if len(strips) == 1:
             return self.engine.run(picture)
         before = (slice(None),) if self.engine.planes else ()  # the axes before that of rows
-        whole = None
+        shape = list(picture.shape)
+        for axis, factor in enumerate(self.model.scale, len(before)):
+            shape[axis] = int(shape[axis] * factor)
+        whole = np.empty(shape, np.float32)  # before the engine takes what there is
         for strip in strips:
             part = self.engine.run(np.ascontiguousarray(picture[(*before, strip.read)]))
-            if whole is None:
-                shape = list(part.shape)
-                shape[len(before)] = strips[-1].kept.stop
-                whole = np.empty(shape, part.dtype)
             whole[(*before, strip.kept)] = part[(*before, strip.made)]
         return whole
 
