@@ -128,7 +128,6 @@ def test_a_video_is_pointed_to_extract(run, tmp_path):
     folders = (["train"], ["pairs"], ["rank"], ["evaluate", "m.keras"])
     for arguments in (
         ["info", film], *([*command, film] for command in folders),
-        ["degrade", film, "out.dpx"],
     ):  # fmt: skip
         fails(run(*arguments), 1, film, "a video, expected", "fastup extract")
     fails(run("degrade", tmp_path, "out"), 1, tmp_path, "no frames here", "fastup extract", film.name)

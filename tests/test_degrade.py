@@ -11,6 +11,7 @@ from test_cli import fails
 import fastup
 from fastup.errors import DataError, FastupError, OptionError
 from fastup.footage.degrade import TAPE, degrade, draw, pillars, prepare, run
+from fastup.footage.stills import Folder
 from fastup.header import Header
 
 
@@ -261,8 +262,10 @@ def test_pillars_are_looked_for_throughout(tmp_path):
     paths = [tmp_path / f"{number}.dpx" for number in range(30)]
     for number, path in enumerate(paths):
         fastup.write(path, hd_frame(number, left=20 if number == 29 else 24), fsync=False)
-    assert pillars(paths) == (20, 24, paths[29], 9)
-    assert pillars(paths[:5]) == (24, 24, paths[0], 5)
+    assert pillars(Folder(paths[0].parent)) == (20, 24, paths[29].name, 9)
+    for path in paths[5:]:
+        path.unlink()
+    assert pillars(Folder(paths[0].parent)) == (24, 24, paths[0].name, 5)
 
 
 def test_nothing_is_trimmed_of_what_is_all_black(tmp_path):

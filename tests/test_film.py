@@ -24,7 +24,7 @@ from videos import cut, fast_start, video
 import fastup
 from fastup import Header
 from fastup.errors import DataError, OptionError
-from fastup.footage import chore, convert, dehalo, extract, halo, opening, telecine
+from fastup.footage import chore, convert, degrade, dehalo, extract, halo, opening, telecine
 from fastup.footage.halo import Estimate, Halo
 from fastup.footage.pipe import Pipe, PipeSource
 from fastup.upscale import film
@@ -273,21 +273,26 @@ def test_what_is_left_of_a_video_that_was_cut_short_is_kept(upscaler, tape, hd, 
             np.testing.assert_array_equal(frame, fastup.read(expected))
 
 
-def test_a_movie_of_another_model_or_part_is_not_gone_on_with(upscaler, tape, tmp_path):
-    class Stop(Exception):
-        pass
+def test_a_movie_that_was_begun_otherwise_is_not_gone_on_with(upscaler, tmp_path):
+    frames = [[np.full(shape, 100 + n, np.uint16) for shape in ((8, 12), (8, 6), (8, 6))] for n in range(60)]
+    tape, movie = video(tmp_path / "tape.mov", "v210", "yuv422p10le", frames), tmp_path / "hd.mkv"
 
     def stop(done, *_):
-        if done == 3:
-            raise Stop
+        if done == 55:  # the encoder is behind by no more than a few frames, and the first part has 25
+            raise KeyboardInterrupt
 
-    with pytest.raises(Stop):
-        upscale(upscaler, tape, tmp_path / "hd.mkv", on_progress=stop)
-    if (tmp_path / ".hd.mkv.parts").exists():  # a part was whole
-        source = film.opened(tape, keep=True)
-        with pytest.raises(DataError, match="begun with range full, found keep"):
-            upscale(upscaler, source, tmp_path / "hd.mkv")
-    assert upscale(upscaler, tape, tmp_path / "hd.mkv")[0] > 0
+    with pytest.raises(KeyboardInterrupt):
+        upscale(upscaler, tape, movie, on_progress=stop)
+    assert not movie.exists()
+    with pytest.raises(DataError, match="begun with range full, found keep; expected the same command"):
+        upscale(upscaler, film.opened(tape, keep=True), movie)
+    with pytest.raises(DataError, match="begun with codec FFV1, found ProRes"):
+        upscale(upscaler, tape, movie, options={"codec": "prores"})
+    written, skipped = upscale(upscaler, tape, movie)
+    assert written + skipped == 60
+    assert skipped in (25, 50)
+    assert upscale(upscaler, tape, tmp_path / "whole.mkv") == (60, 0)
+    assert movie.read_bytes() == (tmp_path / "whole.mkv").read_bytes()
 
 
 def test_the_input_is_not_written_over(upscaler, tape):
@@ -435,6 +440,18 @@ def test_a_folder_becomes_a_movie_with_codes_as_they_are(stills, tmp_path, bits,
         for (_, planes), path in zip(source.frames(), fastup.find(stills), strict=True):
             expected = np.floor(fastup.read(path) * (white / 1023) + 0.5)
             np.testing.assert_array_equal(planes[0], expected)
+
+
+def test_twins_of_a_video_are_those_of_its_frames(tape, stills, tmp_path):
+    for name, options in (("auto", {}), ("given", {"trim": (8, 8, 0, 0), "tape": {"noise": (0.01, 0.02)}, "seed": 3})):
+        for source, place in ((stills, f"{name}-stills"), (tape, f"{name}-tape")):
+            plan = degrade.prepare(source, tmp_path / place, (8, 24), **options)
+            assert degrade.run(plan) == (COUNT, 0)
+        assert held(tmp_path / f"{name}-stills") == held(tmp_path / f"{name}-tape")
+    pipe = PipeSource(io.BytesIO(bytes(2 * 3 * 16 * 48 * 2)), pipe=Pipe("gbrp10le", (16, 48)))
+    with pytest.raises(OptionError, match="INPUT is a pipe; expected a trim"):
+        degrade.prepare(pipe, tmp_path / "pipe", (8, 24))
+    assert degrade.run(degrade.prepare(pipe, tmp_path / "pipe", (8, 24), (0, 0, 0, 0))) == (2, 0)
 
 
 # -- a kill ----------------------------------------------------------------------------------------------------------

@@ -291,7 +291,7 @@ def _detelecine(source, destination, as_json, **options):
 
 @carries_on
 def degrade(
-    source: Annotated[Path, Argument(metavar="HD", help="A folder of RGB frames, or one frame.")],
+    source: Annotated[Path, Argument(metavar="HD", help="A folder of RGB frames, one frame, or a video.")],
     destination: Annotated[Path, Argument(metavar="SD", help="A folder for 10-bit DPX frames.")],
     trim: Annotated[
         str, Option(metavar="auto|L,R,T,B", help="Pixels to trim: left, right, top, bottom; auto: black pillars.")

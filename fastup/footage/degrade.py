@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,8 @@ from fastup._resample import FILTERS, check_size, gaussian, gaussian_weights, re
 from fastup._types import Floats, Frame, Progress, Size, StrPath
 from fastup.codes import CHROMA, LUMA_601
 from fastup.errors import DataError, OptionError
-from fastup.footage import chore
+from fastup.footage import chore, opening
+from fastup.footage.source import Source
 from fastup.footage.stills import Folder
 from fastup.header import Header
 from fastup.trim import UNTRIMMED, Trim
@@ -103,7 +105,6 @@ def _tape_noise(shape, deviation, seed):
 class Plan(chore.Plan):
     """What `prepare` found, and `run` does."""
 
-    source: Folder
     size: Size  # of what is made
     filter: str
     trim: Trim
@@ -115,11 +116,11 @@ class Plan(chore.Plan):
 
 
 def prepare(
-    source: StrPath, destination: StrPath, size: Size = SIZE, trim: Sequence[int] | None = None,
+    source: StrPath | Source, destination: StrPath, size: Size = SIZE, trim: Sequence[int] | None = None,
     filter: str = "lanczos", tape: Mapping[str, float | tuple[float, float]] | None = None, seed: int = 0,
     overwrite: bool = False,
 ) -> Plan:  # fmt: skip
-    """Plan to make SD twins of HD frames: 10-bit DPX of the same stems. Nothing is written.
+    """Plan to make SD twins of HD frames: of 10 bits, and of the same stems. Nothing is written.
 
     DataError if frames differ in size, or are not RGB; if there are none; if the twins would replace the frames, or
     each other. OptionError if an option is out of its range.
@@ -127,7 +128,7 @@ def prepare(
     Parameters
     ----------
     source, destination
-        A folder of RGB frames, or one frame; and a folder.
+        A source of R, G, B, or the path of one that can be read again; and a folder, or what else `opening.sink` takes.
     size
         Of the twins, whatever the shape of the picture.
     trim
@@ -147,18 +148,21 @@ def prepare(
         raise OptionError(f"filter: found {filter!r}, expected one of {', '.join(FILTERS)}")
     if operator.index(seed) < 0:
         raise OptionError(f"seed: found {seed}, expected 0 or more")
-    folder = Folder(source)
-    plan = chore.Plan(folder, Path(destination), overwrite).checked()
+    source = source if isinstance(source, Source) else opening.source(source)
+    if trim is None and source.once:
+        raise OptionError("pillars are looked for before frames are read, but INPUT is a pipe; expected a trim")
+    made_by = {"size": size, "trim": trim, "filter": filter, "tape": dict(tape or {}), "seed": seed}
+    plan = chore.Plan(source, Path(destination), overwrite, made_by=made_by).checked()
     strengths = _strengths(tape or {})
-    first = _rgb_header(folder, 0)
-    for number, path in folder.files():
-        header = _rgb_header(folder, number)
+    first = _rgb_header(source, 0)
+    for number, _ in source.files():
+        header = _rgb_header(source, number)
         if (header.height, header.width) != (first.height, first.width):
             found, expected = (f"{one.width}x{one.height}" for one in (header, first))
             one_size = "expected one size in a folder, for one trim"
-            raise DataError(f"{path}: {found}, but {folder.paths[0]} is {expected}; {one_size}")
-    trim, why = (Trim.parse(trim), "as given") if trim is not None else _find_trim(folder.paths, first)
-    picture = trim.picture(folder.size)
+            raise DataError(f"{source.label(number)}: {found}, but {source.label(0)} is {expected}; {one_size}")
+    trim, why = (Trim.parse(trim), "as given") if trim is not None else _find_trim(source, first)
+    picture = trim.picture(source.size)
     size = check_size(size, picture)
     return Plan.of(
         plan, size=size, filter=filter, trim=trim, why_trim=why, picture=picture,
@@ -174,25 +178,30 @@ def run(plan: Plan, on_progress: Progress | None = None) -> tuple[int, int]:
     keeps its shape: 8:9 of 1440x1080 square ones in 720x480. Codes are normalised by the frame's white, and floats
     clipped; no colour is converted.
     """
-    window = plan.trim.window(plan.source.size)
+    source, window = plan.source, plan.trim.window(plan.source.size)
 
-    def make(number: int, path: Path) -> tuple[Floats, Header]:
-        frame = plan.source.pixels(path, "float32", window)
-        frames.refuse_nan(path, frame)
-        strengths = draw(plan.tape, plan.seed, path.stem)
-        twin = degrade(frame, plan.size, filter=plan.filter, **strengths, seed=_seed(plan.seed, path.stem, 1))
-        return twin, _twin_header(plan.source.header(number), plan)
+    def make(number: int, raw: Any) -> tuple[Floats, Header]:
+        if isinstance(source, Folder):
+            frame = source.pixels(raw, "float32", window)
+        else:
+            frame = plan.trim.crop(source.pixels(raw, "float32"))
+        frames.refuse_nan(source.label(number), frame)
+        stem = source.name(number)
+        strengths = draw(plan.tape, plan.seed, stem)
+        twin = degrade(frame, plan.size, filter=plan.filter, **strengths, seed=_seed(plan.seed, stem, 1))
+        return twin, _twin_header(source.header(number), plan)
 
     return chore.run(plan, chore.each(make), "degrading", on_progress)
 
 
-def _rgb_header(folder: Folder, number: int) -> Header:
+def _rgb_header(source: Source, number: int) -> Header:
     """The header of a frame; DataError if it is not of R, G and B."""
-    frames.probe(folder.paths[number])  # which says what is wrong with a header
-    header = folder.header(number)
+    if isinstance(source, Folder):
+        frames.probe(source.paths[number])  # which says what is wrong with a header
+    header = source.header(number)
     if header.channels != 3 or header.descriptor in CHROMA:
         text = getattr(header.descriptor, "text", header.descriptor)
-        raise DataError(f"{folder.paths[number]}: {text}, expected RGB")
+        raise DataError(f"{source.label(number)}: {text}, expected RGB")
     return header
 
 
@@ -206,26 +215,28 @@ def draw(tape: Mapping[str, tuple[float, float]], seed: int, stem: str) -> dict[
     return {name: low + (high - low) * float(shares[name]) for name, (low, high) in tape.items()}
 
 
-def pillars(paths: Sequence[Path]) -> tuple[int, int, Path | None, int]:
+def pillars(source: Source) -> tuple[int, int, str | None, int]:
     """The black columns at the left and right of frames, as many as all of several frames have.
 
     A column is black where its pixels, on 99 % of the rows and in all channels, lie within 8 codes of 1023 of the level
     of the frame's outermost column, and that is no brighter than 0.12 (log's black is code 95, 0.093; video's is 64).
     Frames that are black all over say nothing and are passed over. Up to nine frames, spread through them, are read.
 
-    Returns how many are left and right; the frame that had the fewest, None if all were black; how many were read.
+    Returns how many are left and right; the name of the frame that had the fewest, None if all were black; how many
+    were read.
     """
-    picks = np.unique(np.linspace(0, len(paths) - 1, _LOOKED_AT).round().astype(int))
-    widths = []
-    for path, frame in frames.stream([paths[k] for k in picks], "float32"):
+    picks = np.unique(np.linspace(0, len(source) - 1, _LOOKED_AT).round().astype(int))
+    widths, looked = [], 0
+    for number, raw in source.samples(picks.tolist()):
+        looked, frame = looked + 1, source.pixels(raw, "float32")
         half = -(-frame.shape[1] // 2)
         left, right = _black_columns(frame[:, :half]), _black_columns(frame[:, : -half - 1 : -1])
         if min(left, right) < half:
-            widths.append((left, right, path))
+            widths.append((left, right, os.path.basename(source.label(number))))
     if not widths:
-        return 0, 0, None, len(picks)
+        return 0, 0, None, looked
     narrowest = min(widths, key=lambda width: min(width[:2]))
-    return min(width[0] for width in widths), min(width[1] for width in widths), narrowest[2], len(picks)
+    return min(width[0] for width in widths), min(width[1] for width in widths), narrowest[2], looked
 
 
 def _black_columns(frame):
@@ -237,8 +248,8 @@ def _black_columns(frame):
     return len(black) if black.all() else int(black.argmin())
 
 
-def _find_trim(paths, header):
-    left, right, where, count = pillars(paths)
+def _find_trim(source, header):
+    left, right, where, count = pillars(source)
     looked = f"in {count} frame{'s' * (count != 1)} looked at"
     if where is None:
         return UNTRIMMED, f"no pillars found: all is black {looked}"
@@ -249,7 +260,7 @@ def _find_trim(paths, header):
         return Trim(whole, whole), f"{found}; a 4:3 picture is left"
     if narrow >= _NARROWEST:
         return Trim(narrow // 2 * 2, narrow // 2 * 2), found
-    return UNTRIMMED, f"no pillars; {found}, the fewest in {where.name}"
+    return UNTRIMMED, f"no pillars; {found}, the fewest in {where}"
 
 
 def _strengths(tape):
