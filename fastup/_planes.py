@@ -96,18 +96,33 @@ def _floats_of_floats(memory, pitch, out):
 
 
 @njit(cache=True, nogil=True)
+def _interleave(rows, out):
+    if rows.shape[0] == 3:
+        red, green, blue = rows[0], rows[1], rows[2]
+        for x in range(red.size):
+            out[x, 0], out[x, 1], out[x, 2] = red[x], green[x], blue[x]
+    else:
+        for channel in range(rows.shape[0]):
+            out[:, channel] = rows[channel]
+
+
+@njit(cache=True, nogil=True)
 def _codes_of(given, white, out):
     channels, height, width = given.shape
     numbers = 0
+    lines = out.reshape(height, width * channels)
+    rows = np.empty((channels, width), out.dtype)  # it is twice as fast as to write where they go
     for y in range(height):
         for channel in range(channels):
-            source, target = given[channel, y], out[y]
+            source, row = given[channel, y], rows[channel] if channels > 1 else lines[y]
             for x in range(width):
                 value = source[x]
                 numbers += value == value
                 value = value if value > 0 else np.float32(0)
                 value = value if value < 1 else np.float32(1)
-                target[x, channel] = np.uint16(np.int32(np.float64(value) * white + 0.5))  # exact: 24 bits times 16
+                row[x] = np.uint16(np.int32(np.float64(value) * white + 0.5))  # exact: 24 bits times 16
+        if channels > 1:
+            _interleave(rows, out[y])
     return given.size - numbers
 
 
@@ -115,12 +130,15 @@ def _codes_of(given, white, out):
 def _clipped(given, out):
     channels, height, width = given.shape
     numbers = 0
+    lines, rows = out.reshape(height, width * channels), np.empty((channels, width), out.dtype)
     for y in range(height):
         for channel in range(channels):
-            source, target = given[channel, y], out[y]
+            source, row = given[channel, y], rows[channel] if channels > 1 else lines[y]
             for x in range(width):
                 value = source[x]
                 numbers += value == value
                 value = value if value > 0 else np.float32(0)
-                target[x, channel] = value if value < 1 else np.float32(1)
+                row[x] = value if value < 1 else np.float32(1)
+        if channels > 1:
+            _interleave(rows, out[y])
     return given.size - numbers
