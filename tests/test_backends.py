@@ -15,6 +15,7 @@ from fastup.train.config import Config
 from fastup.train.prepare import prepare
 from fastup.upscale.evaluate import evaluate, mean
 from fastup.upscale.model import load
+from fastup.upscale.upscaler import Upscaler
 
 SCRIPT = """
 import json, sys
@@ -25,12 +26,13 @@ from fastup.train.config import Config
 from fastup.train.prepare import prepare
 from fastup.upscale.evaluate import evaluate, mean
 from fastup.upscale.film import upscale
+from fastup.upscale.upscaler import Upscaler
 
 data, backend = sys.argv[1:]
 assert keras.backend.backend() == backend
 fit.fit(prepare(data, Config(learning_rate=3e-4), more_epochs=2))
 fit.fit(prepare(data, Config(model="espcn", epochs=1, ema=0.9)))
-model = f"{data}/models/compact/last.keras"
+model = Upscaler(f"{data}/models/compact/last.keras", "keras")
 score = mean(evaluate(model, data))
 counts = upscale(model, f"{data}/evaluation/Alpha", f"{data}/upscaled")
 print(json.dumps([score.psnr, score.psnr_bicubic, *counts]))
@@ -71,7 +73,7 @@ def test_other_backends(backend, trained, data, tmp_path):
     # Other tiles or other rates would set weights apart as far as they moved.
     start, ours, theirs = (_flat(weights) for weights in (start, run.network.get_weights(), theirs.get_weights()))
     assert np.linalg.norm(theirs - ours) < 0.05 * np.linalg.norm(ours - start)
-    score = mean(evaluate(here / "models" / "compact" / "last.keras", data))
+    score = mean(evaluate(Upscaler(here / "models" / "compact" / "last.keras", "keras"), data))
     assert score.psnr == pytest.approx(psnr, abs=1e-2)
     assert score.psnr_bicubic == pytest.approx(psnr_bicubic, abs=1e-3)
     assert load(data / "models" / "espcn" / "last.keras").settings["trained"]["epoch"] == 1

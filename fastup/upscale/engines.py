@@ -34,6 +34,8 @@ class Engine:
         How many calls of `run` may be under way at a time.
     on_gpu : bool
         Whether the device is more than the CPU.
+    failed : list of str
+        What it would rather have used, and why it cannot.
     takes : pair of float
         How many times it has the values of the widest layer in memory, and how many times those of a target picture,
         as measured: see `fastup.upscale.strips.taken`.
@@ -47,8 +49,9 @@ class Engine:
     parallel = 1
     on_gpu = False
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, parallel: int = 1) -> None:
         self.model = model
+        self.failed: list[str] = []
 
     def free(self) -> int | None:
         """Bytes that are free where it runs; None if that is not known."""
@@ -180,7 +183,6 @@ class OnnxRuntime(Engine):
         import onnxruntime
 
         graph, name = _graph(model), f"ONNX Runtime {version('onnxruntime')}"
-        self.failed: list[str] = []  # why the first ones are not used
         for provider in self.providers():
             device, options, self.on_gpu = self.PROVIDERS[provider]
             try:
@@ -252,7 +254,8 @@ def opened(model: Model, engine: str = "auto", parallel: int = 1) -> tuple[Engin
         install = "pip install 'fastup[train]'" if engine == "keras" else INSTALL
         raise OptionError(f"engine is {engine}, but {kind.title} is not installed: {install}")
     try:
-        return kind(model, parallel), "as asked"  # type: ignore[call-arg]
+        made = kind(model, parallel)
+        return made, "; ".join(["as asked", *made.failed])
     except FastupError:
         raise
     except Exception as error:  # each library has some of its own
@@ -279,7 +282,7 @@ def _fastest(model, parallel):
             failed.append(f"{ENGINES[name].title} cannot be used: {_line(error)}")
             there.remove(name)
             return None
-        failed.extend(getattr(engine, "failed", ()))
+        failed.extend(engine.failed)
         return engine
 
     keras = tried("keras")

@@ -4,14 +4,16 @@ import os
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from fastup._scales import Scale, cell_of, fractions
 from fastup._types import Size, StrPath
-from fastup.errors import DataError, FastupError
+from fastup.errors import DataError, FastupError, OptionError
 from fastup.networks import start
+from fastup.trim import Trim
 from fastup.upscale.onnx_file import NEEDED, read_metadata
 
 if TYPE_CHECKING:
@@ -61,6 +63,7 @@ class Model:
             raise DataError(
                 f"{model}: made by --whole-scale for other programs; expected the .onnx without it, or the .keras file"
             )
+        _check(model, found["settings"])
         vertical, horizontal = found["receptive"]
         onnx = Path(model).read_bytes()
         return cls(os.fspath(model), found["settings"], (vertical, horizontal), found["widest"], onnx=onnx)
@@ -85,6 +88,25 @@ class Model:
     def fill(self) -> Literal["edge"] | float:
         """What lies outside the picture: "edge", or the black level, normalised."""
         return fill_of(self.settings)
+
+
+def _check(name, settings):
+    """Raise DataError where settings are none that `fastup train` writes, such as a scale below 1."""
+    try:
+        cell = cell_of(fractions(settings["scale"]))[1]
+        if any(border % factor for border, factor in zip(settings["border"], cell, strict=True)):
+            raise ValueError(f"border is {settings['border']}, expected multiples of {cell}")
+        for trim in ("trim", "input_trim"):
+            Trim.parse(settings[trim], trim)
+        whites = [settings[side] for side in ("input_white", "target_white")]
+        if any(white is not None and (type(white) is not int or not 1 <= white <= 65535) for white in whites):
+            raise ValueError(f"white is {whites}, expected codes")
+        float(0 if settings["black_level"] == "edge" else settings["black_level"])
+        if Fraction(*settings["pixel_aspect"]) <= 0:
+            raise ValueError(f"pixel_aspect is {settings['pixel_aspect']}")
+        dict(settings.get("levels") or {})
+    except (OptionError, ValueError, TypeError, ZeroDivisionError) as error:
+        raise DataError(f"{name}: its settings are not those of a model: {error}") from None
 
 
 def fill_of(settings: Mapping[str, Any]) -> Literal["edge"] | float:
