@@ -21,6 +21,8 @@ from fastup.cli import options
 from fastup.codes import white_of
 from fastup.errors import DataError, OptionError
 from fastup.footage import opening
+from fastup.footage.dehalo import dehalo, prepare, run
+from fastup.footage.halo import Halo
 from fastup.footage.pipe import Pipe, PipeSink, PipeSource
 from fastup.footage.raw import Pixels
 from fastup.footage.telecine import find
@@ -294,6 +296,18 @@ def test_a_run_from_a_pipe_carries_on_by_the_frames_that_are_there(name, tmp_pat
         for (_, frame), (_, expected) in zip(found, read(data), strict=True):
             if name == "out":
                 np.testing.assert_array_equal(frame, expected)
+
+
+def test_halos_are_undone_in_a_pipe_by_a_kernel_that_is_given(tmp_path):
+    data, out = y4m(three(size=(8, 40)), "YUV4MPEG2 W40 H8 F25:1 C420mpeg2"), tmp_path / "out"
+    for asked in ({}, {"kernel": Halo(0.8, 1.6)}, {"protect": 0}):
+        with pytest.raises(OptionError, match="but INPUT is a pipe; expected a file, or a kernel and --protect 0"):
+            prepare(read(data), out, **asked)
+    plan = prepare(read(data), out, kernel=Halo(0.8, 1.6), protect=0)
+    assert run(plan) == (3, 0)
+    for path, (_, frame) in zip(fastup.find(out), read(data, dtype="float32"), strict=True):
+        expected = dehalo(frame, Halo(0.8, 1.6).taps, protect=0)
+        np.testing.assert_array_equal(fastup.read(path), naive.codes(expected, 1023))
 
 
 def test_frames_that_are_not_asked_for_are_read_and_left_out():

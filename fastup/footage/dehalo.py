@@ -61,6 +61,7 @@ class Dehaloed(Source):
         super().__init__(source.path, source.dtype)
         self.source, self.found, self.strength, self.protect = source, found, strength, protect
         self.rate, self.frame_count, self.subsampling = source.rate, source.frame_count, source.subsampling
+        self.field_order = getattr(source, "field_order", None)
         self.notes, self.settings = source.notes, source.settings
 
     @property
@@ -169,8 +170,11 @@ def facts(
         raise OptionError(f"protect is {protect}, expected 0 or more, in deviations of the noise")
     if kernel is not None and twins is not None:
         raise OptionError("kernel is given, and pairs too; expected one of them")
-    if source.once:
-        raise OptionError("frames are read twice, to find their halo and to undo it, but INPUT is a pipe")
+    if source.once and (kernel is None or protect):
+        raise OptionError(
+            "frames are read twice, to measure halo and noise and to undo it, but INPUT is a pipe; expected a file, or "
+            "a kernel and --protect 0"
+        )
     taps = None if kernel is None else _checked_taps(kernel)
     return {
         "source": os.path.realpath(source.path), "pairs": twins and os.path.realpath(twins),
@@ -193,8 +197,8 @@ def find(
         found = kept
     elif kernel is not None:
         taps = _checked_taps(kernel)
-        noises = [halo.noise_of(picture) for _, picture in _read(source, _spread(source, 4), on_progress)]
-        noise = float(np.median(noises))
+        looked_at = () if source.once else _read(source, _spread(source, 4), on_progress)
+        noise = float(np.median([halo.noise_of(picture) for _, picture in looked_at] or [0]))
         after = halo.overshoot(np.convolve(taps, halo.inverse(taps, strength)))
         found = Estimate(taps, kernel if isinstance(kernel, Halo) else None, 0, noise, halo.overshoot(taps), after)
     elif twins is not None:
