@@ -1,8 +1,10 @@
 """Movies: what is encoded, tagged, joined and carried over; kills in between; and what is refused."""
 
 import dataclasses
+import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -17,8 +19,10 @@ import fastup
 from fastup import _ycbcr
 from fastup.errors import DataError, FastupError, OptionError
 from fastup.footage import codecs, remux
+from fastup.footage.extract import prepare
 from fastup.footage.movie import Movie
 from fastup.footage.opening import open_clip
+from fastup.footage.pipe import PipeSource
 from fastup.footage.sink import FolderSink
 from fastup.footage.telecine import Film
 from fastup.header import Header
@@ -478,6 +482,70 @@ def test_two_runs_at_once(tmp_path):
         with pytest.raises(FastupError, match="another run is making it"), Movie(tmp_path / "film.mov", rate=FILM):
             pass
     assert os.listdir(tmp_path) == ["film.mov"]
+
+
+def test_a_run_beside_one_that_makes_the_movie_anew_takes_none_of_its_parts(tmp_path):
+    path = tmp_path / "film.mov"
+    write(path, pictures(1))
+    with Movie(path, rate=FILM, overwrite=True) as movie:
+        for number, frame in enumerate(pictures()):
+            movie.write(frame, header(), number)
+            if number == 8:
+                while not movie._found():
+                    time.sleep(0.01)
+                with Movie(path, rate=FILM) as other:
+                    assert other.is_made(9)
+                assert movie._found()
+    assert len(packets(path)) == COUNT
+
+
+@pytest.mark.parametrize("begun_before", [False, True])
+def test_a_run_that_begins_as_another_ends_leaves_the_movie_as_it_is(tmp_path, begun_before):
+    """What was there when it looked is not what is there when it may begin."""
+    path = begun(tmp_path / "film.mov") if begun_before else tmp_path / "film.mov"
+    late = Movie(path, rate=FILM)
+    write(path)
+    made = path.read_bytes()
+    with pytest.raises(FastupError, match="another run has gone on with it"), late:
+        pass
+    with Movie(path, rate=FILM) as movie:
+        assert movie.is_made(0)
+    assert path.read_bytes() == made
+    assert os.listdir(tmp_path) == ["film.mov"]
+
+
+def test_what_was_to_end_elsewhere_does_not_carry_on(tmp_path, monkeypatch):
+    """The last part of a run that was killed as it joined is whole, but of fewer frames than a longer run has there."""
+    source = tape(tmp_path / "tape.mov")
+    with monkeypatch.context() as patched:
+        patched.setattr(Movie, "_join", lambda movie: os.kill(os.getpid(), signal.SIGINT))
+        with pytest.raises(KeyboardInterrupt):
+            movie_of(source, tmp_path / "film.mov", end=6)
+    with open_clip(source) as clip:
+        assert Movie(tmp_path / "film.mov", clip, end=6).is_made(5)
+        with pytest.raises(DataError, match=r"begun with end 6, found 25; expected the same command"):
+            Movie(tmp_path / "film.mov", clip)
+        assert Movie(tmp_path / "other.mov", clip)._facts == Movie(tmp_path / "other.mov", clip, end=99)._facts
+
+
+def test_another_source_of_the_same_size_does_not_carry_on(tmp_path):
+    source = tape(tmp_path / "tape.mov")
+    with open_clip(source) as clip:
+        begun(tmp_path / "film.mov", like=clip, rate=None)
+        assert Movie(tmp_path / "film.mov", clip).is_made(0)
+    os.utime(source, (10**9, 10**9))
+    with open_clip(source) as clip, pytest.raises(DataError, match=r"found .*tape.mov, \d+ bytes, written 2001-09-09"):
+        Movie(tmp_path / "film.mov", clip)
+
+
+def test_other_pictures_of_a_source_do_not_carry_on(tmp_path):
+    """What decides on how they are made is among the facts; of a pipe, what kind of video it is."""
+    with open_clip(interlaced_video(tmp_path / "tape.mov"), interlaced=True) as clip:
+        assert prepare(clip, tmp_path / "film.mov").sink._facts["interlaced"] is True
+    streams = [io.BytesIO(f"YUV4MPEG2 W{width} H4 F25:1 C444\n".encode()) for width in (6, 8)]
+    facts = [Movie(tmp_path / "film.mov", PipeSource(stream))._facts["source"] for stream in streams]
+    assert facts[0].startswith("y4m on standard input, yuv444p, 6x4")
+    assert facts[0] != facts[1]
 
 
 def test_the_source_and_folders_are_no_place_for_a_movie(tmp_path):

@@ -40,7 +40,7 @@ def prepare(
         raise OptionError(f"every is {every}, expected 1 or more")
     first, last = chore.part(source, start, end, numbers)
     source.crop(lines)
-    made_by = {"lines": lines, "range": "keep" if source.keep else "full"}
+    made_by = {"lines": lines, "range": "keep" if source.keep else "full", "interlaced": source.interlaced}
     plan = chore.Plan(
         source, Path(destination), overwrite, first=first, last=last, every=every, chunk=numbers is not None,
         made_by=made_by, options=options or {},

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import asdict
+from datetime import UTC, datetime
 from fractions import Fraction
 from itertools import chain, groupby
 from typing import Any, Self
@@ -76,10 +77,8 @@ class Movie(Sink):
             raise DataError(f"{path}: a folder, expected a file for the movie, or another name")
         if like is not None and self.path.exists() and like.path.exists() and self.path.samefile(like.path):
             raise DataError(f"{path}: this is the source; expected another place for the movie")
-        self._facts = self._made_of(dict(made_by or {}))
-        self._record = None if overwrite else self._begun()  # of the parts; None where there are none to carry on with
-        self._there = frozenset(self._place(number) for number, _ in self._found() if self._record)
-        self._whole = self.path.exists() and not overwrite
+        self._facts, self._overwrite = self._made_of(dict(made_by or {})), overwrite
+        self._look_around()
         self._next, self._ended = start, False
         self._thread: threading.Thread | None = None
         self._failed: BaseException | None = None
@@ -92,6 +91,11 @@ class Movie(Sink):
         if not self._whole:
             self.parts.mkdir(parents=True, exist_ok=True)
             self._lock = _locked(self.parts / _LOCK, self.path)
+            before = self._whole, self._there
+            self._look_around()  # alone now: another run may have ended since
+            if (self._whole, self._there) != before:
+                self._lock.close()
+                raise FastupError(f"{self.path}: another run has gone on with it; expected the same command once more")
             if self._record is None:
                 for file in self.parts.iterdir():
                     if file.name != _LOCK:
@@ -113,8 +117,9 @@ class Movie(Sink):
                 self._lock.close()
                 if self._whole or not self._found():
                     shutil.rmtree(self.parts, ignore_errors=True)
-        elif self.parts.is_dir():  # a run was killed after its end
-            shutil.rmtree(self.parts, ignore_errors=True)
+        elif self.parts.is_dir():  # a run was killed after its end, or one with --overwrite is under way
+            with suppress(FastupError, OSError), closing(_locked(self.parts / _LOCK, self.path)):
+                shutil.rmtree(self.parts, ignore_errors=True)
 
     def write(self, frame: Frame, header: Header | None = None, number: int | None = None) -> None:
         """Encode a frame: uint16 codes up to the header's white (1023 without one), or floats; R, G and B.
@@ -150,15 +155,26 @@ class Movie(Sink):
         source = None
         if self.like is not None:
             source = str(self.like.path.absolute())
-            with suppress(OSError):
-                if self.like.path.is_file():
-                    source += f", {self.like.path.stat().st_size} bytes"
+            if self.like.once:  # whatever else comes through it, it is to be of one kind
+                source = self.like.settings.get("source")
+            elif self.like.path.is_file():
+                found = self.like.path.stat()
+                written = datetime.fromtimestamp(found.st_mtime, UTC)
+                source += f", {found.st_size} bytes, written {written:%Y-%m-%d %H:%M:%S} UTC"
+        ends = [end for end in (self.end, self.like.frame_count if self.like is not None else None) if end is not None]
         facts = {
             "source": source, "codec": self.codec.words, "options": self.codec.options, "part": self.codec.part,
             "bits": self.bits, "rate": str(self.rate), "start": self.start, "every": self.every,
+            "end": min(ends, default=None),  # a part is whole that ends there
             "encoder": f"PyAV {av.__version__}, {self.codec.encoder}", **made_by,
         }  # fmt: skip
         return json.loads(json.dumps(facts, default=str))
+
+    def _look_around(self):
+        """Take note of what other runs have made."""
+        self._record = None if self._overwrite else self._begun()  # None where there are no parts to carry on with
+        self._there = frozenset(self._place(number) for number, _ in self._found() if self._record)
+        self._whole = self.path.exists() and not self._overwrite
 
     def _begun(self):
         """The record of a run before; DataError if that was of something else."""

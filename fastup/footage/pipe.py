@@ -198,7 +198,7 @@ class PipeSource(Clip):
                 raise self._cut(index, f"{came} of its {size} bytes came")
             if index >= start and (index - start) % every == 0 and not skip(index):
                 planes = Planes(self._pixels.split(data, whole))
-                planes.interlaced = woven if self._interlaced is None else self._interlaced
+                planes.interlaced = woven if self.interlaced is None else self.interlaced
                 yield index, planes
             index += 1
         else:

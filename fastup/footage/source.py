@@ -201,7 +201,7 @@ class Clip(Source):
 
     def __init__(self, path: StrPath, keep: bool, interlaced: bool | None, dtype: DTypeLike = "uint16") -> None:
         super().__init__(path, dtype)
-        self.keep, self._interlaced = keep, interlaced
+        self.keep, self.interlaced = keep, interlaced
         self._file_name: str | None = None  # that headers name
         self._header: Header | None = None
         # As of `sequences.Timeline`.
@@ -348,7 +348,7 @@ class Clip(Source):
             self.siting, self.subsampling = siting or "left", subsampling
             self._say("chroma", f"{subsampling}, sited {self.siting}", siting is None)
             if subsampling in ("4:2:0", "4:4:0", "4:1:0"):  # the others don't know of fields
-                fields = {True: "all frames", False: "no frames", None: "interlaced frames"}[self._interlaced]
+                fields = {True: "all frames", False: "no frames", None: "interlaced frames"}[self.interlaced]
                 self.settings["chroma"] += f", by field in {fields}"
         for name, codes, known, tag in (
             ("transfer", Transfer, _TRANSFERS, transfer),

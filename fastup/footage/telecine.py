@@ -161,7 +161,7 @@ def detelecine(
         first, last = chore.part(film, numbers=numbers)
         output = chore.Plan(
             film, out, overwrite, first=first, last=last, chunk=numbers is not None, options=options or {},
-            made_by={"lines": lines, "range": "keep" if keep else "full"},
+            made_by={"lines": lines, "range": "keep" if keep else "full", "interlaced": interlaced},
         )  # fmt: skip
         report = keep_report(film, output)
         if review and (beside := output.sink.beside("telecine")):

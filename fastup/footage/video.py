@@ -98,7 +98,7 @@ class Video(Clip):
                 if index >= start and (index - start) % every == 0 and not skip(index):
                     planes = Planes(self._layout.planes(frame))
                     woven = frame.interlaced_frame or self._fields
-                    planes.interlaced = woven if self._interlaced is None else self._interlaced
+                    planes.interlaced = woven if self.interlaced is None else self.interlaced
                     yield index, planes
                     if container not in self._running:  # FFmpeg would crash
                         raise ValueError(f"{self.path}: closed, while a pass over its frames was under way")
