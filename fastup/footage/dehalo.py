@@ -65,6 +65,13 @@ class Dehaloed(Source):
         self.notes, self.settings = source.notes, source.settings
 
     @property
+    def words(self) -> str:
+        """What was found."""
+        if self.found.none:
+            return "no halo was found: frames stay as they are"
+        return f"halos overshoot by {self.found.before:.1%} of a step, by {self.found.after:.1%} once they are undone"
+
+    @property
     def size(self) -> Size:
         return self.source.size
 

@@ -50,6 +50,12 @@ class Film(Source):
         self.stem = f"{name}_{first:07d}" if first else name  # parts must not take each other's names
 
     @property
+    def words(self) -> str:
+        """What was found."""
+        doubts = sum(w.margin < DOUBT and w.kind != "lost" for w in self.woven)
+        return f"{len(self.cadence)} frames of video are {len(self)} of film, of which {doubts} are doubtful"
+
+    @property
     def size(self) -> Size:
         return self.clip.size
 

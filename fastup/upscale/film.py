@@ -122,7 +122,13 @@ def prepare(
     plan.notes.extend(_notes(_checked(plan), upscaler))
     if plan.twins is not None:
         plan.twins.check(_made(plan))
-    return plan if halo is None else replace(plan, source=dehalo.find(plan, halo, on_progress=on_progress))
+    if film is not None:
+        plan.notes.append(film.words)
+    if halo is None:
+        return plan
+    clean = dehalo.find(plan, halo, on_progress=on_progress)
+    plan.notes.append(clean.words)
+    return replace(plan, source=clean)
 
 
 def run(plan: Plan, on_progress: Progress | None = None, stages: Stages | None = None) -> tuple[int, int]:
@@ -139,6 +145,8 @@ def run(plan: Plan, on_progress: Progress | None = None, stages: Stages | None =
         telecine.keep_report(plan.film, plan)
     if plan.halo is not None and isinstance(source, dehalo.Dehaloed):
         dehalo.keep(plan, plan.halo, source.found)
+        if (beside := plan.sink.beside("dehalo")) is not None:
+            dehalo.plot(beside / "kernel.png", source.found)
 
     def before(item):
         number, raw = item
