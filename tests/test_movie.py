@@ -107,6 +107,22 @@ def test_v210_has_the_planes_as_they_are(tmp_path):
             np.testing.assert_array_equal(made, plane)
 
 
+def test_the_same_frames_are_the_same_bytes():
+    """On which what is killed relies, whatever memory held before: with x264's mbtree each time was another."""
+    rate, made = Fraction(24), set()
+    blocks = np.random.default_rng(0).integers(0, 1024, (40, 60, 3)).astype(np.uint16).repeat(12, 0).repeat(12, 1)
+    for name in ("h265", "h264") * 3:
+        codec = codecs.CODECS[name]
+        look = codecs.Look(480, 720, codec.bits[0], rate, None, "601", None, (6, 6, 6, 1))
+        arrays = [codecs.planes(np.roll(blocks, 5 * n, 1), 1023, codec, look) for n in range(4)]
+        with remux.written(file := io.BytesIO(), "film.mov", "mov", remux.muxing(".mov", rate)) as container:
+            codecs.encode(
+                container, codec, ".mov", look, ((n, arrays[n % 4]) for n in range(16 if name == "h264" else 4))
+            )
+        made.add((name, file.getvalue()))
+    assert len(made) == 2
+
+
 CHILD = """
 import os, resource, signal, sys
 sys.path.insert(0, sys.argv[1])

@@ -84,7 +84,7 @@ def written(file: BinaryIO, path: Path, container: str, options: dict[str, str])
     import av
 
     try:
-        made = av.open(file, "w", format=container, options=options)
+        made = av.open(file, "w", format=container, options=options, buffer_size=1 << 20)
         try:
             yield made
         except BaseException:
