@@ -113,8 +113,8 @@ def planes(
         Otherwise they become 16 and 235, and chroma spans 16 to 240, times 2**(bits - 8): never one of the codes that
         SDI and v210 keep for timing (0 and 255 of 8 bits; 0 to 3 and 1020 to 1023 of 10).
     keep
-        Whether black is code 64 and white code 940 of codes up to 1023, as `rgb` makes them with its `keep`, and what
-        lies beyond stays beyond. Not of floats, and not with `full`.
+        Whether black is 64 and white 940 of codes up to 1023, as `rgb` makes them with its `keep`, and what lies beyond
+        stays beyond; of more codes in proportion. Floats are such codes / `white`. Not with `full`.
 
     Returns
     -------
@@ -129,8 +129,8 @@ def planes(
     codes = frame.dtype == np.uint16
     if frame.ndim != 3 or frame.shape[2] != 3 or not frame.size or not (codes or frame.dtype == np.float32):
         raise ValueError(f"the frame is {frame.shape} of {frame.dtype}, expected (H, W, 3) of uint16 or float32")
-    if keep and (full or not codes or white != WHITE):
-        raise ValueError(f"keep is of codes to {WHITE} that become limited range, found {frame.dtype}, white {white}")
+    if keep and full:
+        raise ValueError("keep is of frames that become limited range, expected not full")
     most = frame.max()  # NaN where there is one
     if most != most or (codes and most > white):
         raise ValueError(f"the frame holds {most}, expected {f'codes of 0 to {white}' if codes else 'numbers'}")
@@ -139,7 +139,7 @@ def planes(
     across, down = SITINGS[siting]
     small, dtype = (-(-height // v), -(-width // h)), np.uint8 if bits == 8 else np.uint16
     made = np.empty((height, width), dtype), np.empty(small, dtype), np.empty(small, dtype)
-    shares, scales, added, top = _factors(bits, matrix, full, white if codes else 1, keep)
+    shares, scales, added, top = _factors(bits, matrix, full, white, keep, codes)
     start = int(v > 1 and down == 1)
     _reduce(frame, v, start, _around(v, down), h, _around(h, across), shares, scales, added, top, *made)
     return made
@@ -212,7 +212,7 @@ def _around(factor, place):
 
 
 @cache
-def _factors(bits, matrix, full, white, keep):
+def _factors(bits, matrix, full, white, keep, codes):
     """For `_reduce`: R, G, B in Y as whole numbers, their sum, and white; what makes codes of sums; what is added.
 
     Without what is added for it, a half may be missed by three roundings below 2**(bits - 53) each, of factor, product
@@ -222,7 +222,9 @@ def _factors(bits, matrix, full, white, keep):
     whole = math.lcm(*(share.denominator for share in shares))
     kr, kg, kb = (int(share * whole) for share in shares)
     black, luma, chroma = _levels(bits, full)
-    low, high = _made(full, True) if keep else (0, white)
+    low, high = (Fraction(level * (white + 1), 1024) for level in _made(full, True)) if keep else (0, white)
+    if not codes:
+        low, high, white = Fraction(low, white), Fraction(high, white), 1
     black -= low * Fraction(luma, high - low)
     half = Fraction(1, 2) + Fraction(2) ** (bits - 51)
     scales = Fraction(luma, whole), Fraction(chroma, 2 * (whole - kb)), Fraction(chroma, 2 * (whole - kr))

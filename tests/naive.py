@@ -591,7 +591,8 @@ def rgb_of_planes(planes, bits, matrix, siting="left", interlaced=False, full=Fa
 def planes_of_rgb(frame, white, bits, matrix, subsampling=(1, 2), siting="left", full=False, keep=False):
     """Y, Cb and Cr of a frame (H, W, 3) before rounding, with Fractions, exact; chroma filtered, then subsampled."""
     frame = np.vectorize(Fraction, otypes=[object])(np.asarray(frame).tolist())
-    frame = (frame - 64) / 876 if keep else frame / white
+    black, span = Fraction(64 * (white + 1), 1024), Fraction(876 * (white + 1), 1024)
+    frame = (frame - black) / span if keep else frame / white
     kr, kb = LUMA_SHARES[matrix]
     y = kr * frame[:, :, 0] + (1 - kr - kb) * frame[:, :, 1] + kb * frame[:, :, 2]
     unit = 1 << (bits - 8)

@@ -181,6 +181,19 @@ for name in ("film.mov", "film.mp4", "film.mkv"):
     assert sorted(os.listdir(tmp_path / "killed")) == ["film.mkv", "film.mov", "film.mp4"]
 
 
+@pytest.mark.parametrize("bits", [10, 12])
+@pytest.mark.parametrize("floats", [False, True])
+def test_frames_that_kept_the_range_of_video_are_of_that_range(tmp_path, bits, floats):
+    """As `dehalo` and `upscale` give them too: floats, black at 64 / 1023."""
+    unit, white = 1 << bits - 10, (1 << bits) - 1
+    frame = np.full((HEIGHT, WIDTH, 3), 940 * unit, np.uint16)
+    frame[:, 32:] = 64 * unit
+    frame = (frame / np.float32(white)).astype(np.float32) if floats else frame
+    write(tmp_path / "film.mov", [frame], codec="v210", of=header(bits=bits, low_code=64 * unit, high_code=940 * unit))
+    ((luma, *_),) = decoded(tmp_path / "film.mov", 2)
+    assert (luma[0, 0], luma[0, -1]) == (940, 64)
+
+
 @pytest.mark.parametrize("keep", [False, True])
 def test_v210_of_v210_is_the_same_to_one_code(tmp_path, keep):
     """Through 10-bit R, G and B of full range, or of the range of video; no colour beyond black and white."""

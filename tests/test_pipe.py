@@ -528,11 +528,11 @@ def test_floats_grey_and_alpha_go_out_as_colours():
 
 @pytest.mark.parametrize("floats", [False, True])
 def test_codes_that_kept_the_range_are_of_the_range_of_video(floats):
-    """Black at 64 and white at 940 become 64 and 940 of luma, and not what is between them and their own range."""
+    """Black at 64 and white at 940 become 64 and 940 of luma, and what lies beyond stays beyond."""
     codes = np.array([[[64] * 3, [940] * 3, [502] * 3, [0] * 3, [1023] * 3]], np.uint16)
     header = Header.new(5, 1, low_code=64, high_code=940)
     ((_, planes),) = read(written([codes / np.float32(1023) if floats else codes], header)[0]).frames()
-    assert planes[0].tolist() == [[64, 940, 502, 64, 940]]
+    assert planes[0].tolist() == [[64, 940, 502, 0, 1023]]
     assert {*planes[1].ravel(), *planes[2].ravel()} == {512}
 
 

@@ -202,17 +202,24 @@ def test_frames_that_are_none_of_codes_or_numbers_are_refused():
 
 @pytest.mark.parametrize("bits", [8, 10])
 @pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:2"])
-def test_planes_of_codes_in_the_range_of_video(bits, subsampling):
+@pytest.mark.parametrize("white", [255, 1023, 4095, 65535])
+def test_planes_of_codes_in_the_range_of_video(bits, subsampling, white):
     """What lies beyond black and white stays there, as far as there are codes; and comes back through `rgb`."""
-    (frame,) = noise(11, 10, (6, 8, 3))
-    frame[0, :2] = [[1023, 0, 0], [0, 0, 1023]]
-    found = _ycbcr.planes(frame, 1023, bits, matrix="709", subsampling=subsampling, keep=True)
-    exact = naive.planes_of_rgb(frame, 1023, bits, "709", _ycbcr.SUBSAMPLING[subsampling], keep=True)
+    (frame,) = noise(11, white.bit_length(), (6, 8, 3))
+    frame = frame.astype(np.uint16)
+    frame[0, :2] = [[white, 0, 0], [0, 0, white]]
+    found = _ycbcr.planes(frame, white, bits, matrix="709", subsampling=subsampling, keep=True)
+    exact = naive.planes_of_rgb(frame, white, bits, "709", _ycbcr.SUBSAMPLING[subsampling], keep=True)
     for plane, wanted in zip(found, exact, strict=True):
         np.testing.assert_array_equal(plane, naive.nearest_codes(wanted, 2**bits - 1))
+    floats = (frame / np.float32(white)).astype(np.float32)
+    made = _ycbcr.planes(floats, white, bits, matrix="709", subsampling=subsampling, keep=True)
+    for plane, wanted in zip(made, exact, strict=True):
+        assert np.abs(plane - np.clip(wanted.astype(float), 0, 2**bits - 1)).max() < 0.501
+    if white != 1023:
+        return
     grey = np.repeat(frame[:, :, :1], 3, axis=2)
     planes = _ycbcr.planes(grey, 1023, 10, matrix="709", keep=True)
     np.testing.assert_array_equal(_ycbcr.rgb(planes, 10, matrix="709", keep=True), grey)
-    for wrong in ({"full": True}, {"white": 4095}):
-        with pytest.raises(ValueError, match="keep is of codes to 1023"):
-            _ycbcr.planes(frame, **{"white": 1023, "bits": 10, "matrix": "709", "keep": True} | wrong)
+    with pytest.raises(ValueError, match="keep is of frames that become limited range"):
+        _ycbcr.planes(frame, 1023, 10, matrix="709", full=True, keep=True)

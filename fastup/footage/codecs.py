@@ -156,7 +156,7 @@ class Look:
 def planes(frame: Frame, white: int, codec: Codec, look: Look, keep: bool = False) -> list[NDArray[Any]]:
     """The arrays that FFmpeg's planes get, of codes up to `white` or normalised floats: (Y, Cb, Cr), or (G, B, R).
 
-    `keep` says that codes are in the range of video, 64 to 940, as `fastup._ycbcr.planes` has it.
+    `keep` says that they are in the range of video, as `fastup._ycbcr.planes` has it.
     """
     from fastup import _ycbcr  # brings Numba
 
@@ -171,7 +171,7 @@ def planes(frame: Frame, white: int, codec: Codec, look: Look, keep: bool = Fals
         frame = frame.astype(np.float32, copy=False)
     made = _ycbcr.planes(
         frame, white, look.bits, matrix=look.matrix, subsampling=codec.subsampling, siting=codec.siting or "left",
-        keep=keep and frame.dtype.kind != "f",
+        keep=keep,
     )  # fmt: skip
     return list(made)
 

@@ -21,7 +21,7 @@ from fastup._whole import whole
 from fastup.codes import CHROMA, LOG, Colorimetric, Transfer
 from fastup.errors import DataError, FastupError, OptionError
 from fastup.footage import codecs, remux
-from fastup.footage.sink import Sink
+from fastup.footage.sink import Sink, is_kept
 from fastup.footage.source import PRIMARY_TAGS, TRANSFER_TAGS, UNSPECIFIED, Source, is_525, is_sd
 from fastup.footage.stills import exact_rate
 from fastup.header import Header
@@ -144,7 +144,7 @@ class Movie(Sink):
             raise DataError(
                 f"{self.path}: frame {number} is {width}x{height}, expected {look.width}x{look.height} as those before"
             )
-        self._frames.put((number, frame, white, _is_kept(header)))
+        self._frames.put((number, frame, white, is_kept(header)))
 
     # -- what the parts are made of ------------------------------------------------------------------------------
 
@@ -216,7 +216,7 @@ class Movie(Sink):
         trc = TRANSFER_TAGS.get(transfer, UNSPECIFIED)
         trc = 1 if self.codec.apple and trc == 6 else trc
         matrix = 0 if self.codec.subsampling is None else (6 if is_525(height) else 5) if sd else 1
-        full = self.codec.subsampling is None and not _is_kept(header)
+        full = self.codec.subsampling is None and not is_kept(header)
         aspect = header.pixel_aspect if header is not None else None
         tags = PRIMARY_TAGS.get(colours, UNSPECIFIED), trc, matrix, 2 if full else 1
         self._look = codecs.Look(height, width, bits, self.rate, aspect, "601" if sd else "709", fields, tags)
@@ -346,13 +346,6 @@ def _rate(path, like, first, rate):
     if known is None:
         raise OptionError(f"{path}: no frame rate is known of the frames, expected one: --rate 24000/1001")
     return known
-
-
-def _is_kept(header):
-    """Whether codes are those of video, black 64 and white 940 of 1023."""
-    if header is None or header.transfer in LOG or header.white != 1023:
-        return False
-    return (header.low_code, header.high_code) == (64, 940)
 
 
 def _locked(path, movie):

@@ -18,10 +18,10 @@ from numpy.typing import DTypeLike
 
 from fastup import frames
 from fastup._types import Frame, Size
-from fastup.codes import CHROMA, LOG, codes_of, scaled, white_of
+from fastup.codes import CHROMA, codes_of, scaled, white_of
 from fastup.errors import DataError, OptionError
 from fastup.footage.raw import Pixels
-from fastup.footage.sink import Sink
+from fastup.footage.sink import Sink, is_kept
 from fastup.footage.source import Clip, Items, Planes, Skip, Source, is_sd, nothing, per_second
 from fastup.footage.stills import exact_rate
 from fastup.header import Header
@@ -433,9 +433,10 @@ class PipeSink(Sink):
         else:
             from fastup import _ycbcr  # brings Numba
 
+            frame = frame if frame.dtype == np.uint16 else frame.astype(np.float32, copy=False)
             made = _ycbcr.planes(
-                np.ascontiguousarray(_without_headroom(frame, header, white)), white or 1, pixels.bits,
-                matrix=self._matrix, subsampling=":".join(pixels.chroma), siting=self._siting,
+                np.ascontiguousarray(frame), white or 1, pixels.bits, matrix=self._matrix,
+                subsampling=":".join(pixels.chroma), siting=self._siting, keep=is_kept(header),
             )  # fmt: skip
         return [lead, b"" if self.pipe.raw else b"FRAME\n", *pixels.join(made)]
 
@@ -471,13 +472,3 @@ def _scaled(frame, white, new_white):
 @cache
 def _table(white, new_white):
     return scaled(np.arange(white + 1, dtype=np.int64), white, new_white).astype(np.uint16)
-
-
-def _without_headroom(frame, header, white):
-    """A frame with black at 0: codes with black at 64 of 10 bits and white at 940, as `keep` has them, are scaled."""
-    floats = frame.dtype != np.uint16
-    if header is not None and white and header.bits >= 8:
-        low, high = (code << header.bits >> 10 for code in (64, 940))
-        if header.transfer not in LOG and (header.low_code, header.high_code) == (low, high):
-            return ((frame * np.float32(white if floats else 1) - np.float32(low)) / (high - low)).astype(np.float32)
-    return frame.astype(np.float32, copy=False) if floats else frame

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from fastup import frames
 from fastup._types import Frame, StrPath
+from fastup.codes import LOG
 from fastup.errors import DataError
 from fastup.footage.source import Source
 from fastup.header import Header
@@ -44,6 +45,14 @@ class Sink(ABC):
 
         Raises as `fastup.write` does, if this frame or one before it cannot be written; no later frame appears.
         """
+
+
+def is_kept(header: Header | None) -> bool:
+    """Whether a frame is in the range of video, black 64 and white 940 of 1023, or as much of other whites."""
+    white = header.white if header is not None else None
+    if header is None or white is None or white < 255 or header.transfer in LOG:
+        return False
+    return (header.low_code, header.high_code) == (64 * (white + 1) // 1024, 940 * (white + 1) // 1024)
 
 
 class FolderSink(Sink):
