@@ -130,6 +130,35 @@ def test_frames_go_to_movies_and_pipes_as_to_folders(upscaler, tape, stills, hd,
     np.testing.assert_array_equal(made[:, [2, 0, 1]].transpose(0, 2, 3, 1), expected)
 
 
+def test_extract_goes_to_movies_and_pipes(tape, stills, tmp_path, monkeypatch):
+    expected = [fastup.read(path) for path in fastup.find(stills)]
+    with opening.open_clip(tape) as clip:
+        assert extract.run(extract.prepare(clip, tmp_path / "sd.mkv", every=3)) == (4, 0)
+    np.testing.assert_array_equal(codes(tmp_path / "sd.mkv"), expected[::3])
+    with opening.source(tmp_path / "sd.mkv") as source:
+        assert source.rate == Fraction(25, 3)
+    with open(tmp_path / "sd.raw", "wb") as file, opening.open_clip(tape) as clip:
+        monkeypatch.setattr("fastup.footage.pipe.take_stdout", lambda: file)
+        assert extract.run(extract.prepare(clip, "-", numbers="9-99", options={"pipe": Pipe("gbrp12le")})) == (3, 0)
+    made = np.fromfile(tmp_path / "sd.raw", "<u2").reshape(3, 3, 16, 48)[:, [2, 0, 1]].transpose(0, 2, 3, 1)
+    np.testing.assert_array_equal(made, np.floor(np.array(expected[9:]) * (4095 / 1023) + 0.5))
+
+
+@pytest.mark.parametrize("name", ["tape", "telecined_video"])
+def test_samples_are_the_frames_of_those_numbers(request, name):
+    """Of the one each is gone to; the other is decoded up to the last."""
+    with opening.open_clip(request.getfixturevalue(name)) as clip:
+        wanted = [2, 3, 7, 11]
+        expected = {number: planes for number, planes in clip.frames(0, 12) if number in wanted}
+        found = dict(clip.samples(reversed(wanted)))
+        assert list(found) == wanted
+        for number in wanted:
+            for plane, other in zip(found[number], expected[number], strict=True):
+                np.testing.assert_array_equal(plane, other)
+        assert list(clip.samples([])) == []
+        assert [number for number, _ in clip.samples([4, 4000])] == [4]
+
+
 @pytest.mark.parametrize(("suffix", "white"), [(".tif", 65535), (".png", 65535), (".exr", None)])
 def test_formats_of_a_folder_hold_more_than_ten_bits(upscaler, stills, tmp_path, suffix, white):
     first = fastup.find(stills)[0]
