@@ -285,6 +285,19 @@ def test_sound_chapters_and_tags_go_along(tmp_path, codec, suffix):
         assert (clip.timecode, clip.rate, clip.pixel_aspect) == ("01:00:00:00", 25, Fraction(8, 9))
 
 
+def test_tags_that_are_not_utf8(tmp_path):
+    """Captures of old have Latin-1 there."""
+    tags = {"title": "Xrger"}
+    for suffix in (".avi", ".mov"):
+        source = tape(tmp_path / f"tape{suffix}", tags=tags)
+        source.write_bytes(source.read_bytes().replace(b"Xrger", b"\xc4rger").replace(b"Part 1", b"P\xe4rt 1"))
+        movie_of(source, tmp_path / f"film{suffix}.mkv")
+        with av.open(str(tmp_path / f"film{suffix}.mkv")) as container:
+            assert container.metadata["title"] == "Ärger"
+            titles = [chapter["metadata"]["title"] for chapter in container.chapters()]
+            assert titles == (["Part 0", "Pärt 1", "Part 2"] if suffix == ".mov" else [])
+
+
 def test_a_range_has_the_sound_of_its_own(tmp_path):
     source, path = tape(tmp_path / "tape.mov"), tmp_path / "film.mov"
     assert movie_of(source, path, 5, 15, codec="v210") == []

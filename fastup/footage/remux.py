@@ -14,6 +14,7 @@ from fastup.errors import DataError
 from fastup.footage import aspect
 from fastup.footage.codecs import FORMATS, TAGS, Codec, Look, timed
 from fastup.footage.source import Span
+from fastup.footage.video import open_file
 
 Timed: TypeAlias = tuple[Fraction, Any]  # when a packet is decoded, seconds; and the packet
 
@@ -40,8 +41,8 @@ def join(
     suffix = path.suffix.lower()
     notes: list[str] = []
     with ExitStack() as stack:
-        source = stack.enter_context(av.open(f"file:{beside[0]}")) if beside else None
-        first = stack.enter_context(av.open(f"file:{parts[0][1]}"))
+        source = stack.enter_context(open_file(beside[0])) if beside else None
+        first = stack.enter_context(open_file(parts[0][1]))
         container = stack.enter_context(written(file, path, FORMATS[suffix], muxing(suffix, look.rate)))
         stream = container.add_stream_from_template(first.streams.video[0], opaque=True)
         context = stream.codec_context
@@ -110,10 +111,8 @@ def muxing(suffix: str, rate: Fraction) -> dict[str, str]:
 
 def _pictures(parts: list[tuple[int, Path]], stream: Any, rate: Fraction) -> Iterator[tuple[int, Any]]:
     """Yield the packets of all parts, with when their frames are shown, in frames."""
-    import av
-
     for start, path in parts:
-        with av.open(f"file:{path}") as container:
+        with open_file(path) as container:
             for packet in container.demux(video=0):
                 if packet.size and packet.pts is not None:
                     packet.stream = stream
@@ -121,9 +120,7 @@ def _pictures(parts: list[tuple[int, Path]], stream: Any, rate: Fraction) -> Ite
 
 
 def _count(path: Path) -> int:
-    import av
-
-    with av.open(f"file:{path}") as container:
+    with open_file(path) as container:
         return int(container.streams.video[0].frames)
 
 
@@ -153,7 +150,7 @@ def _kept(source: Any, path: StrPath, container: Any, suffix: str, notes: list[s
 
 
 def _files(stream: Any) -> dict[str, str]:
-    return {name: value for name, value in stream.metadata.items() if name in ("filename", "mimetype")}
+    return {name: _text(value) for name, value in stream.metadata.items() if name in ("filename", "mimetype")}
 
 
 def _is_gap(packet: Any) -> bool:
@@ -174,7 +171,7 @@ def _holds(suffix: str, path: StrPath, stream: Any) -> bool:
             made = _copied(trial, stream)
             trial.start_encoding()
             if stream.type == "audio":
-                with av.open(f"file:{path}") as again:
+                with open_file(path) as again:
                     packet = next((each for each in again.demux(again.streams[stream.index]) if each.size), None)
                     if packet is not None:
                         packet.pts, packet.dts, packet.stream = 0, 0, made
@@ -194,7 +191,16 @@ def _copied(container: Any, stream: Any) -> Any:
 
 def _tags(metadata: dict[str, str]) -> dict[str, str]:
     own = {name for name in metadata if name.lower().split("-")[0] in _OWN or name.startswith("_STATISTICS")}
-    return {name: value for name, value in metadata.items() if name not in own}
+    return {name: _text(value) for name, value in metadata.items() if name not in own}
+
+
+def _text(value: str) -> str:
+    """A tag's text; bytes that are no UTF-8 are Latin-1's, as old AVI has them."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return value.encode(errors="surrogateescape").decode("latin-1")
+    return value
 
 
 def _chapters(chapters: list[Any], span: Span, length: Fraction) -> list[Any]:
@@ -207,7 +213,8 @@ def _chapters(chapters: list[Any], span: Span, length: Fraction) -> list[Any]:
             for name in ("start", "end")
         )
         if start < end:
-            made.append(chapter | {"start": round(start / base), "end": round(end / base)})
+            metadata = {name: _text(value) for name, value in chapter["metadata"].items()}
+            made.append(chapter | {"start": round(start / base), "end": round(end / base), "metadata": metadata})
     return made
 
 

@@ -39,6 +39,13 @@ _EXPANDED = re.compile(r"pal8|mono[bw]|(rgb|bgr)(4|8|4_byte|444|555|565)(le|be)?
 _AT_A_TIME = 64  # frames that threads may have under way
 
 
+def open_file(path: StrPath) -> Any:
+    """Open a file by FFmpeg, whatever its name; tags that are not UTF-8 have surrogates."""
+    import av
+
+    return av.open(f"file:{path}", metadata_errors="surrogateescape")  # a colon in it is no protocol's
+
+
 class Video(Clip):
     """A video, through FFmpeg. See `open_clip` and `Clip`."""
 
@@ -133,7 +140,7 @@ class Video(Clip):
         os.stat(self.path)  # a missing file is an OSError here as everywhere
         with _log("WARNING") as said:
             try:
-                container = av.open(f"file:{self.path}")  # a colon in it is no protocol's
+                container = open_file(self.path)
             except av.error.FFmpegError as error:
                 reason = said[-1][2].strip() if said else error.strerror
                 reason += ": a MOV or MP4 that was cut short, or none at all" if reason.startswith("moov atom") else ""
