@@ -363,6 +363,30 @@ def test_a_timecode_that_the_rate_does_not_have_is_named(tmp_path):
     assert notes == [".mov has no place for a timecode of 01:00:00;02 at 25 frames/s"]
 
 
+@pytest.mark.parametrize(
+    ("rate", "options", "expected"),
+    [
+        (25, {}, "01:00:00:20"), (25, {"rate": 24}, None), (25, {"every": 2}, None),
+        (Fraction(60000, 1001), {}, "01:00:00;20"), (Fraction(30000, 1001), {}, "01:00:00;20"),
+    ],
+)  # fmt: skip
+def test_a_timecode_goes_with_the_rate_that_it_counts(tmp_path, rate, options, expected):
+    """And sound with the rate that it was recorded at."""
+    text = "01:00:00:20" if rate == 25 else "01:00:00;20"
+    source = tape(tmp_path / "tape.mov", rate=rate, count=30, tags={"timecode": text})
+    path, every = tmp_path / "film.mov", options.get("every", 1)
+    with open_clip(source) as clip, Movie(path, clip, **options) as movie:
+        for number, raw in clip.frames(0, None, every):
+            movie.write(clip.pixels(raw), clip.header(number), number)
+    with av.open(str(path)) as container:
+        assert container.streams.video[0].metadata.get("timecode") == expected
+        assert len(container.streams.audio) == ("rate" not in options)
+    says = {0: "the timecode counts 25 frames/s, not ", 1: f"there is no sound, and nothing else of {source}'s file"}
+    assert [note.startswith(says[n]) for n, note in enumerate(movie.notes)] == [True] * (
+        0 if expected else 1 + ("rate" in options)
+    )
+
+
 def test_sound_that_cannot_be_joined_costs_no_film(tmp_path, monkeypatch):
     join = remux.join
 

@@ -484,6 +484,13 @@ def test_a_rate_that_is_given_is_written_and_every_second_frame_is_half_of_it():
     like = Like(rate=Fraction(30000, 1001))
     assert b" F24:1 " in written([some_codes()], like=like, pipe=Pipe(rate=Fraction(24)))[0]
     assert b" F15000:1001 " in written([some_codes()], like=like, every=2)[0]
+    assert b" F12:1 " in written([some_codes()], like=like, every=2, pipe=Pipe(rate=Fraction(24)))[0]
+
+
+def test_standard_input_that_is_closed_is_no_terminal(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(OptionError, match="standard input is closed, expected y4m"):
+        PipeSource()
 
 
 def test_chroma_of_8_bits_is_where_the_source_has_it_and_left_where_y4m_cannot_say():

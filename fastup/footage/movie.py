@@ -220,10 +220,21 @@ class Movie(Sink):
         aspect = header.pixel_aspect if header is not None else None
         tags = PRIMARY_TAGS.get(colours, UNSPECIFIED), trc, matrix, 2 if full else 1
         self._look = codecs.Look(height, width, bits, self.rate, aspect, "601" if sd else "709", fields, tags)
-        timecode = header.timecode if header is not None else None
+        timecode = self._timecode(header)
         self._record = {"facts": self._facts, "first": number, "timecode": timecode, "look": asdict(self._look)}
         with whole(self.parts / _RECORD) as part:
             part.write_text(json.dumps(self._record, default=str, indent=1))
+
+    def _timecode(self, header):
+        """That of the first frame, if it counts as many frames a second as the movie has."""
+        text, counted = (header.timecode, header.frame_rate) if header is not None else (None, None)
+        if text and counted and round(counted) != round(self.rate):
+            self.notes.append(f"the timecode counts {counted:.6g} frames/s, not {float(self.rate):.6g}: it is left out")
+            return None
+        known = getattr(self.like, "timecode", None)
+        if text and known and known.drop_frame:  # which no header can mark above 40 frames/s
+            return f"{text[:8]};{text[9:]}"
+        return text
 
     def _fields(self, header, height, width):
         """Which field is first, where frames are woven of two as those of the source are."""
@@ -306,6 +317,12 @@ class Movie(Sink):
         parts = [((number - start) // self.every, path) for number, path in found]
         span = self.like.span(start, self.end) if self.like is not None else None
         beside = (self.like.path, span) if span is not None else None
+        if beside and self.rate * self.every != self.like.rate:  # seconds are others
+            self.notes.append(
+                f"there is no sound, and nothing else of {self.like.path}'s file, in it: that has "
+                f"{float(self.like.rate):.6g} frames/s, not {float(self.rate * self.every):.6g}"
+            )
+            beside = None
         for goes_along in [beside, None] if beside else [None]:
             try:
                 with whole(self.path) as part, open(part, "x+b") as file:

@@ -243,7 +243,8 @@ class PipeSource(Clip):
 
 def _stdin():
     if sys.stdin is None or os.isatty(0):
-        raise OptionError(f"INPUT is {PIPE}, but standard input is a terminal, expected {_EXPECTED}")
+        what = "closed" if sys.stdin is None else "a terminal"
+        raise OptionError(f"INPUT is {PIPE}, but standard input is {what}, expected {_EXPECTED}")
     return open(0, "rb", closefd=False)
 
 
@@ -395,11 +396,9 @@ class PipeSink(Sink):
             self._note(f"Y, Cb and Cr are of Rec.{self._matrix} and limited range, as {'SD' if sd else 'HD'} has them")
         if self.pipe.raw:
             return b""
-        rate = self.pipe.rate
-        if rate is None:
-            rate = like.rate if like is not None else None
-            rate = rate or exact_rate(header.frame_rate if header is not None else None)
-            rate = rate and rate / self.every
+        rate = self.pipe.rate or (like.rate if like is not None else None)
+        rate = rate or exact_rate(header.frame_rate if header is not None else None)
+        rate = rate and rate / self.every
         if rate is None:
             self._note("the frame rate is not known, which some readers take to be 25: --rate says it")
         aspect = header.pixel_aspect if header is not None else None

@@ -180,7 +180,7 @@ class Video(Clip):
                     if abs(frame.pts - before - usual) > max(1.5, 0.2 * usual):
                         self.note(
                             "the frame rate is variable, or frames are missing: they are as they come, none repeated; "
-                            f"headers have the mean, {per_second(self.rate)}"
+                            f"headers and movies have the mean, {per_second(self.rate)}, and sound is not in step"
                         )
                 before = frame.pts
                 if frame.is_corrupt:
