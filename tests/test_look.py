@@ -100,6 +100,7 @@ def test_an_ensemble_of_a_network_is_the_same_whichever_way_the_picture_lies():
 
 @pytest.mark.parametrize("engine", ["keras", "openvino", "onnxruntime"])
 def test_every_engine_and_strips_give_the_same_mean(engine):
+    pytest.importorskip(engine)
     network, picture = _network(noise=0.02), np.random.default_rng(7).random((64, 20, 3)).astype(np.float32) / 4 + 0.4
     plain, told = Upscaler(network), []
     flips = [(), (0,), (1,), (0, 1)]
@@ -373,6 +374,8 @@ def test_the_test_is_three_of_many_and_then_skipped(upscale, small, tmp_path, ru
 
 
 def test_a_video_that_has_fewer_frames_than_it_says(run, trained, tape, tmp_path, monkeypatch):
+    pytest.importorskip("av")
+
     def longer(*arguments, **options):
         source = really(*arguments, **options)
         source.frame_count = 25
@@ -446,6 +449,8 @@ def test_a_frame_made_in_another_way_is_told(upscale, small, tmp_path):
 )
 def test_what_cannot_be(upscale, small, tmp_path, options, output, code, words):
     """Is told before any frame is made."""
+    if output.endswith(".mov"):
+        pytest.importorskip("av")
     (tmp_path / "nothing").mkdir()
     places = {"truth": small / "evaluation" / "Beta", "nothing": tmp_path / "nothing"}
     rate = ["--rate", "24"] if output.endswith(".mov") else []
