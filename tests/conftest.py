@@ -128,6 +128,7 @@ def run(monkeypatch, capfd):
     # The consoles were made with the streams of the import; these are of the test.
     monkeypatch.setattr(show, "out", show.Console(width=160, highlight=False, soft_wrap=True))
     monkeypatch.setattr(show, "err", show.Console(stderr=True, highlight=False))
+    monkeypatch.setattr(show, "EVERY", float("inf"))  # or what is slow, on a busy machine, would say how it goes
     return call
 
 

@@ -338,6 +338,7 @@ def upscale(run, trained, small, tmp_path):
 def test_all_of_it_at_once(upscale, small, trained, tmp_path):
     truth = small / "evaluation" / "Beta"
     upscaler = Upscaler(trained / "best.keras", "keras", self_ensemble=True)
+    black = upscaler.header(fastup.read_header(fastup.find(small / "evaluation" / "Alpha")[0])).low_code
     code, out, err = upscale("--test", "--pad", "400x280", "--self-ensemble", "--json")
     assert (code, err) == (0, "")
     report = json.loads(out)
@@ -345,6 +346,7 @@ def test_all_of_it_at_once(upscale, small, trained, tmp_path):
     assert report["engine"] == {"name": upscaler.engine.words, "why": "as asked", "times_a_frame": 4}
     assert upscaler.engine_words.endswith(": as asked; 4 times a frame, the mean of its flips")
     assert 0 < report["engine_busy"] <= 1
+    assert report["notes"] == [f"pad 400x280: 20, 20, 5, 5 pixels (left, right, top, bottom) of black, code {black}"]
     stages = {"total", "reading", "engine", "writing", "waiting_for_reading", "waiting_for_writing"}
     assert report["seconds"].keys() == stages
     assert all(0 <= value <= report["seconds"]["total"] for value in report["seconds"].values())
@@ -354,9 +356,14 @@ def test_all_of_it_at_once(upscale, small, trained, tmp_path):
         np.testing.assert_array_equal(made[5:-5, 20:-20], upscaler(fastup.read(path)))
         assert (made.shape, header.width, header.height) == ((280, 400, 3), 400, 280)
         assert header.pixel_aspect == fastup.read_header(truth / path.name).pixel_aspect
-        black = header.low_code
+        assert header.low_code == black
         assert (made[:5] == black).all()
         assert (made[:, -20:] == black).all()
+
+
+def test_a_model_in_the_place_of_the_input(run, trained, small):
+    code, _, err = run("upscale", small / "evaluation" / "Alpha", trained / "best.keras", "out")
+    assert (code, "a model by its name, which comes first: MODEL INPUT OUTPUT" in err) == (2, True)
 
 
 def test_the_test_is_three_of_many_and_then_skipped(upscale, small, tmp_path, run, trained):
@@ -442,6 +449,7 @@ def test_a_frame_made_in_another_way_is_told(upscale, small, tmp_path):
         (["--test"], "film.mov", 2, "test makes three frames to look at, but"),
         (["--diff", "{truth}"], "film.mov", 2, "diff writes pictures beside frames"),
         (["--pad", "359x270"], "out", 2, "pad is 359x270, expected at least 360x270"),
+        (["--pad", "1920x"], "out", 2, "pad is '1920x', expected WIDTHxHEIGHT"),
         (["--pad", "full"], "out", 2, "pad is 'full', expected WIDTHxHEIGHT"),
         (["--diff", "{nothing}"], "out", 1, "no frames here"),
         (["--diff", "{truth}", "--pad", "400x280"], "out", 1, "3 problems in"),

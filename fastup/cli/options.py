@@ -122,7 +122,7 @@ Start = Annotated[str, typer.Option(metavar=_PLACE, help="The first frame: its n
 End = Annotated[str | None, typer.Option(metavar=_PLACE, help="The frame after the last.  [default: the end]")]
 Frames = Annotated[
     str | None,
-    typer.Option(metavar="A-B", help="Those alone, by the numbers in their names, or of a video: for render farms."),
+    typer.Option(metavar="A-B", help="Those alone, such as 101-150, by the numbers in their names, or of a video."),
 ]
 Lines = Annotated[
     int | None, typer.Option(help="Crop to an even number of lines fewer: 480 of 486 are 4 off the top, 2 below.")

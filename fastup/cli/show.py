@@ -115,7 +115,11 @@ def made(verb: str, destination: Path, written: int, skipped: int, seconds: floa
     say(
         f"{written} frame{'s' * (written != 1)} {verb} to {destination}"
         + (f", {written / seconds:.3g} frames/s" if written else "")
-        + (f", {skipped} were there already (--overwrite makes them again)" if skipped else "")
+        + (
+            f", {skipped} {'was' if skipped == 1 else 'were'} there already (--overwrite makes them again)"
+            if skipped
+            else ""
+        )
     )
 
 

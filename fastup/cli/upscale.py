@@ -32,6 +32,7 @@ from fastup.cli.options import (
     parse_size,
     pipes,
 )  # fmt: skip
+from fastup.errors import OptionError
 from fastup.frames import refuse_other
 
 if TYPE_CHECKING:
@@ -103,6 +104,9 @@ def upscale(
     """
     pipe, options = pipes(source, destination, codec, raw, size, rate, pixels)
     room = None if memory is None else _free.parse(memory)
+    frame = None if pad is None else parse_size(pad, "pad")
+    if source.suffix in (".keras", ".onnx"):
+        raise OptionError(f"INPUT is {source}, a model by its name, which comes first: MODEL INPUT OUTPUT")
     from fastup.footage.stages import Stages
     from fastup.upscale import film
     from fastup.upscale.difference import refuse
@@ -124,7 +128,7 @@ def upscale(
         return film.prepare(
             upscaler, opened, destination, overwrite=overwrite, start=start, end=end, numbers=frames,
             detelecine=detelecine, order=order, without_halo=dehalo, suffix=None if format == "dpx" else f".{format}",
-            options=options, pad=pad and parse_size(pad, "pad"), test=test, diff=diff, on_progress=on_progress,
+            options=options, pad=frame, test=test, diff=diff, on_progress=on_progress,
         )  # fmt: skip
 
     plan, _ = show.timed(prepared, "measuring")

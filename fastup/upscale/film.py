@@ -120,6 +120,9 @@ def prepare(
     ).checked()  # fmt: skip
     plan = plan.sample() if test else plan
     plan.notes.extend(_notes(_checked(plan), upscaler))
+    if plan.pillars is not None and (plan.todo or plan.numbers is None):
+        number, files = next(iter(plan.todo), first), dict(source.files())
+        plan.notes.append(plan.pillars.words(upscaler.header(_header_of(source, files, number))))
     if plan.twins is not None:
         plan.twins.check(_made(plan))
     if film is not None:

@@ -46,10 +46,17 @@ class Pillars:
         """The black on each side of a picture of that size, in pixels; OptionError if the picture is larger."""
         (height, width), (h, w) = self.size, picture
         if h > height or w > width:
-            raise OptionError(f"pad is {width}x{height}, expected at least {w}x{h}: upscaled pictures are of that size")
+            expected = f"expected at least {_words(picture)}: upscaled pictures are of that size"
+            raise OptionError(f"pad is {_words(self.size)}, {expected}")
         left, right = _sides(width - w, *self.trim[:2])
         top, bottom = _sides(height - h, *self.trim[2:])
         return Trim(left, right, top, bottom)
+
+    def words(self, header: Header) -> str:
+        """Where a picture lies, by its header, and in what, for people."""
+        sides = ", ".join(map(str, self.around((header.height or 0, header.width or 0))))
+        black = f"code {self.code(header)}" if header.white else "0"
+        return f"pad {_words(self.size)}: {sides} pixels (left, right, top, bottom) of black, {black}"
 
     def header(self, header: Header) -> Header:
         """The header of the whole frame, of that of a picture: the size is another, pixels keep their shape."""
@@ -76,3 +83,7 @@ class Pillars:
 
 def _sides(missing: int, before: int, after: int) -> tuple[int, int]:
     return (before, after) if before + after == missing else (missing // 2, missing - missing // 2)
+
+
+def _words(size: Size) -> str:
+    return f"{size[1]}x{size[0]}"
