@@ -374,6 +374,20 @@ def test_film_goes_to_a_movie(telecined_video, tmp_path):
     assert telecine.detelecine(telecined_video, tmp_path / "film.mkv")["skipped"] == report["written"]
 
 
+def test_damage_is_told_of_the_frames_that_it_may_touch(telecined_video):
+    """A worker of a render farm does not fail for what another one has to do with."""
+    with opening.open_clip(telecined_video) as clip:
+        found = telecine.find(clip)
+    found.damage, count = "it is damaged", len(found)
+    for start, end in ((0, None), (0, count), (count - 1, count)):
+        assert found.missing(start, end) == "it is damaged"
+    assert found.missing(4, 9) is None
+    found.cadence = replace(found.cadence, lost=(20,))
+    told = [number for number in range(count - 1) if found.missing(number, number + 1)]
+    assert told == [n for n, woven in enumerate(found.woven[:-1]) if min(woven[:2]) <= 20 <= max(woven[:2])]
+    assert told
+
+
 @pytest.fixture
 def known(monkeypatch):
     """Kernels are not estimated but known; gives how many pictures were looked at."""

@@ -95,8 +95,10 @@ class Film(Source):
         return self.woven[number].kind != "lost"
 
     def missing(self, start: int, end: int | None) -> str | None:
-        """What kept the pass that measured the clip from seeing all of it."""
-        return self.damage
+        """What kept the pass that measured the clip from seeing all of it, where frames of the range can lack of it."""
+        used = [frame for woven in self.woven[start:end] for frame in woven[:2] if frame >= 0]
+        inside = end is not None and end < len(self) and used
+        return None if inside and not any(min(used) <= n <= max(used) for n in self.cadence.lost) else self.damage
 
 
 def find(
