@@ -16,7 +16,7 @@ import fastup
 from fastup import Header
 from fastup.errors import DataError, FastupError, OptionError
 from fastup.networks.models import Network
-from fastup.upscale import engines
+from fastup.upscale import engines, timing
 from fastup.upscale.engines import ENGINES, Keras, OnnxRuntime, OpenVino, opened
 from fastup.upscale.evaluate import evaluate
 from fastup.upscale.export import graph
@@ -386,3 +386,29 @@ main()
     )
     assert done.returncode == 0, done.stderr
     assert len(fastup.find(tmp_path / "out")) == 3
+
+
+def test_the_engines_are_timed(run, monkeypatch, have):
+    """One that has no room, and one that cannot be used, leave the others."""
+    monkeypatch.setattr(timing, "SIZE", (8, 6))
+    monkeypatch.setattr(timing, "ROUNDS", 2)
+
+    def run_out(engine, picture):
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(OnnxRuntime, "_run", run_out)
+    code, out, _ = run("models", "--time", "--json")
+    assert code == 0
+    for row in json.loads(out):
+        seconds = row["seconds"]
+        assert seconds.keys() == ENGINES.keys()
+        assert seconds.pop("onnxruntime") is None
+        assert all(0 < value < 600 for value in seconds.values())
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    have("keras", "openvino")
+    code, out, _ = run("models", "--time")
+    assert code == 0
+    table = out[out.index("seconds a frame") :]
+    assert re.search(r"^ *compact +\d\S* +- *$", table, re.MULTILINE)
+    assert re.search(r"keras: Keras \d.* on the CPU", table)
+    assert re.search(r"openvino: .*OpenVINO cannot be used", table)

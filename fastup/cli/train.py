@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from rich import box
+from rich.markup import escape
 from rich.table import Table
 from typer import Argument, Option
 
@@ -166,7 +167,12 @@ def _value(option, given):
     return given
 
 
-def models(as_json: Json = False) -> None:
+def models(
+    timed: Annotated[
+        bool, Option("--time", help="Time a frame of each with every engine that is installed; takes minutes.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """List the networks that can be trained, at 720x480 to 1440x1080."""
     start()
     from fastup.networks.models import MODELS, Network
@@ -176,6 +182,14 @@ def models(as_json: Json = False) -> None:
         network = Network({"model": name, "scale": [[9, 4], [2, 1]]})
         figures = {"model": name, "parameters": network.count_params(), "receptive": list(network.receptive)}
         rows.append(figures | {key: getattr(architecture, key) for key in ("loss", "learning_rate", "summary")})
+    words: dict[str, str] = {}
+    if timed:
+        from fastup.upscale.timing import times
+
+        with show.progress("timing", "timings") as advance:
+            words, seconds = times(advance)
+        for row in rows:
+            row["seconds"] = seconds[row["model"]]
     if as_json:
         show.data(rows)
         return
@@ -190,3 +204,10 @@ def models(as_json: Json = False) -> None:
     show.out.print(table)
     for row in rows:
         show.say(f"{row['model']}: {row['summary']}")
+    if timed:
+        caption = "\n".join(f"{name}: {escape(text)}" for name, text in words.items())
+        table = show.figures("seconds a frame", *words, caption=caption)
+        for row in rows:
+            each = (row["seconds"][name] for name in words)
+            table.add_row(row["model"], *("-" if found is None else f"{found:.3g}" for found in each))
+        show.out.print(table)
