@@ -136,7 +136,7 @@ FASTER = "OpenVINO, which is faster, is not installed: pip install 'fastup[upsca
         (ENGINES, "keras", OpenVino, "the fastest that is installed"),
         (("openvino",), "onnx", OpenVino, "the fastest that is installed"),
         (("onnxruntime",), "onnx", OnnxRuntime, FASTER),
-        (("keras", "onnxruntime"), "keras", OnnxRuntime, FASTER),
+        (("keras", "onnxruntime"), "keras", Keras, FASTER),
         (("keras",), "keras", Keras, FASTER),
     ],
 )

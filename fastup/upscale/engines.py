@@ -210,6 +210,7 @@ class OnnxRuntime(Engine):
     def _start(self, onnxruntime, graph, provider, told):
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # what goes wrong is raised, or said here
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # others read and write meanwhile
         options.enable_mem_pattern = provider != "DmlExecutionProvider"  # which knows no other
         session = onnxruntime.InferenceSession(graph, options, [(provider, told)])
         if session.get_providers()[0] != provider:
@@ -238,9 +239,9 @@ ENGINES: dict[str, type[Engine]] = {"keras": Keras, "openvino": OpenVino, "onnxr
 def opened(model: Model, engine: str = "auto", parallel: int = 1) -> tuple[Engine, str]:
     """The engine of a name for a model, and why it is that, in words.
 
-    "auto" is the fastest that is installed and works: a GPU's, by Keras or ONNX Runtime, else OpenVINO, ONNX Runtime,
-    Keras; but Keras for a network that may be trained on. With `parallel`, so many calls may be under way at a time,
-    if the engine gains by it: see `Engine.parallel`.
+    "auto" is the fastest that is installed and works: a GPU's, by Keras or ONNX Runtime, else OpenVINO, Keras, ONNX
+    Runtime, as `fastup models --time` has them; but Keras for a network that may be trained on. With `parallel`, so
+    many calls may be under way at a time, if the engine gains by it: see `Engine.parallel`.
 
     Raises OptionError if there is no such engine, or it is not installed, or it does not run such a model; FastupError
     if none runs it.
@@ -291,7 +292,7 @@ def _fastest(model, parallel):
     runtime = tried("onnxruntime") if "onnxruntime" in there and OnnxRuntime.has_gpu() else None
     if runtime is not None and runtime.on_gpu:
         return runtime, "; ".join(["faster than the CPU", *failed])
-    engine = tried("openvino") or runtime or tried("onnxruntime") or keras
+    engine = tried("openvino") or keras or runtime or tried("onnxruntime")
     if not installed("openvino"):
         failed.append(f"OpenVINO, which is faster, is not installed: {INSTALL}")
     if engine is None:
