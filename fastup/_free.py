@@ -1,6 +1,7 @@
 """Memory that the machine has to spare, by the system and its control groups; sizes in words; who ran out of it."""
 
 import contextlib
+import ctypes
 import re
 import subprocess
 from math import inf
@@ -68,6 +69,16 @@ def words(size: float) -> str:
     unit = next(unit for unit in ("GiB", "MiB", "KiB") if size >= 1 << UNITS[unit[0]] or unit == "KiB")
     value = size / (1 << UNITS[unit[0]])
     return f"{value:.1f} {unit}" if value < 10 else f"{value:.0f} {unit}"
+
+
+def one_heap() -> None:
+    """Have the C library take memory for all threads from one heap, where it knows how.
+
+    Frames that one thread makes and another lets go are else scattered over a heap for each, which grow for a while:
+    200 frames then take 7 % more than 20, and 2 % so.
+    """
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # no glibc
+        ctypes.CDLL(None).mallopt(-8, 1)  # M_ARENA_MAX
 
 
 def ran_out(error: BaseException) -> bool:

@@ -1,6 +1,8 @@
 """What memory is free, by the files of a machine and of its control groups, and sizes in words."""
 
+import platform
 import subprocess
+import sys
 
 import pytest
 from hypothesis import given
@@ -32,6 +34,27 @@ def test_words_are_near_the_size(size):
     value, unit = _free.words(size).split()
     near = _free.parse(f"{value} {unit}")
     assert abs(near - size) <= size / 19
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's")
+def test_threads_share_a_heap():
+    """What threads have in heaps of their own lies outside the one that begins at [heap]."""
+    code = """
+import threading
+from fastup import _free
+_free.one_heap()
+held = [None] * 8
+def take(n): held[n] = [bytearray(100_000) for _ in range(50)]
+threads = [threading.Thread(target=take, args=(n,)) for n in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+(line,) = [line for line in open("/proc/self/maps") if line.endswith("[heap]\\n")]
+low, high = line.split()[0].split("-")
+print(int(high, 16) - int(low, 16))
+"""
+    if "glibc" in platform.libc_ver()[0]:
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert int(done.stdout) > 8 * 50 * 100_000
 
 
 class ResourceExhaustedError(Exception):  # as TensorFlow's

@@ -107,6 +107,7 @@ def upscale(
     frame = None if pad is None else parse_size(pad, "pad")
     if source.suffix in (".keras", ".onnx"):
         raise OptionError(f"INPUT is {source}, a model by its name, which comes first: MODEL INPUT OUTPUT")
+    _free.one_heap()
     from fastup.footage.stages import Stages
     from fastup.upscale import film
     from fastup.upscale.difference import refuse
