@@ -522,3 +522,10 @@ def test_commands_that_cannot_be(run, folder, tmp_path):
     fails(run("convert", frame, frame), 1, "input frame")
     fails(run("convert", tmp_path / "none.dpx", tmp_path / "a.png"), 1, "none.dpx")
     assert names(tmp_path) == ["in"]
+
+
+def test_what_goes_to_a_movie_is_not_said_to_keep_its_codes(tmp_path):
+    """How it is encoded is the movie's to say."""
+    fastup.write(tmp_path / "a_0001.dpx", np.zeros((4, 6, 3), np.uint16), header=Header.new(6, 4))
+    (words,) = prepare(tmp_path / "a_0001.dpx", tmp_path / "film.mov", options={"rate": 25}).assumed
+    assert words == "DPX of 10 bits to MOV, transfer as it is"

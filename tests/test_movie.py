@@ -462,7 +462,7 @@ def test_an_encoder_that_is_not_there(tmp_path, monkeypatch):
     ("frame", "head", "says"),
     [
         (np.zeros((48, 63, 3), np.uint16), None, "frames are 63x48, expected 62x48 or 64x48, as ProRes"),
-        (np.zeros((48, 64, 4), np.uint16), None, "frame 0 is (48, 64, 4) of uint16, expected R, G and B"),
+        (np.zeros((48, 64, 2), np.uint16), None, "frame 0 is (48, 64, 2) of uint16, expected R, G and B, or grey"),
         (np.full((48, 64, 3), 1024, np.uint16), None, "frame 0 holds code 1024, expected 0 to 1023"),
         (np.full((48, 64, 3), np.nan, np.float32), None, "frame 0 holds NaN or infinity"),
         (
@@ -477,6 +477,15 @@ def test_frames_that_cannot_be_encoded(tmp_path, frame, head, says):
         movie.write(frame, head)
     assert says in str(error.value)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("channels", "notes"), [(1, []), (4, ["alpha is left out"])])
+def test_grey_is_grey_and_alpha_is_left_out(tmp_path, channels, notes):
+    frames = [np.repeat(frame[:, :, :1], channels, axis=2) for frame in pictures(2)]
+    assert write(tmp_path / "film.mkv", frames) == notes
+    for frame, planes in zip(frames, decoded(tmp_path / "film.mkv", 2), strict=True):
+        for plane in planes:
+            np.testing.assert_array_equal(plane, frame[:, :, 0])
 
 
 def test_odd_sizes_go_where_chroma_is_whole(tmp_path):
@@ -510,6 +519,7 @@ def test_what_is_there_stays_unless_it_is_to_be_made_anew(tmp_path):
     with Movie(path, rate=FILM, codec="v210") as movie:
         assert movie.is_made(0)
         assert movie.is_made(10**6)
+    assert movie.notes == [f"{path} was there already, and stays as it is; --overwrite makes it anew"]
     assert path.read_bytes() == first
     write(path, codec="v210", overwrite=True)
     assert len(path.read_bytes()) != len(first)

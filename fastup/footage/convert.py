@@ -229,17 +229,20 @@ def _recipe(number, plan):
         which, dpx = "".join(f", {words}" for words in frames.left_out(path, source.layer)), frames.is_dpx(path)
     bits = plan.bits or _bits(header, dpx, suffix)
     divide, multiply, alpha = _alpha(path, header, suffix, plan)
+    encoded = opening.is_movie(plan.destination) or opening.is_pipe(plan.destination)  # which says itself how
     if plan.target_curve:
         curves, words = _curves(path, header, plan.source_curve, plan.target_curve)
         words += f", {alpha}" if alpha else ""
     else:
-        curves, words = None, alpha or "code values as they are"
-        if bits != header.bits:
+        curves, words = None, alpha or ("transfer as it is" if encoded else "code values as they are")
+        if bits != header.bits and not encoded:
             words += ", white to white" if white is not None else ", 1 to white and what is beyond clipped"
     before, after = (
         f"{name[1:].upper() or 'a pipe'} of {'floats' if n == 32 else f'{n} bits'}"
         for name, n in ((path.suffix, header.bits), (plan.suffix or plan.destination.suffix, bits))
     )
+    if encoded:
+        after = after.split(" of ")[0]
     if suffix == ".dpx":
         header = _dpx_header(header, bits, curves)
     else:  # which has no room for more

@@ -102,6 +102,8 @@ class Movie(Sink):
                         file.unlink()
             thread = self._thread = threading.Thread(target=self._encode, name="encoder")
             thread.start()
+        else:  # which may be of anything: it is the name alone that is the same
+            self.notes.append(f"{self.path} was there already, and stays as it is; --overwrite makes it anew")
         return self
 
     def __exit__(self, kind: Any, problem: Any, trace: Any) -> None:
@@ -122,10 +124,10 @@ class Movie(Sink):
                 shutil.rmtree(self.parts, ignore_errors=True)
 
     def write(self, frame: Frame, header: Header | None = None, number: int | None = None) -> None:
-        """Encode a frame: uint16 codes up to the header's white (1023 without one), or floats; R, G and B.
+        """Encode a frame: uint16 codes up to the header's white (1023 without one), or floats; R, G and B, or grey.
 
-        Its turn may come later. DataError if it is none, or of another size than those before; OSError if there is no
-        room.
+        Alpha is left out, and named. Its turn may come later. DataError if it is none, or of another size than those
+        before; OSError if there is no room.
         """
         self._raise()
         number = self._next if number is None else number
@@ -136,6 +138,9 @@ class Movie(Sink):
             return
         white = (header.white if header is not None else None) or 1023
         self._check(frame, header, number)
+        if frame.shape[2] == 4 and (note := "alpha is left out") not in self.notes:
+            self.notes.append(note)
+        frame = frame[:, :, :3] if frame.shape[2] != 1 else np.repeat(frame, 3, axis=2)
         if self._record is None:
             self._begin(frame, header, number, white)
         look = self._look
@@ -251,10 +256,14 @@ class Movie(Sink):
         return order
 
     def _check(self, frame, header, number):
-        if frame.ndim != 3 or frame.shape[2] != 3 or not (frame.dtype == np.uint16 or frame.dtype.kind == "f"):
+        if (
+            frame.ndim != 3
+            or frame.shape[2] not in (1, 3, 4)
+            or not (frame.dtype == np.uint16 or frame.dtype.kind == "f")
+        ):
             raise DataError(
-                f"{self.path}: frame {number} is {frame.shape} of {frame.dtype}, expected R, G and B, (height, width, "
-                "3), of uint16 or floats"
+                f"{self.path}: frame {number} is {frame.shape} of {frame.dtype}, expected R, G and B, or grey, "
+                "(height, width, channels), of uint16 or floats"
             )
         if header is not None and header.descriptor in CHROMA:
             raise DataError(f"{self.path}: frame {number} is {header.descriptor.text}, expected RGB")
