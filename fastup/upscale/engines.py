@@ -146,7 +146,7 @@ class OpenVino(Engine):
             how |= {"PERFORMANCE_HINT": "THROUGHPUT", "PERFORMANCE_HINT_NUM_REQUESTS": str(self.parallel)}
         # One for all sizes: compiled for one size alone it is no faster.
         compiled = core.compile_model(core.read_model(io.BytesIO(self._graph)), "CPU", how)
-        requests: SimpleQueue[Any] = SimpleQueue()
+        requests = SimpleQueue()
         for _ in range(self.parallel):
             requests.put(compiled.create_infer_request())
         return requests
