@@ -3,8 +3,6 @@
 import os
 import shutil
 import statistics
-import subprocess
-import sys
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -168,18 +166,8 @@ def test_index_of_many_frames(tmp_path, picture, judged, monkeypatch):
     judged(again / MANY, took / MANY, at_least=35, label="the same from the disk: made anew")
 
 
-def peak_memory(data):
-    """Bytes that a short run takes at most."""
-    command = [sys.executable, "-c", "from fastup.cli import main; main()", "train", str(data), "--model", "espcn"]
-    run = subprocess.Popen([*command, "--quality", "0.5", "--minutes", "0.2"], stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(run.pid, 0)
-    run.returncode = os.waitstatus_to_exitcode(status)  # it is not asked again
-    assert run.returncode == 0
-    return usage.ru_maxrss * 1024
-
-
-@pytest.mark.skipif(not hasattr(os, "wait4"), reason="POSIX")
-def test_memory_of_many_frames(folder, judged):
-    few, many = (peak_memory(folder / name) for name in ("few", "many"))
+def test_memory_of_many_frames(folder, peak_memory, judged):
+    how = ["--model", "espcn", "--quality", "0.5", "--minutes", "0.2"]
+    few, many = (peak_memory("train", folder / name, *how) for name in ("few", "many"))
     label = f"peak memory of {MANY} frames: of {FRAMES}"
     judged(many, few, at_most=1.05, label=label, shown=lambda size: f"{size / 1e6:.0f} MB")

@@ -201,26 +201,7 @@ def command(*arguments):
     return [sys.executable, "-c", "from fastup.cli import main; main()", *map(str, arguments)]
 
 
-# Runs the command line, and says what it took: of a process that was forked, the system says what its parent took.
-MEASURED = """
-import sys
-from fastup.cli import main
-try:
-    main()
-finally:
-    print(*[line for line in open("/proc/self/status") if line.startswith("VmHWM")], file=sys.stderr)
-"""
-
-
-def peak_memory(*arguments):
-    """Bytes that a command takes at most."""
-    done = subprocess.run([sys.executable, "-c", MEASURED, *map(str, arguments)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return int(done.stderr.split()[-2]) * 1024
-
-
-@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="Linux")
-def test_memory_of_many_frames(folder, tiny, picture, judged):
+def test_memory_of_many_frames(folder, tiny, picture, peak_memory, judged):
     taken = []
     fastup.write(folder / "small.dpx", picture((240, 360)))
     for count in (20, 200):

@@ -17,7 +17,10 @@ A busy machine moves ratios too. All take turns and medians are compared, so tha
 that a second run doesn't confirm was noise.
 """
 
+import os
 import statistics
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -64,6 +67,31 @@ def openimageio_read():
     oiio.attribute("threads", 1)
     yield read
     oiio.attribute("threads", before)
+
+
+# Runs the command line, and says what it took: of a child, the system says no less than its parent had.
+_MEASURED = """
+import sys
+from fastup.cli import main
+try:
+    main()
+finally:
+    print(*[line for line in open("/proc/self/status") if line.startswith("VmHWM")], file=sys.stderr)
+"""
+
+
+@pytest.fixture
+def peak_memory():
+    """A function: the arguments of a command to the bytes that it takes at most. Linux alone."""
+    if not os.path.exists("/proc/self/status"):
+        pytest.skip("Linux alone tells")
+
+    def peak_memory(*arguments):
+        done = subprocess.run([sys.executable, "-c", _MEASURED, *map(str, arguments)], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return int(done.stderr.split()[-2]) * 1024
+
+    return peak_memory
 
 
 @pytest.fixture
