@@ -462,6 +462,7 @@ def test_an_encoder_that_is_not_there(tmp_path, monkeypatch):
     ("frame", "head", "says"),
     [
         (np.zeros((48, 63, 3), np.uint16), None, "frames are 63x48, expected 62x48 or 64x48, as ProRes"),
+        (np.zeros((48, 1, 3), np.uint16), None, "frames are 1x48, expected 2x48, as ProRes"),
         (np.zeros((48, 64, 2), np.uint16), None, "frame 0 is (48, 64, 2) of uint16, expected R, G and B, or grey"),
         (np.full((48, 64, 3), 1024, np.uint16), None, "frame 0 holds code 1024, expected 0 to 1023"),
         (np.full((48, 64, 3), np.nan, np.float32), None, "frame 0 holds NaN or infinity"),

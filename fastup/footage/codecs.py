@@ -127,11 +127,11 @@ def check_size(path: StrPath, codec: Codec, size: Size) -> None:
     down, across = codec.whole
     height, width = size
     if height % down or width % across:
-        lower = f"{width - width % across}x{height - height % down}"
-        upper = f"{width + width % across}x{height + height % down}"
+        sizes = [(width - width % across, height - height % down), (width + width % across, height + height % down)]
+        even = " or ".join(f"{w}x{h}" for w, h in sizes if w and h)
         every = [name for name, other in CODECS.items() if other.whole == (1, 1)]
         raise DataError(
-            f"{path}: frames are {width}x{height}, expected {lower} or {upper}, as {codec.words} has even "
+            f"{path}: frames are {width}x{height}, expected {even}, as {codec.words} has even "
             f"{'widths' if down == 1 else 'widths and heights'}; any size goes with {_either(every)}"
         )
 
