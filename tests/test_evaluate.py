@@ -214,7 +214,7 @@ def test_equal_pictures_count_as_a_number(tmp_path, monkeypatch):
     from fastup.upscale import evaluate as module
 
     black = np.zeros((18, 20, 3), np.float32)
-    monkeypatch.setattr(module, "Upscaler", lambda model: model)
+    monkeypatch.setattr(module, "Upscaler", type("U", (), {"__init__": lambda self, model: None}))
     monkeypatch.setattr(module, "find_pairs", lambda folder: [None])
     monkeypatch.setattr(module, "geometry_of", lambda *_: type("G", (), {"scale": (2, 2)}))
     monkeypatch.setattr(module, "compare", lambda *_: iter([(tmp_path / "f.dpx", black, black, black)]))
