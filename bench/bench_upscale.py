@@ -107,7 +107,7 @@ def in_turn(*sides, enough=lambda *found: True):
 
 
 def test_film(folder, compact, reel, judged):
-    """How far ahead of Keras depends on the processor: from 1.65 times, where TensorFlow is good at it, to over 2."""
+    """How far ahead of Keras depends on the processor, and on how good TensorFlow is at it."""
     network, paths = load(folder / "compact.keras", compile=False), fastup.find(reel)
     upscaler = Upscaler(compact, parallel=film.PARALLEL)
     (folder / "keras").mkdir()
