@@ -414,6 +414,26 @@ def test_a_second_run_skips_and_overwrite_does_not(upscaler, source, tmp_path):
     np.testing.assert_array_equal(fastup.read(out / "f9.dpx"), upscaler(fastup.read(source / "f9.dpx")))
 
 
+@pytest.mark.parametrize("suffix", [None, ".exr"])
+def test_frames_of_another_size_are_not_carried_on(upscaler, source, tmp_path, suffix):
+    """Of another model, or put into larger frames: half a film of each is none."""
+    out, other = tmp_path / "out", _upscaler(scale=[[2, 1], [2, 1]])
+    assert upscale(upscaler, source, out, numbers="9-10", suffix=suffix) == (2, 0)
+    made = {path: path.read_bytes() for path in out.iterdir()}
+    words = r"out.f9\.\w+: 20x36 is there already, but would be {}: another model or --pad made it; .* --overwrite$"
+    for model, options, size in (other, {}, "20x32"), (upscaler, {"pad": (40, 24)}, "24x40"):
+        with pytest.raises(DataError, match=words.format(size)):
+            upscale(model, source, out, suffix=suffix, **options)
+        with pytest.raises(DataError, match=words.format(size)):
+            upscale(model, source, out, test=True, numbers="9-11", suffix=suffix, **options)
+    assert {path: path.read_bytes() for path in out.iterdir()} == made
+    assert upscale(other, source, out, numbers="11", suffix=suffix) == (1, 0)  # a part by itself
+    with pytest.raises(DataError, match=r"f11\.\w+: 20x32 is there already"):
+        upscale(upscaler, source, out, suffix=suffix)
+    assert upscale(other, source, out, overwrite=True, suffix=suffix) == (4, 0)
+    assert upscale(other, source, out, suffix=suffix) == (0, 4)
+
+
 def test_one_frame(upscaler, source, tmp_path):
     assert upscale(upscaler.model.network, source / "f9.dpx", tmp_path / "out") == (1, 0)
     assert os.listdir(tmp_path / "out") == ["f9.dpx"]
@@ -607,6 +627,26 @@ def test_a_frame_smaller_than_the_trim(source, tmp_path):
     with pytest.raises(FastupError, match="input-trim is 5,5,0,0") as caught:
         upscale(_upscaler(input_trim=[5, 5, 0, 0]).model.network, source, tmp_path / "out")
     assert str(source / "f8.dpx") in str(caught.value)
+
+
+@pytest.mark.parametrize("words", ["the device was unplugged", "out of memory"])
+def test_an_engine_that_fails_names_the_frame(source, tmp_path, monkeypatch, words):
+    upscaler, run = _upscaler(), type(_upscaler().engine)._run
+
+    def failing(self, picture):
+        if np.array_equal(picture, fastup.read(source / "f10.dpx", "float32")) or words == "out of memory":
+            raise RuntimeError(words)
+        return run(self, picture)
+
+    monkeypatch.setattr(type(upscaler.engine), "_run", failing)
+    name = "f10" if words != "out of memory" else "f8"
+    with pytest.raises(FastupError, match=rf"^\S*in.{name}\.dpx: ") as caught:
+        upscale(upscaler, source, tmp_path / "out")
+    assert (words if name == "f10" else "more memory than there is") in str(caught.value)
+    made = os.listdir(tmp_path / "out") if (tmp_path / "out").exists() else []
+    assert sorted(made) == (["f8.dpx", "f9.dpx"] if name == "f10" else [])
+    with pytest.raises(FastupError, match=r"^the frame: "):
+        upscaler(fastup.read(source / f"{name}.dpx"))
 
 
 def test_write_errors_surface(upscaler, source, tmp_path):

@@ -14,7 +14,7 @@ from fastup import frames
 from fastup._formats import possible_aspect
 from fastup._threads import in_order
 from fastup._types import Progress, Size, StrPath
-from fastup.errors import DataError, OptionError
+from fastup.errors import DataError, FastupError, OptionError
 from fastup.footage import chore, dehalo, opening, telecine
 from fastup.footage.pipe import Pipe
 from fastup.footage.sink import FolderSink
@@ -123,6 +123,7 @@ def prepare(
     if plan.pillars is not None and (plan.todo or plan.numbers is None):
         number, files = next(iter(plan.todo), first), dict(source.files())
         plan.notes.append(plan.pillars.words(upscaler.header(_header_of(source, files, number))))
+    _refuse_others(plan)
     if plan.twins is not None:
         plan.twins.check(_made(plan))
     if film is not None:
@@ -212,11 +213,37 @@ def _made(plan):
         raise OptionError(f"diff writes pictures beside frames, but {plan.destination} is no folder; expected one")
     if plan.numbers is None:
         raise OptionError(f"diff needs the number of frames, which {plan.source.path} does not tell; expected an end")
-    files = dict(plan.source.files())
-    numbers = [number for number in plan.numbers if plan.source.there(number)]
-    given = {number: frames.probe(files[number])[0][:2] if files else plan.source.size for number in numbers}
-    pad = plan.pillars and plan.pillars.size
-    return {plan.sink.place(number): pad or plan.upscaler.size(size) for number, size in given.items()}
+    return _sizes(plan, [number for number in plan.numbers if plan.source.there(number)])
+
+
+def _sizes(plan, numbers):
+    """The files that frames become, in a folder, and their sizes."""
+    files, pad = dict(plan.source.files()), plan.pillars and plan.pillars.size
+    shapes = {number: frames.probe(files[number])[0] if files else (*plan.source.size, 3) for number in numbers}
+    for number, shape in shapes.items():
+        _refuse(plan, shape, files.get(number, plan.source.path))
+    return {plan.sink.place(number): pad or plan.upscaler.size(shape[:2]) for number, shape in shapes.items()}
+
+
+def _refuse_others(plan):
+    """Raise DataError where a folder has frames of another size already, as another model or --pad makes them.
+
+    The first and the last of them tell: those between were made in a run that was refused where they differ.
+    """
+    if not isinstance(plan.sink, FolderSink) or not plan.numbers:
+        return
+    todo = set(plan.todo)
+    made = [number for number in plan.numbers if number not in todo and plan.source.there(number)]
+    for path, (height, width) in _sizes(plan, made[:1] + made[-1:]).items():
+        try:
+            h, w = frames.probe(path)[0][:2]
+        except FastupError:  # of another hand: it is left as it is
+            continue
+        if (h, w) != (height, width):
+            raise DataError(
+                f"{path}: {w}x{h} is there already, but would be {width}x{height}: another model or --pad made it; "
+                "expected another folder, or --overwrite"
+            )
 
 
 def _digest(name):

@@ -10,7 +10,7 @@ from fastup import _planes
 from fastup._formats import possible_aspect
 from fastup._types import Floats, Frame, Size, StrPath
 from fastup.codes import CHROMA, scaled
-from fastup.errors import DataError, OptionError
+from fastup.errors import DataError, FastupError, OptionError
 from fastup.header import Header
 from fastup.trim import Trim
 from fastup.upscale.engines import opened
@@ -228,11 +228,14 @@ class Upscaler:
         return Prepared(str(name), floats, codes)
 
     def run(self, prepared: Prepared) -> Floats:
-        """What the engine makes of it, or of its flips and turns. One call at a time.
+        """What the engine makes of it, or of its flips and turns. As many calls at a time as `engine.parallel`.
 
-        Raises FastupError where there is too little memory even for the lowest strip.
+        Raises FastupError where the engine fails, or there is too little memory even for the lowest strip.
         """
-        return self._make(prepared.picture)
+        try:
+            return self._make(prepared.picture)
+        except FastupError as error:
+            raise FastupError(f"{prepared.name}: {error}") from error
 
     def finished(self, prepared: Prepared, result: Floats, white: int | None) -> Frame:
         """The upscaled frame, (height, width, 3), clipped: nearest codes of a white, or float32 for None.
