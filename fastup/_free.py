@@ -65,8 +65,10 @@ def parse(size: str) -> int:
 
 
 def words(size: float) -> str:
-    """A size in words that people read: ``3.2 GiB``, ``800 MiB``."""
-    unit = next(unit for unit in ("GiB", "MiB", "KiB") if size >= 1 << UNITS[unit[0]] or unit == "KiB")
+    """A size in words that people read: ``3.2 GiB``, ``800 MiB``, ``7 bytes``."""
+    if size < 1 << 10:
+        return f"{size:.0f} byte{'s' * (size != 1)}"
+    unit = next(unit for unit in ("GiB", "MiB", "KiB") if size >= 1 << UNITS[unit[0]])
     value = size / (1 << UNITS[unit[0]])
     return f"{value:.1f} {unit}" if value < 10 else f"{value:.0f} {unit}"
 

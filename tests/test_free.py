@@ -29,10 +29,9 @@ def test_what_is_no_size(text):
         _free.parse(text)
 
 
-@given(st.integers(1 << 10, 1 << 45))
+@given(st.integers(1, 1 << 45))
 def test_words_are_near_the_size(size):
-    value, unit = _free.words(size).split()
-    near = _free.parse(f"{value} {unit}")
+    near = _free.parse(_free.words(size).replace("bytes", "").replace("byte", ""))
     assert abs(near - size) <= size / 19
 
 

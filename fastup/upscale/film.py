@@ -226,7 +226,7 @@ def _sizes(plan, numbers):
 
 
 def _refuse_others(plan):
-    """Raise DataError where a folder has frames of another size already, as another model or --pad makes them.
+    """Raise DataError where a folder has frames of another size already, as another model makes them, or other options.
 
     The first and the last of them tell: those between were made in a run that was refused where they differ.
     """
@@ -241,8 +241,8 @@ def _refuse_others(plan):
             continue
         if (h, w) != (height, width):
             raise DataError(
-                f"{path}: {w}x{h} is there already, but would be {width}x{height}: another model or --pad made it; "
-                "expected another folder, or --overwrite"
+                f"{path}: {w}x{h} is there already, but would be {width}x{height}: made by another model, or "
+                "with other options; expected another folder, or --overwrite"
             )
 
 

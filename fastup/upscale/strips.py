@@ -141,7 +141,11 @@ class Strips:
             if self.on_note is None or self._said == self._pixels:
                 return
             self._said = self._pixels
-        why = f"{words(self.memory or 0)} hold no more" if self._pixels is None else "the engine ran out of memory"
+        why = "the engine ran out of memory"
+        if self._pixels is None:
+            why = f"{words(self.memory or 0)} hold no more"
+            if rows > self._rows(height, width):  # the lowest are made all the same: what is needed is but estimated
+                why = f"{words(self.memory or 0)} hold less, but the network can be given no fewer"
         self.on_note(f"pictures of {width}x{height} are made in strips of {rows} rows: {why}")
 
     def _rows(self, height, width):
