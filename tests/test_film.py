@@ -353,8 +353,8 @@ def test_film_in_the_same_pass_is_film_by_way_of_a_folder(upscaler, telecined_vi
     assert upscale(upscaler, telecined_video, tmp_path / "hd", detelecine=True) == (1, report["written"] - 1)
     assert held(tmp_path / "hd") == held(tmp_path / "expected")
     for other, words in ({"lines": 92}, "is there already, but would be"), ({"keep": True}, "woven otherwise"):
+        clip = film.opened(telecined_video, detelecine=True, **other)
         with pytest.raises(DataError, match=words):
-            clip = film.opened(telecined_video, detelecine=True, **other)
             upscale(upscaler, clip, tmp_path / "hd", detelecine=True)
     movie = tmp_path / "hd.mkv"
     assert upscale(upscaler, telecined_video, movie, detelecine=True, numbers="3-6") == (4, 0)
