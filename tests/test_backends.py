@@ -34,6 +34,11 @@ fit.fit(prepare(data, Config(learning_rate=3e-4), more_epochs=2))
 fit.fit(prepare(data, Config(model="espcn", epochs=1, ema=0.9)))
 model = Upscaler(f"{data}/models/compact/last.keras", "keras")
 score = mean(evaluate(model, data))
+if backend == "jax":
+    import jax
+    from fastup import networks
+    with networks.float32():
+        assert jax.config.jax_default_matmul_precision == "float32"
 counts = upscale(model, f"{data}/evaluation/Alpha", f"{data}/upscaled")
 print(json.dumps([score.psnr, score.psnr_bicubic, *counts]))
 """

@@ -129,6 +129,47 @@ def have(monkeypatch):
 FASTER = "OpenVINO, which is faster, is not installed: pip install 'fastup[upscale]'"
 
 
+def test_keras_computes_in_float32_on_any_card(monkeypatch):
+    from tensorflow import config
+
+    seen, engine = [], Upscaler(_network()).engine
+    run = engine.network.predict_on_batch
+
+    def predict_on_batch(picture):
+        seen.append(config.experimental.tensor_float_32_execution_enabled())
+        return run(picture)
+
+    monkeypatch.setattr(engine.network, "predict_on_batch", predict_on_batch)
+    before = config.experimental.tensor_float_32_execution_enabled()
+    engine.run(np.zeros((4, 4, 3), np.float32))
+    assert seen == [False]
+    assert config.experimental.tensor_float_32_execution_enabled() == before
+
+
+def test_weights_outlive_a_call_that_fails_under_jax():
+    """There Keras has taken the weights from what the call gave before it is known that it gave nothing."""
+
+    class Variable:
+        value = "a weight"
+
+        def assign(self, value):
+            self.value = value
+
+    class Taken:
+        variables = (Variable(), Variable())
+
+        def predict_on_batch(self, picture):
+            for each in self.variables:
+                each.assign("RESOURCE_EXHAUSTED")
+            raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 5.17GiB")
+
+    engine = Upscaler(_network()).engine
+    engine.network, engine._backend = Taken(), "jax"
+    with pytest.raises(MemoryError):
+        engine.run(np.zeros((4, 4, 3), np.float32))
+    assert [each.value for each in Taken.variables] == ["a weight"] * 2
+
+
 @pytest.mark.parametrize(
     ("there", "kind", "engine", "why"),
     [

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from collections.abc import Iterator
 
 from fastup.errors import OptionError
 
@@ -24,6 +25,39 @@ def start() -> None:
             f"Keras has {keras.config.floatx()} as its floatx (keras.json, or set_floatx), expected float32: half "
             "precision does not hold pictures of 10 bits; --precision says what layers compute in"
         )
+
+
+@contextlib.contextmanager
+def float32() -> Iterator[None]:
+    """What Keras computes in this context in float32 it computes so on cards of NVIDIA, too, on any thread.
+
+    Their libraries round the factors of convolutions to 11 bits (TF32) unless they are told not to, and not all sizes
+    alike: that is a code of 10 bits, and strips would differ from the whole.
+    """
+    from keras import backend
+
+    if backend.backend() == "jax":
+        import jax
+
+        with jax.default_matmul_precision("float32"):
+            yield
+    elif backend.backend() == "torch":
+        import torch
+
+        before, torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.allow_tf32, False
+        try:
+            yield
+        finally:
+            torch.backends.cudnn.allow_tf32 = before
+    else:
+        from tensorflow import config
+
+        before = config.experimental.tensor_float_32_execution_enabled()
+        config.experimental.enable_tensor_float_32_execution(False)
+        try:
+            yield
+        finally:
+            config.experimental.enable_tensor_float_32_execution(before)
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fastup import _free
+from fastup import _free, networks
 from fastup._types import Floats
 from fastup.errors import FastupError, OptionError
 from fastup.upscale.model import Model
@@ -94,7 +94,7 @@ class Engine:
 
 
 class Keras(Engine):
-    """Any backend of Keras. The network may be trained between calls."""
+    """Any backend of Keras, at float32 unless layers are set otherwise. The network may be trained between calls."""
 
     title, module, planes = "Keras", "keras", False
     takes = 5, 9
@@ -107,15 +107,23 @@ class Keras(Engine):
 
         from fastup.networks.memory import on_gpu
 
-        self.network, self.on_gpu = model.network, on_gpu()
+        self.network, self.on_gpu, self._backend = model.network, on_gpu(), backend.backend()
         device = "a GPU" if self.on_gpu else "the CPU"
-        self.words = f"Keras {version('keras')} with {backend.backend()} on {device}"
+        self.words = f"Keras {version('keras')} with {self._backend} on {device}"
 
     def _run(self, picture):
         (v, h), fill = self.model.border, self.model.fill
         around = ((v, v), (h, h), (0, 0))
         padded = np.pad(picture, around, **({"mode": "edge"} if fill == "edge" else {"constant_values": fill}))
-        return self.network.predict_on_batch(padded[np.newaxis])[0]
+        # Under JAX, Keras takes the weights from what a call gives; of one that fails they would be the failure's.
+        weights = [(each, each.value) for each in self.network.variables] if self._backend == "jax" else []
+        try:
+            with networks.float32():
+                return self.network.predict_on_batch(padded[np.newaxis])[0]
+        except Exception:
+            for variable, value in weights:
+                variable.assign(value)
+            raise
 
 
 class OpenVino(Engine):
