@@ -269,7 +269,7 @@ def test_the_whole_road(run, tmp_path, monkeypatch):
         assert f"{score['ssim_y']:.4f}" in table
 
     code, out, _ = run("upscale", best, folder / "evaluation" / "Alpha", tmp_path / "out")
-    assert (code, out.split()[:2]) == (0, ["2", "frames"])
+    assert (code, out.splitlines()[-1].split()[:2]) == (0, ["2", "frames"])
     code, out, _ = run("upscale", best, folder / "evaluation" / "Alpha", tmp_path / "out")
     assert (code, out.split()[0]) == (0, "0")
     assert "2 were there already" in out

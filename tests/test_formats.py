@@ -685,7 +685,7 @@ def test_a_name_of_any_bytes(tmp_path, suffix, run):
     assert fastup.read_header(path).width == 16
     run_plan = prepare(folder, tmp_path / os.fsdecode(b"out\xff"), format="png")
     convert.run(run_plan)
-    assert fastup.read(run_plan.path(0)).shape == (16, 16, 3)
+    assert fastup.read(run_plan.sink.place(0)).shape == (16, 16, 3)
     path.write_bytes(b"nothing at all" * 20)
     with pytest.raises(FastupError) as caught:
         fastup.read(path)
