@@ -225,6 +225,7 @@ def test_a_gpu_of_keras_is_taken(files, monkeypatch):
 
 
 def test_an_engine_that_does_not_start_is_passed_over_and_said(files, monkeypatch, have):
+    monkeypatch.setattr(engines, "openvino_core", engines.openvino_core.__wrapped__)
     monkeypatch.setitem(sys.modules, "openvino", None)  # importing it is an ImportError
     have(*ENGINES)
     upscaler = Upscaler(files["onnx"])
@@ -390,6 +391,27 @@ def test_a_keras_file_without_keras(files, tmp_path):
     assert "m.keras: a .keras file, for which Keras is needed: pip install 'fastup[train]'" in done.stderr
 
 
+def test_a_signal_ends_no_process_that_had_several_engines(files):
+    """OpenVINO leaves the thread without the stack for signals that it had."""
+    script = """
+import faulthandler, gc, os, signal, sys
+faulthandler.enable()
+from fastup import Upscaler
+first, second = (Upscaler(sys.argv[1], "openvino") for _ in range(2))
+del first
+gc.collect()
+del second
+gc.collect()
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+    signal.pause()
+except KeyboardInterrupt:
+    sys.exit(7)
+"""
+    done = subprocess.run([sys.executable, "-c", script, files["onnx"]], capture_output=True, text=True)
+    assert done.returncode == 7, done.stderr
+
+
 # -- the command line ------------------------------------------------------------------------------------------------
 
 
@@ -445,6 +467,7 @@ def test_the_engines_are_timed(run, monkeypatch, have):
         assert seconds.keys() == ENGINES.keys()
         assert seconds.pop("onnxruntime") is None
         assert all(0 < value < 600 for value in seconds.values())
+    monkeypatch.setattr(engines, "openvino_core", engines.openvino_core.__wrapped__)
     monkeypatch.setitem(sys.modules, "openvino", None)
     have("keras", "openvino")
     code, out, _ = run("models", "--time")

@@ -4,7 +4,7 @@ import contextlib
 import io
 import threading
 from collections.abc import Iterator
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from queue import SimpleQueue
@@ -126,6 +126,18 @@ class Keras(Engine):
             raise
 
 
+@cache
+def openvino_core() -> Any:
+    """OpenVINO: one for the process, for good.
+
+    Each sets a stack for signals on its thread, and with the last of it takes that away, also while another one still
+    has it to put back: the next signal, such as of Ctrl-C, would end the process.
+    """
+    import openvino
+
+    return openvino.Core()
+
+
 class OpenVino(Engine):
     """OpenVINO on the CPU, at float32: on processors with bfloat16 its own choice would round to 8 bits.
 
@@ -146,9 +158,7 @@ class OpenVino(Engine):
 
     def _requests(self):
         """The model compiled, and its requests, which share memory."""
-        import openvino
-
-        core = openvino.Core()
+        core = openvino_core()
         how = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
         if self.parallel > 1:
             how |= {"PERFORMANCE_HINT": "THROUGHPUT", "PERFORMANCE_HINT_NUM_REQUESTS": str(self.parallel)}

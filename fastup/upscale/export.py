@@ -76,7 +76,7 @@ def export(model: StrPath | Network, out: StrPath | None = None, whole_scale: bo
     ------
     FastupError
         If the file gives other pictures than Keras, by more than a tenth of a code of 10 bits; if the model is none, or
-        neither ONNX Runtime nor OpenVINO is installed.
+        ONNX Runtime is not installed.
     OptionError
         If `out` doesn't end in ``.onnx``.
     """
@@ -153,25 +153,21 @@ def whole_scale_of(scale: Scale) -> int | None:
 
 def _engine(path):
     """What runs a file on the processor, by name; and a function of a picture (height, width, 3)."""
-    if importlib.util.find_spec("onnxruntime"):
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4  # what goes wrong is raised, too
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        name, run = f"ONNX Runtime {onnxruntime.__version__}", lambda planes: session.run(None, {"input": planes})[0]
-    elif importlib.util.find_spec("openvino"):
-        import openvino
-
-        compiled = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-        name = f"OpenVINO {openvino.__version__.split('-')[0]}"
-        run = lambda planes: compiled([planes])[0]  # noqa: E731
-    else:
+    if not importlib.util.find_spec("onnxruntime"):
         raise FastupError(
-            "neither ONNX Runtime nor OpenVINO is installed, expected one to check the file with: "
-            "pip install 'fastup[upscale]'"
+            "ONNX Runtime is not installed, expected it to check the file with: pip install 'fastup[upscale]'"
         )
-    return name, lambda picture: run(np.ascontiguousarray(picture.transpose(2, 0, 1)[np.newaxis]))[0].transpose(1, 2, 0)
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # what goes wrong is raised, too
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+    def run(picture):
+        planes = np.ascontiguousarray(picture.transpose(2, 0, 1)[np.newaxis])
+        return session.run(None, {"input": planes})[0][0].transpose(1, 2, 0)
+
+    return f"ONNX Runtime {onnxruntime.__version__}", run
 
 
 def _difference(network: Network, run: Callable[[Floats], Floats], whole_scale: int | None) -> float:
