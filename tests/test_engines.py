@@ -433,11 +433,12 @@ def test_the_first_line_says_which_engine(files, source, tmp_path, run):
         np.testing.assert_array_equal(frame, Upscaler(files["onnx"])(fastup.read(path)))
 
 
-def test_an_onnx_needs_neither_keras_nor_onnx(files, source, tmp_path):
+def test_an_onnx_needs_no_other_extra(files, source, tmp_path):
     """They cannot be imported, nor can what of ours needs them."""
     script = """
 import sys
-for name in ("keras", "tensorflow", "jax", "torch", "onnx", "skimage", "matplotlib", "fastup.networks.models"):
+others = "keras", "tensorflow", "jax", "torch", "onnx", "skimage", "matplotlib", "scipy", "av", "xxhash"
+for name in (*others, "fastup.networks.models"):
     sys.modules[name] = None
 from fastup.cli import main
 main()
