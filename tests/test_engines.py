@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import SimpleNamespace
 
 import keras
@@ -335,6 +336,22 @@ def _lying(path, **settings):
     model.metadata_props.extend(kept)
     path.write_bytes(signed(model.SerializeToString()))
     return path
+
+
+def test_a_file_that_is_replaced_meanwhile_is_one_or_the_other(tmp_path, monkeypatch):
+    """As training does it. What is run is what was checked."""
+    path, first, second = tmp_path / "m.onnx", graph(_network()), graph(_network(features=2))
+    assert first != second
+    path.write_bytes(first)
+    read = Path.read_bytes
+
+    def read_bytes(self):
+        found = read(self)
+        path.write_bytes(second)
+        return found
+
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    assert Model.of(path).onnx == first
 
 
 @pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])

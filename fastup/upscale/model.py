@@ -58,14 +58,14 @@ class Model:
         if not os.fspath(model).lower().endswith(".onnx"):
             network = load(model, compile=False)
             return cls(os.fspath(model), network.settings, network.receptive, network.widest, network)
-        found = read_metadata(model)
+        onnx = Path(model).read_bytes()  # once: training may put another file there
+        found = read_metadata(onnx, os.fspath(model))
         if found["whole_scale"] is not None:
             raise DataError(
                 f"{model}: made by --whole-scale for other programs; expected the .onnx without it, or the .keras file"
             )
         _check(model, found["settings"])
         vertical, horizontal = found["receptive"]
-        onnx = Path(model).read_bytes()
         return cls(os.fspath(model), found["settings"], (vertical, horizontal), found["widest"], onnx=onnx)
 
     @property

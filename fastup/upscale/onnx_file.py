@@ -27,13 +27,15 @@ _KEY, _VALUE = 1, 2
 _VARINT, _EIGHT_BYTES, _BYTES, _FOUR_BYTES = 0, 1, 2, 5  # kinds of fields
 
 
-def read_metadata(model: StrPath | bytes) -> dict[str, Any]:
+def read_metadata(model: StrPath | bytes, name: str | None = None) -> dict[str, Any]:
     """What an ONNX file that fastup wrote says of itself.
 
     Parameters
     ----------
     model : path or bytes
         The file, or what it holds.
+    name
+        What errors call it, if not by its path.
 
     Returns
     -------
@@ -50,7 +52,7 @@ def read_metadata(model: StrPath | bytes) -> dict[str, Any]:
         or lacks what is needed. OSError if the file is missing.
     """
     data = model if isinstance(model, bytes) else Path(model).read_bytes()
-    name = "the model" if isinstance(model, bytes) else os.fspath(model)
+    name = name or ("the model" if isinstance(model, bytes) else os.fspath(model))
     try:
         metadata, digest = _metadata(data)
     except ValueError as error:
