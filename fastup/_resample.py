@@ -46,9 +46,9 @@ def resize(frame: Frame, size: Iterable[int], filter: str = "lanczos") -> Floats
         raise OptionError(f"filter: found {filter!r}, expected one of {', '.join(FILTERS)}")
     picture = frame.astype(np.float32, copy=False)
     if height < picture.shape[0]:
-        picture = _multiply(picture, 0, _resampling, height, filter)
+        picture = _multiply(picture, 0, resampling, height, filter)
     if width < picture.shape[1]:
-        picture = _multiply(picture, 1, _resampling, width, filter)
+        picture = _multiply(picture, 1, resampling, width, filter)
     return picture.copy() if picture is frame else picture
 
 
@@ -75,8 +75,8 @@ def check_size(size: Iterable[int], shape: tuple[int, ...]) -> Size:
 # weights. Source lines that lie outside are the nearest ones inside.
 
 
-def _resampling(length, count, filter):
-    """What makes `length` lines into fewer, `count`."""
+def resampling(length: int, count: int, filter: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """What makes `length` lines into fewer, `count`: (count, n) lines of the source, and their weights."""
     i = np.arange(count)[:, np.newaxis]
     if filter == "area":  # in units of 1 / count source pixels every overlap is a whole number
         source = i * length // count + np.arange(-(-length // count) + 1)

@@ -15,7 +15,8 @@ from fastup import demo
 from fastup._resample import resize
 from fastup.cli import show
 from fastup.errors import DataError
-from fastup.footage.degrade import TAPE, degrade
+from fastup.footage.degrade import degrade
+from fastup.footage.recipe import TAPE
 from fastup.pairs.alignment import LIKENESS, Fit, alike, fit, fits, median
 from fastup.pairs.folder import find_pairs
 from fastup.pairs.geometry import Geometry

@@ -10,7 +10,8 @@ from test_cli import fails
 
 import fastup
 from fastup.errors import DataError, FastupError, OptionError
-from fastup.footage.degrade import TAPE, degrade, draw, pillars, prepare, run
+from fastup.footage.degrade import degrade, draw, pillars, prepare, run
+from fastup.footage.recipe import TAPE
 from fastup.footage.stills import Folder
 from fastup.header import Header
 

@@ -322,10 +322,11 @@ def degrade(
     A strength is a number, or LOW:HIGH, between which one is drawn for each frame. VHS has 0.6 of softness and 4.5 of
     chroma (3 and 0.4 MHz), Betacam SP 0.4 and 1.2 (4.5 and 1.5 MHz).
     """
-    from fastup.footage.degrade import TAPE, prepare, run
+    from fastup.footage.degrade import prepare, run
+    from fastup.footage.recipe import TAPE, parse_strength
 
     given = {"softness": softness, "peaking": peaking, "noise": noise, "chroma": chroma}
-    strengths = {name: _parse_strength(name, text) for name, text in given.items() if text is not None}
+    strengths = {name: parse_strength(name, text) for name, text in given.items() if text is not None}
     plan = prepare(
         source, destination, parse_size(size), None if trim == "auto" else Trim.parse(trim), filter,
         {**(TAPE if tape else {}), **strengths}, seed, overwrite,
@@ -432,16 +433,6 @@ def _output(destination):
     from fastup.footage.opening import is_movie, is_pipe
 
     return str(destination) if is_movie(destination) or is_pipe(destination) else f"10-bit RGB DPX in {destination}"
-
-
-def _parse_strength(name, text):
-    """A number, or the two of LOW:HIGH."""
-    try:
-        low, *high = map(float, text.split(":"))
-        (high,) = high or [low]
-    except ValueError:
-        raise OptionError(f"{name} is {text!r}, expected a number, or two: LOW:HIGH") from None
-    return low, high
 
 
 def _parse_kernel(text):

@@ -20,14 +20,13 @@ from fastup._types import Floats, Frame, Progress, Size, StrPath
 from fastup.codes import CHROMA, LUMA_601
 from fastup.errors import DataError, OptionError
 from fastup.footage import chore, opening
+from fastup.footage.recipe import TAPE, Range, check_strength, strengths_of
 from fastup.footage.source import Source
 from fastup.footage.stills import Folder
 from fastup.header import Header
 from fastup.trim import UNTRIMMED, Trim
 
 SIZE = (480, 720)
-TAPE = {"softness": 0.5, "peaking": 0.25, "noise": 0.006, "chroma": 1.4}  # a good analog master of NTSC video
-LIMITS = {"softness": 20.0, "peaking": 10.0, "noise": 1.0, "chroma": 20.0}
 
 _LOOKED_AT = 9  # frames in which pillars are looked for
 _DARK, _FLAT, _ROWS = 0.12, 8 / 1023, 0.99  # pillars: at most so bright, so far off their level, on this share of rows
@@ -73,7 +72,7 @@ def degrade(
         Of the noise, as `numpy.random.default_rng` takes it.
     """
     for name, value in {"softness": softness, "peaking": peaking, "noise": noise, "chroma": chroma}.items():
-        _check_strength(name, value)
+        check_strength(name, value)
     picture = gaussian(resize(frame, size, filter), softness)
     if peaking:
         picture += np.float32(peaking) * (picture - gaussian(picture, 1.0))
@@ -85,11 +84,6 @@ def degrade(
         luma = (picture @ LUMA_601)[:, :, np.newaxis]
         picture = luma + gaussian(picture - luma, chroma)
     return np.clip(picture, 0, 1, out=picture)
-
-
-def _check_strength(name, value):
-    if not 0 <= value <= LIMITS[name]:
-        raise OptionError(f"{name}: found {value}, expected 0 to {LIMITS[name]:g}")
 
 
 def _tape_noise(shape, deviation, seed):
@@ -111,13 +105,13 @@ class Plan(chore.Plan):
     why_trim: str  # where the trim comes from, in words
     picture: Size  # of what is left
     pixel_aspect: Fraction  # of the first frame that is made; the others' follow from their own
-    tape: dict[str, tuple[float, float]]  # the least and the most of each strength, by the names of `TAPE`
+    tape: dict[str, Range]  # the least and the most of each strength, by the names of `TAPE`
     seed: int
 
 
 def prepare(
     source: StrPath | Source, destination: StrPath, size: Size = SIZE, trim: Sequence[int] | None = None,
-    filter: str = "lanczos", tape: Mapping[str, float | tuple[float, float]] | None = None, seed: int = 0,
+    filter: str = "lanczos", tape: Mapping[str, float | Range] | None = None, seed: int = 0,
     overwrite: bool = False,
 ) -> Plan:  # fmt: skip
     """Plan to make SD twins of HD frames: of 10 bits, and of the same stems. Nothing is written.
@@ -153,7 +147,7 @@ def prepare(
         raise OptionError("pillars are looked for before frames are read, but INPUT is a pipe; expected a trim")
     made_by = {"size": size, "trim": trim, "filter": filter, "tape": dict(tape or {}), "seed": seed}
     plan = chore.Plan(source, Path(destination), overwrite, made_by=made_by).checked()
-    strengths = _strengths(tape or {})
+    strengths = strengths_of(tape or {})
     first = _rgb_header(source, 0)
     for number, _ in source.files():
         header = _rgb_header(source, number)
@@ -205,7 +199,7 @@ def _rgb_header(source: Source, number: int) -> Header:
     return header
 
 
-def draw(tape: Mapping[str, tuple[float, float]], seed: int, stem: str) -> dict[str, float]:
+def draw(tape: Mapping[str, Range], seed: int, stem: str) -> dict[str, float]:
     """The strengths of a frame by the stem of its name, evenly between the least and the most of each in `tape`.
 
     All are drawn, also those that can be but one number, so that none depends on how another was given.
@@ -261,20 +255,6 @@ def _find_trim(source, header):
     if narrow >= _NARROWEST:
         return Trim(narrow // 2 * 2, narrow // 2 * 2), found
     return UNTRIMMED, f"no pillars; {found}, the fewest in {where}"
-
-
-def _strengths(tape):
-    """The least and the most of each strength, checked."""
-    ranges = {}
-    for name, value in tape.items():
-        if name not in TAPE:
-            raise OptionError(f"{name}: no such strength, expected one of {', '.join(TAPE)}")
-        low, high = ranges[name] = (value, value) if np.isscalar(value) else tuple(value)
-        for one in (low, high):
-            _check_strength(name, one)
-        if low > high:
-            raise OptionError(f"{name}: found {low:g} to {high:g}, expected the least first")
-    return {name: ranges.get(name, (0.0, 0.0)) for name in TAPE}
 
 
 def _seed(seed, stem, purpose):

@@ -179,6 +179,7 @@ class Network(keras.Model):
         super().__init__(inputs, outputs)
         # Not by assignment: Keras would put a wrapper of its own around the dictionary, to find layers in it.
         self.__dict__["settings"] = settings
+        self.__dict__["degrade"] = None
 
     @property
     def scale(self) -> Scale:
@@ -217,7 +218,18 @@ class Network(keras.Model):
         every = keras.Model(self.inputs, [layer.output for layer in self.layers])
         return max(ceil(prod(shape) / (rows * columns)) for shape in every.compute_output_shape((1, rows, columns, 3)))
 
+    def train_on_targets(self, degrade: Callable[..., Any]) -> None:
+        """Take windows of targets, too, of which `degrade` makes input tiles on the device.
+
+        They come as a tuple, the windows, normalised floats or codes of ``target_white``, and what else it takes.
+        """
+        self.__dict__["degrade"] = degrade
+        self.input_spec = None  # by which Keras would want a single array
+
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        if self.degrade is not None and isinstance(inputs, (tuple, list)):
+            windows, *others = inputs
+            inputs = self.degrade(_normalised(windows, self.settings.get("target_white")), *others)
         return super().call(_normalised(inputs, self.settings.get("input_white")), training, mask)
 
     def compute_loss(

@@ -1,0 +1,222 @@
+"""Inputs made of targets as a batch is trained on: `fastup.footage.degrade` once more, on the device."""
+
+from math import ceil
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from keras import ops
+from numpy.typing import NDArray
+
+from fastup._resample import gaussian_weights, resampling
+from fastup._scales import Scale, cell_of
+from fastup._types import Floats, Size
+from fastup.codes import LUMA_601
+from fastup.footage.recipe import TAPE, Recipe
+
+_NARROW = 1e-3  # deviation of a Gaussian that does nothing: its weights are 1 and 0
+
+
+class Drawn(NamedTuple):
+    """What chance decides for the tiles of a batch."""
+
+    strengths: Floats  # (n, 4), by the names of `TAPE`
+    noise: Floats  # (n, columns, rows, 3) of deviation 1, before it is blurred along the lines; no columns without
+
+
+class Degraded:
+    """Makes input tiles of windows of the target picture.
+
+    A window is a target tile with its border and as much more on each side as the steps of the recipe reach, whole
+    cells, so that the tile is in its middle. What comes of it is what the same tile of the whole picture, degraded and
+    written with `white`, would be, to float32's rounding before codes are rounded; at the picture's rim, too. The noise
+    is of the same kind, correlated along the lines.
+
+    Parameters
+    ----------
+    recipe, scale
+        Of the inputs.
+    tile, border
+        As `Config` has them, target pixels.
+    white
+        Of the inputs: what they are rounded to.
+    fill
+        What lies outside the picture of an input: its nearest pixel, or this code.
+    square
+        Whether windows are square, as they are where rows may become columns.
+    """
+
+    def __init__(
+        self, recipe: Recipe, scale: Scale, tile: int, border: int, *, white: int,
+        fill: Literal["edge"] | int = "edge", square: bool = False,
+    ) -> None:  # fmt: skip
+        self.recipe, self.white, self.fill = recipe, white, fill
+        self.cell, self.cell_target = cell_of(scale)
+        most = {name: high for name, (_, high) in recipe.tape.items()}
+        # How far each step reaches along the lines, in input pixels. What a step gives is as much narrower.
+        self.soft, self.colour = (ceil(4 * most[name]) for name in ("softness", "chroma"))
+        self.peak = gaussian_weights(1.0)[0] if most["peaking"] else 0
+        self.tile = int((tile + 2 * border) / scale[0]), int((tile + 2 * border) / scale[1])  # input pixels
+        sides = 0, self.soft + self.peak + self.colour
+        cells = [_context(recipe.filter, *of) for of in zip(scale, self.tile, sides, strict=True)]
+        if square:
+            cells = [max(cells)] * 2
+        context = [p * n for p, n in zip(self.cell_target, cells, strict=True)]
+        self.margin = border + context[0], border + context[1]  # target pixels around the tile
+        self.window = tile + 2 * self.margin[0], tile + 2 * self.margin[1]  # target pixels
+        # Where tile, with its border, and what is made before the first step along the lines, begin in the window.
+        self.corner = self.cell[0] * cells[0], self.cell[1] * cells[1]
+        self.rows, self.columns = (
+            _matrix(recipe.filter, s, size, corner - side, count + 2 * side)
+            for s, size, corner, count, side in zip(scale, self.window, self.corner, self.tile, sides, strict=True)
+        )
+        self.noisy = self.tile[1] + 2 * self.colour if most["noise"] else 0  # columns that have noise
+        self.noise = _blur(0.5, self.noisy)
+        self.noise /= np.linalg.norm(gaussian_weights(0.5)[1])
+
+    def draw(self, count: int, seed: list[int]) -> Drawn:
+        """What chance decides for so many tiles, by `seed` alone: strengths evenly in their ranges, and noise."""
+        rng = np.random.default_rng(seed)
+        low, high = np.array(list(self.recipe.tape.values()), np.float32).T
+        strengths = low + (high - low) * rng.random((count, len(TAPE)), np.float32)
+        columns = self.noisy + 2 * gaussian_weights(0.5)[0] if self.noisy else 0
+        return Drawn(strengths, rng.standard_normal((count, columns, self.tile[0], 3), np.float32))
+
+    def inside(self, corners: NDArray[np.integer], picture: Size, turns: NDArray[np.integer]) -> NDArray[np.int32]:
+        """Which rows and columns of input pixels, counted from a window's first, lie in the picture: (n, 4).
+
+        First and last row, first and last column, after the window was turned.
+
+        Parameters
+        ----------
+        corners
+            (n, 2): of windows, in target pixels of the picture, whole cells.
+        picture
+            Of the input, in pixels.
+        turns
+            (n,), as the loader takes them.
+        """
+        first = -corners // self.cell_target * self.cell
+        limits = np.stack([first, first + picture - np.int64(1)], axis=2)  # of rows and columns: first and last
+        size = np.array(self.window) // self.cell_target * self.cell
+        limits[turns & 4 > 0] = limits[turns & 4 > 0, ::-1]
+        for axis, flip in enumerate((2, 1)):
+            flipped = turns & flip > 0
+            limits[flipped, axis] = size[axis] - 1 - limits[flipped, axis, ::-1]
+        return limits.reshape(-1, 4).astype(np.int32)
+
+    def targets(self, windows: NDArray[Any]) -> NDArray[Any]:
+        """The target tiles in the middle of windows."""
+        (v, h), (height, width) = self.margin, self.window
+        return windows[:, v : height - v, h : width - h]
+
+    def __call__(self, windows: Any, inside: Any, strengths: Any, noise: Any) -> Any:
+        """Input tiles (n, h, w, 3) of windows (n, H, W, 3), both normalised float32; see `inside` and `draw`."""
+        count = ops.shape(windows)[0]
+        (height, width), (_, across) = self.tile, self.window
+        rows = _nearest(inside[:, :2], self.corner[0], height)
+        lines = ops.take(self.rows, rows, axis=0)
+        pixels = ops.matmul(lines, ops.reshape(windows, (count, -1, across * 3)))
+        pixels = ops.transpose(ops.reshape(pixels, (count, height, across, 3)), (0, 2, 1, 3))
+        # From here on columns come first, each of all its rows, as every step goes along the lines.
+        pixels = ops.matmul(self._columns(inside[:, 2:], strengths), ops.reshape(pixels, (count, across, height * 3)))
+        if self.noisy:
+            noise = ops.take_along_axis(noise, rows[:, None, :, None], axis=2)
+            noise = ops.reshape(noise, (count, -1, height * 3))
+            columns = _nearest(inside[:, 2:], self.corner[1] - self.colour, self.noisy)
+            blur = ops.take(self.noise, columns, axis=0)
+            pixels = pixels + strengths[:, 2, None, None] * ops.matmul(blur, noise)
+        if self.colour:
+            pixels = self._narrowed(pixels, inside[:, 2:], strengths[:, 3])
+        pixels = ops.transpose(ops.reshape(pixels, (count, width, height, 3)), (0, 2, 1, 3))
+        pixels = ops.floor(ops.clip(pixels, 0, 1) * self.white + 0.5) / self.white
+        return pixels if self.fill == "edge" else self._filled(pixels, inside)
+
+    def _columns(self, inside, strengths):
+        """The matrices (n, columns, columns of a window) of what is done along the lines before the noise is added.
+
+        Beyond the picture each step sees the last column of what the step before gave, so that is put there.
+        """
+        begin = self.corner[1] - self.soft - self.peak - self.colour
+        count = self.columns.shape[0]
+        matrix = ops.take(self.columns, _nearest(inside, begin, count), axis=0)
+        if self.soft:
+            begin, count = begin + self.soft, count - 2 * self.soft
+            matrix = ops.matmul(_gaussians(strengths[:, 0], self.soft, count), matrix)
+        if self.peak:
+            blurred = ops.matmul(_blur(1.0, count - 2 * self.peak), _repeated(matrix, inside, begin))
+            begin, count = begin + self.peak, count - 2 * self.peak
+            peaking = strengths[:, 1, None, None]
+            matrix = (1 + peaking) * matrix[:, self.peak : self.peak + count] - peaking * blurred
+        return _repeated(matrix, inside, begin) if self.soft or self.peak else matrix
+
+    def _narrowed(self, pixels, inside, sigma):
+        """Columns (n, columns, rows * 3) whose colours have the chroma band, as many fewer as that reaches."""
+        pixels = ops.reshape(pixels, (*ops.shape(pixels)[:2], self.tile[0], 3))
+        luma = ops.sum(pixels * ops.convert_to_tensor(LUMA_601), axis=3, keepdims=True)
+        width = self.tile[1]
+        blur = _repeated(_gaussians(sigma, self.colour, width), inside, self.corner[1])
+        colours = ops.reshape(pixels - luma, (*ops.shape(pixels)[:2], self.tile[0] * 3))
+        colours = ops.reshape(ops.matmul(blur, colours), (-1, width, self.tile[0], 3))
+        return luma[:, self.colour : self.colour + width] + colours
+
+    def _filled(self, pixels, inside):
+        """Tiles whose pixels outside the picture have the level that was asked for."""
+        within = []
+        for axis in (0, 1):
+            places = ops.arange(self.tile[axis], dtype="int32") + self.corner[axis]
+            limits = inside[:, 2 * axis : 2 * axis + 2, None]
+            within.append(ops.logical_and(places >= limits[:, 0], places <= limits[:, 1]))
+        within = ops.logical_and(within[0][:, :, None, None], within[1][:, None, :, None])
+        return ops.where(within, pixels, self.fill / self.white)
+
+
+def _context(filter, scale, count, side):
+    """How many cells a window has around a tile of `count` input pixels, to give `side` more on each side of it."""
+    cells = -(-side // scale.denominator)
+    while True:
+        around = cells * scale.denominator
+        whole = count + 2 * around
+        source, _ = resampling(int(whole * scale), whole, filter)
+        used = source[around - side : around + count + side]
+        if used.min() >= 0 and used.max() < whole * scale:
+            return cells
+        cells += 1
+
+
+def _matrix(filter, scale, window, first, count):
+    """The matrix (count, window) that makes input pixels, `count` from the `first` of a window on."""
+    source, weights = resampling(window, int(window / scale), filter)
+    matrix = np.zeros((count, window))
+    part = slice(first, first + count)
+    np.add.at(matrix, (np.arange(count)[:, np.newaxis], source[part]), weights[part])
+    return matrix.astype(np.float32)
+
+
+def _blur(sigma, count):
+    """The matrix of a Gaussian for `count` columns, of as many more on each side as it reaches."""
+    reach, weights = gaussian_weights(sigma)
+    return sum(np.eye(count, count + 2 * reach, k) * weight for k, weight in enumerate(weights)).astype(np.float32)
+
+
+def _gaussians(sigma, reach, count):
+    """Matrices (n, count, count + 2 * reach) of Gaussians, each out to four of its deviations, as `gaussian` has it."""
+    sigma = sigma[:, None]
+    k = ops.convert_to_tensor(np.arange(-reach, reach + 1, dtype=np.float32))
+    weights = ops.exp(-0.5 * (k / ops.maximum(sigma, _NARROW)) ** 2) * ops.cast(
+        abs(k) <= ops.ceil(4 * sigma), "float32"
+    )
+    weights = ops.pad(weights / ops.sum(weights, axis=1, keepdims=True), ((0, 0), (0, 1)))
+    place = np.arange(count + 2 * reach) - np.arange(count)[:, np.newaxis]
+    place = np.where((place >= 0) & (place <= 2 * reach), place, 2 * reach + 1)
+    return ops.take(weights, place.astype(np.int32), axis=1)
+
+
+def _nearest(inside, begin, count):
+    """For `count` lines of a window from `begin` on the nearest that lie inside, counted from there: (n, count)."""
+    places = ops.arange(begin, begin + count, dtype="int32")
+    return ops.minimum(ops.maximum(places, inside[:, :1]), inside[:, 1:]) - begin
+
+
+def _repeated(matrix, inside, begin):
+    """Matrices (n, lines, any), whose lines begin there in a window, with the nearest line inside for those outside."""
+    return ops.take_along_axis(matrix, _nearest(inside, begin, ops.shape(matrix)[1])[:, :, None], axis=1)
