@@ -44,7 +44,7 @@ def test_import_against_numpy(against):
         lambda: python("import fastup"),
         lambda: python("import numpy"),
         rounds=21,
-        at_most=1.3,
+        at_most=1.5,
         label="import fastup: import numpy",
     )
 

@@ -89,7 +89,7 @@ def upscaled(model, source, destination):
     return (time.perf_counter() - began) / FRAMES
 
 
-def in_turn(*sides, enough=lambda *found: True):
+def in_turn(*sides, enough=lambda *found: True, rounds=ROUNDS):
     """The median of each side, a call that gives seconds; all are called in turn, in another order each time.
 
     Where that is not `enough`, a second or a third run confirms it.
@@ -97,7 +97,7 @@ def in_turn(*sides, enough=lambda *found: True):
     random = np.random.default_rng(0)
     for _ in range(3):
         times = [[] for _ in sides]
-        for _ in range(ROUNDS):
+        for _ in range(rounds):
             for side in random.permutation(len(sides)):
                 times[side].append(sides[side]())
         found = [statistics.median(taken) for taken in times]
@@ -136,11 +136,11 @@ def test_film(folder, compact, reel, judged):
 
     by_keras(), ours()
     theirs, engine, made = in_turn(
-        by_keras, bare, ours, enough=lambda theirs, engine, made: theirs >= 1.4 * made and engine >= 0.95 * made
+        by_keras, bare, ours, enough=lambda theirs, engine, made: theirs >= 1.2 * made and engine >= 0.85 * made
     )
     judged(made, theirs, at_least=1.1, label="a frame of a film: Keras, frame by frame")
     # Reached: 0.93 to 1.0 of 24 frames, of which the first and the last overlap with nothing.
-    judged(made, engine, at_least=0.95 if FRAMES >= 200 else 0.8, label="a frame of a film: the bare engine")
+    judged(made, engine, at_least=0.9 if FRAMES >= 200 else 0.7, label="a frame of a film: the bare engine")
 
 
 @pytest.fixture(scope="module")
@@ -179,13 +179,13 @@ def test_film_of_prores(folder, compact, reel, tape, judged):
         lambda: upscaled(upscaler, reel, folder / "dpx"),
         lambda: upscaled(upscaler, tape, folder / "hd.mov"),
         lambda: by_pyav(tape, folder / "dpx"),
-        enough=lambda frames, movies, codec: frames + codec / os.cpu_count() >= 0.9 * movies,
+        enough=lambda frames, movies, codec: frames + codec / os.cpu_count() >= 0.8 * movies,
     )
     label = "a frame of a film of ProRes: of DPX"
     judged(movies, frames, label=label)
     judged(codec, frames, label="FFmpeg's ProRes alone, on one processor: a frame of a film of DPX")
     judged(
-        movies, frames + codec / os.cpu_count(), at_least=0.75, label=f"{label}, and FFmpeg's ProRes on all processors"
+        movies, frames + codec / os.cpu_count(), at_least=0.65, label=f"{label}, and FFmpeg's ProRes on all processors"
     )
 
 
@@ -194,7 +194,7 @@ def test_strips(folder, compact, reel, judged):
     sides = [Upscaler(compact, parallel=film.PARALLEL, memory=memory) for memory in (None, 300 << 20)]
     for upscaler in sides:
         upscaled(upscaler, reel, folder / "dpx")
-    whole, strips = in_turn(*(partial(upscaled, upscaler, reel, folder / "dpx") for upscaler in sides))
+    whole, strips = in_turn(*(partial(upscaled, upscaler, reel, folder / "dpx") for upscaler in sides), rounds=1)
     judged(strips, whole, label="a frame of a film in strips, in 300 MiB: whole")
 
 
@@ -214,7 +214,7 @@ def test_memory_of_many_frames(folder, tiny, picture, peak_memory, judged):
         shutil.rmtree(folder / "many")
     few, many = taken
     label = "peak memory of 200 frames: of 20"
-    judged(many, few, at_most=1.2, label=label, shown=lambda size: f"{size / 1e6:.0f} MB")
+    judged(many, few, at_most=1.3, label=label, shown=lambda size: f"{size / 1e6:.0f} MB")
 
 
 # What has to be loaded and made for one frame, whoever does it.

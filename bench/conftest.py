@@ -1,20 +1,20 @@
 """Ours against what one would do otherwise, in the same run. What every benchmark uses is here.
 
 Run ``make bench``, or ``.venv/bin/pytest bench``; a file or ``-k read`` picks some, ``--benchmark-disable`` runs every
-call once and holds no floor. All of it takes about four minutes on two cores, and 400 MB of temporary files.
+call once and holds no floor. All of it takes about nine minutes on two cores, and 400 MB of temporary files.
 
 The table at the end has a line for each comparison: the median of ours, the median of the peer, and what is held to a
 floor. That is peer / ours where the floor reads "at least" (larger is better), ours / peer where it reads "at most"
 (smaller is better). A line without a floor only reports. One that misses its floor says "below", and its test fails.
 pytest-benchmark's own table above it shows ours alone.
 
-Floors are ratios within one run, each about 0.7 of what is reached; no time or rate is asked for. Where we wait for
+Floors are ratios within one run, each 0.6 of what is reached or less; no time or rate is asked for. Where we wait for
 memory and the peer computes, the ratio is memory's speed: it is three times smaller where a copy takes three times as
 long. The bare reading and copying of the same bytes is timed beside them then, and who takes no more than NEAR times as
 long holds any floor; "of memory" in the table is ours / that.
 
-A busy machine moves ratios too. All take turns and medians are compared, so that a passing burst hurts no side; a miss
-that a second run doesn't confirm was noise.
+A busy machine moves ratios too. All take turns and medians are compared, so that a passing burst hurts no side; and
+what misses its floor is timed again, twice at most, as only a slower program misses it each time.
 """
 
 import os
@@ -27,6 +27,7 @@ import numpy as np
 import pytest
 
 NEAR = 1.5  # ours is 0.8 of the bare copy where memory is fast, 1.05 where it is slow
+TIMES = 3  # that a floor may be tried, at most
 _ROWS = pytest.StashKey[list]()
 
 
@@ -98,12 +99,13 @@ def peak_memory():
 def judged(request):
     """A function that puts two medians in the table and holds them to a floor; `against` says what each word means.
 
-    They are seconds, or what `shown` makes text of.
+    They are seconds, or what `shown` makes text of. `again` measures anew where they miss it: it gives both, and
+    `memory` if that was given.
     """
 
     def judged(
-        our_median, peer_median, *, memory=None, at_least=None, at_most=None, label=None, right=None, note=None,
-        shown=_duration,
+        our_median, peer_median, memory=None, *, at_least=None, at_most=None, label=None, right=None, note=None,
+        shown=_duration, again=None, tried=1,
     ):  # fmt: skip
         if at_least is not None and at_most is not None:
             raise ValueError("found two floors, expected one of at_least and at_most")
@@ -116,6 +118,11 @@ def judged(request):
         share = "" if memory is None else f"{our_median / memory:.3g}"
         if floor and memory is not None:
             floor, held = f"{floor}, or {NEAR} of memory", held or our_median <= NEAR * memory
+        if not held and again is not None and tried < TIMES:
+            return judged(
+                *again(), at_least=at_least, at_most=at_most, label=label, right=right, note=note, shown=shown,
+                again=again, tried=tried + 1,
+            )  # fmt: skip
         name = label or request.node.name
         if note is not None:
             note.update(peer_median=peer_median, value=value, floor=floor)
@@ -140,39 +147,47 @@ def against(benchmark, judged):
     the clock starts, and then take turns for `rounds` rounds, so that a busy moment of the machine hits all. A turn is
     `calls` calls in a row: take 5 or more for what lasts less than a millisecond, or it is mostly the caches' recovery
     from the other side's turn that is timed. `before` is called before each turn, and not timed. pytest-benchmark's own
-    table shows turns; ours is for one call, or for one of the `items` that a call does. `right` says whether the peer's
-    result is right, where that isn't a matter of course. Call it once in a test. Returns the ratio;
+    table shows turns, of the first try; ours is for one call, or for one of the `items` that a call does. `right` says
+    whether the peer's result is right, where that isn't a matter of course. Call it once in a test. Returns the ratio;
     ``--benchmark-disable`` holds no floor.
     """
 
     def against(ours, peer, *, before=lambda: None, memory=None, rounds=20, calls=1, items=1, **floor):
-        others = [side for side in (peer, memory) if side is not None]
-        for side in ours, *others:
+        sides = [side for side in (ours, peer, memory) if side is not None]
+        for side in sides:
             before()
             side()
-        times = [[] for _ in others]
+
+        def timed(side):
+            before()
+            start = time.perf_counter()
+            for _ in range(calls):
+                side()
+            return time.perf_counter() - start
+
+        def medians(times):
+            return [statistics.median(taken) / calls / items for taken in times]
 
         def turn():
             for _ in range(calls):
                 ours()
 
+        times = [[] for _ in sides]
+
         def time_others():
-            for side, taken in zip(others, times, strict=True):
-                before()
-                start = time.perf_counter()
-                for _ in range(calls):
-                    side()
-                taken.append(time.perf_counter() - start)
+            for side, taken in zip(sides[1:], times[1:], strict=True):
+                taken.append(timed(side))
             before()  # ours is next
 
         benchmark.pedantic(turn, setup=time_others, rounds=rounds)
         if benchmark.disabled:
             return None
         benchmark.extra_info.update(calls=calls, items=items)
-        ours_took, peer_took, *rest = (
-            statistics.median(taken) / calls / items for taken in (benchmark.stats.stats.data, *times)
-        )
-        return judged(ours_took, peer_took, memory=rest[0] if rest else None, note=benchmark.extra_info, **floor)
+        times[0] = benchmark.stats.stats.data
+        return judged(
+            *medians(times), note=benchmark.extra_info, **floor,
+            again=lambda: medians(zip(*([timed(side) for side in sides] for _ in range(rounds)), strict=True)),
+        )  # fmt: skip
 
     return against
 
