@@ -145,9 +145,9 @@ def reads(monkeypatch):
     """Names of the frames that are read, sorted, since the last look."""
     names, really = [], frames.read
 
-    def read(path, *arguments):
+    def read(path, *arguments, **options):
         names.append(path.name)
-        return really(path, *arguments)
+        return really(path, *arguments, **options)
 
     def look():
         seen = sorted(names)

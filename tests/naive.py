@@ -642,3 +642,75 @@ def nearest_codes(exact, most=1023):
 def codes(values, white):
     """Nearest codes of normalised floats: clipped, halves upward; float64 holds a float32 times white."""
     return np.floor(np.clip(values.astype(np.float64), 0, 1) * white + 0.5).astype(np.uint16)
+
+
+def levels(picture, white):
+    """Mean luma of each of 36 x 48 cells of (H, W, C), 65535 for white, unrounded: every pixel by the part inside."""
+    picture = np.asarray(picture, np.float64)
+    height, width, channels = picture.shape
+    y = picture[:, :, 0] if channels < 3 else picture[:, :, :3] @ (0.25, 0.5, 0.25)
+
+    def shares(size, cells):
+        low, high = np.arange(cells)[:, None] / cells * size, np.arange(1, cells + 1)[:, None] / cells * size
+        at = np.arange(size)
+        return np.clip(np.minimum(at + 1, high) - np.maximum(at, low), 0, None) / (size / cells)
+
+    return np.clip(shares(height, 36) @ y @ shares(width, 48).T / (white or 1) * 65535, 0, 65535)
+
+
+def described(grid, noise):
+    """Differences of a blurred grid (36, 48) over the root mean square of those around: (32, 44, 2), 32 for it."""
+    wide = np.pad(np.asarray(grid, np.float64), 1, mode="edge")
+    wide = (wide[:, :-2] + 2 * wide[:, 1:-1] + wide[:, 2:]) / 4
+    smooth = (wide[:-2] + 2 * wide[1:-1] + wide[2:]) / 4
+    both = np.stack([smooth[3:-1, 2:-2] - smooth[1:-3, 2:-2], smooth[2:-2, 3:-1] - smooth[2:-2, 1:-3]], -1)
+    result = np.empty_like(both)
+    for y in range(32):
+        for x in range(44):
+            around = both[max(y - 3, 0) : y + 4, max(x - 3, 0) : x + 4]
+            result[y, x] = both[y, x] * 32 / np.sqrt((around**2).mean() + noise**2)
+    return np.clip(result, -127, 127)
+
+
+def likeness(one, other):
+    """Correlation about 0 of two descriptions, with a twentieth of a full one's energy added to that of each."""
+    a, b = np.asarray(one, np.float64).ravel(), np.asarray(other, np.float64).ravel()
+    least = a.size * 1024 // 20
+    return a @ b / np.sqrt((a @ a + least) * (b @ b + least))
+
+
+def change(before, after):
+    """As `fastup._signatures.changes` has it, of two grids: largest blocks, median block, shift down and across."""
+    a, b = np.asarray(before, np.float64), np.asarray(after, np.float64)
+    both = (a + b) / 2 / 65535
+    down, across = (both[2:, 1:-1] - both[:-2, 1:-1]) / 2, (both[1:-1, 2:] - both[1:-1, :-2]) / 2
+    basis = np.stack([np.ones_like(down), both[1:-1, 1:-1], down, across]).reshape(4, -1)
+    rest, solution = (b - a)[1:-1, 1:-1].ravel(), np.zeros(4)
+    for _ in range(3):
+        left = rest - solution @ basis
+        weight = (1 + (left / (2 * np.median(np.abs(left)) + 1)) ** 2) ** -2
+        solution = np.linalg.solve((basis * weight) @ basis.T + 1e-3 * np.eye(4), (basis * weight) @ rest)
+    left = (rest - solution @ basis).reshape(down.shape)
+    blocks = np.sort(np.abs(left.reshape(17, 2, 23, 2).mean((1, 3))).ravel())
+    return blocks[-3:].mean(), np.median(blocks), *(-solution[2:] / 65535)
+
+
+def path_cost(path, places, cost, alone, jump, step, far=4):
+    """What a path through candidates costs: each of `path` is the number of a candidate, or of none, the last."""
+    total, width = 0.0, places.shape[1]
+    for i, k in enumerate(path):
+        if k < width and places[i, k] < 0:
+            return math.inf
+        total += alone[i] if k == width else cost[i, k]
+        if i:
+            before = path[i - 1]
+            if k == width and before == width:
+                go = 0.0
+            elif k == width or before == width:
+                go = jump[i] / 2
+            else:
+                on = places[i, k] - places[i - 1, before]
+                go = {0: step, 1: 0.0}.get(on, step * on / 2 if 0 < on <= far + 1 else math.inf)
+                go = min(go, jump[i])
+            total += go
+    return total

@@ -1,0 +1,176 @@
+"""Which frame of an HD master shows the drawing of each frame of an SD one: one path over both films.
+
+For each drawing of SD the HD drawings that look most like it vote for how far apart the two films are there. What most
+votes of a while are for gives each frame its candidates. The cheapest path goes through them (Viterbi).
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastup import _path, _signatures
+from fastup._types import Floats, Progress
+from fastup.pairs import shots
+from fastup.pairs.signatures import Signatures
+
+STEP = 4.0  # what a missing or a repeated frame costs, in nats; all costs are, and so are margins
+JUMP, JUMP_AT_CUT = 60.0, 16.0
+GAIN = 250.0  # nats for a whole of likeness, of one frame
+LIKE = 0.5  # likeness below which a frame is rather alone
+MOST = 8.0  # nats by which one frame may speak for having a partner, or against: flashes, titles, damage
+NEAREST = 12  # drawings that vote
+WAYS, BIN = 12, 8  # of the distances that were voted for, how many are tried, each so many frames wide
+SPAN = 24  # frames of SD that share their candidates
+REACH = 10  # spans before and after which have a vote, with less weight the farther they are
+_BLOCK = 2048
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """Of each frame of SD, which of HD shows the same drawing; frames are counted from 0 as in the signatures."""
+
+    partner: NDArray[np.int32]  # (frames,): the HD frame, -1 for none
+    margin: Floats  # (frames,): nats that the best path through another HD drawing, or none, costs more
+    shot: NDArray[np.int32]  # (frames,): number of the run of frames within one shot of SD and one of HD; -1 for none
+    drawing: NDArray[np.int32]  # (frames,): number of the SD drawing
+    hd_drawing: NDArray[np.int32]  # (HD frames,): number of the HD drawing
+    why: list[str]  # for each frame without a partner, why; else ""
+    likeness: Floats  # (frames,): of the partners, 1 for the same; 0 where there is none
+    related: bool = True  # whether the two films share anything
+    notes: list[str] = field(default_factory=list)
+
+
+def align(sd: Signatures, hd: Signatures, on_progress: Progress | None = None) -> Timeline:
+    """Find for each SD frame the HD frame that shows the same drawing.
+
+    A timeline of films that share nothing is not `related`, and has no partners.
+    """
+    ours, theirs = shots.find(sd), shots.find(hd)
+    places = _candidates(sd, hd, ours, theirs)
+    likeness = _likeness(sd, hd, places)
+    cost = np.clip(GAIN / 10 * (LIKE - likeness), -MOST, MOST)
+    best = likeness.max(1, initial=-1, keepdims=True)
+    cost += (GAIN * np.minimum(best - likeness, 0.2)).astype(np.float32)
+    jump = np.where(ours.begins, JUMP_AT_CUT, JUMP).astype(np.float32)
+    alone = np.where(ours.flat, -MOST / 2, 0).astype(np.float32)
+    path, through, nowhere = _path.cheapest(places, cost, alone, jump, STEP)
+    return _timeline(path, places, likeness, through, nowhere, ours, theirs)
+
+
+def _timeline(path, places, likeness, through, nowhere, ours, theirs):
+    """The `Timeline` of a path."""
+    drawing, others = ours.drawing, theirs.drawing
+    paired = path >= 0
+    at = np.where(paired, path, 0)
+    same = (others[np.maximum(places, 0)] == others[at][:, None]) & (places >= 0)
+    through = np.where(same, np.inf, through).min(1, initial=np.inf)
+    margin = np.where(paired, np.minimum(through, nowhere), 0).astype(np.float32)
+    found = np.where((places == path[:, None]) & (places >= 0), likeness, -1).max(1, initial=-1)
+    run = np.stack([ours.shot, theirs.shot[at], paired])
+    shot = np.cumsum((np.diff(run, axis=1, prepend=-1) != 0).any(0)) - 1
+    _, shot = np.unique(np.where(paired, shot, -1), return_inverse=True)
+    shot = shot.astype(np.int32) - (not paired.all())
+    why = ["" if p else "black, or of one colour" if f else "no HD frame is like it"
+           for p, f in zip(paired, ours.flat, strict=True)]  # fmt: skip
+    return Timeline(path, margin, shot, drawing, others, why, np.where(paired, found, 0).astype(np.float32))
+
+
+def _likeness(sd, hd, places):
+    """(frames, k): how alike each SD frame and each of its candidates are."""
+    parts = [np.empty((0, places.shape[1]), np.float32)]
+    for at in range(0, len(sd), _BLOCK // 4):
+        block = places[at : at + _BLOCK // 4]
+        needed = np.unique(block[block >= 0])
+        described = _signatures.describe(hd.levels[needed])
+        pairs = np.where(block >= 0, np.searchsorted(needed, block), -1).astype(np.int32)
+        own = _signatures.describe(np.ascontiguousarray(sd.levels[at : at + _BLOCK // 4]))
+        parts.append(_signatures.likeness(own, described, pairs))
+    return np.concatenate(parts)
+
+
+def _candidates(sd, hd, ours, theirs):
+    """(frames, WAYS * BIN): HD frames that each SD frame may be the same as, ascending; -1 in front for none."""
+    places = np.full((len(sd), WAYS * BIN), -1, np.int32)
+    mine, other = shots.middles(ours.drawing), shots.middles(theirs.drawing)
+    spans, bins, weights = [], [], []
+    least = len(sd) // BIN + 1  # so that no bin is below 0
+    for rows, columns, alike in _nearest(sd, hd, mine, other):
+        distance = other[columns] - mine[rows][:, None]
+        spans.append(np.broadcast_to((mine[rows] // SPAN)[:, None], alike.shape).ravel())
+        bins.append((distance // BIN + least).ravel())
+        weights.append(np.maximum(alike - 0.8 * alike[:, -1:], 0).ravel())
+    if not spans or not len(hd):
+        return places
+    count = len(sd) // SPAN + 1
+    width = least + len(hd) // BIN + 2
+    span, bin_, weight = np.concatenate(spans), np.concatenate(bins), np.concatenate(weights)
+    keys, totals = _summed(span * width + bin_, weight)
+    shifted = [(keys + side, totals * share) for side, share in ((0, 1.0), (-1, 0.4), (1, 0.4))]
+    keys, totals = _summed(*map(np.concatenate, zip(*shifted, strict=True)))
+    spread = []
+    for away in range(-REACH, REACH + 1):
+        inside = (keys // width + away >= 0) & (keys // width + away < count)
+        spread.append((keys[inside] + away * width, totals[inside] * 0.75 ** abs(away)))
+    keys, totals = _summed(*map(np.concatenate, zip(*spread, strict=True)))
+    order = np.lexsort((-totals, keys // width))
+    keys = keys[order]
+    first = np.searchsorted(keys // width, keys // width)
+    keys = keys[np.arange(len(keys)) - first < WAYS]
+    table = np.full((count, WAYS), -1, np.int64)
+    first = np.searchsorted(keys // width, keys // width)
+    table[keys // width, np.arange(len(keys)) - first] = keys % width
+    for n in range(count):
+        frames = np.arange(n * SPAN, min((n + 1) * SPAN, len(sd)))
+        ways = np.sort(table[n][table[n] >= 0])
+        found = (
+            frames[:, None]
+            + ((ways - least) * BIN)[:, None].repeat(BIN, 1).ravel()
+            + np.tile(np.arange(BIN), len(ways))
+        )
+        found = np.where((found >= 0) & (found < len(hd)), found, -1)
+        found.sort(axis=1)
+        if found.size:
+            places[frames, -found.shape[1] :] = found
+    return places
+
+
+def _summed(keys, weights):
+    """Keys without one twice, ascending, and the sum of the weights of each."""
+    keys, where = np.unique(keys, return_inverse=True)
+    return keys, np.bincount(where, weights, len(keys))
+
+
+def _nearest(sd, hd, mine, other):
+    """Yield rows of `mine`, and for each the columns of `other` that are most alike, the best first, and how alike."""
+    count = min(NEAREST, len(other))
+    if not count:
+        return
+    for at in range(0, len(mine), _BLOCK):
+        rows = np.arange(at, min(at + _BLOCK, len(mine)))
+        own = _coarse(sd.levels[mine[rows]])
+        best, which = np.empty((len(rows), 0), np.float32), np.empty((len(rows), 0), np.intp)
+        for start in range(0, len(other), _BLOCK):
+            columns = np.arange(start, min(start + _BLOCK, len(other)))
+            alike = own @ _coarse(hd.levels[other[columns]]).T
+            if len(columns) > count:
+                part = np.argpartition(-alike, count - 1, axis=1)[:, :count]
+                alike, columns = np.take_along_axis(alike, part, 1), columns[part]
+            else:
+                columns = np.broadcast_to(columns, alike.shape)
+            best, which = np.concatenate([best, alike], 1), np.concatenate([which, columns], 1)
+            order = np.argsort(-best, axis=1, kind="stable")[:, :count]
+            best, which = np.take_along_axis(best, order, 1), np.take_along_axis(which, order, 1)
+        yield rows, which, best
+
+
+def _coarse(grids):
+    """(n, dimensions) of levels: differences of means of 3 x 3 cells down and across, of unit length, float32."""
+    n = len(grids)
+    means = grids.reshape(n, _signatures.ROWS // 3, 3, _signatures.COLUMNS // 3, 3).mean((2, 4), dtype=np.float32)
+    down = means[:, 1:, :-1] - means[:, :-1, :-1]
+    across = means[:, :-1, 1:] - means[:, :-1, :-1]
+    both = np.stack([down, across], -1).reshape(n, -1)
+    scale = np.sqrt((both**2).mean(1, keepdims=True)) + 30
+    both /= np.sqrt(both**2 + scale**2)  # so that no single edge is all that counts
+    return both / np.sqrt((both**2).sum(1, keepdims=True) + 1)
