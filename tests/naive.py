@@ -714,3 +714,62 @@ def path_cost(path, places, cost, alone, jump, step, far=4):
                 go = min(go, jump[i])
             total += go
     return total
+
+
+# -- pictures on pictures ---------------------------------------------------------------------------------------------
+
+
+def _lanczos_row(length, place, step):
+    """The weights of `length` pixels around a place (continuous), float64; beyond them the outermost go on."""
+    scale = max(1.0, step)
+    row = np.zeros(length)
+    reach = int(np.ceil(3 * scale)) + 1
+    near = np.arange(int(np.floor(place)) - reach, int(np.floor(place)) + reach + 1)
+    x = (near + 0.5 - place) / scale
+    weights = np.where(abs(x) < 3, np.sinc(x) * np.sinc(x / 3), 0)
+    np.add.at(row, np.clip(near, 0, length - 1), weights / weights.sum())
+    return row
+
+
+def warped(picture, matrix, size):
+    """A picture by an affine transform, from the definition: lines along, then the columns across them."""
+    (a, b, c), (d, e, f) = np.asarray(matrix, float)
+    height, width, channels = picture.shape
+    result = np.zeros((*size, channels))
+    step = e - d * b / a  # in the picture's x from column to column, along a line of the picture
+    for i in range(size[0]):
+        for j in range(size[1]):
+            y, x = i + 0.5, j + 0.5
+            place = a * y + b * x + c
+            reach = int(np.ceil(3 * max(1.0, a))) + 1
+            near = np.arange(int(np.floor(place)) - reach, int(np.floor(place)) + reach + 1)
+            away = (near + 0.5 - place) / max(1.0, a)
+            weights = np.where(abs(away) < 3, np.sinc(away) * np.sinc(away / 3), 0)
+            for line, weight in zip(near, weights / weights.sum(), strict=True):
+                if weight:
+                    on = (line + 0.5 - b * x - c) / a  # the y on the result where this column crosses the line
+                    row = _lanczos_row(width, d * on + e * x + f, step)
+                    result[i, j] += weight * (row @ picture[min(max(line, 0), height - 1)])
+    return result
+
+
+def flow_sums(one, other, block):
+    """Sums over blocks of two pictures, (21, rows, columns), in the order of `fastup._flow`."""
+    one, other = one.astype(float), other.astype(float)
+    rows, columns = (n // block for n in one.shape)
+    result = np.zeros((21, rows, columns))
+    for row in range(rows):
+        for column in range(columns):
+            middle = row * block + block // 2, column * block + block // 2
+            for y in range(row * block, (row + 1) * block):
+                for x in range(column * block, (column + 1) * block):
+                    if not (0 < y < one.shape[0] - 1 and 0 < x < one.shape[1] - 1):
+                        continue
+                    h, s = other[y, x] - other[middle], one[y, x] - one[middle]
+                    gy, gx = (other[y + 1, x] - other[y - 1, x]) / 2, (other[y, x + 1] - other[y, x - 1]) / 2
+                    ey, ex = (one[y + 1, x] - one[y - 1, x]) / 2, (one[y, x + 1] - one[y, x - 1]) / 2
+                    result[:, row, column] += (
+                        1, h, s, h * h, h * s, s * s, gy, gx, gy * h, gx * h, gy * s, gx * s, gy * gy, gy * gx, gx * gx,
+                        gy * ey, (gy * ex + gx * ey) / 2, gx * ex, ey * ey, ey * ex, ex * ex,
+                    )  # fmt: skip
+    return result

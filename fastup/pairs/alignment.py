@@ -6,6 +6,7 @@ from functools import lru_cache
 from math import hypot, inf
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastup import frames
 from fastup._resample import resize
@@ -122,8 +123,8 @@ def fit(picture: Floats, target: Floats, frame: str = "") -> Fit:
         What the pair is called.
     """
     target = resize(target, picture.shape[:2])
-    one, other = _gradient(picture @ LUMA_601), _gradient(target @ LUMA_601)
-    shift, likeness, fall = _register(one, other)
+    one, other = gradient(picture @ LUMA_601), gradient(target @ LUMA_601)
+    shift, likeness, fall = register(one, other)
     if fall < _FALL * likeness:
         return Fit(frame)
     if likeness < LIKENESS:
@@ -179,8 +180,8 @@ def _fit_files(source, target, geometry):
 # -- shift -----------------------------------------------------------------------------------------------------------
 
 
-def _gradient(luma):
-    """Central differences, horizontal + 1j * vertical; 0 at the border."""
+def gradient(luma: Floats) -> NDArray[np.complex64]:
+    """Central differences of (H, W), horizontal + 1j * vertical; 0 at the border."""
     gradient = np.zeros(luma.shape, np.complex64)
     gradient.real[:, 1:-1] = luma[:, 2:] - luma[:, :-2]
     gradient.imag[1:-1] = luma[2:] - luma[:-2]
@@ -194,8 +195,8 @@ def _has_edges(gradient):
     return bool(strong > max(_EDGES[0] * usual, _EDGES[1]))
 
 
-def _register(one, other):
-    """How far `one` lies down and right of `other`, how alike they are then, and how much less a pixel beside that.
+def register(one: NDArray[np.complex64], other: NDArray[np.complex64]) -> tuple[tuple[float, float], float, float]:
+    """Of two gradients: how far `one` lies down and right of `other`; how alike they are then; how much less beside it.
 
     Not by `skimage.registration.phase_cross_correlation`, to which the largest modulus is the peak: that of a negative.
     """
