@@ -53,9 +53,9 @@ def warp(picture: Floats, matrix: ArrayLike, size: Size) -> Floats:
     reach = tables[0].shape[1] // 2
     first, last = math.floor(min(ends) - 0.5) - reach, math.floor(max(ends) - 0.5) + reach + 1  # one more, for rounding
     lines = np.empty((last - first + 1, width, picture.shape[2]), np.float32)
-    _along(np.ascontiguousarray(picture), tables[1], *along, moved[1], first, lines)
+    _along(np.ascontiguousarray(picture), tables[1], along[0], along[1], moved[1], first, lines)
     result = np.empty((height, width, picture.shape[2]), np.float32)
-    _down(lines, tables[0], *down, moved[0] - first, result)
+    _down(lines, tables[0], down[0], down[1], moved[0] - first, result)
     return result
 
 

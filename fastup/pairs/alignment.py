@@ -201,11 +201,11 @@ def register(one: NDArray[np.complex64], other: NDArray[np.complex64]) -> tuple[
     Not by `skimage.registration.phase_cross_correlation`, to which the largest modulus is the peak: that of a negative.
     """
     window = _hann(one.shape)
-    one, other = np.fft.fft2(one * window), np.fft.fft2(other * window)
-    energy = float(np.linalg.norm(one)) * float(np.linalg.norm(other))
+    first, second = np.fft.fft2(one * window), np.fft.fft2(other * window)
+    energy = float(np.linalg.norm(first)) * float(np.linalg.norm(second))
     if not energy:
         return (0.0, 0.0), 0.0, 0.0
-    cross = one * other.conj() / np.float32(energy)
+    cross = first * second.conj() / np.float32(energy)
     peak = np.unravel_index(np.argmax(np.fft.ifft2(cross).real), cross.shape)
     shift = [(int(p) + n // 2) % n - n // 2 for p, n in zip(peak, cross.shape, strict=True)]
     for step in (1 / 4, 1 / 16, 1 / 64, 1 / 256):  # nine by nine places, closer each time
