@@ -58,11 +58,10 @@ def geometry():
     return Geometry.of(*SIZES, (0, 0, 0, 0))
 
 
-def batches_of(folder, geometry):
+def batches_of(folder):
     pairs = find_pairs(folder)
-    grids = geometry.grids(TILE, 0, jitter=True)
-    index = tile_index(pairs, geometry, grids[1], quality=1)
-    batches = TileBatches(pairs, geometry, grids, index, batch=BATCH, threads=THREADS)
+    index = tile_index(pairs, TILE, True, quality=1)
+    batches = TileBatches(pairs, index, tile=TILE, border=0, batch=BATCH, threads=THREADS)
     return (batches[number] for number in itertools.count())  # epoch after epoch
 
 
@@ -157,13 +156,13 @@ def by_turns(rounds, *sides):
 @pytest.mark.parametrize(("name", "frames", "floor"), [("few", FRAMES, {"at_most": 3}), ("many", MANY, {})])
 def test_against_copying_the_words(folder, geometry, judged, name, frames, floor):
     """Without a floor for many frames: most are read then, where the peer's are mapped."""
-    sides = (batches_of(folder / name, geometry), 2000), (copied(folder / "few", geometry), 1000)
+    sides = (batches_of(folder / name), 2000), (copied(folder / "few", geometry), 1000)
     label = f"loader, a pair of {frames} frames: the same tiles' words, by NumPy"
     judged(*by_turns(5, *sides), label=label, **floor, again=lambda: by_turns(5, *sides))
 
 
 def test_against_basicsr(folder, geometry, judged, pool):
-    sides = (batches_of(folder / "few", geometry), 2000), (basicsr(folder / "png", pool), 2)
+    sides = (batches_of(folder / "few"), 2000), (basicsr(folder / "png", pool), 2)
     judged(*by_turns(3, *sides), at_least=2000, label="loader, a pair: BasicSR's way")
 
 
@@ -178,5 +177,5 @@ def test_against_the_ancestor(folder, geometry, judged, pool, openimageio_read, 
     theirs = ancestor(folder / "few", geometry, jitter, read, pool)
     floor = {"at_least": 1.2 if jitter else 2} if decoder == "OpenImageIO" else {}
     label = f"loader, a pair: the ancestor's way, by {decoder}" + ", with jitter" * jitter
-    sides = (batches_of(folder / "few", geometry), 2000), (theirs, 1000)
+    sides = (batches_of(folder / "few"), 2000), (theirs, 1000)
     judged(*by_turns(5, *sides), label=label, **floor, again=lambda: by_turns(5, *sides))

@@ -6,6 +6,7 @@ import statistics
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,7 +21,6 @@ import keras  # noqa: E402
 
 from fastup.networks.models import MODELS, Network  # noqa: E402
 from fastup.pairs.folder import find_pairs  # noqa: E402
-from fastup.pairs.geometry import Geometry  # noqa: E402
 from fastup.pairs.index import detail_scores, tile_index  # noqa: E402
 from fastup.train.batches import TileBatches  # noqa: E402
 
@@ -107,11 +107,11 @@ def test_step_against_a_cached_batch(folder, judged):
     import tensorflow as tf
 
     pairs = find_pairs(folder / "few" / "train")
-    geometry = Geometry.of(pairs.input_size, pairs.target_size, (0, 0, 0, 0))
+    geometry = pairs.geometry
     tile, border = geometry.tile(), geometry.border()
-    grids = geometry.grids(tile, border, jitter=True)
-    index = tile_index(pairs, geometry, grids[1], quality=1)[:, : STEPS * BATCH // FRAMES]
-    batches = TileBatches(pairs, geometry, grids, index, batch=BATCH, threads=2)
+    index = tile_index(pairs, tile, True, quality=1)
+    index = replace(index, starts=np.arange(FRAMES + 1) * (STEPS * BATCH // FRAMES))
+    batches = TileBatches(pairs, index, tile=tile, border=border, batch=BATCH, threads=2)
     assert len(batches) == STEPS
     settings = {
         "model": "espcn",
@@ -147,14 +147,12 @@ def test_index_of_many_frames(tmp_path, picture, judged, monkeypatch):
     write_frames(tmp_path / "few", picture, {"Beta": (1080, 1920), "Alpha": (540, 960)}, FRAMES)
     link_frames(tmp_path / "many", tmp_path / "few", MANY)
     pairs = find_pairs(tmp_path / "many")
-    geometry = Geometry.of(pairs.input_size, pairs.target_size, (0, 0, 0, 0))
-    _, grid = geometry.grids(60, 2, jitter=True)
     began = time.perf_counter()
-    scores = detail_scores(pairs, geometry, grid, tmp_path / "cache")
+    scores = detail_scores(pairs, 60, True, tmp_path / "cache")
     took = time.perf_counter() - began
-    assert scores.shape == (MANY, len(grid))
+    assert len(scores) == MANY
     began = time.perf_counter()
-    np.testing.assert_array_equal(detail_scores(pairs, geometry, grid, tmp_path / "cache"), scores)
+    np.testing.assert_array_equal(detail_scores(pairs, 60, True, tmp_path / "cache"), scores)
     again = time.perf_counter() - began
     began = time.perf_counter()
     with ThreadPoolExecutor(min(os.cpu_count(), 8)) as pool:

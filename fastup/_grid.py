@@ -90,6 +90,19 @@ class TileGrid:
         inside.flags.writeable = False
         return inside
 
+    def well_inside(self, rim: int = 0) -> NDArray[np.int32]:
+        """The numbers of the tiles that lie wholly in the picture, so many pixels from its rim or more; ascending."""
+        (height, width), (down, right) = self.shape, self.tile
+        parts, first = [], 0
+        for jittered in (False, True) if self.jitter else (False,):
+            half = np.array(self.tile) // 2 * jittered
+            y = np.arange(self.rows - jittered) * down + half[0]
+            x = np.arange(self.columns - jittered) * right + half[1]
+            good = ((y >= rim) & (y + down <= height - rim))[:, None] & ((x >= rim) & (x + right <= width - rim))
+            parts.append(first + np.flatnonzero(good))
+            first += good.size
+        return np.concatenate(parts).astype(np.int32)
+
 
 def _pair(name: str, value: Any, least: int, single: bool = True) -> Size:
     """Two ints of at least `least`, from a pair or, where allowed, one for both."""

@@ -79,20 +79,34 @@ void submit(TileLoader &loader, py::array_t<std::int32_t, py::array::c_style | p
     loader.submit(std::move(tiles));
 }
 
-Side make_side(std::vector<std::filesystem::path> files, std::tuple<std::uint64_t, std::uint64_t> size,
-               std::optional<std::uint32_t> white,
-               std::tuple<std::int64_t, std::int64_t, std::int64_t, std::int64_t> picture,
-               std::tuple<std::int64_t, std::int64_t> tile, std::optional<double> fill) {
+using Size = std::tuple<std::int64_t, std::int64_t>;
+using Window = std::tuple<std::int64_t, std::int64_t, std::int64_t, std::int64_t>;
+
+FrameKind make_kind(Size size, std::optional<std::uint32_t> white, Window picture) {
+    FrameKind kind;
+    const auto [height, width] = size;
+    kind.height = static_cast<std::uint64_t>(std::max<std::int64_t>(height, 0));
+    kind.width = static_cast<std::uint64_t>(std::max<std::int64_t>(width, 0));
+    kind.white = white.value_or(0);
+    std::tie(kind.top, kind.left, kind.rows, kind.columns) = picture;
+    if (!kind.possible()) throw std::invalid_argument("a kind that cannot be: its picture lies in no such frame");
+    return kind;
+}
+
+Side make_side(std::vector<std::filesystem::path> files, std::vector<FrameKind> kinds,
+               std::vector<std::uint32_t> kind_of, Size tile, std::optional<double> fill) {
     Side side;
     side.files = std::move(files);
-    std::tie(side.height, side.width) = size;
-    side.white = white.value_or(0);
-    std::tie(side.top, side.left, side.rows, side.columns) = picture;
+    side.kinds = std::move(kinds);
+    side.kind_of = std::move(kind_of);
+    const auto same = [&](const FrameKind &each) { return each.white == side.kinds[0].white; };
+    if (!side.kinds.empty() && std::all_of(side.kinds.begin(), side.kinds.end(), same))
+        side.white = side.kinds[0].white;
     std::tie(side.tile_rows, side.tile_columns) = tile;
     side.edge = !fill;
     const double value = fill.value_or(0);
     if (!side.possible() || (side.white && !(value >= 0 && value <= side.white)))
-        throw std::invalid_argument("a side that cannot be: its picture lies in no such frame, or it has no such code");
+        throw std::invalid_argument("a side that cannot be: a file has no such kind, or it has no such code");
     for (std::size_t i = 0; i < Side::channels; i++) {
         const auto code = static_cast<std::uint16_t>(side.white ? value : 0);
         const auto single = static_cast<float>(value);
@@ -123,9 +137,11 @@ PYBIND11_MODULE(_loader, m) {
         .def("next", &next_frame, "The next frame, or what is wrong with it.")
         .def("close", &FrameStream::close, py::call_guard<py::gil_scoped_release>(), "End the threads.");
 
+    py::class_<FrameKind>(m, "FrameKind", "What frames of one kind must be, and where the picture lies in them.")
+        .def(py::init(&make_kind), "size"_a, "white"_a, "picture"_a);
+
     py::class_<Side>(m, "Side", "The files of inputs or targets, what each of them must be, and how tiles are cut.")
-        .def(py::init(&make_side), py::kw_only(), "files"_a, "size"_a, "white"_a, "picture"_a, "tile"_a,
-             "fill"_a = py::none());
+        .def(py::init(&make_side), py::kw_only(), "files"_a, "kinds"_a, "kind_of"_a, "tile"_a, "fill"_a = py::none());
 
     py::class_<TileLoader>(m, "TileLoader", "Batches of tiles, in the order in which they were submitted.")
         .def(py::init<Side, Side, unsigned, std::size_t>(), "inputs"_a, "targets"_a, py::kw_only(), "threads"_a,

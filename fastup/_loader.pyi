@@ -32,16 +32,18 @@ class FrameStream:
     def next(self) -> Frame | Problem: ...
     def close(self) -> None: ...
 
+class FrameKind:
+    def __init__(self, size: Size, white: int | None, picture: tuple[int, int, int, int]) -> None: ...  # y, x, h, w
+
 class Side:
     def __init__(
         self,
         *,
         files: Sequence[StrPath],
-        size: Size,
-        white: int | None,
-        picture: tuple[int, int, int, int],  # top, left, rows, columns
+        kinds: Sequence[FrameKind],
+        kind_of: Sequence[int],  # of each file, its place in `kinds`
         tile: Size,
-        fill: float | None = None,
+        fill: float | None = None,  # a code where all kinds have one white, else normalised
     ) -> None: ...
 
 class TileLoader:

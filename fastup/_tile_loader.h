@@ -29,25 +29,40 @@
 
 namespace fastup {
 
-// One side of the pairs, input or target: its files, what each of them must be, and the tiles that are cut from them.
-struct Side {
-    std::vector<std::filesystem::path> files;
+// What frames of one kind must be, and where the picture lies in them.
+struct FrameKind {
     std::uint64_t height = 0, width = 0;                   // of a frame
     std::uint32_t white = 0;                               // 0 for floats
     std::int64_t top = 0, left = 0, rows = 0, columns = 0; // the picture in it
-    std::int64_t tile_rows = 0, tile_columns = 0;          // with their border
-    bool edge = true;                                      // beyond the picture lies its nearest pixel, or `fill`
-    std::array<std::uint8_t, 12> fill{};                   // a pixel
+
+    // Whether the picture lies in the frame.
+    bool possible() const {
+        return top >= 0 && left >= 0 && rows > 0 && columns > 0 && static_cast<std::uint64_t>(top + rows) <= height &&
+               static_cast<std::uint64_t>(left + columns) <= width;
+    }
+};
+
+// One side of the pairs, input or target: its files, what each of them must be, and the tiles that are cut from them.
+struct Side {
+    std::vector<std::filesystem::path> files;
+    std::vector<FrameKind> kinds;
+    std::vector<std::uint32_t> kind_of;           // each file
+    std::uint32_t white = 0;                      // of all of them; 0 where they differ, or are floats
+    std::int64_t tile_rows = 0, tile_columns = 0; // with their border
+    bool edge = true;                             // beyond the picture lies its nearest pixel, or `fill`
+    std::array<std::uint8_t, 12> fill{};          // a pixel
 
     static constexpr std::uint32_t channels = 3;
     dpx_type type() const { return white ? DPX_CODES : DPX_SINGLE; }
     std::size_t pixel_bytes() const { return channels * dpx_type_bytes(type()); }
     std::size_t tile_bytes() const { return static_cast<std::size_t>(tile_rows * tile_columns) * pixel_bytes(); }
+    const FrameKind &kind(std::size_t frame) const { return kinds[kind_of[frame]]; }
 
-    // Whether the picture lies in the frame, and a tile has pixels.
+    // Whether pictures lie in their frames, every file has a kind, and a tile has pixels.
     bool possible() const {
-        return top >= 0 && left >= 0 && rows > 0 && columns > 0 && tile_rows > 0 && tile_columns > 0 &&
-               static_cast<std::uint64_t>(top + rows) <= height && static_cast<std::uint64_t>(left + columns) <= width;
+        return tile_rows > 0 && tile_columns > 0 && kind_of.size() == files.size() &&
+               std::all_of(kinds.begin(), kinds.end(), [](const FrameKind &each) { return each.possible(); }) &&
+               std::all_of(kind_of.begin(), kind_of.end(), [this](std::uint32_t each) { return each < kinds.size(); });
     }
 };
 
@@ -90,12 +105,13 @@ struct OpenFile {
 inline dpx_status open_frame(const Side &side, std::size_t frame, dpx_file *file, dpx_problem *why) {
     static const char *before = "what it was when the pairs were checked";
     const dpx_layout &l = file->layout;
+    const FrameKind &kind = side.kind(frame);
     if (dpx_open(side.files[frame].c_str(), 0, file, why)) return why->status;
-    if (l.width != side.width) return dpx_fail(why, DPX_INVALID, "pixels per line", 772, l.width, before);
-    if (l.height != side.height) return dpx_fail(why, DPX_INVALID, "lines per image", 776, l.height, before);
+    if (l.width != kind.width) return dpx_fail(why, DPX_INVALID, "pixels per line", 772, l.width, before);
+    if (l.height != kind.height) return dpx_fail(why, DPX_INVALID, "lines per image", 776, l.height, before);
     if (l.channels != Side::channels)
         return dpx_fail(why, DPX_INVALID, "number of channels", DPX_ELEMENT + 20, l.channels, before);
-    if (l.white != side.white) return dpx_fail(why, DPX_INVALID, "bit depth", DPX_ELEMENT + 23, l.bits, before);
+    if (l.white != kind.white) return dpx_fail(why, DPX_INVALID, "bit depth", DPX_ELEMENT + 23, l.bits, before);
     return DPX_OK;
 }
 
@@ -211,14 +227,14 @@ inline void fill_row(std::uint8_t *row, std::int64_t from, std::int64_t to, cons
 }
 
 // Reads a tile to dst; what lies beyond the picture is filled in.
-inline dpx_status read_tile(const Side &side, const OpenFile &open, std::int64_t y, std::int64_t x, std::uint8_t *dst,
-                            dpx_problem *why) {
+inline dpx_status read_tile(const Side &side, const FrameKind &kind, const OpenFile &open, std::int64_t y,
+                            std::int64_t x, std::uint8_t *dst, dpx_problem *why) {
     const std::size_t bytes = side.pixel_bytes(), row_bytes = static_cast<std::size_t>(side.tile_columns) * bytes;
-    const std::int64_t y0 = std::max<std::int64_t>(y, 0), y1 = std::min(y + side.tile_rows, side.rows);
-    const std::int64_t x0 = std::max<std::int64_t>(x, 0), x1 = std::min(x + side.tile_columns, side.columns);
+    const std::int64_t y0 = std::max<std::int64_t>(y, 0), y1 = std::min(y + side.tile_rows, kind.rows);
+    const std::int64_t x0 = std::max<std::int64_t>(x, 0), x1 = std::min(x + side.tile_columns, kind.columns);
     const auto row = [&](std::int64_t line) { return dst + static_cast<std::size_t>(line - y) * row_bytes; };
     std::uint8_t *first = row(y0) + static_cast<std::size_t>(x0 - x) * bytes;
-    if (read_window(open, static_cast<std::uint64_t>(side.top + y0), static_cast<std::uint64_t>(side.left + x0),
+    if (read_window(open, static_cast<std::uint64_t>(kind.top + y0), static_cast<std::uint64_t>(kind.left + x0),
                     static_cast<std::uint64_t>(y1 - y0), static_cast<std::uint64_t>(x1 - x0), side.type(), first,
                     static_cast<std::int64_t>(row_bytes), why))
         return why->status;
@@ -326,10 +342,11 @@ private:
     void check(const Tile &tile) const {
         bool good = tile.frame >= 0 && static_cast<std::size_t>(tile.frame) < sides_[0].files.size();
         good = good && tile.turn >= 0 && tile.turn < 8;
-        for (std::size_t i = 0; i < 2; i++) {
+        for (std::size_t i = 0; good && i < 2; i++) {
             const Side &s = sides_[i];
-            good = good && tile.y[i] < s.rows && tile.y[i] > -s.tile_rows;
-            good = good && tile.x[i] < s.columns && tile.x[i] > -s.tile_columns;
+            const FrameKind &kind = s.kind(static_cast<std::size_t>(tile.frame));
+            good = good && tile.y[i] < kind.rows && tile.y[i] > -s.tile_rows;
+            good = good && tile.x[i] < kind.columns && tile.x[i] > -s.tile_columns;
             good = good && (tile.turn < 4 || s.tile_rows == s.tile_columns);
         }
         if (!good) throw std::invalid_argument("a tile has no pixel in its picture, or cannot be turned that way");
@@ -375,8 +392,10 @@ private:
         const Tile &tile = batch.tiles[i];
         std::uint8_t *dst = batch.pixels[number]->bytes + i * side.tile_bytes();
         if (tile.turn && !scratch) return dpx_fail(why, DPX_IO, "memory", 0, ENOMEM, nullptr);
-        const OpenFile *open = files.get(side, number, static_cast<std::size_t>(tile.frame), why);
-        if (!open || read_tile(side, *open, tile.y[number], tile.x[number], tile.turn ? scratch : dst, why))
+        const auto frame = static_cast<std::size_t>(tile.frame);
+        const OpenFile *open = files.get(side, number, frame, why);
+        if (!open ||
+            read_tile(side, side.kind(frame), *open, tile.y[number], tile.x[number], tile.turn ? scratch : dst, why))
             return why->status;
         const auto turn = side.type() == DPX_CODES ? turn_tile<6> : turn_tile<12>;
         if (tile.turn) turn(scratch, dst, side.tile_rows, side.tile_columns, tile.turn);

@@ -8,7 +8,6 @@ the frame is 9 units high at zoom 1, with the origin in its middle and y upwards
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
@@ -189,13 +188,12 @@ def compare(folder: Path, model: StrPath, score: "Score") -> Path:
     `score` is that frame's, for the titles. Gives the picture's path.
     """
     from fastup.pairs.folder import find_pairs
-    from fastup.upscale.evaluate import compare, geometry_of
+    from fastup.upscale.evaluate import compare
     from fastup.upscale.upscaler import Upscaler
 
     upscaler = Upscaler(model)
     pairs = find_pairs(folder / "evaluation")
-    pairs = replace(pairs, inputs=pairs.inputs[-1:], targets=pairs.targets[-1:])
-    path, ours, bicubic, target = next(compare(upscaler, pairs, geometry_of(upscaler, pairs)))
+    path, ours, bicubic, target = next(compare(upscaler, pairs.only([len(pairs) - 1])))
     picture = upscaler.picture(_frames.read(path, dtype="float32"))
     rows, columns = (np.arange(t) * i // t for t, i in zip(target.shape[:2], picture.shape[:2], strict=True))
     versions = {

@@ -215,35 +215,52 @@ def write_stream(threads: int = 2, ahead: int = 4, fsync: bool = True) -> Iterat
             raise failed
 
 
-def find(folder: StrPath) -> list[Path]:
+def find(folder: StrPath, deep: bool = False) -> list[Path]:
     """The frames in a folder, in frame order: by name, numbers by their value. A file gives itself.
 
     A hyphen before a number is a minus sign at the start of a name and after a dot, ``f.-0060.dpx``, and a hyphen
-    elsewhere.
+    elsewhere. With `deep`, the frames of the folders in it follow, folder by folder in the same order; hidden ones are
+    passed over.
 
-    Raises DataError if there is no frame (it names the endings that are looked for), if one is a link to nothing, or if
-    the path is a video or a pipe; OSError if the folder is missing or cannot be read.
+    Raises DataError if there is no frame (it names the endings that are looked for), if one is a link to nothing, if a
+    folder is a link to one that holds it, or if the path is a video or a pipe; OSError if the folder is missing or
+    cannot be read.
     """
     folder = Path(folder)
     refuse_other(folder)
     if folder.is_file():
         return [folder]
-    names, videos = [], []
+    found, videos = list[Path](), list[str]()
+    _find(folder, deep, found, videos, ())
+    if not found:
+        hint = f"; fastup extract makes them of {min(videos)}" if videos else ""
+        raise DataError(f"{folder}: no frames here, expected files that end in {', '.join(SUFFIXES)}{hint}")
+    return found
+
+
+def _find(folder, deep, found, videos, above):
+    """Add the frames of a folder to `found`, and the names of videos; `above` is which folders it is in."""
+    names, folders = [], []
     with os.scandir(folder) as entries:
         for entry in entries:
             name = entry.name
             if name.lower().endswith(VIDEOS):
                 videos.append(name)
+            elif deep and name[0] != "." and entry.is_dir():
+                folders.append(name)
             elif name.lower().endswith(SUFFIXES) and name[0] != ".":
                 if entry.is_file():
                     names.append(name)
                 elif entry.is_symlink() and not os.path.exists(entry.path):
                     raise DataError(f"{entry.path}: a link to {os.readlink(entry.path)}, where nothing is, expected a "
                                     "frame there, or no link here")  # fmt: skip
-    if not names:
-        hint = f"; fastup extract makes them of {min(videos)}" if videos else ""
-        raise DataError(f"{folder}: no frames here, expected files that end in {', '.join(SUFFIXES)}{hint}")
-    return [folder / name for name in sorted(names, key=_by_number)]
+    found += [folder / name for name in sorted(names, key=_by_number)]
+    if folders:
+        above = (*above, os.path.realpath(folder))
+    for name in sorted(folders, key=_by_number):
+        if os.path.realpath(folder / name) in above:
+            raise DataError(f"{folder / name}: a link to a folder that holds it, expected no link here")
+        _find(folder / name, deep, found, videos, above)
 
 
 def refuse_other(path: StrPath) -> None:

@@ -19,7 +19,6 @@ from fastup.footage.degrade import degrade
 from fastup.footage.recipe import TAPE
 from fastup.pairs.alignment import LIKENESS, Fit, alike, fit, fits, median
 from fastup.pairs.folder import find_pairs
-from fastup.pairs.geometry import Geometry
 from fastup.train import fit as training
 
 MARGIN = 72
@@ -229,13 +228,13 @@ def test_badness_is_in_units_of_what_is_allowed():
 def test_fits_reads_trims_and_counts(data):
     pairs = find_pairs(data / "train")
     counts = []
-    whole = fits(pairs, Geometry.of(pairs.input_size, pairs.target_size, (0,) * 4), lambda *n: counts.append(n))
+    whole = fits(pairs, lambda *n: counts.append(n))
     assert counts == [(n, 3, "fitting pairs") for n in (1, 2, 3)]
     assert [found.frame for found in whole] == [path.stem for path in pairs.inputs]
     assert not any(found.off for found in whole)
-    off_by_trim = fits(pairs, Geometry.of(pairs.input_size, pairs.target_size, (0, 8, 0, 0), (0, 4, 0, 0)))
+    off_by_trim = fits(find_pairs(pairs.folder, (0, 8, 0, 0), (0, 4, 0, 0)))
     assert not any(found.off for found in off_by_trim)
-    off_by_trim = fits(pairs, Geometry.of(pairs.input_size, pairs.target_size, (0, 8, 0, 0), (4, 0, 0, 0)))
+    off_by_trim = fits(find_pairs(pairs.folder, (0, 8, 0, 0), (4, 0, 0, 0)))
     for found in off_by_trim:
         assert found.shift == pytest.approx((0, -4), abs=0.05)
 
@@ -248,7 +247,7 @@ def test_nan_is_an_error_that_names_the_frame(tmp_path):
         assert ImageBuf(frame).write(str(tmp_path / side / "f.exr"))
     pairs = find_pairs(tmp_path)
     with pytest.raises(DataError, match=r"Beta.f\.exr: holds NaN or infinity"):
-        fits(pairs, Geometry.of(pairs.input_size, pairs.target_size, (0,) * 4))
+        fits(pairs)
 
 
 # -- fastup pairs ----------------------------------------------------------------------------------------------------

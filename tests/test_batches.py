@@ -11,8 +11,7 @@ import pytest
 import fastup
 from fastup.errors import DpxError, OptionError
 from fastup.pairs.folder import find_pairs
-from fastup.pairs.geometry import Geometry
-from fastup.pairs.index import tile_index
+from fastup.pairs.index import TileIndex, tile_index
 from fastup.train.batches import TIMED, TileBatches
 
 # (input frame, target frame, trim, input trim, tile, border): pictures are 24 x 30 to 54 x 60, or 50 x 62 of one size.
@@ -25,7 +24,7 @@ CASES = {
 }
 
 
-def _pairs(folder, input_size, target_size, count=3):
+def _pairs(folder, input_size, target_size, count=3, trims=()):
     rng = np.random.default_rng(0)
     for side, size in (("Alpha", input_size), ("Beta", target_size)):
         (folder / side).mkdir()
@@ -33,16 +32,15 @@ def _pairs(folder, input_size, target_size, count=3):
             header = fastup.Header.new(size[1], size[0], big_endian=number % 2 == 0)
             codes = rng.integers(0, 1024, (*size, 3), np.uint16)
             fastup.write(folder / side / f"f{number}.dpx", codes, header)
-    return find_pairs(folder)
+    return find_pairs(folder, *trims)
 
 
-def _batches(pairs, geometry, tile, border, jitter=True, quality=1, **options):
-    grids = geometry.grids(tile, border, jitter)
+def _batches(pairs, tile, border, jitter=True, quality=1, **options):
     index = options.pop("index", None)
     if index is None:
-        index = tile_index(pairs, geometry, grids[1], quality)
+        index = tile_index(pairs, tile, jitter, quality)
     options = {"fill": "edge", "batch": 4, "seed": 0, "shuffle": True, "skip": 0, **options}
-    return TileBatches(pairs, geometry, grids, index, **options)
+    return TileBatches(pairs, index, tile=tile, border=border, jitter=jitter, **options)
 
 
 def _epoch(batches):
@@ -52,7 +50,7 @@ def _epoch(batches):
 def _chosen(batches, number, epoch=0):
     """Frame and tile of every tile in a batch."""
     positions = batches.order(epoch)[number * batches.batch :][: batches.batch]
-    return [(p // batches.index.shape[1], batches.index.flat[p]) for p in map(int, positions)]
+    return list(zip(*batches.index[positions], strict=True))
 
 
 def _positions(batches):
@@ -63,8 +61,7 @@ def _positions(batches):
 @pytest.fixture
 def noise(tmp_path):
     """Three pairs of noise, 9/4 x 2; no two tiles are alike."""
-    pairs = _pairs(tmp_path, (40, 40), (90, 80))
-    return pairs, Geometry.of(pairs.input_size, pairs.target_size, (0, 0, 0, 0))
+    return _pairs(tmp_path, (40, 40), (90, 80))
 
 
 # -- pixels ----------------------------------------------------------------------------------------------------------
@@ -75,9 +72,9 @@ def noise(tmp_path):
 @pytest.mark.parametrize("case", CASES)
 def test_batches_are_tiles_cut_from_whole_frames(tmp_path, case, jitter, fill):
     input_size, target_size, trim, input_trim, tile, border = CASES[case]
-    pairs = _pairs(tmp_path, input_size, target_size)
-    geometry = Geometry.of(input_size, target_size, trim, input_trim)
-    batches = _batches(pairs, geometry, geometry.tile(tile), geometry.border(border), jitter, fill=fill, seed=7)
+    pairs = _pairs(tmp_path, input_size, target_size, 3, (trim, input_trim))
+    geometry = pairs.geometry
+    batches = _batches(pairs, geometry.tile(tile), geometry.border(border), jitter, fill=fill, seed=7)
     seen = 0
     for number in range(len(batches)):
         inputs, targets = batches[number]
@@ -114,13 +111,12 @@ def test_input_and_target_show_the_same_place(tmp_path):
     for side, frame in (("Alpha", input_frame), ("Beta", target_frame)):
         (tmp_path / side).mkdir()
         fastup.write(tmp_path / side / "f.dpx", frame)
-    pairs = find_pairs(tmp_path)
-    geometry = Geometry.of(pairs.input_size, pairs.target_size, (20, 10, 0, 0), (4, 3, 2, 1))
-    batches = _batches(pairs, geometry, 72, 18, batch=5)
+    pairs = find_pairs(tmp_path, (20, 10, 0, 0), (4, 3, 2, 1))
+    batches = _batches(pairs, 72, 18, batch=5)
     worst = 0
     for inputs, targets in _epoch(batches):
         for ours, target in zip(inputs, targets, strict=True):
-            enlarged = naive.bicubic(ours / 1023, *geometry.scale)[18:-18, 18:-18]
+            enlarged = naive.bicubic(ours / 1023, *pairs.geometry.scale)[18:-18, 18:-18]
             assert enlarged.shape == target.shape
             worst = max(worst, np.abs(enlarged - target / 1023)[9:-9, 9:-9].max())
     # Half a target pixel to the side would be 1.4 codes across and 1.9 down; rounding is half a code on either side.
@@ -128,16 +124,15 @@ def test_input_and_target_show_the_same_place(tmp_path):
 
 
 def test_jitter_adds_its_tiles_and_no_others(noise):
-    pairs, geometry = noise
-    with_jitter, without = (_batches(pairs, geometry, 36, 18, jitter) for jitter in (True, False))
+    with_jitter, without = (_batches(noise, 36, 18, jitter) for jitter in (True, False))
     plain = 2 * 2  # 90 x 80 in tiles of 36: two rows and two columns lie inside
-    assert without.index.shape == (3, plain)
+    assert without.index.size == 3 * plain
     assert with_jitter.index.size == 3 * (plain + 2 * 2 - 1 - 1)  # half-tile columns at 18 and 54: one is inside...
-    assert with_jitter.index.max() >= with_jitter.grids[1].rows * with_jitter.grids[1].columns
+    assert with_jitter.index.tiles.max() >= with_jitter.grids[1].rows * with_jitter.grids[1].columns
 
 
 def test_every_batch_is_memory_of_its_own(noise):
-    batches = _batches(*noise, 36, 18)
+    batches = _batches(noise, 36, 18)
     arrays = [array for batch in (batches[0], batches[0], batches[1]) for array in batch]
     for i, one in enumerate(arrays):
         assert one.flags.writeable
@@ -155,8 +150,12 @@ def test_every_batch_is_memory_of_its_own(noise):
 def listed(tmp_path):
     """TileBatches over an index of some length."""
     pairs = _pairs(tmp_path, (24, 30), (54, 60), count=1)
-    geometry = Geometry.of(pairs.input_size, pairs.target_size, (0, 0, 0, 0))
-    return lambda count, **options: _batches(pairs, geometry, 36, 18, index=np.zeros((1, count), np.int32), **options)
+
+    def listed(count, **options):
+        index = TileIndex(np.array([0, count]), np.zeros(count, np.int32), np.zeros(1, np.int64))
+        return _batches(pairs, 36, 18, index=index, **options)
+
+    return listed
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 15, 16, 17, 33])
@@ -230,7 +229,7 @@ def test_order_is_by_seed_and_epoch(listed):
 
 def test_resuming_gives_the_same_batches(noise):
     options = {"seed": 3, "skip": 1, "batch": 3, "augment": True}
-    running = _batches(*noise, 36, 18, **options)
+    running = _batches(noise, 36, 18, **options)
     steps = len(running)
     assert steps > 1
     straight = []
@@ -238,7 +237,7 @@ def test_resuming_gives_the_same_batches(noise):
         running.begin(epoch)
         straight += _epoch(running)
     for place in range(3 * steps):
-        resumed = _batches(*noise, 36, 18, threads=3, **options)
+        resumed = _batches(noise, 36, 18, threads=3, **options)
         resumed.begin(*divmod(place, steps))
         # Beyond the end of an epoch lies the next one.
         _same([resumed[number] for number in range(3 * steps - place)], straight[place:])
@@ -253,20 +252,20 @@ def _same(ours, theirs):
 
 @pytest.mark.parametrize("threads", [1, 2, 5, 16])
 def test_threads_do_not_change_the_batches(noise, threads):
-    alone = _epoch(_batches(*noise, 36, 18, threads=1, seed=5))
+    alone = _epoch(_batches(noise, 36, 18, threads=1, seed=5))
     for _ in range(10):
-        _same(_epoch(_batches(*noise, 36, 18, threads=threads, seed=5)), alone)
+        _same(_epoch(_batches(noise, 36, 18, threads=threads, seed=5)), alone)
 
 
 def test_any_batch_may_be_asked_for(noise):
-    batches = _batches(*noise, 36, 18, batch=3)
+    batches = _batches(noise, 36, 18, batch=3)
     straight = _epoch(batches)
     for number in (0, 0, 1, len(batches) - 1, 2, 3, 0, 1, 2):
         _same([batches[number]], [straight[number]])
 
 
 def test_what_is_kept_does_not_grow(noise):
-    batches = _batches(*noise, 36, 18)
+    batches = _batches(noise, 36, 18)
     for number in range(TIMED + 50):
         batches[number]
     assert list(batches.times) == list(range(50, TIMED + 50))
@@ -275,8 +274,8 @@ def test_what_is_kept_does_not_grow(noise):
 @pytest.mark.parametrize("parts", [1, 2, 3, 6])
 def test_shares_of_a_batch_make_the_batch(noise, parts):
     options = {"batch": 6, "seed": 1, "augment": True}
-    whole = _batches(*noise, 36, 18, **options)
-    shares = [_batches(*noise, 36, 18, shard=(part, parts), **options) for part in range(parts)]
+    whole = _batches(noise, 36, 18, **options)
+    shares = [_batches(noise, 36, 18, shard=(part, parts), **options) for part in range(parts)]
     assert {len(share) for share in shares} == {len(whole)}
     for number in range(len(whole)):
         for side in (0, 1):
@@ -288,7 +287,7 @@ def test_shares_of_a_batch_make_the_batch(noise, parts):
 @pytest.mark.parametrize("shard", [(2, 2), (-1, 2), (0, 4), (0, 0)])
 def test_shares_that_cannot_be(noise, shard):
     with pytest.raises(OptionError, match="shard is"):
-        _batches(*noise, 36, 18, batch=6, shard=shard)
+        _batches(noise, 36, 18, batch=6, shard=shard)
 
 
 # -- flips and turns -------------------------------------------------------------------------------------------------
@@ -305,11 +304,11 @@ def _ways(tile):
 @pytest.mark.parametrize("sizes", [((48, 60), (96, 120)), ((40, 40), (90, 80))])
 def test_augmented_tiles_are_turned_alike(tmp_path, sizes):
     pairs = _pairs(tmp_path, *sizes)
-    geometry = Geometry.of(*sizes, (0, 0, 0, 0))
+    geometry = pairs.geometry
     same = geometry.scale[0] == geometry.scale[1]
     tile, border = geometry.tile(24 if same else 36), geometry.border()
-    plain = _batches(pairs, geometry, tile, border, seed=2)
-    turned = _batches(pairs, geometry, tile, border, seed=2, augment=True)
+    plain = _batches(pairs, tile, border, seed=2)
+    turned = _batches(pairs, tile, border, seed=2, augment=True)
     seen = Counter()
     for epoch in range(6):
         plain.begin(epoch)
@@ -359,17 +358,17 @@ def _record(batches, epochs, initial=0):
 
 def test_keras_takes_the_batches_in_order(noise):
     expected = []
-    running = _batches(*noise, 36, 18, seed=5)
+    running = _batches(noise, 36, 18, seed=5)
     for epoch in range(3):
         running.begin(epoch)
         expected += _epoch(running)
     for first in (0, 1):
-        seen = _record(_batches(*noise, 36, 18, seed=5), 3, first)
+        seen = _record(_batches(noise, 36, 18, seed=5), 3, first)
         _same(seen, expected[len(expected) // 3 * first :])
 
 
 def test_a_tf_dataset_has_the_batches_epoch_after_epoch(noise):
-    batches, twin = _batches(*noise, 36, 18, seed=5), _batches(*noise, 36, 18, seed=5)
+    batches, twin = _batches(noise, 36, 18, seed=5), _batches(noise, 36, 18, seed=5)
     dataset = batches.as_tf_dataset()
     assert [spec.dtype.name for spec in dataset.element_spec] == ["uint16", "uint16"]
     for epoch in (0, 1):
@@ -382,9 +381,8 @@ def test_a_tf_dataset_has_the_batches_epoch_after_epoch(noise):
 
 
 def test_an_error_in_a_thread_names_the_file(noise):
-    pairs, geometry = noise
-    batches = _batches(pairs, geometry, 36, 18)
-    bad = pairs.inputs[1]
+    batches = _batches(noise, 36, 18)
+    bad = noise.inputs[1]
     bad.write_bytes(bad.read_bytes()[:-100])
     with pytest.raises(Exception) as caught:  # noqa: PT011  every backend wraps it in one of its own
         _record(batches, 1)

@@ -81,6 +81,7 @@ SETTINGS = {
     "--black-level": ("64", 64),
     "--quality": ("0.25", 0.25),
     "--no-jitter": (None, False),
+    "--edges": ("8", 8),
     "--skip": ("1", 1),
     "--no-shuffle": (None, False),
     "--augment": (None, True),
@@ -172,7 +173,8 @@ def test_the_table_says_where_settings_came_from(run, data, tmp_path):
     assert {name: cells[1] for name, cells in rows.items() if len(cells) == 2} == {
         "model": "[run].toml", "epochs": "command line", "tile": "frames", "border": "frames", "trim": "default",
         "input-trim": "frames", "black-level": "default", "quality": "[run].toml", "jitter": "default",
-        "skip": "default", "shuffle": "default", "augment": "command line", "residual": "command line",
+        "edges": "default", "skip": "default", "shuffle": "default", "augment": "command line",
+        "residual": "command line",
         "learning-rate": "model", "schedule": "default", "batch": "command line", "precision": "default",
         "seed": "[run].toml", "checkpoint-minutes": "default",
     }  # fmt: skip

@@ -17,7 +17,7 @@ from fastup.errors import DataError, FastupError
 from fastup.pairs.folder import find_pairs
 from fastup.train import fit
 from fastup.upscale import evaluate as module
-from fastup.upscale.evaluate import Score, compare, evaluate, geometry_of, mean
+from fastup.upscale.evaluate import Score, compare, evaluate, mean
 from fastup.upscale.film import upscale
 from fastup.upscale.upscaler import Upscaler
 
@@ -69,7 +69,7 @@ def _ssim_of(ours, target, rim):
 def test_compare_gives_the_frames_that_are_written(model, small, tmp_path):
     pairs = find_pairs(small / "evaluation")
     upscale(model, pairs.inputs[0], tmp_path)
-    path, ours, bicubic, target = next(compare(Upscaler(model), pairs, geometry_of(Upscaler(model), pairs)))
+    path, ours, bicubic, target = next(compare(Upscaler(model), pairs))
     assert path == pairs.inputs[0]
     for picture in (ours, bicubic):
         assert picture.dtype == np.float32
@@ -158,7 +158,7 @@ def test_targets_of_other_bits_are_compared_with_what_is_written(model, small, t
     (tmp_path / "Beta").mkdir()
     fastup.write(tmp_path / "Beta" / path.name, target, fastup.Header.new(360, 270, bits=bits))
     pairs, upscaler = find_pairs(tmp_path), Upscaler(model)
-    ((_, ours, _, _),) = compare(upscaler, pairs, geometry_of(upscaler, pairs))
+    ((_, ours, _, _),) = compare(upscaler, pairs)
     upscale(model, path, tmp_path / "out")
     np.testing.assert_array_equal(ours, fastup.read(tmp_path / "out" / path.name, "float32"))
 
@@ -198,8 +198,8 @@ def test_a_frame_that_goes_bad(model, small, tmp_path, monkeypatch):
     shutil.copytree(small / "evaluation", tmp_path / "evaluation")
     path = fastup.find(tmp_path / "evaluation" / "Beta")[1]
 
-    def find_and_spoil(folder):
-        pairs = find_pairs(folder)
+    def find_and_spoil(*given):
+        pairs = find_pairs(*given)
         path.write_bytes(path.read_bytes()[:4000])
         return pairs
 
@@ -214,9 +214,10 @@ def test_equal_pictures_count_as_a_number(tmp_path, monkeypatch):
     from fastup.upscale import evaluate as module
 
     black = np.zeros((18, 20, 3), np.float32)
-    monkeypatch.setattr(module, "Upscaler", type("U", (), {"__init__": lambda self, model: None}))
-    monkeypatch.setattr(module, "find_pairs", lambda folder: [None])
-    monkeypatch.setattr(module, "geometry_of", lambda *_: type("G", (), {"scale": (2, 2)}))
+    facts = {"settings": {"trim": None, "input_trim": None}, "model": SimpleNamespace(scale=(2, 2))}
+    monkeypatch.setattr(module, "Upscaler", type("U", (), facts | {"__init__": lambda self, model: None}))
+    monkeypatch.setattr(module, "find_pairs", lambda *_: SimpleNamespace(name=lambda number: "f"))
+    monkeypatch.setattr(module, "check_scale", lambda *_: None)
     monkeypatch.setattr(module, "compare", lambda *_: iter([(tmp_path / "f.dpx", black, black, black)]))
     (score,) = evaluate(None, tmp_path)
     assert (score.psnr, score.psnr_bicubic, score.psnr_y) == (100, 100, 100)

@@ -20,7 +20,7 @@ from fastup.train import batches, fit, lock
 from fastup.train.config import Config
 from fastup.train.prepare import prepare
 from fastup.train.run import settings_of
-from fastup.upscale.evaluate import compare, evaluate, geometry_of, mean
+from fastup.upscale.evaluate import compare, evaluate, mean
 from fastup.upscale.metrics import psnr
 from fastup.upscale.model import load
 from fastup.upscale.upscaler import Upscaler
@@ -231,7 +231,7 @@ def test_minutes_end_a_run_and_keep_the_epoch_under_way(data, slow_reading):
     assert all(row["steps"] == full for row in state["history"][:-1])
     assert state["epoch"] < 5
     upscaler = Upscaler(run.network)
-    ((_, ours, bicubic, target),) = compare(upscaler, run.validation, geometry_of(upscaler, run.validation))
+    ((_, ours, bicubic, target),) = compare(upscaler, run.validation)
     assert target.shape == (270, 360, 3)
     assert state["history"][-1]["psnr"] == pytest.approx(psnr(ours, target), abs=1e-4)
     assert state["history"][-1]["psnr_bicubic"] == pytest.approx(psnr(bicubic, target), abs=1e-9)

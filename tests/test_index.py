@@ -19,12 +19,11 @@ import fastup
 from fastup import _threads
 from fastup.errors import DataError, DpxError
 from fastup.pairs import index as module
-from fastup.pairs.folder import Pairs, find_pairs
-from fastup.pairs.geometry import Geometry
+from fastup.pairs.folder import Kind, Pairs, find_pairs
 from fastup.pairs.index import detail_scores, tile_index
 from fastup.pairs.transcode import transcode
 
-NONE = (0, 0, 0, 0)
+TRIM = (10, 16, 2, 0)
 pytestmark = pytest.mark.usefixtures("settled")
 
 
@@ -42,19 +41,14 @@ def noisy(tmp_path_factory):
         for side in ("Alpha", "Beta"):
             (folder / side).mkdir(exist_ok=True)
             fastup.write(folder / side / f"{number}.dpx", frame)
-    return find_pairs(folder)
-
-
-TRIM = (10, 16, 2, 0)
+    return find_pairs(folder, TRIM)
 
 
 @pytest.mark.parametrize("jitter", [True, False])
 @pytest.mark.parametrize("quality", [0.01, 0.25, 0.5, 0.999])
 def test_quality_keeps_the_most_detailed(noisy, quality, jitter):
-    geometry = Geometry.of(noisy.input_size, noisy.target_size, TRIM)
-    _, grid = geometry.grids(12, 2, jitter)
     heard = []
-    index = tile_index(noisy, geometry, grid, quality, on_progress=lambda *progress: heard.append(progress))
+    index = tile_index(noisy, 12, jitter, quality, on_progress=lambda *progress: heard.append(progress))
     assert heard == [(n, 4, "ranking tiles") for n in (1, 2, 3, 4)]
     origins = naive.tile_origins(62, 74, 12, 12, jitter)
     inside = [n for n, (y, x) in enumerate(origins) if y + 12 <= 62 and x + 12 <= 74]
@@ -64,23 +58,24 @@ def test_quality_keeps_the_most_detailed(noisy, quality, jitter):
         score = naive.tile_detail(picture, [origins[n] for n in inside], 12, 12)
         keep = naive.tile_rank(score, int(np.ceil(quality * len(inside))))
         expected.append([inside[k] for k in sorted(keep)])
-    assert index.dtype == np.int32
-    np.testing.assert_array_equal(index, expected)
+    assert index.tiles.dtype == np.int32
+    assert index.size == sum(map(len, expected))
+    np.testing.assert_array_equal([index.of(number) for number in range(4)], expected)
 
 
 @pytest.mark.parametrize("jitter", [True, False])
 def test_all_tiles_without_reading_a_pixel(jitter):
     nowhere = tuple(Path(f"/nowhere/{name}.dpx") for name in "abc")
-    pairs = Pairs(Path("/nowhere"), nowhere, nowhere, (480, 720), (1080, 1440), 1023, 1023)
-    geometry = Geometry.of(pairs.input_size, pairs.target_size, NONE)
-    _, grid = geometry.grids(144, 18, jitter)
-    index = tile_index(pairs, geometry, grid, 1.0)
+    pairs = Pairs.of(Path("/nowhere"), nowhere, nowhere, [Kind((480, 720), (1080, 1440), 1023, 1023)] * 3)
+    grid = fastup.TileGrid((1080, 1440), (144, 144), 0, jitter)
+    index = tile_index(pairs, 144, jitter, 1.0)
     # 1080 / 144 is 7.5: of the eighth row, no plain tile lies inside the picture; the half-tile ones of the seventh do.
     count = 7 * 10 + (7 * 9 if jitter else 0)
-    assert index.shape == (3, count)
-    assert index.dtype == np.int32
-    assert not index.flags.writeable
-    for tiles in index:
+    assert index.size == 3 * count
+    assert index.tiles.dtype == np.int32
+    assert index.tiles.size == count  # once for all frames
+    for number in range(3):
+        tiles = index.of(number)
         assert list(tiles) == sorted(set(tiles))
         corners = grid.origins[tiles]
         assert (corners >= 0).all()
@@ -89,12 +84,11 @@ def test_all_tiles_without_reading_a_pixel(jitter):
 
 def test_a_target_that_goes_bad_while_tiles_are_ranked(noisy, tmp_path):
     shutil.copytree(noisy.folder, tmp_path / "x")
-    pairs = find_pairs(tmp_path / "x")
+    pairs = find_pairs(tmp_path / "x", TRIM)
     path = pairs.targets[2]
     path.write_bytes(path.read_bytes()[:-1])
-    geometry = Geometry.of(pairs.input_size, pairs.target_size, TRIM)
     with pytest.raises(DpxError, match=r"Beta/2\.dpx.*cut short"):
-        tile_index(pairs, geometry, geometry.grids(12, 2, True)[1], 0.5)
+        tile_index(pairs, 12, True, 0.5)
 
 
 # -- frames that are in two sets -------------------------------------------------------------------------------------
@@ -109,13 +103,12 @@ def set_of_six(tmp_path):
     return tmp_path / "set"
 
 
-def _plan(pairs, tile=12, jitter=True, trim=(3, 2, 1, 0)):
-    geometry = Geometry.of(pairs.input_size, pairs.target_size, trim)
-    return pairs, geometry, geometry.grids(tile, 2, jitter)[1]
+def _plan(folder, tile=12, jitter=True, trim=(3, 2, 1, 0)):
+    return find_pairs(folder, trim), tile, jitter
 
 
 def _score(folder, cache, **plan):
-    return detail_scores(*_plan(find_pairs(folder), **plan), cache)
+    return np.stack(detail_scores(*_plan(folder, **plan), cache))
 
 
 def _index_file(cache):
@@ -128,29 +121,28 @@ NAMES = [f"{number}.dpx" for number in range(6)]
 
 @pytest.mark.parametrize("jitter", [True, False])
 def test_scores_are_those_of_the_twin(noisy, tmp_path, jitter):
-    pairs, geometry, grid = _plan(noisy, 12, jitter, TRIM)
     heard = []
-    scores = detail_scores(pairs, geometry, grid, tmp_path / "a" / "b", lambda *progress: heard.append(progress))
+    scores = detail_scores(noisy, 12, jitter, tmp_path / "a" / "b", lambda *progress: heard.append(progress))
     assert heard == [(n, 4, "ranking tiles") for n in (1, 2, 3, 4)]
     expected = [
         naive.tile_detail(fastup.read(path)[2:, 10:84], naive.tile_origins(62, 74, 12, 12, jitter), 12, 12)
-        for path in pairs.targets
+        for path in noisy.targets
     ]
-    assert scores.dtype == np.float32
+    assert all(each.dtype == np.float32 for each in scores)
     np.testing.assert_array_equal(scores, expected)
-    again = detail_scores(pairs, geometry, grid, tmp_path / "a" / "b", lambda *progress: heard.append(progress))
+    again = detail_scores(noisy, 12, jitter, tmp_path / "a" / "b", lambda *progress: heard.append(progress))
     np.testing.assert_array_equal(again, expected)
     assert len(heard) == 4
-    np.testing.assert_array_equal(detail_scores(pairs, geometry, grid), expected)
+    np.testing.assert_array_equal(detail_scores(noisy, 12, jitter), expected)
     for quality in (0.1, 0.5):
-        index = tile_index(pairs, geometry, grid, quality, tmp_path / "a" / "b")
-        np.testing.assert_array_equal(index, tile_index(pairs, geometry, grid, quality))
+        index = tile_index(noisy, 12, jitter, quality, tmp_path / "a" / "b")
+        np.testing.assert_array_equal(index.tiles, tile_index(noisy, 12, jitter, quality).tiles)
     assert sorted(p.name[:7] for p in (tmp_path / "a" / "b").iterdir()) == ["detail-", "digests"]
 
 
 def test_all_tiles_leave_nothing_on_disk(set_of_six, tmp_path, reads):
-    tile_index(*_plan(find_pairs(set_of_six)), 1.0, tmp_path / "cache")
-    tile_index(*_plan(find_pairs(set_of_six)), 0.5)
+    tile_index(*_plan(set_of_six), 1.0, tmp_path / "cache")
+    tile_index(*_plan(set_of_six), 0.5)
     assert not (tmp_path / "cache").exists()
     assert reads() == NAMES
 
@@ -249,8 +241,8 @@ def test_each_grid_trim_and_set_has_a_file(set_of_six, tmp_path, reads):
 def scored(noisy, tmp_path_factory):
     """A plan, a cache folder, and the scores and the file that belong into it."""
     cache = tmp_path_factory.mktemp("scored")
-    plan = _plan(noisy, 12, True, TRIM)
-    scores = detail_scores(*plan, cache)
+    plan = noisy, 12, True
+    scores = np.stack(detail_scores(*plan, cache))
     return plan, cache, scores, _index_file(cache).read_bytes()
 
 
@@ -294,7 +286,7 @@ def test_what_is_no_index_is_never_trusted(scored, tmp_path):
     swapped = np.frombuffer(whole, np.uint8).reshape(4, row).copy()
     swapped[0, 16:], swapped[1, 16:] = swapped[1, 16:].copy(), swapped[0, 16:].copy()  # each under the other's key
     _rebuilt(scored, swapped.tobytes())
-    detail_scores(*_plan(plan[0], 12, True, (11, 15, 2, 0)), tmp_path / "other")  # of the same shape
+    detail_scores(*_plan(plan[0].folder, 12, True, (11, 15, 2, 0)), tmp_path / "other")  # of the same shape
     _rebuilt(scored, _index_file(tmp_path / "other").read_bytes())
 
 
@@ -333,7 +325,7 @@ def test_ctrl_c_keeps_what_was_scored(set_of_six, tmp_path, reads, monkeypatch):
         if done == 2:
             raise KeyboardInterrupt
 
-    plan = _plan(find_pairs(set_of_six))
+    plan = _plan(set_of_six)
     with pytest.raises(KeyboardInterrupt):
         detail_scores(*plan, cache, stop)
     first = reads()
@@ -347,7 +339,7 @@ def test_ctrl_c_keeps_what_was_scored(set_of_six, tmp_path, reads, monkeypatch):
 
 def test_an_unreadable_frame_keeps_what_was_scored(set_of_six, tmp_path, reads):
     cache, path = tmp_path / "cache", set_of_six / "Beta" / "5.dpx"
-    plan, whole = _plan(find_pairs(set_of_six)), path.read_bytes()
+    plan, whole = _plan(set_of_six), path.read_bytes()
     path.write_bytes(whole[:-1])
     with pytest.raises(DpxError, match=r"Beta/5\.dpx.*cut short"):
         detail_scores(*plan, cache)
@@ -364,7 +356,7 @@ def test_an_unreadable_frame_keeps_what_was_scored(set_of_six, tmp_path, reads):
 def test_a_frame_that_changes_while_it_is_read_is_scored_again(set_of_six, tmp_path, monkeypatch):
     """Its digest is of what it held before, and holds again."""
     cache, really = tmp_path / "cache", fastup.frames.read
-    plan = _plan(find_pairs(set_of_six))
+    plan = _plan(set_of_six)
 
     def read(path, *arguments):
         if path.name != "1.dpx":
@@ -377,14 +369,14 @@ def test_a_frame_that_changes_while_it_is_read_is_scored_again(set_of_six, tmp_p
 
     with monkeypatch.context() as patch:
         patch.setattr(module.frames, "read", read)
-        before = detail_scores(*plan, cache)
-    after = detail_scores(*plan, cache)
+        before = np.stack(detail_scores(*plan, cache))
+    after = np.stack(detail_scores(*plan, cache))
     np.testing.assert_array_equal(np.flatnonzero((before != after).any(axis=1)), [1])
     np.testing.assert_array_equal(after, detail_scores(*plan))
 
 
 def test_a_frame_that_has_become_another_size(set_of_six, tmp_path):
-    plan = _plan(find_pairs(set_of_six))
+    plan = _plan(set_of_six)
     write_frame(set_of_six / "Beta" / "4.dpx", (50, 72))
     with pytest.raises(DataError, match=r"Beta/4\.dpx: has become 72x50, expected 70x50"):
         detail_scores(*plan, tmp_path / "cache")
@@ -436,7 +428,7 @@ def test_targets_of_floats_are_ranked(tmp_path, made_dpx):
             assert ImageBuf(frame).write(str(tmp_path / "set" / side / f"{number}.exr"))
     pairs = find_pairs(tmp_path / "set")
     pairs = transcode(pairs, tmp_path / "cache") if made_dpx else pairs
-    plan = _plan(pairs, 12, True, NONE)
+    plan = pairs, 12, True
     scores = detail_scores(*plan, tmp_path / "cache")
     origins = naive.tile_origins(24, 36, 12, 12, True)
     for score, path in zip(scores, pairs.targets, strict=True):
@@ -449,4 +441,4 @@ def test_targets_of_floats_are_ranked(tmp_path, made_dpx):
         pairs = transcode(pairs, tmp_path / "cache") if made_dpx else pairs
         for cache in (tmp_path / "cache", None):
             with pytest.raises(DataError, match=r"Beta/2\..*: holds NaN, or pixels that are infinite or near it"):
-                tile_index(*_plan(pairs, 12, True, NONE), 0.5, cache)
+                tile_index(pairs, 12, True, 0.5, cache)

@@ -15,7 +15,7 @@ import pytest
 
 import fastup
 from fastup import _dpx
-from fastup._loader import Problem, Side, TileLoader
+from fastup._loader import FrameKind, Problem, Side, TileLoader
 from fastup.errors import DpxError, FastupError
 
 TASKS = Path("/proc/self/task")
@@ -506,7 +506,8 @@ def tile_files(folder, count, bits=10, packing=1, order="big", orientation=0, pa
 
 
 def side(paths, white=1023, fill=None, picture=PICTURE, tile=TILE):
-    return Side(files=list(paths), size=SIZE, white=white, picture=picture, tile=tile, fill=fill)
+    kinds = [FrameKind(SIZE, white, picture)]
+    return Side(files=list(paths), kinds=kinds, kind_of=[0] * len(paths), tile=tile, fill=fill)
 
 
 def expected(frame, y, x, turn=0, fill=None, picture=PICTURE, tile=TILE):
@@ -640,7 +641,7 @@ def test_tiles_that_cannot_be(tmp_path, row):
 )  # fmt: skip
 def test_sides_that_cannot_be(tmp_path, wrong):
     paths, _ = tile_files(tmp_path, 1)
-    with pytest.raises(ValueError, match="side"):
+    with pytest.raises(ValueError, match="cannot be"):
         side(paths, **wrong)
 
 
@@ -729,11 +730,11 @@ def test_a_file_that_shrinks_after_it_is_opened(tmp_path, how, mapped):
 SHRINKING = """
 import os, sys, threading, time
 import numpy as np
-from fastup._loader import Problem, Side, TileLoader
+from fastup._loader import FrameKind, Problem, Side, TileLoader
 
 path, size = sys.argv[1], (1000, 700)
 whole = open(path, "rb").read()
-side = Side(files=[path], size=size, white=1023, picture=(0, 0, *size), tile=(64, 64))
+side = Side(files=[path], kinds=[FrameKind(size, 1023, (0, 0, *size))], kind_of=[0], tile=(64, 64))
 loader = TileLoader(side, side, threads=2, open_files=2)
 random = np.random.default_rng(0)
 

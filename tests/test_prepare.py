@@ -17,7 +17,7 @@ from fastup.pairs.folder import find_pairs
 from fastup.train import fit
 from fastup.train.config import Config
 from fastup.train.prepare import digest_of, prepare
-from fastup.upscale.evaluate import compare, geometry_of
+from fastup.upscale.evaluate import compare
 from fastup.upscale.metrics import psnr
 from fastup.upscale.upscaler import Upscaler
 
@@ -36,7 +36,7 @@ def test_an_untrained_model_validates_as_bicubic(data):
     assert started.pop("under_way") == {"more_epochs": None, "seconds": 0}
     assert started == {"epoch": 0, "step": 0, "loss": None, "steps": 0, "best_psnr": None, "best_epoch": None}
     upscaler = Upscaler(run.network)
-    ((_, ours, bicubic, target),) = compare(upscaler, run.validation, geometry_of(upscaler, run.validation))
+    ((_, ours, bicubic, target),) = compare(upscaler, run.validation)
     assert np.abs(ours - bicubic).max() * 1023 < 1.01  # one code, where the sum falls on the edge of two
     assert (ours != bicubic).mean() < 1e-3
     assert psnr(ours, target) == pytest.approx(psnr(bicubic, target), abs=1e-3)

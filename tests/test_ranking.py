@@ -10,7 +10,6 @@ import fastup
 from fastup.errors import OptionError
 from fastup.pairs import ranking as module
 from fastup.pairs.folder import find_pairs
-from fastup.pairs.geometry import Geometry
 from fastup.pairs.ranking import picture, ranking
 
 
@@ -23,9 +22,8 @@ def write_pairs(folder, frames):
 
 
 def ranked(folder, quality=0.5, tile=20, trim=(0, 0, 0, 0), jitter=True):
-    pairs = find_pairs(folder)
-    geometry = Geometry.of(pairs.input_size, pairs.target_size, trim, tuple(n // 2 for n in trim))
-    return ranking(pairs, geometry, geometry.grids(tile, 0, jitter)[1], quality, folder.parent / "cache")
+    pairs = find_pairs(folder, trim, tuple(n // 2 for n in trim))
+    return ranking(pairs, tile, jitter, quality, folder.parent / "cache")
 
 
 def shown(path):
@@ -72,10 +70,10 @@ def test_ranking_is_the_twin(tmp_path, jitter, trim, quality):
             if y + 20 <= frame.shape[0] and x + 20 <= frame.shape[1]
         ]
         scores = np.array(naive.tile_detail(frame, origins, 20, 20))
-        kept = naive.tile_rank(scores, found.kept)
-        assert len(kept) == found.kept == int(np.ceil(round(quality * len(origins), 9)))
+        kept = naive.tile_rank(scores, found.kept[number])
+        assert len(kept) == found.kept[number] == int(np.ceil(round(quality * len(origins), 9)))
         np.testing.assert_array_equal(found.scores[number], scores)
-        np.testing.assert_array_equal(found.order[number, : found.kept], kept)
+        np.testing.assert_array_equal(found.order[number][: found.kept[number]], kept)
         np.testing.assert_array_equal(found.ranked[number], sorted(scores, reverse=True))
         assert found.thresholds[number] == scores[kept].min()
 
@@ -86,8 +84,8 @@ def test_lines_count_in_every_direction(tmp_path):
     frame[::4, :40] = 900  # horizontal lines
     frame[:, 40:80:4] = 900  # vertical lines
     found = ranked(write_pairs(tmp_path / "train", [frame]), 2 / 3, 40, jitter=False)
-    assert sorted(found.order[0, :2]) == [0, 1]
-    assert found.scores[0, 2] == 0
+    assert sorted(found.order[0][:2]) == [0, 1]
+    assert found.scores[0][2] == 0
 
 
 def test_a_quality_out_of_range_is_refused(coloured):
@@ -130,17 +128,17 @@ def test_tiles_run_down_the_ranks_and_through_the_frames(tmp_path, monkeypatch):
     cells = 2 * module._ROWS * module._COLUMNS
     assert len(seen) == len(set(seen)) == cells
     assert len({path for path, _ in seen}) > cells / 4
-    places = []
+    places, origins = [], fastup.TileGrid((100, 140), (20, 20), 0, True).origins
     for path, (y, x, height, width) in seen:
         assert (height, width) == (20, 20)
         number = found.pairs.targets.index(path)
-        (tile,) = np.flatnonzero((found.grid.origins[found.tiles] == (y, x)).all(1))
+        (tile,) = np.flatnonzero((origins[found.tiles[0]] == (y, x)).all(1))
         places.append(int(np.flatnonzero(found.order[number] == tile)[0]))
     assert places == sorted(places)
     assert places[0] == 0
-    assert places[cells // 2 - 1] == found.kept - 1
-    assert places[cells // 2] == found.kept
-    assert places[-1] == len(found.tiles) - 1
+    assert places[cells // 2 - 1] == found.kept[0] - 1
+    assert places[cells // 2] == found.kept[0]
+    assert places[-1] == len(found.tiles[0]) - 1
 
 
 @pytest.mark.parametrize("frame", [np.zeros((40, 40, 3)), np.full((40, 40, 3), 1023)], ids=["black", "white"])

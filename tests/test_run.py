@@ -13,7 +13,6 @@ from runs import contents_of, edit, in_16_bits, in_floats, rewrite
 import fastup
 from fastup.errors import DataError, FastupError, OptionError
 from fastup.pairs.folder import find_pairs
-from fastup.pairs.geometry import Geometry
 from fastup.train.config import Config
 from fastup.train.fit import fit
 from fastup.train.prepare import prepare
@@ -31,7 +30,7 @@ def test_what_a_model_takes_from_its_targets(tmp_path):
         )
         fastup.write(tmp_path / side / "f.dpx", np.zeros((*size, 3), np.uint16), header)
     pairs = find_pairs(tmp_path)
-    facts = facts_of(pairs, Geometry.of(pairs.input_size, pairs.target_size, (0, 0, 0, 0)))
+    facts = facts_of(pairs)
     assert json.loads(json.dumps(facts.pop("levels"))) == levels
     assert facts == {
         "scale": [[9, 4], [2, 1]], "input_white": 1023, "input_transfer": 2, "target_white": 1023,

@@ -15,11 +15,9 @@ import fastup
 from fastup.errors import DataError, FastupError
 from fastup.pairs import transcode as module
 from fastup.pairs.folder import find_pairs
-from fastup.pairs.geometry import Geometry
 from fastup.pairs.index import detail_scores
 from fastup.pairs.transcode import transcode
 
-NONE = (0, 0, 0, 0)
 pytestmark = pytest.mark.usefixtures("settled")
 
 
@@ -47,7 +45,7 @@ def test_transcoding_loses_nothing(tmp_path, suffix, kind, bits):
             header = fastup.read_header(copy)
             assert (header.bits, header.white) == (bits, {8: 255, 16: 65535}.get(bits))
     again = find_pairs(tmp_path / "cache" / "set")
-    for name in ("input_size", "target_size", "input_white", "target_white", "inputs", "targets"):
+    for name in ("kinds", "kind_of", "inputs", "targets"):
         assert getattr(ours, name) == getattr(again, name)
     assert ours.folder == pairs.folder
     assert sorted(os.listdir(tmp_path / "cache")) == ["digests.json", "set"]
@@ -146,8 +144,7 @@ def test_what_looks_changed_and_is_not_is_kept(tmp_path, reads):
 
     def scores(data):
         pairs = transcode(find_pairs(data / "set"), data / "cache")
-        geometry = Geometry.of(pairs.input_size, pairs.target_size, NONE)
-        return detail_scores(pairs, geometry, fastup.TileGrid((18, 12), (6, 6)), data / "cache")
+        return detail_scores(pairs, 6, False, data / "cache")
 
     first = scores(tmp_path / "data")
     assert len(reads()) == 9

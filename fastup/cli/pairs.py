@@ -43,25 +43,36 @@ def pairs(
     from fastup.frames import is_dpx
     from fastup.pairs.alignment import alike, fits, median
     from fastup.pairs.folder import find_sets, seen, seen_note
-    from fastup.pairs.geometry import Geometry
 
     folders = [data / name for name in ("train", "validation", "evaluation")]
-    sets = find_sets([folder for folder in folders if folder.exists() or folder.name == "train"])
-    geometries = [Geometry.of(each.input_size, each.target_size, config.trim, config.input_trim) for each in sets]
+    sets = find_sets(
+        [folder for folder in folders if folder.exists() or folder.name == "train"], config.trim, config.input_trim
+    )
     with show.progress("fitting pairs", "pairs") as advance:
-        found_in = [(each, g, fits(each, g, advance)) for each, g in zip(sets, geometries, strict=True)]
-    off = sum(bool(fit.off) for *_, found in found_in for fit in found)
+        found_in = [(each, fits(each, advance)) for each in sets]
+    off = sum(bool(fit.off) for _, found in found_in for fit in found)
     train, *others = sets
     copies = {each.folder.name: seen(train, each, data / "cache") for each in others}
     if as_json:
         rows = []
-        for each, geometry, found in found_in:
-            (h, w), (height, width) = geometry.input_picture, geometry.target_picture
-            facts = {"set": each.folder.name, "pairs": len(each), "input": [w, h], "target": [width, height]}
+        for each, found in found_in:
             rows.append(
-                facts
-                | {
-                    "scale": [str(scale) for scale in geometry.scale],
+                {
+                    "set": each.folder.name,
+                    "pairs": len(each),
+                    **_sizes(each.geometry),
+                    "scale": [str(scale) for scale in each.geometry.scale],
+                    "kinds": [
+                        {
+                            "pairs": n,
+                            **_sizes(kind.geometry),
+                            "input_white": kind.input_white,
+                            "target_white": kind.target_white,
+                            "input_trim": kind.input_trim,
+                            "trim": kind.trim,
+                        }
+                        for n, kind in zip(each.counts(), each.kinds, strict=True)
+                    ],
                     "to_transcode": sum(not is_dpx(path) for path in each.inputs + each.targets),
                     "median": asdict(median(found)),
                     "in_train": [[str(path) for path in pair] for pair in copies.get(each.folder.name, ())],
@@ -71,8 +82,8 @@ def pairs(
             )
         show.data(rows)
     else:
-        for each, geometry, found in found_in:
-            _print_fits(each, geometry, found)
+        for each, found in found_in:
+            _print_fits(each, found)
         for each in others:
             if note := seen_note(train, each, copies[each.folder.name]):
                 show.note(note)
@@ -80,20 +91,23 @@ def pairs(
         raise typer.Exit(1)
 
 
-def _print_fits(pairs, geometry, found):
+def _sizes(geometry):
+    return {"input": geometry.input_picture[::-1], "target": geometry.target_picture[::-1]}
+
+
+def _print_fits(pairs, found):
     from collections import Counter
 
     from fastup.frames import is_dpx
     from fastup.pairs.alignment import alike, median
 
-    (h, w), (height, width) = geometry.input_picture, geometry.target_picture
     other = Counter(path.suffix.lower() for path in pairs.inputs + pairs.targets if not is_dpx(path))
     off = sorted((fit for fit in found if fit.off), key=lambda fit: -fit.badness)
     silent = [fit.frame for fit in found if not fit.judged]
     middle = median(found)
     rows = {
         "pairs": f"{len(found)}, {len(off)} off",
-        "pictures": f"{w}x{h} to {width}x{height}, scale {' x '.join(map(str, geometry.scale))} (vertical, horizontal)",
+        "pictures": show.pictures(pairs),
         "to transcode": ", ".join(f"{count} {suffix}" for suffix, count in other.items()) or "nothing: all are DPX",
         "median": "no pair says anything"
         if middle.shift is None
@@ -172,26 +186,24 @@ def rank(
         raise OptionError(f"output is {output}, expected a name that ends in .png")
     refuse_other(data)
     from fastup.pairs.folder import find_sets
-    from fastup.pairs.geometry import Geometry
     from fastup.pairs.ranking import picture, ranking
     from fastup.pairs.transcode import transcode
 
-    (found,) = find_sets([data / "train"])
-    geometry = Geometry.of(found.input_size, found.target_size, config.trim, config.input_trim)
-    tile = geometry.tile(config.tile)
-    _, grid = geometry.grids(tile, 0, config.jitter)
+    (found,) = find_sets([data / "train"], config.trim, config.input_trim)
+    tile = found.roomiest.tile(config.tile)
     with show.progress("transcoding") as advance:
         found = transcode(found, data / "cache", advance)
     with show.progress("ranking tiles") as advance:
-        ranked = ranking(found, geometry, grid, config.quality, data / "cache", advance)
+        ranked = ranking(found, tile, config.jitter, config.quality, data / "cache", advance)
     picture(output, ranked)
-    count, tiles, line = len(ranked.scores), len(ranked.tiles), ranked.thresholds
-    digits, unit = (",.0f", "in codes") if found.target_white else (".4g", "1 is white")
+    line, kept = ranked.thresholds, ranked.kept
+    tiles = [len(order) for order in ranked.order]
+    digits, unit = (".4g", "1 is white") if ranked.of_floats else (",.0f", "in codes")
     show.table(
         {
-            "frames": f"{count}",
-            "tiles": f"{tiles:,} a frame, of {tile} target pixels, {'with' if config.jitter else 'without'} jitter",
-            "kept": f"{ranked.kept:,} a frame, {ranked.kept * count:,} in all: quality {config.quality:g}",
+            "frames": f"{len(found)}",
+            "tiles": f"{_each(tiles)}, of {tile} target pixels, {'with' if config.jitter else 'without'} jitter",
+            "kept": f"{_each(kept)}, {sum(kept):,} in all: quality {config.quality:g}",
             "the line": f"{line.min():{digits}}"
             + (f" to {line.max():{digits}}, by frame" if line.min() < line.max() else ""),
             "picture": str(output),
@@ -201,7 +213,13 @@ def rank(
     shares = {"least": 0, "5 %": 0.05, "25 %": 0.25, "median": 0.5, "75 %": 0.75, "95 %": 0.95, "most": 1}
     caption = f"detail: the sum of absolute differences to the right and the lower neighbour, {unit}"
     table = show.figures("tiles", *shares, caption=caption)
-    for name, scores in zip(("kept", "dropped"), np.split(ranked.ranked, [ranked.kept], axis=1), strict=True):
+    for name, scores in zip(("kept", "dropped"), ranked.parts, strict=True):
         if scores.size:
             table.add_row(name, *(f"{score:{digits}}" for score in np.quantile(scores, list(shares.values()))))
     show.out.print(table)
+
+
+def _each(counts):
+    """How many each frame has, in words."""
+    low, high = min(counts), max(counts)
+    return f"{low:,} a frame" if low == high else f"{low:,} to {high:,} a frame"

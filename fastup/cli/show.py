@@ -18,6 +18,7 @@ from fastup._types import Progress
 
 if TYPE_CHECKING:
     from fastup.footage.chore import Plan
+    from fastup.pairs.folder import Pairs
 
 Result = TypeVar("Result")
 
@@ -81,6 +82,12 @@ def shown(value: Any) -> str:
     if isinstance(value, (tuple, list)):
         return ",".join(map(str, value))
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def pictures(pairs: "Pairs") -> str:
+    """The pictures of pairs and their scale: of the most common size, and how many there are."""
+    sizes = {(kind.geometry.input_picture, kind.geometry.target_picture) for kind in pairs.kinds}
+    return (f"{len(sizes)} sizes, the most of them " if len(sizes) > 1 else "") + pairs.geometry.words
 
 
 def few(words: Sequence[str], most: int = 8, between: str = ", ") -> str:

@@ -109,8 +109,7 @@ def run_training(data: Path, config: Config, sources: dict[str, str], name: str,
 
 def _print_settings(run, sources):
     """What is in force and where it came from, and what follows from the frames; not what is off by default."""
-    config, geometry, state = run.config, run.geometry, run.state
-    (h, w), (height, width) = geometry.input_picture, geometry.target_picture
+    config, geometry, state = run.config, run.pairs.geometry, run.state
     tile_h, tile_w = geometry.to_input(config.tile)
     border_h, border_w = geometry.to_input(config.border)
     more = {
@@ -125,7 +124,7 @@ def _print_settings(run, sources):
     }
     rows = {
         "data": f"{len(run.pairs)} pairs to train on, {len(run.validation)} to validate",
-        "pictures": f"{w}x{h} to {width}x{height}, scale {' x '.join(map(str, geometry.scale))} (vertical, horizontal)",
+        "pictures": show.pictures(run.pairs),
         "shapes": _shapes(run),
         "tiles": f"{run.tiles:,}; an epoch is {run.steps:,} steps of {min(config.batch, run.tiles)}",
         "memory": _memory(run),

@@ -14,7 +14,6 @@ from fastup._threads import in_order
 from fastup._types import Floats, Progress
 from fastup.codes import LUMA_601
 from fastup.pairs.folder import Pairs
-from fastup.pairs.geometry import Geometry
 
 CHANNELS = ("red", "green", "blue")
 SHIFT, GAIN, OFFSET = 0.25, 0.01, 0.01  # a pair with more is off: input pixels, a share, a share of white
@@ -40,7 +39,7 @@ class Fit:
     """
 
     frame: str
-    """The stem of the pair."""
+    """What the pair is called."""
     likeness: float | None = None
     """How alike the edges are once shifted: 1 is the same, 0 another picture."""
     shift: tuple[float, float] | None = None
@@ -83,7 +82,7 @@ class Fit:
         return max(parts + [abs(offset) / OFFSET for offset in self.offset if offset is not None])
 
 
-def fits(pairs: Pairs, geometry: Geometry, on_progress: Progress | None = None) -> list[Fit]:
+def fits(pairs: Pairs, on_progress: Progress | None = None) -> list[Fit]:
     """Measure how each pair fits.
 
     The target picture is resized to the input's by Lanczos. The shift is where the cross-correlation of the gradients
@@ -102,8 +101,7 @@ def fits(pairs: Pairs, geometry: Geometry, on_progress: Progress | None = None) 
         If a frame cannot be read.
     """
     found = []
-    files = zip(pairs.inputs, pairs.targets, strict=True)
-    for one in in_order(lambda pair: _fit_files(*pair, geometry), files, threads=2):
+    for one in in_order(lambda number: _fit_pair(pairs, number), range(len(pairs)), threads=2):
         found.append(one)
         if on_progress is not None:
             on_progress(len(found), len(pairs), "fitting pairs")
@@ -168,13 +166,13 @@ def alike(fits: Sequence[Fit]) -> tuple[str, ...]:
     return tuple(name for name in whole.off if 2 * sum(near(fit, name) for fit in judged) > len(judged))
 
 
-def _fit_files(source, target, geometry):
-    pictures = []
-    for path, trim in ((source, geometry.input_trim), (target, geometry.trim)):
+def _fit_pair(pairs, number):
+    pictures, kind = [], pairs.kind(number)
+    for path, trim in ((pairs.inputs[number], kind.input_trim), (pairs.targets[number], kind.trim)):
         picture = trim.crop(frames.read(path, "float32"))
         frames.refuse_nan(path, picture)
         pictures.append(picture)
-    return fit(*pictures, source.stem)
+    return fit(*pictures, pairs.name(number))
 
 
 # -- shift -----------------------------------------------------------------------------------------------------------

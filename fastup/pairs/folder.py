@@ -4,7 +4,8 @@ import os
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import xxhash
@@ -12,9 +13,11 @@ import xxhash
 from fastup import frames
 from fastup._threads import in_order
 from fastup._types import Frame, Size, StrPath
-from fastup.errors import DataError, FastupError
+from fastup.errors import DataError, FastupError, OptionError
 from fastup.header import Header
 from fastup.pairs.digests import Digests
+from fastup.pairs.geometry import Geometry, scale_text
+from fastup.trim import UNTRIMMED, Trim
 
 PART = 1 << 14  # bytes of a frame that are compared first
 SIDES = ("Alpha", "Beta")
@@ -22,38 +25,146 @@ MOST_PROBLEMS = 40  # lines of a message
 
 
 @dataclass(frozen=True)
+class Kind:
+    """What the pairs of one kind have in common: the sizes and whites of whole frames, and what is trimmed of them."""
+
+    input_size: Size
+    target_size: Size
+    input_white: int | None  # None of floats
+    target_white: int | None
+    trim: Trim = UNTRIMMED  # of targets
+    input_trim: Trim = UNTRIMMED
+
+    @cached_property
+    def geometry(self) -> Geometry:
+        """Their pictures, and the scale between them."""
+        return Geometry.of(self.input_size, self.target_size, self.trim, self.input_trim)
+
+    def side(self, side: str) -> tuple[Size, int | None, Trim]:
+        """Size, white and trim of frames in Alpha, or in Beta."""
+        if side == SIDES[0]:
+            return self.input_size, self.input_white, self.input_trim
+        return self.target_size, self.target_white, self.trim
+
+
+@dataclass(frozen=True)
 class Pairs:
-    """Frames of one folder, paired by stem, in frame order. All inputs have one size and white, and all targets."""
+    """Frames of one folder, paired by their paths, in frame order. Sizes, whites and trims may differ, the scale not.
+
+    Attributes
+    ----------
+    folder : Path
+        Holds Alpha and Beta.
+    inputs, targets : tuple of Path
+    kinds : tuple of Kind
+        The kinds of pairs that there are, the most common first.
+    kind_of : tuple of int
+        The place in `kinds` of each pair's.
+    """
 
     folder: Path
     inputs: tuple[Path, ...]
     targets: tuple[Path, ...]
-    input_size: Size  # of a frame
-    target_size: Size
-    input_white: int | None
-    target_white: int | None
+    kinds: tuple[Kind, ...]
+    kind_of: tuple[int, ...]
+
+    @classmethod
+    def of(cls, folder: Path, inputs: Iterable[Path], targets: Iterable[Path], kinds: Iterable[Kind]) -> "Pairs":
+        """Pairs with the kind of each."""
+        kinds = list(kinds)
+        places = {kind: place for place, (kind, _) in enumerate(Counter(kinds).most_common())}
+        return cls(folder, tuple(inputs), tuple(targets), tuple(places), tuple(places[kind] for kind in kinds))
 
     def __len__(self) -> int:
-        return len(self.inputs)
+        return len(self.targets)
+
+    def kind(self, number: int) -> Kind:
+        """The kind of a pair."""
+        return self.kinds[self.kind_of[number]]
+
+    def only(self, numbers: Iterable[int]) -> "Pairs":
+        """Some of the pairs."""
+        numbers = list(numbers)
+        return Pairs.of(
+            self.folder, [self.inputs[n] for n in numbers], [self.targets[n] for n in numbers], map(self.kind, numbers)
+        )
+
+    def counts(self) -> list[int]:
+        """How many pairs there are of each kind."""
+        found = Counter(self.kind_of)
+        return [found[place] for place in range(len(self.kinds))]
+
+    @property
+    def usual(self) -> int:
+        """The number of the first pair of the most common kind."""
+        return self.kind_of.index(0)
+
+    @property
+    def geometry(self) -> Geometry:
+        """Of the most common kind. Scale and cell are those of all."""
+        return self.kinds[0].geometry
+
+    @property
+    def roomiest(self) -> Geometry:
+        """Of the kind whose pictures hold the largest tile."""
+        return max((kind.geometry for kind in self.kinds), key=lambda each: min(each.target_picture))
+
+    @property
+    def input_white(self) -> int | None:
+        """The white of all inputs; None where they differ, or are floats: then what is made of them is normalised."""
+        return _one({kind.input_white for kind in self.kinds})
+
+    @property
+    def target_white(self) -> int | None:
+        """The same of targets."""
+        return _one({kind.target_white for kind in self.kinds})
+
+    def name(self, number: int) -> str:
+        """What a pair is called: the path of its target in Beta, without the suffix."""
+        path = self.targets[number]
+        return stem_in(self.folder / SIDES[1], path) if path.is_relative_to(self.folder / SIDES[1]) else path.stem
 
 
-def find_pairs(folder: StrPath) -> Pairs:
-    """Pair the frames of folder/Alpha and folder/Beta, and check them by their headers.
+def stem_in(side: Path, path: Path) -> str:
+    """What the frames of a folder pair by: the path in it without the suffix."""
+    return "/".join((*path.relative_to(side).parts[:-1], frames.stem_of(path)))
+
+
+def _one(values):
+    return values.pop() if len(values) == 1 else None
+
+
+def find_pairs(folder: StrPath, trim: Sequence[int] = UNTRIMMED, input_trim: Sequence[int] | None = None) -> Pairs:
+    """Pair the frames of folder/Alpha and folder/Beta, and of the folders in them, and check them by their headers.
+
+    Frames pair by their paths in Alpha and Beta, without suffixes. They may differ in size and white. `input_trim` is
+    `trim` where inputs and targets are of one size, else none, if absent.
 
     Raises
     ------
     DataError
-        If a folder is missing or empty, a frame has no partner or two, cannot be read or is not RGB, or if sizes,
-        channels or whites differ within a folder. Tells of all that is wrong, pair by pair; of 40 things at most.
+        If a folder is missing or empty, a frame has no partner or two, cannot be read or is not RGB, or the scale
+        between the pictures of a pair is not that of the most. Tells of all that is wrong, pair by pair; of 40 things
+        at most.
+    OptionError
+        If a trim leaves nothing of a frame.
     """
-    return find_sets([folder])[0]
+    return find_sets([folder], trim, input_trim)[0]
 
 
-def find_sets(folders: Iterable[StrPath]) -> list[Pairs]:
-    """`find_pairs` of several folders, or one DataError that tells what is wrong in all of them."""
+def find_sets(
+    folders: Iterable[StrPath], trim: Sequence[int] = UNTRIMMED, input_trim: Sequence[int] | None = None
+) -> list[Pairs]:
+    """`find_pairs` of several folders, or one DataError that tells what is wrong in all of them.
+
+    What `input_trim` is if absent is decided by the most common sizes of the first folder.
+    """
     folders = [Path(folder) for folder in folders]
-    checked = [_check(folder) for folder in folders]
-    problems = [each for _, each in checked]
+    checked, problems, trims = [], [], _Trims(trim, input_trim)
+    for folder in folders:
+        found, wrong = _check(folder, trims)
+        checked.append(found)
+        problems.append(wrong)
     lines = [" ".join(line.split()) for each in problems for line in each]
     if len(lines) == 1:
         raise DataError(lines[0])
@@ -61,10 +172,26 @@ def find_sets(folders: Iterable[StrPath]) -> list[Pairs]:
         where = ", ".join(str(folder) for folder, each in zip(folders, problems, strict=True) if each)
         more = [f"and {len(lines) - MOST_PROBLEMS} more"] if len(lines) > MOST_PROBLEMS else []
         raise DataError("\n  ".join([f"{len(lines)} problems in {where}:", *lines[:MOST_PROBLEMS], *more]))
-    return [pairs for pairs, _ in checked]
+    return checked
 
 
-def _check(folder):
+class _Trims:
+    """What is trimmed of pairs."""
+
+    def __init__(self, trim, input_trim):
+        self.trim = Trim.parse(trim)
+        self.input_trim = None if input_trim is None else Trim.parse(input_trim, "input-trim")
+
+    def of(self, kinds):
+        """The kinds of some pairs with what is trimmed of them."""
+        if self.input_trim is None and kinds:
+            ((ours, theirs), _), *_ = Counter((kind.input_size, kind.target_size) for kind in kinds).most_common()
+            self.input_trim = self.trim if ours == theirs else UNTRIMMED
+        made = {kind: replace(kind, trim=self.trim, input_trim=self.input_trim) for kind in kinds}
+        return [made[kind] for kind in kinds]
+
+
+def _check(folder, trims):
     """The pairs of a folder, or None; and what is wrong with it, a list of lines."""
     expected = "Alpha (input frames) and Beta (target frames)"
     if not folder.is_dir():
@@ -74,38 +201,42 @@ def _check(folder):
         try:
             if not (folder / side).is_dir():
                 raise DataError(f"{folder}: no folder {side} here, expected {expected}")
-            sides[side] = frames.find(folder / side)
+            sides[side] = frames.find(folder / side, deep=True)
         except (FastupError, OSError) as error:
             problems.append(_reason(folder / side, error))
-    faults, by_stem, common = defaultdict(list), {}, {}  # by path, and the others by side
+    faults, by_stem, probes = defaultdict(list), {}, {}  # by path, and the others by side
     for side, paths in sides.items():
-        by_stem[side], common[side] = _probed(paths, faults)
+        by_stem[side] = _probed(folder / side, paths, faults, probes)
     for one, other in (SIDES, SIDES[::-1]) if len(sides) == 2 else ():
         for stem, path in by_stem[one].items():
             if stem not in by_stem[other]:
                 faults[path].append(f"{path}: no partner in {other}")
+    ours, theirs = (by_stem.get(side, {}) for side in SIDES)
+    whole = [(path, theirs[stem]) for stem, path in ours.items() if stem in theirs]
+    whole = [each for each in whole if not faults.keys() & each]
+    kinds = trims.of([_kind(probes[path], probes[target]) for path, target in whole])
+    _check_scale(whole, kinds, faults)
     for side, paths in sides.items():
         problems += _in_common(folder / side, paths, faults)
-    places = {stem: n for n, stem in enumerate(dict.fromkeys(stem for stems in by_stem.values() for stem in stems))}
-    problems += [
-        line for path in sorted(faults, key=lambda path: places[frames.stem_of(path)]) for line in faults[path]
-    ]
+    stems = {path: stem_in(folder / side, path) for side, paths in sides.items() for path in paths}
+    places = {stem: n for n, stem in enumerate(dict.fromkeys(stem for each in by_stem.values() for stem in each))}
+    problems += [line for path in sorted(faults, key=lambda path: places[stems[path]]) for line in faults[path]]
     if problems:
         return None, problems
-    inputs, targets = by_stem.values()
-    (input_shape, input_white), (target_shape, target_white) = common.values()
-    pairs = Pairs(
-        folder, tuple(inputs.values()), tuple(targets[stem] for stem in inputs),
-        input_shape[:2], target_shape[:2], input_white, target_white,
-    )  # fmt: skip
-    return pairs, problems
+    return Pairs.of(folder, *zip(*whole, strict=True), kinds), []
 
 
-def _probed(paths, faults):
-    """The frames of a side by stem, and the probe that most of them share; adds to `faults` what is wrong with each."""
-    stems, probes = {}, {}
+def _kind(probe, target_probe):
+    (*size, _), white = probe
+    (*target_size, _), target_white = target_probe
+    return Kind(tuple(size), tuple(target_size), white, target_white)
+
+
+def _probed(side, paths, faults, probes):
+    """The frames of a side by stem; adds what is wrong with each to `faults`, and what they hold to `probes`."""
+    stems = {}
     for path in paths:
-        first = stems.setdefault(frames.stem_of(path), path)
+        first = stems.setdefault(stem_in(side, path), path)
         if first != path:
             faults[path].append(f"{path}: another frame has the same stem, {first.name}; pairs go by stem")
             continue
@@ -114,16 +245,31 @@ def _probed(paths, faults):
             frames.refuse_chroma(path)
         except (FastupError, OSError) as error:
             faults[path].append(_reason(path, error))
-    if not probes:
-        return stems, None
-    (common, _), *_ = Counter(probes.values()).most_common()
-    for path, probe in probes.items():
-        if probe != common:
-            found, expected = _probe_text(probe), _probe_text(common)
-            faults[path].append(f"{path}: {found}, expected {expected} like the most of its folder")
-        elif probe[0][2] != 3:
-            faults[path].append(f"{path}: {probe[0][2]} channels, expected 3")
-    return stems, common
+        else:
+            if (channels := probes[path][0][2]) != 3:
+                faults[path].append(f"{path}: {channels} channels, expected 3")
+    return stems
+
+
+def _check_scale(paths, kinds, faults):
+    """Add to `faults` which pairs, of paths of an input and a target, have another scale than the most."""
+    wrong, scales = {}, Counter()
+    for kind, count in Counter(kinds).items():
+        try:
+            scales[kind.geometry.scale] += count
+        except DataError as error:
+            wrong[kind] = str(error)
+        except OptionError as error:
+            path = paths[kinds.index(kind)][0]
+            raise OptionError(f"{path}: {error}" if count < len(kinds) else str(error)) from None
+    common = max(scales, key=scales.__getitem__, default=None)
+    usual = next((kind for kind in kinds if kind not in wrong and kind.geometry.scale == common), None)
+    for (path, target), kind in zip(paths, kinds, strict=True):
+        if kind not in wrong and kind.geometry.scale == common:
+            continue
+        odd = target if usual is not None and kind.input_size == usual.input_size else path
+        text = wrong.get(kind) or f"{kind.geometry.words}, expected {scale_text(common)} like the most of its set"
+        faults[odd].append(f"{odd}: {text}")
 
 
 def _in_common(side, paths, faults):
@@ -139,11 +285,6 @@ def _in_common(side, paths, faults):
 def _reason(path, error):
     """What went wrong with a file or folder, as one line that begins with its name."""
     return f"{path}: {error.strerror or error}" if isinstance(error, OSError) else str(error)
-
-
-def _probe_text(probe):
-    (height, width, channels), white = probe
-    return f"{width}x{height}, {channels} channels, " + (f"white {white}" if white else "floats")
 
 
 def of_one_colour(picture: Frame) -> bool:

@@ -50,6 +50,12 @@ class Geometry:
         return Fraction(height, input_height), Fraction(width, input_width)
 
     @property
+    def words(self) -> str:
+        """Both pictures and the scale, for people."""
+        pictures = f"{size_text(self.input_picture)} to {size_text(self.target_picture)}"
+        return f"{pictures}, scale {scale_text(self.scale)} (vertical, horizontal)"
+
+    @property
     def cell_input(self) -> Size:
         """Input pixels of a cell."""
         return self.scale[0].denominator, self.scale[1].denominator
@@ -71,7 +77,7 @@ class Geometry:
         if unit > room:
             raise (OptionError if any(self.trim + self.input_trim) else DataError)(
                 f"the scale from {size_text(self.input_picture)} to {size_text(self.target_picture)} is "
-                f"{' x '.join(map(str, self.scale))} (vertical x horizontal): its smallest tile, {unit}, is larger "
+                f"{scale_text(self.scale)} (vertical x horizontal): its smallest tile, {unit}, is larger "
                 f"than the picture; the nearest target picture with a simple scale: {size_text(self._simple_target())}"
             )
         if tile is None:
@@ -119,3 +125,8 @@ class Geometry:
 def size_text(size: Sequence[int]) -> str:
     """A size in words: WIDTHxHEIGHT."""
     return f"{size[1]}x{size[0]}"
+
+
+def scale_text(scale: Sequence[Fraction]) -> str:
+    """A scale in words: vertical x horizontal."""
+    return " x ".join(map(str, scale))

@@ -1,7 +1,9 @@
 """The index of tiles to train on: the detail of every tile, kept on disk, and the share that has the most of it."""
 
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,87 +17,160 @@ from fastup._whole import whole
 from fastup.errors import DataError
 from fastup.pairs.digests import Digests, state_of
 from fastup.pairs.folder import Pairs
-from fastup.pairs.geometry import Geometry, size_text
+from fastup.pairs.geometry import size_text
 
 INDEX_VERSION = 1  # of the file that keeps detail scores, and of what they measure
 
 
+@dataclass(frozen=True)
+class TileIndex:
+    """The tiles to train on, frame by frame, numbered from 0 over all frames.
+
+    Attributes
+    ----------
+    starts : (frames + 1,) int64
+        The number of each frame's first tile; and how many there are.
+    tiles : (n,) int32
+        Lists of tiles by their numbers in the grids of their frames, ascending.
+    first : (frames,) int64
+        Where in `tiles` the list of each frame begins; frames of one kind, of which all is taken, share one.
+    """
+
+    starts: NDArray[np.int64]
+    tiles: NDArray[np.int32]
+    first: NDArray[np.int64]
+
+    @property
+    def size(self) -> int:
+        """How many tiles there are."""
+        return int(self.starts[-1])
+
+    def of(self, frame: int) -> NDArray[np.int32]:
+        """The tiles of a frame."""
+        return self.tiles[self.first[frame] :][: self.starts[frame + 1] - self.starts[frame]]
+
+    def __getitem__(self, numbers: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+        """The frames of tiles, and their numbers in the grids of those."""
+        numbers = numbers.astype(np.int64)
+        frames = np.searchsorted(self.starts, numbers, side="right") - 1
+        return frames, self.tiles[self.first[frames] + numbers - self.starts[frames]]
+
+
 def detail_scores(
-    pairs: Pairs, geometry: Geometry, grid: TileGrid, cache: StrPath | None = None, on_progress: Progress | None = None
-) -> Floats:
+    pairs: Pairs, tile: int, jitter: bool, cache: StrPath | None = None, on_progress: Progress | None = None
+) -> list[Floats]:
     """The detail of every tile of every target's picture: see `fastup.detail`.
 
-    Scores are kept in a file in `cache`, each frame's under the digest of its file, the grid and the trim, so that
-    only frames that are new or have changed are read. A row that is damaged is as good as none. An error or Ctrl-C
-    leaves what was scored by then for the next time. Without a `cache` nothing is kept.
+    Scores are kept in files in `cache`, one for each grid and trim; each frame's under the digest of its file, the grid
+    and the trim, so that only frames that are new or have changed are read. A row that is damaged is as good as none.
+    An error or Ctrl-C leaves what was scored by then for the next time. Without a `cache` nothing is kept.
 
     Parameters
     ----------
-    grid
-        Of the target picture.
+    tile
+        In target pixels.
+    jitter
+        Whether there are tiles half a tile off.
 
     Returns
     -------
-    (frames, tiles)
-        In code values; of frames that hold floats, in their own units.
+    list of (tiles,) float32
+        A frame each, in code values; of frames that hold floats, in their own units.
 
     Raises
     ------
     DataError
         If a frame has changed its size, or holds pixels that are no numbers.
     DpxError, FastupError, OSError
-        If a frame cannot be read, or the file not be written.
+        If a frame cannot be read, or a file not be written.
     """
-    # The file is rows of key, scores and a digest of both, and nothing else.
-    rows = np.zeros(len(pairs), [("key", "V16"), ("scores", "<f4", (len(grid),)), ("digest", "V16")])
-    done = np.zeros(len(pairs), bool)
-    what = INDEX_VERSION, grid.shape, grid.tile, grid.jitter, tuple(geometry.trim)
-    path, old = None, b""
-    if cache is not None:
-        name = _digest(repr((pairs.folder.name, what)).encode()).hex()
-        path = Path(cache) / f"detail-{name}.bin"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        old = path.read_bytes() if path.exists() else b""
-    stored, digests = _stored_rows(old, rows.itemsize), Digests(cache)
-
-    def key_of(content):
-        return _digest(repr((content, what)).encode()) if content else bytes(16)  # zeros: of no frame
-
-    def is_stored(number, content):
-        row = stored.get(key_of(content)) if content else None
-        if row is not None:
-            rows[number], done[number] = np.frombuffer(row, rows.dtype)[0], True
-        return row is not None
+    groups = dict[Any, _Scores]()  # frames of one grid and trim, whatever else their kinds differ in
+    placed = list[tuple[_Scores, int]]()  # the row of each frame
+    for number in range(len(pairs)):
+        geometry = pairs.kind(number).geometry
+        grid = _grid(geometry, tile, jitter)
+        what = INDEX_VERSION, grid.shape, grid.tile, grid.jitter, tuple(geometry.trim)
+        group = groups.setdefault(what, _Scores(pairs.folder.name, what, grid))
+        placed.append((group, group.count))
+        group.count += 1
+    for group in groups.values():
+        group.begin(None if cache is None else Path(cache))
+    digests = Digests(cache)
 
     def score(number):
+        group, row = placed[number]
         target = pairs.targets[number]
-        state, content = state_of(target), digests.of(target) if path else None
-        if is_stored(number, content):
+        state, content = state_of(target), digests.of(target) if cache is not None else None
+        if group.is_stored(row, content):
             return
-        scores = _measured(target, pairs, geometry, grid)
+        scores = _measured(target, pairs.kind(number), group.grid)
         if state_of(target) != state:
             content = None  # it changed while it was read, and is scored again
-        key = key_of(content)
-        rows[number] = key, scores, _digest(key + scores.astype("<f4").tobytes())
-        done[number] = True
+        group.put(row, content, scores)
 
-    todo = [number for number, target in enumerate(pairs.targets) if not is_stored(number, digests.known(target))]
+    todo = [
+        number
+        for number, target in enumerate(pairs.targets)
+        if not placed[number][0].is_stored(placed[number][1], digests.known(target))
+    ]
     try:
         on_threads(score, todo, "ranking tiles", on_progress)
     finally:
         digests.save()
-        if path is not None and (data := rows[done].tobytes()) != old:
-            with whole(path) as part:
+        for group in groups.values():
+            group.save()
+    return [group.rows["scores"][row] for group, row in placed]
+
+
+class _Scores:
+    """The scores of the frames of one grid and trim. Their file is rows of key, scores, and a digest of both."""
+
+    def __init__(self, folder, what, grid):
+        self.folder, self.what, self.grid, self.count = folder, what, grid, 0
+
+    def begin(self, cache):
+        """Read what there is of the rows that were counted."""
+        self.rows = np.zeros(self.count, [("key", "V16"), ("scores", "<f4", (len(self.grid),)), ("digest", "V16")])
+        self.done = np.zeros(self.count, bool)
+        self.path, self.old = None, b""
+        if cache is not None:
+            self.path = cache / f"detail-{_digest(repr((self.folder, self.what)).encode()).hex()}.bin"
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.old = self.path.read_bytes() if self.path.exists() else b""
+        self.stored = _stored_rows(self.old, self.rows.itemsize)
+
+    def _key(self, content):
+        return _digest(repr((content, self.what)).encode()) if content else bytes(16)  # zeros: of no frame
+
+    def is_stored(self, number, content):
+        """Whether there is a row for what a frame holds, which is then its."""
+        row = self.stored.get(self._key(content)) if content else None
+        if row is not None:
+            self.rows[number], self.done[number] = np.frombuffer(row, self.rows.dtype)[0], True
+        return row is not None
+
+    def put(self, number, content, scores):
+        key = self._key(content)
+        self.rows[number] = key, scores, _digest(key + scores.astype("<f4").tobytes())
+        self.done[number] = True
+
+    def save(self):
+        if self.path is not None and (data := self.rows[self.done].tobytes()) != self.old:
+            with whole(self.path) as part:
                 part.write_bytes(data)
-    return rows["scores"]
 
 
-def _measured(target, pairs, geometry, grid):
+def _grid(geometry, tile, jitter):
+    """The grid of a target's picture."""
+    return TileGrid(geometry.target_picture, tile, 0, jitter)
+
+
+def _measured(target, kind, grid):
     """The detail of the tiles of one target, read and checked."""
-    frame = frames.read(target, "uint16" if pairs.target_white else "float32")
-    if frame.shape != (*pairs.target_size, 3):
-        raise DataError(f"{target}: has become {size_text(frame.shape)}, expected {size_text(pairs.target_size)}")
-    scores = detail(geometry.trim.crop(frame), grid)
+    frame = frames.read(target, "uint16" if kind.target_white else "float32")
+    if frame.shape != (*kind.target_size, 3):
+        raise DataError(f"{target}: has become {size_text(frame.shape)}, expected {size_text(kind.target_size)}")
+    scores = detail(kind.trim.crop(frame), grid)
     if not np.isfinite(scores).all():
         raise DataError(
             f"{target}: holds NaN, or pixels that are infinite or near it, so that its tiles cannot be ranked; "
@@ -104,23 +179,47 @@ def _measured(target, pairs, geometry, grid):
     return scores
 
 
-def tile_index(
-    pairs: Pairs, geometry: Geometry, grid: TileGrid, quality: float, cache: StrPath | None = None,
-    on_progress: Progress | None = None,
-) -> NDArray[np.int32]:  # fmt: skip
-    """The tiles to train on: (frames, k), for each frame the numbers of its tiles in the grid, ascending.
+def inside(pairs: Pairs, tile: int, jitter: bool, edges: int = 0) -> list[NDArray[np.int32]]:
+    """The tiles of each kind of pairs that can be trained on: those in the picture, `edges` target pixels off its rim.
 
-    Tiles that reach beyond the picture are left out. Of the others, each frame gives the share `quality` that has the
-    most detail in the target, by `detail_scores`. Where that is all of them, no frame is read, and the array is
-    read-only.
+    They are numbers in the grid of the kind's target picture; of a picture that is smaller than a tile there are none.
     """
-    inside = np.flatnonzero(grid.inside).astype(np.int32)
+    return [_grid(kind.geometry, tile, jitter).well_inside(edges) for kind in pairs.kinds]
+
+
+def count(pairs: Pairs, tile: int, jitter: bool, quality: float, edges: int = 0) -> int:
+    """How many tiles `tile_index` has."""
+    each = zip(pairs.counts(), inside(pairs, tile, jitter, edges), strict=True)
+    return sum(frames * kept(quality, len(tiles)) for frames, tiles in each)
+
+
+def tile_index(
+    pairs: Pairs, tile: int, jitter: bool, quality: float, cache: StrPath | None = None,
+    on_progress: Progress | None = None, edges: int = 0,
+) -> TileIndex:  # fmt: skip
+    """The tiles to train on.
+
+    Tiles that reach beyond the picture, or within `edges` target pixels of its rim, are left out. Of the others, each
+    frame gives the share `quality` that has the most detail in the target, by `detail_scores`. Where that is all of
+    them, no frame is read.
+    """
+    possible = inside(pairs, tile, jitter, edges)
+    kind_of = np.array(pairs.kind_of)
     if quality == 1:
-        return np.broadcast_to(inside, (len(pairs), len(inside)))
-    index = np.empty((len(pairs), kept(quality, len(inside))), np.int32)
-    for row, scores in zip(index, detail_scores(pairs, geometry, grid, cache, on_progress), strict=True):
-        row[:] = inside[np.sort(rank(scores[inside], quality))]
-    return index
+        lengths = np.array([len(tiles) for tiles in possible])
+        places = np.cumsum(lengths) - lengths
+        return TileIndex(_starts(lengths[kind_of]), np.concatenate(possible), places[kind_of])
+    starts = _starts([kept(quality, len(possible[kind])) for kind in pairs.kind_of])
+    tiles = np.empty(starts[-1], np.int32)
+    for number, scores in enumerate(detail_scores(pairs, tile, jitter, cache, on_progress)):
+        good = possible[pairs.kind_of[number]]
+        if good.size:
+            tiles[starts[number] : starts[number + 1]] = good[np.sort(rank(scores[good], quality))]
+    return TileIndex(starts, tiles, starts[:-1])
+
+
+def _starts(lengths):
+    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
 
 
 def _stored_rows(data, size):

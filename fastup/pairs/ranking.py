@@ -8,12 +8,11 @@ from numpy.typing import NDArray
 
 from fastup import frames
 from fastup._grid import TileGrid
-from fastup._tiles import rank
+from fastup._tiles import kept, rank
 from fastup._types import Floats, Progress, StrPath
 from fastup._whole import whole
 from fastup.pairs.folder import Pairs
-from fastup.pairs.geometry import Geometry
-from fastup.pairs.index import detail_scores
+from fastup.pairs.index import detail_scores, inside
 
 _ROWS, _COLUMNS = 6, 6  # of each half of the sheet
 _BINS = 80
@@ -27,33 +26,47 @@ class Ranking:
     """The detail of the tiles that can be trained on, frame by frame, and which of them are kept."""
 
     pairs: Pairs
-    geometry: Geometry
-    grid: TileGrid
+    tile: int
+    jitter: bool
     quality: float
-    tiles: NDArray[np.integer]
-    """(n,) int: their numbers in the grid; those that reach beyond the picture are not among them."""
-    scores: Floats
-    """(frames, n) float32, as `fastup.detail` gives them."""
-    order: NDArray[np.integer]
-    """(frames, n) int: positions in `tiles`, the most detailed first; the first `kept` of them are trained on."""
-    kept: int
-    """Tiles that each frame keeps."""
+    tiles: list[NDArray[np.int32]]
+    """Of each kind of pairs, (n,): their numbers in its grid, without those that reach beyond the picture."""
+    scores: list[Floats]
+    """Of each frame, (n,): as `fastup.detail` gives them; over white where the targets' whites differ."""
+    order: list[NDArray[np.int64]]
+    """Of each frame, (n,): positions in `tiles`, the most detailed first; the first `kept` of them are trained on."""
 
     @property
-    def ranked(self) -> Floats:
-        """(frames, n) float32: the scores of each frame, the highest first."""
-        return np.take_along_axis(self.scores, self.order, axis=1)
+    def kept(self) -> list[int]:
+        """How many tiles each frame keeps."""
+        return [kept(self.quality, len(order)) for order in self.order]
+
+    @property
+    def ranked(self) -> list[Floats]:
+        """The scores of each frame, the highest first."""
+        return [scores[order] for scores, order in zip(self.scores, self.order, strict=True)]
 
     @property
     def thresholds(self) -> Floats:
-        """(frames,) float32: the lowest score that is kept of each frame."""
-        return self.ranked[:, self.kept - 1]
+        """The lowest score that is kept of each frame, of those that have tiles."""
+        each = zip(self.ranked, self.kept, strict=True)
+        return np.array([ranked[count - 1] for ranked, count in each if count], np.float32)
+
+    @property
+    def parts(self) -> tuple[Floats, Floats]:
+        """The scores of all tiles that are kept, and of all others."""
+        each = list(zip(self.ranked, self.kept, strict=True))
+        return np.concatenate([r[:count] for r, count in each]), np.concatenate([r[count:] for r, count in each])
+
+    @property
+    def of_floats(self) -> bool:
+        """Whether scores are of normalised values, not of codes."""
+        return self.pairs.target_white is None
 
 
 def ranking(
-    pairs: Pairs, geometry: Geometry, grid: TileGrid, quality: float, cache: StrPath,
-    on_progress: Progress | None = None,
-) -> Ranking:  # fmt: skip
+    pairs: Pairs, tile: int, jitter: bool, quality: float, cache: StrPath, on_progress: Progress | None = None
+) -> Ranking:
     """Rank the tiles of each target frame, as training does.
 
     The measure is `fastup.detail`: the sum of absolute differences between each pixel of a tile and its right and its
@@ -62,8 +75,10 @@ def ranking(
 
     Parameters
     ----------
-    grid
-        Of the target picture.
+    tile
+        In target pixels.
+    jitter
+        Whether tiles half a tile off are ranked, too.
     quality
         The share of each frame's tiles that is kept, above 0 and at most 1.
     cache
@@ -76,11 +91,14 @@ def ranking(
     DpxError, FastupError, OSError
         If a frame cannot be read, or the cache not be written.
     """
-    tiles = np.flatnonzero(grid.inside)
-    kept = len(rank(np.zeros(len(tiles)), quality))
-    scores = detail_scores(pairs, geometry, grid, cache, on_progress)[:, tiles]
-    order = np.stack([rank(score, 1.0) for score in scores])
-    return Ranking(pairs, geometry, grid, quality, tiles, scores, order, kept)
+    rank(np.zeros(1), quality)  # checks it
+    tiles = inside(pairs, tile, jitter)
+    scores = []
+    for number, each in enumerate(detail_scores(pairs, tile, jitter, cache, on_progress)):
+        white = pairs.kind(number).target_white if pairs.target_white is None else None
+        scores.append(each[tiles[pairs.kind_of[number]]] / np.float32(white or 1))
+    order = [rank(each, 1.0) if each.size else np.zeros(0, np.int64) for each in scores]
+    return Ranking(pairs, tile, jitter, quality, tiles, scores, order)
 
 
 def picture(path: StrPath, ranking: Ranking) -> None:
@@ -106,21 +124,27 @@ def picture(path: StrPath, ranking: Ranking) -> None:
     sheet = Figure(figsize=(16, 12.7), dpi=100, facecolor=_GROUND, layout="constrained")
     canvas = FigureCanvasAgg(sheet)
     grid = sheet.add_gridspec(2, 2, height_ratios=(3, 9))
-    count, total = len(ranking.scores), len(ranking.tiles)
+    frames = len(ranking.pairs)
+    counts = {(count, len(order)) for count, order in zip(ranking.kept, ranking.order, strict=True)}
+    if len(counts) == 1:
+        (kept, total), each = counts.pop(), "each of "
+    else:
+        (kept, total), each = (
+            np.sum([(n, len(o)) for n, o in zip(ranking.kept, ranking.order, strict=True)], axis=0),
+            "",
+        )
     sheet.suptitle(
-        f"quality {ranking.quality:g} keeps {ranking.kept:,} of the {total:,} tiles of each of {count:,} "
-        f"frame{'s' * (count != 1)}: {ranking.grid.tile[1]} x {ranking.grid.tile[0]} target pixels"
-        + (", jittered too" if ranking.grid.jitter else ""),
+        f"quality {ranking.quality:g} keeps {kept:,} of the {total:,} tiles of {each}{frames:,} "
+        f"frame{'s' * (frames != 1)}: {ranking.tile} x {ranking.tile} target pixels"
+        + (", jittered too" if ranking.jitter else ""),
         color=_TEXT, fontsize=16,
     )  # fmt: skip
     _histogram(sheet.add_subplot(grid[0, :]), ranking)
-    for half, (title, colour, first, end) in enumerate(
-        (("kept", _KEPT, 0, ranking.kept), ("dropped", _DROPPED, ranking.kept, total))
-    ):
+    for half, (title, colour) in enumerate((("kept", _KEPT), ("dropped", _DROPPED))):
         axes = sheet.add_subplot(grid[1, half])
         axes.spines[:].set(color=colour, linewidth=2)
         axes.set_title(f"{title}, most detail first: rank in its frame, and score", color=colour, fontsize=13)
-        _contact_sheet(axes, ranking, first, end)
+        _contact_sheet(axes, ranking, bool(half))
         axes.set(xlim=(0, _COLUMNS), ylim=(_ROWS, 0), xticks=[], yticks=[], facecolor=_GROUND)
         axes.set_box_aspect(_ROWS / _COLUMNS * 0.92 / 0.8)  # which makes tiles square
     Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -131,14 +155,15 @@ def picture(path: StrPath, ranking: Ranking) -> None:
 def _histogram(axes, ranking):
     from matplotlib.ticker import LogLocator, NullLocator
 
-    scale, unit, _ = _UNITS[ranking.pairs.target_white is None]
-    ranked, thresholds = ranking.ranked / scale, ranking.thresholds / scale
+    scale, unit, _ = _UNITS[ranking.of_floats]
+    parts, thresholds = [part / scale for part in ranking.parts], ranking.thresholds / scale
+    ranked = np.concatenate(parts)
     positive = ranked[ranked > 0]
     low, high = (float(np.quantile(positive, 0.005)), float(positive.max())) if positive.size else (0.0, 1.0)
     wide = high > 8 * low > 0
     low = low if wide else min(low, float(ranked.min()))
     edges = np.geomspace(low, high, _BINS + 1) if wide else np.linspace(low, max(high, low + 1e-6), _BINS + 1)
-    parts = [np.clip(part.ravel(), edges[0], edges[-1]) for part in np.split(ranked, [ranking.kept], axis=1)]
+    parts = [np.clip(part, edges[0], edges[-1]) for part in parts]
     axes.hist(parts, edges, stacked=True, color=[_KEPT, _DROPPED], label=["kept", "dropped"])
     least, most = float(thresholds.min()), float(thresholds.max())
     axes.axvspan(least, most, color=_TEXT, alpha=0.25, linewidth=1, label="where the line runs, by frame")
@@ -158,20 +183,25 @@ def _histogram(axes, ranking):
     axes.legend(**above, facecolor=_GROUND, edgecolor=_TEXT, labelcolor=_TEXT, fontsize=11)
 
 
-def _contact_sheet(axes, ranking, first, end):
-    """Tiles of the ranks from `first` to before `end`, evenly; each from a frame far from the last one's."""
-    cells = min(_ROWS * _COLUMNS, (end - first) * len(ranking.scores))
-    scale, _, suffix = _UNITS[ranking.pairs.target_white is None]
-    trim = ranking.geometry.trim
-    height, width = ranking.grid.tile
-    for cell, place in enumerate(np.linspace(first, end - 1, cells).round().astype(int)):
-        frame = int(cell * _GOLDEN % 1 * len(ranking.scores))
-        y, x = ranking.grid.origins[ranking.tiles[ranking.order[frame, place]]]
-        window = int(y) + trim.top, int(x) + trim.left, height, width
+def _contact_sheet(axes, ranking, dropped):
+    """Tiles of the ranks that are kept, or of those that are not, evenly; each from a frame far from the last one's."""
+    spans = [
+        (count, len(order)) if dropped else (0, count) for count, order in zip(ranking.kept, ranking.order, strict=True)
+    ]
+    chosen = [number for number, (first, end) in enumerate(spans) if end > first]
+    cells = min(_ROWS * _COLUMNS, sum(end - first for first, end in spans))
+    scale, _, suffix = _UNITS[ranking.of_floats]
+    for cell in range(cells):
+        frame = chosen[int(cell * _GOLDEN % 1 * len(chosen))]
+        kind, (first, end) = ranking.pairs.kind(frame), spans[frame]
+        place = round(first + (end - 1 - first) * (cell / max(cells - 1, 1)))
+        grid = TileGrid(kind.geometry.target_picture, ranking.tile, 0, ranking.jitter)
+        y, x = grid.origins[ranking.tiles[ranking.pairs.kind_of[frame]][ranking.order[frame][place]]]
+        window = int(y) + kind.trim.top, int(x) + kind.trim.left, *grid.tile
         tile = np.clip(frames.read(ranking.pairs.targets[frame], "float32", window), 0, 1)
         row, column = divmod(cell, _COLUMNS)
         extent = column + 0.04, column + 0.96, row + 0.84, row + 0.04
         axes.imshow(tile, extent=extent, aspect="auto", interpolation="nearest")
-        score = ranking.scores[frame, ranking.order[frame, place]] / scale
+        score = ranking.scores[frame][ranking.order[frame][place]] / scale
         text = f"#{place + 1:,}: " + (f"{score:,.0f}" if score >= 100 else f"{score:.3g}") + suffix
         axes.text(column + 0.5, row + 0.92, text, color=_TEXT, ha="center", va="center", fontsize=10)

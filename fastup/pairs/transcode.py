@@ -29,14 +29,16 @@ def transcode(pairs: Pairs, cache: StrPath, on_progress: Progress | None = None)
     FastupError, OSError
         If a frame cannot be read, or its DPX not be written. What was written by then is kept.
     """
-    sides = zip(SIDES, (pairs.inputs, pairs.targets), strict=True)
-    folder = Path(cache) / pairs.folder.name
-    copies = {path: folder / side / f"{path.stem}.dpx" for side, paths in sides for path in paths}
-    copies = {path: copy for path, copy in copies.items() if not frames.is_dpx(path)}
+    copies, probes = dict[Path, Path](), dict[Path, tuple[tuple[int, int, int], int | None]]()
+    for side, paths in zip(SIDES, (pairs.inputs, pairs.targets), strict=True):
+        for number, path in enumerate(paths):
+            if not frames.is_dpx(path):
+                place = path.relative_to(pairs.folder).with_suffix(".dpx")
+                copies[path] = Path(cache) / pairs.folder.name / place
+                size, white, _ = pairs.kind(number).side(side)
+                probes[path] = (*size, 3), white
     if not copies:
         return pairs
-    probes = dict.fromkeys(pairs.inputs, ((*pairs.input_size, 3), pairs.input_white))
-    probes |= dict.fromkeys(pairs.targets, ((*pairs.target_size, 3), pairs.target_white))
     digests = Digests(cache)
 
     def is_fresh(path, digest):
@@ -61,8 +63,8 @@ def transcode(pairs: Pairs, cache: StrPath, on_progress: Progress | None = None)
         frames.write(copies[path], frame, frames.read_header(path).replace(project=mark))
 
     todo = [path for path in copies if not is_fresh(path, digests.known(path))]
-    for folder in {copies[path].parent for path in todo}:
-        folder.mkdir(parents=True, exist_ok=True)
+    for place in {copies[path].parent for path in todo}:
+        place.mkdir(parents=True, exist_ok=True)
     try:
         on_threads(write, todo, "transcoding", on_progress)
     finally:

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from fastup import _dpx
 from fastup._grid import TileGrid
-from fastup._loader import Problem, Side, TileLoader
+from fastup._loader import FrameKind, Problem, Side, TileLoader
 from fastup.errors import OptionError
-from fastup.pairs.folder import Pairs
+from fastup.pairs.folder import SIDES, Pairs
 from fastup.pairs.geometry import Geometry
+from fastup.pairs.index import TileIndex
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -34,16 +35,18 @@ class TileBatches(keras.utils.PyDataset):
     The order of an epoch depends on the seed and the epoch's number alone, not on threads, so that a run that resumes
     goes on as if it had never stopped. A last batch that is not full is left out: the tiles in it differ by epoch.
 
+    A batch is normalised ``float32``, too, where the whites of a side differ.
+
     Parameters
     ----------
-    pairs, geometry
+    pairs
         Of DPX files alone.
-    grids
-        Of the input and the target picture.
-    index : ndarray, shape (frames, k)
+    index
         The tiles of each frame to train on, as `tile_index` gives them.
+    tile, border, jitter
+        In target pixels, and whether the index has tiles that are half a tile off.
     fill
-        What lies outside the picture of an input: its nearest pixel, or this code.
+        What lies outside the picture of an input: its nearest pixel, or this code; normalised where whites differ.
     batch, seed, shuffle, skip, augment
         See `Config`.
     shard
@@ -53,15 +56,15 @@ class TileBatches(keras.utils.PyDataset):
     """
 
     def __init__(
-        self, pairs: Pairs, geometry: Geometry, grids: tuple[TileGrid, TileGrid], index: NDArray[np.integer], *,
+        self, pairs: Pairs, index: TileIndex, *, tile: int, border: int, jitter: bool = True,
         fill: Literal["edge"] | int = "edge", batch: int = 16, seed: int = 0, shuffle: bool = True, skip: int = 0,
         augment: bool = False, shard: tuple[int, int] = (0, 1), threads: int | None = None,
     ) -> None:  # fmt: skip
         super().__init__(workers=1)  # the threads are the loader's own
-        self.pairs, self.grids, self.index = pairs, grids, index
+        self.pairs, self.index = pairs, index
         self.seed, self.shuffle, self.skip = seed, shuffle, skip
         self.batch = min(batch, len(range(0, index.size - skip, skip + 1)) or 1)
-        self.turns = turns_of(geometry) if augment else 1
+        self.turns = turns_of(pairs.geometry) if augment else 1
         part, parts = shard
         if not 0 <= part < parts or self.batch % parts:
             raise OptionError(f"shard is {shard}, expected (i, n), i of 0 to n - 1, and a batch, {batch}, of n parts")
@@ -70,16 +73,21 @@ class TileBatches(keras.utils.PyDataset):
         self.times: dict[int, tuple[float, float]] = {}  # when a batch was asked for, and when it was there
         self.error: Exception | None = None  # what went wrong in a thread: backends wrap it beyond recognition
 
-        def side(files, size, white, trim, grid, fill=None):
-            window = trim.window(size)
-            return Side(files=files, size=size, white=white, picture=window, tile=with_border(grid), fill=fill)
+        grids = [kind.geometry.grids(tile, border, jitter) for kind in pairs.kinds]
+        self.grids = grids[0]  # what tiles and borders are alike in all
+        self._columns = np.array([grid.columns for _, grid in grids])
+        self._plain = self._columns * [grid.rows for _, grid in grids]
+        self._kind_of = np.array(pairs.kind_of, np.uint16 if len(grids) <= 1 << 16 else np.uint32)
 
-        level = None if fill == "edge" else fill
-        inputs = side(pairs.inputs, pairs.input_size, pairs.input_white, geometry.input_trim, grids[0], level)
-        targets = side(pairs.targets, pairs.target_size, pairs.target_white, geometry.trim, grids[1])
+        def side(files, name, grid, fill=None):
+            kinds = [kind.side(name) for kind in pairs.kinds]
+            kinds = [FrameKind(size, white, trim.window(size)) for size, white, trim in kinds]
+            return Side(files=files, kinds=kinds, kind_of=pairs.kind_of, tile=with_border(grid), fill=fill)
+
+        inputs = side(pairs.inputs, SIDES[0], self.grids[0], None if fill == "edge" else fill)
+        targets = side(pairs.targets, SIDES[1], self.grids[1])
         threads = threads or min(os.cpu_count() or 1, 4)
         self._loader = TileLoader(inputs, targets, threads=threads, open_files=OPEN_FILES)
-        self._corners = np.column_stack([grid.origins - grid.border for grid in grids]).astype(np.int32)
         self._lock = threading.Lock()
         self._order = -1, np.zeros(0, np.uint32)  # an epoch, and the order of its tiles
         self._next = self._submitted = -1  # batches are numbered over all epochs
@@ -161,12 +169,24 @@ class TileBatches(keras.utils.PyDataset):
             self._order = epoch, self.order(epoch)
         chosen = self._order[1][step * self.batch : (step + 1) * self.batch]
         rows = np.zeros((len(chosen), 6), np.int32)
-        frames, columns = np.divmod(chosen, self.index.shape[1])
-        rows[:, 0] = frames
-        rows[:, 1:5] = self._corners[self.index[frames, columns]]
+        rows[:, 0], tiles = self.index[chosen]
+        rows[:, 1:5] = self._corners(self._kind_of[rows[:, 0]], tiles)
         if self.turns > 1:
             rows[:, 5] = np.random.default_rng([self.seed, epoch, step]).integers(self.turns, size=len(chosen))
         return rows[self.shard]
+
+    def _corners(self, kinds, tiles):
+        """(n, 4): the corners of tiles, with their border, in the pictures of input and target, by number in the grid.
+
+        As `TileGrid.origins` has them, of which no grid of many kinds has to be kept.
+        """
+        jittered = tiles >= self._plain[kinds]
+        tiles = tiles - jittered * self._plain[kinds]
+        places = np.stack(np.divmod(tiles, self._columns[kinds] - jittered), axis=1)
+        return np.concatenate(
+            [places * grid.tile + jittered[:, None] * (np.array(grid.tile) // 2) - grid.border for grid in self.grids],
+            axis=1,
+        )
 
 
 def turns_of(geometry: Geometry) -> int:

@@ -96,6 +96,7 @@ class Config:
                                      "nearest pixel.", metavar="CODE|edge")  # fmt: skip
     quality: float = setting(1.0, positive(1), "Share of each frame's tiles to train on, the most detailed.")
     jitter: bool = setting(True, true_or_false, "Also train on tiles that are half a tile off.")
+    edges: int = setting(0, whole(0), "Leave out tiles within so many target pixels of the picture's rim.")
     skip: int = setting(0, whole(0, 3), "Tiles left out after each one used, 0 to 3.")
     shuffle: bool = setting(True, true_or_false, "Take the tiles in a random order.")
     augment: bool = setting(False, true_or_false, "Flip tiles at random, and turn them where both scales are equal.")

@@ -21,7 +21,7 @@ from fastup.train import lock
 from fastup.train.batches import TileBatches
 from fastup.train.prepare import check_finite
 from fastup.train.run import Run, stamp_of
-from fastup.upscale.evaluate import bounded, compare, counted, geometry_of
+from fastup.upscale.evaluate import bounded, compare, counted
 from fastup.upscale.metrics import mean_psnr, psnr
 from fastup.upscale.upscaler import Upscaler
 
@@ -73,11 +73,11 @@ def _batches(run, on_progress):
     """The batches of a run; frames that are not DPX are transcoded first, and tiles are ranked."""
     config = run.config
     pairs = transcode(run.pairs, run.cache, on_progress)
-    grids = run.geometry.grids(config.tile, config.border, config.jitter)
-    index = tile_index(pairs, run.geometry, grids[1], config.quality, run.cache, on_progress)
+    index = tile_index(pairs, config.tile, config.jitter, config.quality, run.cache, on_progress, config.edges)
     return TileBatches(
-        pairs, run.geometry, grids, index, fill=config.black_level, batch=config.batch, seed=config.seed,
-        shuffle=config.shuffle, skip=config.skip, augment=config.augment, threads=config.threads,
+        pairs, index, tile=config.tile, border=config.border, jitter=config.jitter, fill=config.black_level,
+        batch=config.batch, seed=config.seed, shuffle=config.shuffle, skip=config.skip, augment=config.augment,
+        threads=config.threads,
     )  # fmt: skip
 
 
@@ -199,7 +199,7 @@ class _Watch(keras.callbacks.Callback):
             raise KeyboardInterrupt
         ours, bicubic = scores
         if not np.isfinite(ours):
-            check_finite(self.run.validation, self.run.geometry)
+            check_finite(self.run.validation)
             raise self._diverged(f"the validation PSNR is {ours} after epoch {self.epoch + 1}")
         row = {
             "epoch": self.epoch + 1, "steps": self.step, "loss": step.loss, "psnr": ours, "psnr_bicubic": bicubic,
@@ -273,7 +273,7 @@ class _Watch(keras.callbacks.Callback):
             if not np.isfinite(last):
                 first = next(i for i, value in enumerate(self.losses) if not np.isfinite(float(value)))
                 step = self.step - len(self.losses) + first + 1
-                check_finite(self.run.pairs, self.run.geometry, self.batches.frames_of(self.epoch, step - 1))
+                check_finite(self.run.pairs, self.batches.frames_of(self.epoch, step - 1))
                 raise self._diverged(f"the loss is {last} at step {step} of epoch {self.epoch + 1}")
             self.losses = self.losses[-1:]
             loss = (loss * self.steps_before + last * done) / self.step
@@ -294,7 +294,7 @@ class _Watch(keras.callbacks.Callback):
         """PSNR of the model and of bicubic over whole validation frames, as `evaluate.mean`; None if asked to stop."""
         upscaler, pairs = Upscaler(self.run.network), self.run.validation
         scores, flat = [], []
-        for _, ours, bicubic, target in compare(upscaler, pairs, geometry_of(upscaler, pairs)):
+        for _, ours, bicubic, target in compare(upscaler, pairs):
             scores.append((bounded(psnr(ours, target)), bounded(psnr(bicubic, target))))
             flat.append(of_one_colour(target))
             if self.asked:

@@ -15,12 +15,13 @@ from fastup.errors import OptionError
 from fastup.networks import memory
 from fastup.networks.models import MODELS, Network, precision
 from fastup.pairs.digests import contents
-from fastup.pairs.folder import Pairs, find_sets, seen, seen_note
-from fastup.pairs.geometry import Geometry
+from fastup.pairs.folder import SIDES, Pairs, find_sets, seen, seen_note
+from fastup.pairs.geometry import size_text
+from fastup.pairs.index import count
 from fastup.train import lock
 from fastup.train.config import Config
 from fastup.train.run import Run, as_settings, config_of, facts_of, has_onnx, last_network, saved_settings, stamp_of
-from fastup.upscale.evaluate import geometry_of
+from fastup.upscale.evaluate import check_scale
 from fastup.upscale.upscaler import Upscaler
 
 # The steps of an epoch have their tiles in an order that depends on these.
@@ -37,28 +38,29 @@ def prepare(data: StrPath, config: Config, name: str | None = None, more_epochs:
     """
     data = Path(data)
     folder = _folder_of(data, config, name)
-    pairs, validation = find_sets([data / "train", data / "validation"])
-    geometry = Geometry.of(pairs.input_size, pairs.target_size, config.trim, config.input_trim)
+    pairs, validation = find_sets([data / "train", data / "validation"], config.trim, config.input_trim)
+    geometry = pairs.geometry
     border = geometry.border() if config.border is None else config.border
     rate = config.learning_rate or MODELS[config.model].learning_rate
-    config = replace(config, border=border, input_trim=geometry.input_trim, learning_rate=rate)
-    free, facts = memory.free(), facts_of(pairs, geometry)
+    config = replace(config, border=border, input_trim=pairs.kinds[0].input_trim, learning_rate=rate)
+    free, facts = memory.free(), facts_of(pairs)
     held = lock.held(folder) if folder.is_dir() else contextlib.nullcontext()
     with held, _seeded(config.seed), precision(config.precision):
         stamp = stamp_of(folder)
         network = last_network(folder, config, facts)
         before = config_of(network.settings) if network else {}
-        config = _fitting(config, geometry, pairs.input_white)
+        config = _fitting(config, pairs)
         if network is None:
             network = _new_network(config, facts)
-        run = Run(folder, data / "cache", config, pairs, validation, geometry, network, free, before, [], stamp)
+        run = Run(folder, data / "cache", config, pairs, validation, network, free, before, [], stamp)
         if config.batch == "auto":
             batch = before.get("batch") or memory.largest_batch(network, geometry.tile(config.tile), run.tiles)
             run.config = replace(config, batch=batch)
     _set_end(run, more_epochs)
     network.settings.update(as_settings(run.config))
     _set_order(run)
-    _check_best(run, geometry_of(Upscaler(network), validation))
+    check_scale(Upscaler(network), validation)
+    _check_best(run)
     _refuse_if_over(run)
     if note := seen_note(pairs, validation, seen(pairs, validation, run.cache)):
         run.notes.append(note)
@@ -80,12 +82,18 @@ def _folder_of(data, config, name):
     return folder
 
 
-def _fitting(config, geometry, white):
+def _fitting(config, pairs):
     """The settings with tile and border filled in; refuses those that do not fit the frames."""
+    geometry, white = pairs.roomiest, pairs.input_white
     config = replace(config, tile=geometry.tile(config.tile), border=geometry.border(config.border))
     if config.black_level != "edge" and config.black_level > (white or 1):
         raise OptionError(
             f"black-level is {config.black_level}, expected at most the white of the input frames, {white or 1}"
+        )
+    if not count(pairs, config.tile, config.jitter, 1.0, config.edges):
+        raise OptionError(
+            f"edges is {config.edges}: no tile of {config.tile} lies so far inside of a picture of "
+            f"{size_text(geometry.target_picture)}, expected less"
         )
     return config
 
@@ -125,16 +133,18 @@ def _set_end(run, more_epochs):
 def _set_order(run):
     """Begin the epoch under way anew where its tiles would come in another order: the steps done had other tiles."""
     order = {name: run.network.settings[name] for name in ORDERED_BY} | {"tiles": run.tiles}
+    if run.config.edges:  # older runs do not have it
+        order["edges"] = run.config.edges
     if run.state.get("order") != order:
         run.state.update(step=0, loss=None, order=order)
 
 
-def _check_best(run, geometry):
+def _check_best(run):
     """Forget the best epoch, with a note, where another epoch cannot be compared with it."""
     state = run.state
     before, state["validation"] = state.get("validation"), digest_of(run.validation, run.cache)
     if before != state["validation"]:
-        check_finite(run.validation, geometry)
+        check_finite(run.validation)
         why = "was not found on the validation frames that are here now"
     elif state["best_epoch"] is not None and saved_settings(run.folder / "best.keras") is None:
         why = "is gone: best.keras is missing or damaged"
@@ -165,11 +175,12 @@ def digest_of(pairs: Pairs, cache: StrPath | None) -> str:
     return hashlib.blake2b(repr(held).encode(), digest_size=16).hexdigest()
 
 
-def check_finite(pairs: Pairs, geometry: Geometry, numbers: Iterable[int] | None = None) -> None:
+def check_finite(pairs: Pairs, numbers: Iterable[int] | None = None) -> None:
     """Raise DataError where a frame, of those with these numbers or all, holds floats that are no numbers."""
-    inputs, targets = (pairs.inputs, pairs.input_white), (pairs.targets, pairs.target_white)
-    for (paths, white), trim in ((inputs, geometry.input_trim), (targets, geometry.trim)):
-        if white is None:
-            chosen = paths if numbers is None else [paths[number] for number in numbers]
-            for path, frame in frames.stream(chosen, "float32"):
-                frames.refuse_nan(path, trim.crop(frame))
+    numbers = range(len(pairs)) if numbers is None else list(numbers)
+    for side, paths in zip(SIDES, (pairs.inputs, pairs.targets), strict=True):
+        chosen = {
+            paths[number]: trim for number in numbers for _, white, trim in [pairs.kind(number).side(side)] if not white
+        }
+        for path, frame in frames.stream(chosen, "float32"):
+            frames.refuse_nan(path, chosen[path].crop(frame))

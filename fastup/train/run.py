@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from fastup import frames
-from fastup._tiles import kept
 from fastup._types import Size, StrPath
 from fastup._whole import whole
 from fastup.codes import Colorimetric, Transfer
@@ -23,7 +22,7 @@ from fastup.errors import DataError, FastupError, OptionError
 from fastup.networks import memory
 from fastup.networks.models import Network
 from fastup.pairs.folder import Pairs
-from fastup.pairs.geometry import Geometry
+from fastup.pairs.index import count
 from fastup.train.batches import steps_of
 from fastup.train.config import OPTIONS, Config
 from fastup.trim import Trim
@@ -43,7 +42,6 @@ class Run:
     config: Config  # with everything filled in
     pairs: Pairs
     validation: Pairs
-    geometry: Geometry
     network: Network
     free: int | None  # bytes that the device had for training before it; None if that isn't known
     before: dict[str, Any]  # what the run had, if there was one: see `settings_of`
@@ -54,8 +52,7 @@ class Run:
     def tiles(self) -> int:
         """How many tiles are trained on."""
         config = self.config
-        _, grid = self.geometry.grids(config.tile, config.border, config.jitter)  # type: ignore[arg-type]  # filled in
-        return len(self.pairs) * kept(config.quality, int(grid.inside.sum()))
+        return count(self.pairs, config.tile, config.jitter, config.quality, config.edges)  # type: ignore[arg-type]
 
     @property
     def steps(self) -> int:
@@ -70,8 +67,11 @@ class Run:
             aspect = frames.read_header(path).pixel_aspect
             return float(aspect * picture[1] / picture[0]) if aspect else None
 
-        pictures = self.geometry.input_picture, self.geometry.target_picture
-        return shape(self.pairs.inputs[0], pictures[0]), shape(self.pairs.targets[0], pictures[1])
+        geometry, number = self.pairs.geometry, self.pairs.usual
+        return (
+            shape(self.pairs.inputs[number], geometry.input_picture),
+            shape(self.pairs.targets[number], geometry.target_picture),
+        )
 
     @property
     def memory(self) -> int:
@@ -163,14 +163,14 @@ def settings_of(folder: StrPath) -> dict[str, Any]:
     return given
 
 
-def facts_of(pairs: Pairs, geometry: Geometry) -> dict[str, Any]:
+def facts_of(pairs: Pairs) -> dict[str, Any]:
     """What a model's settings say of the frames that it is trained on; a run goes on with frames of the same alone.
 
     Its ``levels`` may differ: what the targets say of black and white goes with their transfer.
     """
-    source, target = (frames.read_header(paths[0]) for paths in (pairs.inputs, pairs.targets))
+    source, target = (frames.read_header(paths[pairs.usual]) for paths in (pairs.inputs, pairs.targets))
     return {
-        "scale": [list(factor.as_integer_ratio()) for factor in geometry.scale],
+        "scale": [list(factor.as_integer_ratio()) for factor in pairs.geometry.scale],
         "input_white": pairs.input_white,
         "input_transfer": None if source.transfer is None else int(source.transfer),
         "target_white": pairs.target_white,

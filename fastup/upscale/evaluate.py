@@ -15,7 +15,7 @@ from fastup._types import Floats, Frame, Progress, StrPath
 from fastup.codes import codes_of
 from fastup.errors import DataError
 from fastup.pairs.folder import Pairs, find_pairs, of_one_colour
-from fastup.pairs.geometry import Geometry
+from fastup.pairs.geometry import scale_text
 from fastup.upscale.metrics import mean_psnr, psnr, psnr_y, ssim_y
 from fastup.upscale.upscaler import BITS, Upscaler
 
@@ -50,14 +50,15 @@ def evaluate(model: "StrPath | Network | Upscaler", data: StrPath, on_progress: 
     """Score a model on DATA/evaluation (or on a folder that holds Alpha and Beta itself)."""
     upscaler = model if isinstance(model, Upscaler) else Upscaler(model)
     data = Path(data)
-    pairs = find_pairs(data / "evaluation" if (data / "evaluation").is_dir() else data)
-    geometry = geometry_of(upscaler, pairs)
-    rim = ceil(max(geometry.scale))
+    folder = data / "evaluation" if (data / "evaluation").is_dir() else data
+    pairs = find_pairs(folder, upscaler.settings["trim"], upscaler.settings["input_trim"])
+    check_scale(upscaler, pairs)
+    rim = ceil(max(upscaler.model.scale))
     scores = []
-    for done, (path, ours, bicubic, target) in enumerate(compare(upscaler, pairs, geometry), 1):
+    for done, (_, ours, bicubic, target) in enumerate(compare(upscaler, pairs), 1):
         scores.append(
             Score(
-                path.stem,
+                pairs.name(done - 1),
                 bounded(psnr(ours, target)), bounded(psnr(bicubic, target)),
                 bounded(psnr_y(ours, target, rim)), bounded(psnr_y(bicubic, target, rim)),
                 ssim_y(ours, target, rim), ssim_y(bicubic, target, rim),
@@ -89,25 +90,23 @@ def mean(scores: Sequence[Score]) -> Score:
     return Score("mean", *(over(field.name) for field in fields(Score) if field.name not in ("frame", "flat")))
 
 
-def geometry_of(upscaler: Upscaler, pairs: Pairs) -> Geometry:
-    """The geometry of pairs under a model's trims. Raises DataError if their scale isn't the model's."""
-    settings = upscaler.settings
-    geometry = Geometry.of(pairs.input_size, pairs.target_size, settings["trim"], settings["input_trim"])
-    if geometry.scale != upscaler.model.scale:
-        found, expected = (" x ".join(map(str, scale)) for scale in (geometry.scale, upscaler.model.scale))
+def check_scale(upscaler: Upscaler, pairs: Pairs) -> None:
+    """Raise DataError if the scale of pairs isn't the model's."""
+    if pairs.geometry.scale != upscaler.model.scale:
+        found, expected = map(scale_text, (pairs.geometry.scale, upscaler.model.scale))
         raise DataError(f"{pairs.folder}: the scale (vertical x horizontal) is {found}, but the model's is {expected}")
-    return geometry
 
 
-def compare(upscaler: Upscaler, pairs: Pairs, geometry: Geometry) -> Iterator[tuple[Path, Floats, Floats, Frame]]:
+def compare(upscaler: Upscaler, pairs: Pairs) -> Iterator[tuple[Path, Floats, Floats, Frame]]:
     """For each pair its input path, and the model's picture, bicubic's and the target: normalised, as `upscale` writes.
 
-    Raises DataError where a picture holds NaN or infinity.
+    Pairs are trimmed as the model's settings say. Raises DataError where a picture holds NaN or infinity.
     """
     read, targets = (frames.stream(paths, "float32", threads=1, ahead=2) for paths in (pairs.inputs, pairs.targets))
     inputs, read = tee(read)
-    for (path, frame), (_, ours), (target_path, target) in zip(inputs, upscaler.stream(read), targets, strict=True):
-        target = geometry.trim.crop(target)
+    each = zip(inputs, upscaler.stream(read), targets, strict=True)
+    for number, ((path, frame), (_, ours), (target_path, target)) in enumerate(each):
+        target = pairs.kind(number).trim.crop(target)
         frames.refuse_nan(target_path, target)
         bicubic = enlarged(upscaler.picture(frame), upscaler.model.scale)
         yield path, _as_written(ours), _as_written(bicubic), target
