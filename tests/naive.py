@@ -773,3 +773,12 @@ def flow_sums(one, other, block):
                         gy * ey, (gy * ex + gx * ey) / 2, gx * ex, ey * ey, ey * ex, ex * ex,
                     )  # fmt: skip
     return result
+
+
+def tiles_inside(origins, height, width, tile, rim):
+    """The numbers of the square tiles that lie wholly in a picture, `rim` pixels from its edges or more."""
+    return [
+        number
+        for number, (y, x) in enumerate(origins)
+        if min(y, x) >= rim and y + tile <= height - rim and x + tile <= width - rim
+    ]

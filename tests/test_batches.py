@@ -389,3 +389,83 @@ def test_an_error_in_a_thread_names_the_file(noise):
     assert isinstance(batches.error, DpxError), caught.value
     assert str(bad) in str(batches.error)
     assert "cut short" in str(batches.error)
+
+
+# -- sets of several kinds -------------------------------------------------------------------------------------------
+
+
+def _mixed(folder, sizes, bits=(10,), seed=0):
+    """Pairs of noise at 2 x 2, whose targets have those sizes; of whites in turn, in subfolders."""
+    rng = np.random.default_rng(seed)
+    for number, (height, width) in enumerate(sizes):
+        for side, size in (("Alpha", (height // 2, width // 2)), ("Beta", (height, width))):
+            path = folder / side / f"shot{number % 3}" / f"f{number}.dpx"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            depth = bits[number % len(bits)]
+            frame = rng.random((*size, 3), np.float32)
+            if depth < 32:
+                frame = (frame * (2**depth - 1)).astype(np.uint16)
+            fastup.write(path, frame, fastup.Header.new(*size[::-1], bits=depth))
+    return find_pairs(folder)
+
+
+SEVERAL = [(48, 60), (48, 60), (40, 96), (60, 48), (20, 80), (72, 72), (48, 60), (40, 96)]  # one lower than a tile
+
+
+@pytest.mark.parametrize("jitter", [True, False])
+@pytest.mark.parametrize("quality", [1, 0.3])
+@pytest.mark.parametrize("bits", [(10,), (8, 10, 16, 32)])
+@pytest.mark.parametrize("edges", [0, 4])
+def test_frames_of_several_kinds(tmp_path, bits, quality, jitter, edges):
+    """Every tile is cut from its own frame, those of the twin's choice, each once an epoch."""
+    pairs = _mixed(tmp_path, SEVERAL, bits)
+    assert len(pairs.kinds) >= 5
+    index = tile_index(pairs, 24, jitter, quality, edges=edges)
+    batches = _batches(pairs, 24, 4, jitter, index=index, batch=1, seed=3)
+    expected = set()
+    for number, path in enumerate(pairs.targets):
+        picture = fastup.read(path, "float32" if pairs.kind(number).target_white is None else "uint16")
+        height, width = picture.shape[:2]
+        origins = naive.tile_origins(height, width, 24, 24, jitter)
+        chosen = naive.tiles_inside(origins, height, width, 24, edges)
+        if quality < 1 and chosen:
+            scores = naive.tile_detail(picture, [origins[n] for n in chosen], 24, 24)
+            chosen = sorted(chosen[k] for k in naive.tile_rank(scores, int(np.ceil(quality * len(chosen)))))
+        assert list(index.of(number)) == chosen
+        expected |= {(number, tile) for tile in chosen}
+    assert index.size == len(expected) == len(batches)
+    seen = [_chosen(batches, number)[0] for number in range(len(batches))]
+    assert set(seen) == expected
+    for (frame, tile), (inputs, targets) in zip(seen, _epoch(batches), strict=True):
+        white = pairs.kind(frame).target_white
+        dtype = "uint16" if bits == (10,) else "float32"
+        assert inputs.dtype == targets.dtype == dtype
+        for paths, ours, side, border in ((pairs.inputs, inputs, 12, 2), (pairs.targets, targets, 24, 0)):
+            picture = fastup.read(paths[frame], dtype)
+            corner = naive.tile_origins(*picture.shape[:2], side, side, jitter)[tile]
+            twin = naive.tile_cut(picture, [corner], side, side, border, border, "edge")
+            np.testing.assert_array_equal(ours, twin)
+            assert white is None or picture.max() <= (white if dtype == "uint16" else 1)
+
+
+def test_a_set_of_one_kind_has_the_batches_that_it_had(noise):
+    """By the rule of 0.9, when an index was a table of frames and tiles, so that runs of then go on."""
+    index = tile_index(noise, 36, True, 1)
+    table = np.stack([index.of(number) for number in range(3)])
+    corners = np.array(naive.tile_origins(90, 80, 36, 36, True))
+    inputs = [fastup.read(path) for path in noise.inputs]
+    targets = [fastup.read(path) for path in noise.targets]
+    batches = _batches(noise, 36, 0, seed=11, batch=3, skip=1, augment=True)
+    for epoch in range(2):
+        order = np.arange(table.size, dtype=np.uint32)
+        np.random.default_rng([11, epoch]).shuffle(order)
+        order = order[::2]
+        for step in range(len(order) // 3):
+            batches.begin(epoch, step)
+            turns = np.random.default_rng([11, epoch, step]).integers(4, size=3)
+            for position, turn, ours, target in zip(order[3 * step :][:3], turns, *batches[0], strict=True):
+                frame, column = divmod(int(position), table.shape[1])
+                y, x = corners[table[frame, column]]
+                np.testing.assert_array_equal(target, list(_ways(targets[frame][y : y + 36, x : x + 36]))[turn])
+                y, x = y * 4 // 9, x // 2
+                np.testing.assert_array_equal(ours, list(_ways(inputs[frame][y : y + 16, x : x + 18]))[turn])

@@ -23,16 +23,10 @@ FLOORS = [
     ["footage", "footage.sequences", "footage.source", "footage.sink", "footage.video", "footage.stills",
      "footage.codecs", "footage.aspect", "footage.remux", "footage.movie", "footage.raw", "footage.pipe",
      "footage.opening", "footage.stages", "footage.chore", "footage.extract", "footage.cadence", "footage.weave",
-<<<<<<< HEAD
      "footage.telecine", "footage.recipe", "footage.degrade", "footage.convert", "footage.halo", "footage.dehalo"],
-    ["pairs", "pairs.cache", "pairs.digests", "pairs.borders", "pairs.folder", "pairs.geometry", "pairs.transcode",
+    ["pairs", "pairs.cache", "pairs.digests", "pairs.borders", "pairs.geometry", "pairs.folder", "pairs.transcode",
      "pairs.index",
      "pairs.alignment", "pairs.ranking", "pairs.signatures", "pairs.shots", "pairs.timeline", "pairs.placement"],
-=======
-     "footage.telecine", "footage.degrade", "footage.convert", "footage.halo", "footage.dehalo"],
-    ["pairs", "pairs.cache", "pairs.digests", "pairs.geometry", "pairs.folder", "pairs.transcode", "pairs.index",
-     "pairs.alignment", "pairs.ranking"],
->>>>>>> dec047a (A set may hold frames of several sizes and whites as long as the scale is one, in subfolders too; --edges leaves out tiles at the rim)
     ["networks", "networks.layers", "networks.models", "networks.memory"],
     ["upscale", "upscale.metrics", "upscale.onnx_file", "upscale.model", "upscale.ensemble", "upscale.export",
      "upscale.engines", "upscale.strips", "upscale.upscaler", "upscale.pillars", "upscale.difference",
