@@ -1,0 +1,102 @@
+"""How well `fastup match` finds what is the same on two masters, on films whose truth is known.
+
+``.venv/bin/python bench/match_figures.py`` prints the table of all cases, 5 seeds each, and fails if a figure is worse
+than allowed: at most 0.2 % of the pairs show another drawing; at most 5 % of the drawings are left without a pair that
+had one; the place is right to 0.1 SD pixel in 95 % of the pairs; colours to 0.5 % of white on 95 % of the flat areas.
+``--seeds 1``, ``--case NAME`` (several) and ``--small`` pick less; ``--stage time`` looks at the times alone. It takes
+minutes, and so is no part of ``make bench``.
+"""
+
+import argparse
+import shutil
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+import judged
+import masters
+
+from fastup.errors import FastupError
+from fastup.footage import opening
+from fastup.pairs import signatures, timeline
+from fastup.trim import Trim
+
+
+def by_time(folder, truth):
+    """Figures of the times alone: of every frame that has a partner."""
+    trims = Trim(*truth.case.blanking), Trim(*truth.case.pillars)
+    sources = (opening.source(folder / name) for name in ("sd", "hd"))
+    line = timeline.align(*(signatures.read(*one, folder / "cache") for one in zip(sources, trims, strict=True)))
+    if not line.related:
+        return None
+    usual = [not kind for kind in truth.kind]  # match leaves out the others
+    return judged.times(truth, line.partner, (line.partner >= 0) & usual)
+
+
+def by_match(folder, truth):
+    """Figures of pairs; None if the films share nothing, and nothing is written."""
+    from fastup.pairs.match import match
+
+    try:
+        match(folder / "sd", folder / "hd", folder / "data")
+    except FastupError as error:
+        if "share" not in str(error):
+            raise
+        assert not (folder / "data").exists(), "something was written"
+        return None
+    return judged.match(truth, folder / "data")
+
+
+STAGES = {"time": by_time, "match": by_match}
+
+
+def run(case, seed, stage, folder):
+    """Figures of a case and a seed, seconds that drawing took, and that finding took."""
+    shutil.rmtree(folder, ignore_errors=True)
+    start = time.perf_counter()
+    truth = masters.make(case, seed, folder)
+    drawn = time.perf_counter()
+    figures = STAGES[stage](folder, truth)
+    if not case.common and figures is None:
+        figures = judged.Figures()
+    return figures, drawn - start, time.perf_counter() - drawn
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--case", action="append", choices=masters.CASES, help="one of the cases; all without it")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--first", type=int, default=1, help="the first seed")
+    parser.add_argument("--stage", choices=STAGES, default="match")
+    parser.add_argument("--small", action="store_true", help="360x480 and 160x240")
+    asked = parser.parse_args()
+    failed = []
+    print(f"{'case':22} {'seed':>4}  {judged.HEAD}  {'draw':>5} {'find':>6}")
+    with tempfile.TemporaryDirectory() as folder:
+        for name in asked.case or masters.CASES:
+            case = replace(masters.CASES[name], **(masters.SMALL if asked.small else {}))
+            total = judged.Figures()
+            for seed in range(asked.first, asked.first + asked.seeds):
+                figures, *seconds = run(case, seed, asked.stage, Path(folder) / "film")
+                if figures is None:
+                    print(f"{name:22} {seed:4}  found to share nothing", flush=True)
+                    figures = judged.Figures(drawings=1, left=1)
+                else:
+                    print(f"{name:22} {seed:4}  {figures.row()}  {seconds[0]:4.0f}s {seconds[1]:5.1f}s", flush=True)
+                    if figures.wrong:
+                        print(f"{'':28}wrong: {', '.join(figures.wrong[:8])}", flush=True)
+                    if "left" in figures.misses:
+                        print(f"{'':28}left: {', '.join(map(str, figures.missed[:16]))}", flush=True)
+                total += figures
+            if asked.seeds > 1:
+                print(f"{name:22}  all  {total.row()}", flush=True)
+            failed += [f"{name}: {', '.join(total.misses)}"] * bool(total.misses)
+    print("\n".join(failed) or "all as allowed")
+    return bool(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
