@@ -782,3 +782,21 @@ def tiles_inside(origins, height, width, tile, rim):
         for number, (y, x) in enumerate(origins)
         if min(y, x) >= rim and y + tile <= height - rim and x + tile <= width - rim
     ]
+
+
+def mapped_by_curves(frame, x, y):
+    """Each channel through straight pieces between the points (x, y), of which the first and the last go on."""
+    out = np.empty(frame.shape)
+    for c in range(3):
+        slopes = np.diff(y[c]) / np.diff(x[c])
+        for at in np.ndindex(frame.shape[:2]):
+            value = float(frame[at][c])
+            piece = min(max(sum(value >= each for each in x[c][1:-1]), 0), len(slopes) - 1)
+            out[at][c] = y[c][piece] + slopes[piece] * (value - x[c][piece])
+    return out
+
+
+def mapped_by_matrix(frame, matrix):
+    """Each pixel, with a 1 after it, by a matrix of three rows."""
+    ones = np.ones((*frame.shape[:2], 1))
+    return np.einsum("ij,hwj->hwi", np.asarray(matrix, float), np.concatenate([frame, ones], 2).astype(float))

@@ -17,7 +17,7 @@ PACKAGE = Path(fastup.__file__).parent
 FLOORS = [
     ["errors", "_types", "_threads", "_free"],
     ["codes", "_header_fields", "header", "_dpx", "_loader", "_grid", "_tiles", "_planes", "_fields", "_ycbcr",
-     "_signatures", "_path",
+     "_colour", "_signatures", "_path",
      "_resample", "_warp", "_flow", "_scales", "trim", "oddities", "summary"],
     ["_whole", "_formats", "frames"],
     ["footage", "footage.sequences", "footage.source", "footage.sink", "footage.video", "footage.stills",
@@ -25,8 +25,7 @@ FLOORS = [
      "footage.opening", "footage.stages", "footage.chore", "footage.extract", "footage.cadence", "footage.weave",
      "footage.telecine", "footage.recipe", "footage.degrade", "footage.convert", "footage.halo", "footage.dehalo"],
     ["pairs", "pairs.cache", "pairs.digests", "pairs.borders", "pairs.geometry", "pairs.folder", "pairs.transcode",
-     "pairs.index",
-     "pairs.alignment", "pairs.ranking", "pairs.signatures", "pairs.shots", "pairs.timeline", "pairs.placement"],
+     "pairs.index", "pairs.blocks", "pairs.alignment", "pairs.colour", "pairs.ranking", "pairs.signatures", "pairs.shots", "pairs.timeline", "pairs.placement"],
     ["networks", "networks.layers", "networks.models", "networks.memory"],
     ["upscale", "upscale.metrics", "upscale.onnx_file", "upscale.model", "upscale.ensemble", "upscale.export",
      "upscale.engines", "upscale.strips", "upscale.upscaler", "upscale.pillars", "upscale.difference",

@@ -13,6 +13,7 @@ from fastup._resample import resize
 from fastup._threads import in_order
 from fastup._types import Floats, Progress
 from fastup.codes import LUMA_601
+from fastup.pairs import blocks
 from fastup.pairs.folder import Pairs
 
 CHANNELS = ("red", "green", "blue")
@@ -21,9 +22,6 @@ LIKENESS = 0.3  # pictures of one drawing are more alike, 0.7 and more on the wo
 
 _EDGES = 6, 0.01  # there are edges where one gradient in 200 is so many times the median, and so much of white
 _FALL = 0.02  # a peak falls by more of itself within a pixel, by 0.08 at least; by 0.01 where all edges run one way
-_BLOCK = 4  # input pixels: gain and offset are fitted to the means of blocks of this side
-_REACH = 1, 2  # blocks above and below, left and right of one that must be free of edges as well: halos lie along lines
-_FLAT = 0.08, 0.2  # the flatter half of the blocks is free of edges; blocks that span less always are, more never
 _SURE, _UNLIKE = 0.0025, 0.03  # the largest standard error of a sure gain; residuals that are more than noise
 _FEWEST, _SPREAD = 20, 0.02  # a gain needs so many blocks, and so much deviation among their levels
 _CODE = 5e-4  # half a code of 10 bits: the smallest error that counts
@@ -243,33 +241,15 @@ def _overlap(picture, target, shift):
 
 def _levels(picture, target):
     """Gain and offset of each channel."""
-    if min(n // _BLOCK - 2 * reach for n, reach in zip(picture.shape, _REACH, strict=False)) < 1:
+    if not blocks.are_enough(picture.shape):
         return (None,) * 3, (None,) * 3
-    span = (_around(_blocks(target, np.max), np.max) - _around(_blocks(target, np.min), np.min)).max(-1)
-    flat = span <= np.clip(np.median(span), *_FLAT)
-    mean = _blocks(picture, np.mean)
-    noise = np.sqrt(np.median(_blocks(picture * picture, np.mean) - mean * mean).clip(0))
-    inner = tuple(slice(reach, -reach) for reach in _REACH)
-    picture, target = mean[inner], _blocks(target, np.mean)[inner]
+    flat = blocks.flat(target)
+    (picture, noise), (target, _) = blocks.means(picture), blocks.means(target)
     margin = max(4 * noise, 0.004)  # where noise is clipped at black or white, means are not what they were
     low, high = np.minimum(picture, target), np.maximum(picture, target)
     use = flat[..., None] & (low > margin) & (high < 1 - margin)
     lines = [_line(target[..., k][use[..., k]], picture[..., k][use[..., k]]) for k in range(3)]
     return tuple(zip(*lines, strict=True))
-
-
-def _blocks(picture, what):
-    """`what` of each block, (rows, columns, 3); pixels that fill no block are left out."""
-    rows, columns = (n // _BLOCK for n in picture.shape[:2])
-    part = picture[: rows * _BLOCK, : columns * _BLOCK].reshape(rows, _BLOCK, columns * _BLOCK, 3)
-    return what(what(part, 1).reshape(rows, columns, _BLOCK, 3), 2)  # down first, which is many columns at a time
-
-
-def _around(values, what):
-    """`what` of each block and those within reach; a block that lacks some of them gives none."""
-    for axis, reach in enumerate(_REACH):
-        values = what(np.lib.stride_tricks.sliding_window_view(values, 2 * reach + 1, axis), -1)
-    return values
 
 
 def _line(x, y):
