@@ -96,9 +96,10 @@ class Colour:
 
         `out` is where to, a new array by default; it may be `frame` itself.
         """
-        if self.curves is None:
+        if self.matrix is not None:
             return mapped_by_matrix(frame, self.matrix, out)
-        return mapped_by_curves(frame, *self._points, out)
+        x, y = self._points
+        return mapped_by_curves(frame, x, y, out)
 
     @cached_property
     def _points(self):
@@ -138,9 +139,11 @@ class Colour:
 
     def as_dict(self) -> dict[str, Any]:
         """What JSON takes, and `of` takes back."""
-        how = {"matrix": self.matrix and [list(row) for row in self.matrix]}
+        how: dict[str, Any] = {}
         if self.curves is not None:
-            how = {"curves": [{"x": list(curve.x), "y": list(curve.y)} for curve in self.curves]}
+            how["curves"] = [{"x": list(curve.x), "y": list(curve.y)} for curve in self.curves]
+        if self.matrix is not None:
+            how["matrix"] = [list(row) for row in self.matrix]
         return {"kind": self.kind, **how, "residual": self.residual, "seen": self.seen, "why": self.why}
 
     @classmethod
