@@ -82,7 +82,10 @@ def own(small, tmp_path):
 
 @pytest.fixture(scope="session")
 def trained(small, shared):
-    """A folder in which compact was trained for two epochs; shared, so nothing in it may be changed."""
+    """A folder in which compact was trained for two epochs, each better than bicubic by 0.1 dB and more.
+
+    It is shared, so nothing in it may be changed.
+    """
     from fastup.train import fit
     from fastup.train.config import Config
     from fastup.train.prepare import prepare
@@ -90,7 +93,7 @@ def trained(small, shared):
     def train(folder):
         for name in ("train", "validation", "evaluation"):
             (folder / name).symlink_to(small / name)
-        fit.fit(prepare(folder, Config(epochs=2, learning_rate=3e-4)))
+        fit.fit(prepare(folder, Config(epochs=2, learning_rate=3e-4, batch=2)))
 
     return shared("trained", train) / "models" / "compact"
 

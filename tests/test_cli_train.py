@@ -178,6 +178,13 @@ def test_the_table_says_where_settings_came_from(run, data, tmp_path):
         "learning-rate": "model", "schedule": "default", "batch": "command line", "precision": "default",
         "seed": "[run].toml", "checkpoint-minutes": "default",
     }  # fmt: skip
+    assert re.search(r"^epoch 0  validation \d+\.\d\d dB, bicubic (\d+\.\d\d) dB  \d:\d\d$", out, re.MULTILINE)
+    # One epoch of a network that is not residual does not come near.
+    assert "\nnote: a reason may be: 3 pairs, 9 tiles, are little\nnote: a reason may be: 2 steps are few\n" in out
+    assert re.match(
+        r"bicubic is better than what was trained, or as good: best\.keras is epoch [01], \d+\.\d\d dB, \d+\.\d\d dB "
+        rf"below it: {re.escape(str(data / 'models' / 'espcn' / 'best.keras'))}$", out.splitlines()[-1]
+    )  # fmt: skip
     facts = {name for name, cells in rows.items() if len(cells) == 1}
     assert facts >= {"data", "pictures", "shapes", "tiles", "output"}
     assert rows["model"][0].startswith("espcn, ")

@@ -29,18 +29,20 @@ from fastup.upscale.upscaler import Upscaler
 def test_a_run(trained, small):
     state = check_whole(trained)
     assert state["epoch"] == 2
-    first, second = state["history"]
+    start, first, second = state["history"]
     # 27 tiles of 72 lie inside 360x270, 12 of them half a tile off.
-    assert first["steps"] == second["steps"] == 3 * 27 // 16
+    assert first["steps"] == second["steps"] == 3 * 27 // 2
     assert second["loss"] < first["loss"]
-    assert second["psnr"] != first["psnr"]
-    assert first["psnr_bicubic"] == second["psnr_bicubic"] > 20
-    for row in state["history"]:
+    assert start["psnr"] == pytest.approx(start["psnr_bicubic"], abs=1e-3)
+    assert second["psnr"] > first["psnr"] > start["psnr"]
+    assert start["psnr_bicubic"] == first["psnr_bicubic"] == second["psnr_bicubic"] > 20
+    assert (start["epoch"], start["steps"], start["loss"], start["learning_rate"]) == (0, 0, None, None)
+    for row in (first, second):
         assert 0 <= row["waiting"] <= 1
         assert row["tiles_per_second"] > 0
         assert row["seconds"] > 0
     check_rates(state, 3e-4, 2)
-    for name, row in (("best.keras", state["history"][state["best_epoch"] - 1]), ("last.keras", second)):
+    for name, row in (("best.keras", state["history"][state["best_epoch"]]), ("last.keras", second)):
         score = mean(evaluate(trained / name, small / "validation"))
         assert score.psnr == pytest.approx(row["psnr"], abs=1e-4)
         assert score.psnr_bicubic == pytest.approx(row["psnr_bicubic"], abs=1e-4)
@@ -79,7 +81,7 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_been(data):
     assert [row["epoch"] for row in heard] == [2, 3]
     cut = check_whole(folder)
     check_rates(cut, config.learning_rate or 1e-3, 3)
-    assert cut["history"][0] == state["history"][0]
+    assert cut["history"][:2] == state["history"]
     ours, theirs = load(folder / "last.keras"), load(data / "models" / "whole" / "last.keras")
     before = prepare(data, config, "fresh").network.get_weights()
     for a, b, start in zip(ours.get_weights(), theirs.get_weights(), before, strict=True):
@@ -89,7 +91,7 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_been(data):
     for a, b in zip(cut["history"], whole["history"], strict=True):
         for name in ("epoch", "steps", "learning_rate", "psnr_bicubic"):
             assert a[name] == b[name]
-        assert a["loss"] == pytest.approx(b["loss"], rel=1e-4)
+        assert a["loss"] == (b["loss"] and pytest.approx(b["loss"], rel=1e-4))
         assert a["psnr"] == pytest.approx(b["psnr"], abs=1e-3)
 
 
@@ -114,16 +116,21 @@ def _interrupt(*_):
     raise KeyboardInterrupt
 
 
+def _interrupt_after(row):
+    if row["epoch"]:
+        raise KeyboardInterrupt
+
+
 def test_more_epochs_are_no_more_after_an_interruption(data):
     config = Config(model="espcn")
     with pytest.raises(KeyboardInterrupt):
-        fit.fit(prepare(data, config, more_epochs=3), on_epoch=_interrupt)
+        fit.fit(prepare(data, config, more_epochs=3), on_epoch=_interrupt_after)
     folder = data / "models" / "espcn"
     assert prepare(data, config, more_epochs=2).config.epochs == 1 + 2  # another number counts from here
     assert settings_of(folder)["epochs"] == 3  # what a start without either goes to
     again = prepare(data, replace(config, epochs=3))
     with pytest.raises(KeyboardInterrupt):
-        fit.fit(again, on_epoch=_interrupt)
+        fit.fit(again, on_epoch=_interrupt_after)
     run = prepare(data, config, more_epochs=3)
     assert (run.state["epoch"], run.config.epochs, run.before["epochs"]) == (2, 3, 3)
     fit.fit(run)
@@ -165,7 +172,7 @@ def test_a_black_frame_says_nothing_of_the_best_epoch(data, small):
     (data / "other").rename(data / "validation")
     run = prepare(data, Config(model="espcn", epochs=1))
     fit.fit(run)
-    (row,) = run.state["history"]
+    _, row = run.state["history"]
     scores = evaluate(run.folder / "last.keras", data / "validation")
     assert [score.flat for score in scores] == [True, False]
     assert (row["psnr"], row["psnr_bicubic"]) == pytest.approx((scores[1].psnr, scores[1].psnr_bicubic), abs=1e-4)
@@ -194,14 +201,14 @@ def test_a_frame_that_holds_no_number_is_named(data, value):
     trimmed = replace(config, trim=(0, 0, 135, 0), input_trim=(0, 0, 60, 0))
     assert prepare(data, trimmed).state["validation"]  # outside the picture nothing counts
     shutil.rmtree(data / "validation")
-    (data / "validation").symlink_to(data / "train")
+    shutil.copytree(data / "train", data / "validation")
     path = sorted((data / "train" / "Alpha").glob("*.dpx"))[1]
     run = prepare(data, config)
     spoil(path, 50, 60, 0)
     with pytest.raises(DataError) as caught:
         fit.fit(run)
     assert str(caught.value) == f"{path}: holds NaN or infinity, expected finite numbers"
-    assert not files_in(run.folder)
+    assert check_whole(run.folder)["best_epoch"] == 0
 
 
 # -- how a run ends ----------------------------------------------------------------------------------------------------
@@ -223,12 +230,13 @@ def test_minutes_end_a_run_and_keep_the_epoch_under_way(data, slow_reading):
     config = Config(model="espcn", epochs=1000, minutes=0.025, quality=0.7, jitter=False)
     ranked, steps = [], []
     run = prepare(data, config)
-    fit.fit(run, steps.append, on_progress=lambda *progress: ranked.append(progress[:2]))
-    assert ranked == [(1, 3), (2, 3), (3, 3)]
+    fit.fit(run, steps.append, on_progress=lambda *progress: ranked.append(progress))
+    ranking = [(k, 3, "ranking tiles") for k in (1, 2, 3)]
+    assert ranked[:4] == [*ranking, (1, 1, "validating")]
     state = check_whole(run.folder)
     full = 3 * 11 // 16  # 15 plain tiles, 0.7 of them
     assert 1 <= state["history"][-1]["steps"] <= full
-    assert all(row["steps"] == full for row in state["history"][:-1])
+    assert all(row["steps"] == full for row in state["history"][1:-1])
     assert state["epoch"] < 5
     upscaler = Upscaler(run.network)
     ((_, ours, bicubic, target),) = compare(upscaler, run.validation)
@@ -270,7 +278,7 @@ def test_a_frame_that_goes_bad(data, small):
         fit.fit(run)
     assert str(path) in str(caught.value)
     assert "cut short" in str(caught.value)
-    assert not files_in(run.folder)
+    assert check_whole(run.folder)["best_epoch"] == 0
 
 
 def test_a_disk_that_is_full(copied, monkeypatch):
@@ -311,7 +319,7 @@ def test_signals_and_the_same_command_again(data, run):
         process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
         try:
             for line in process.stdout:
-                if line.startswith("epoch "):
+                if line.startswith("epoch ") and not line.startswith("epoch 0 "):
                     with pytest.raises(FastupError, match=rf"espcn: another run trains here .process {process.pid} on"):
                         prepare(data, Config(model="espcn"))
                     process.send_signal(number)
@@ -324,7 +332,7 @@ def test_signals_and_the_same_command_again(data, run):
         assert "Traceback" not in errors + output
         state = check_whole(folder)
         assert before["epoch"] < state["epoch"] < 5
-        assert state["history"][: before["epoch"]] == before["history"]
+        assert state["history"][: len(before["history"])] == before["history"]
         before = state
     code, out, err = run(*arguments)
     assert code == 0, err
@@ -332,7 +340,7 @@ def test_signals_and_the_same_command_again(data, run):
     epochs = [int(line.split()[1]) for line in out.splitlines() if line.startswith("epoch ")]
     assert epochs == list(range(before["epoch"] + 1, 6))
     after = check_whole(folder)
-    assert after["history"][: before["epoch"]] == before["history"]
+    assert after["history"][: len(before["history"])] == before["history"]
     assert after["steps"] == 5 * (3 * 27 // 4)
     assert after["best_psnr"] >= before["best_psnr"]
     check_rates(after, 2e-4, 5)
@@ -385,7 +393,7 @@ def test_killed_at_any_step_a_run_ends_as_if_it_had_not_been(data):
     for a, b in zip(cut["history"], whole["history"], strict=True):
         for name in ("epoch", "steps", "psnr", "psnr_bicubic", "learning_rate"):
             assert a[name] == b[name]
-        assert a["loss"] == pytest.approx(b["loss"], rel=1e-5)
+        assert a["loss"] == (b["loss"] and pytest.approx(b["loss"], rel=1e-5))
 
 
 def test_another_order_begins_the_epoch_anew(data):
@@ -404,13 +412,14 @@ def test_another_order_begins_the_epoch_anew(data):
     assert kept.state["step"] > 0
 
 
-def test_stopped_while_it_validates(data, monkeypatch):
+@pytest.mark.parametrize("epoch", [0, 1])
+def test_stopped_while_it_validates(data, monkeypatch, epoch):
     config, seen = Config(model="espcn", epochs=2, batch=4), []
 
     def interrupted(*args):
         for row in compare(*args):
             seen.append(row)
-            if len(seen) == 1:
+            if len(seen) == 1 + epoch:  # there is one frame
                 os.kill(os.getpid(), signal.SIGINT)
             yield row
 
@@ -419,11 +428,11 @@ def test_stopped_while_it_validates(data, monkeypatch):
         fit.fit(prepare(data, config))
     monkeypatch.undo()
     run = prepare(data, config)
-    assert (run.state["epoch"], run.state["step"]) == (0, run.steps)
+    assert (run.state["epoch"], run.state["step"]) == (0, epoch * run.steps)
     rows = []
     fit.fit(run, on_epoch=rows.append)
-    assert [row["epoch"] for row in rows] == [1, 2]
-    assert [row["steps"] for row in rows] == [20, 20]
+    assert [row["epoch"] for row in rows] == [0, 1, 2][epoch:]
+    assert [row["steps"] for row in rows] == [0, 20, 20][epoch:]
     check_rates(check_whole(run.folder), 1e-3, 2)
 
 
@@ -431,9 +440,10 @@ def test_stopped_while_it_validates(data, monkeypatch):
 
 
 def test_averaged_weights(data):
-    run = prepare(data, Config(model="espcn", epochs=1, ema=0.9))
+    run = prepare(data, Config(model="espcn", epochs=1, ema=0.9, batch=2, learning_rate=3e-4))
     weights = []
     fit.fit(run, on_epoch=lambda row: weights.append(run.network.get_weights()))
+    assert run.state["best_epoch"] == 1
     check_whole(run.folder)
     last, best = load(run.folder / "last.keras"), load(run.folder / "best.keras")
     for a, b, c in zip(last.get_weights(), weights[-1], run.network.get_weights(), strict=True):
@@ -450,7 +460,7 @@ def test_averaged_weights(data):
 
 
 def test_a_run_without_gain_ends(data, monkeypatch):
-    scores = iter([30.0, 31.0, 30.5, 30.9, 40.0, 40.0, 40.0])
+    scores = iter([20.0, 30.0, 31.0, 30.5, 30.9, 40.0, 40.0, 40.0])
     monkeypatch.setattr(fit._Watch, "_validate", lambda self: (next(scores), 20.0))
     config = Config(model="espcn", epochs=50, patience=2)
     run = prepare(data, config)
@@ -463,6 +473,44 @@ def test_a_run_without_gain_ends(data, monkeypatch):
     run = prepare(data, replace(config, patience=4))
     fit.fit(run)
     assert run.state["epoch"] == 6
+
+
+def test_what_a_run_begins_with_is_the_best_that_there_is(data):
+    """It is saved and not validated again; and of a run without a step, other settings make another one."""
+
+    def interrupt(row):
+        raise KeyboardInterrupt
+
+    run = prepare(data, Config(model="espcn", epochs=1))
+    with pytest.raises(KeyboardInterrupt):
+        fit.fit(run, on_epoch=interrupt)
+    state = check_whole(run.folder)
+    assert (state["epoch"], state["best_epoch"], state["under_way"]["more_epochs"]) == (0, 0, None)
+    assert state["history"][0]["psnr"] == pytest.approx(state["history"][0]["psnr_bicubic"], abs=1e-3)
+    ((_, ours, bicubic, _),) = compare(Upscaler(run.folder / "best.keras"), run.validation)
+    assert np.abs(ours - bicubic).max() * 1023 < 1.01
+    first = run.network.get_weights()
+    again = prepare(data, Config(model="espcn", epochs=1))
+    for a, b in zip(first, again.network.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    other = prepare(data, Config(model="espcn", epochs=1, seed=1))
+    assert other.state["history"] == []
+    assert not all((a == b).all() for a, b in zip(first, other.network.get_weights(), strict=True))
+    assert prepare(data, Config(model="espcn", epochs=1, residual=False)).state["history"] == []
+    rows = []
+    fit.fit(again, on_epoch=rows.append)
+    assert [row["epoch"] for row in rows] == [1]
+    assert [row["epoch"] for row in check_whole(run.folder)["history"]] == [0, 1]
+
+
+def test_patience_counts_from_the_start(data, monkeypatch):
+    scores = iter([30.0, 29.0, 29.5])
+    monkeypatch.setattr(fit._Watch, "_validate", lambda self: (next(scores), 30.0))
+    run = prepare(data, Config(model="espcn", epochs=50, patience=2))
+    fit.fit(run)
+    assert (run.state["epoch"], run.state["best_epoch"]) == (2, 0)
+    with pytest.raises(OptionError, match=r"no gain since epoch 0 of 2.*patience is 2"):
+        prepare(data, Config(model="espcn", epochs=50, patience=2))
 
 
 def test_validation_that_is_not_a_number(copied, monkeypatch):
@@ -495,7 +543,7 @@ def test_mixed_precision(data, precision):
     assert {weight.dtype for weight in run.network.weights} == {"float32"}
     assert any(layer.compute_dtype == precision for layer in run.network.layers)
     fit.fit(run)
-    (row,) = run.state["history"]
+    _, row = run.state["history"]
     assert row["psnr"] > row["psnr_bicubic"] - 0.1
     assert all(layer.compute_dtype == "float32" for layer in load(run.folder / "best.keras", compile=False).layers)
     again = prepare(data, Config(model="espcn", epochs=2, precision=precision))

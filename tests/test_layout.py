@@ -31,8 +31,8 @@ FLOORS = [
     ["upscale", "upscale.metrics", "upscale.onnx_file", "upscale.model", "upscale.ensemble", "upscale.export",
      "upscale.engines", "upscale.strips", "upscale.upscaler", "upscale.pillars", "upscale.difference",
      "upscale.film", "upscale.timing", "upscale.evaluate"],
-    ["train", "train.config", "train.degraded", "train.batches", "train.lock", "train.run", "train.prepare",
-     "train.fit"],
+    ["train", "train.config", "train.degraded", "train.batches", "train.lock", "train.run", "train.outcome",
+     "train.prepare", "train.fit"],
     ["_cartoon", "demo"],
     ["cli.show", "cli.options", "cli.footage", "cli.pairs", "cli.train", "cli.upscale", "cli.demo", "cli"],
 ]  # fmt: skip

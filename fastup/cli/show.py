@@ -223,11 +223,12 @@ def training_line() -> Iterator[tuple[Callable[..., None], ...]]:
             )
 
         def on_epoch(row):
-            say(
-                f"epoch {row['epoch']}  {row['steps']} steps  loss {row['loss']:.5f}  validation {row['psnr']:.2f} dB, "
-                f"bicubic {row['psnr_bicubic']:.2f} dB  {row['tiles_per_second']:.0f} tiles/s  "
-                f"waiting {row['waiting']:.1%}  {_clock(row['seconds'])}"
-            )
+            trained, speed = "", ""
+            if row["epoch"]:
+                trained = f"{row['steps']} steps  loss {row['loss']:.5f}  "
+                speed = f"{row['tiles_per_second']:.0f} tiles/s  waiting {row['waiting']:.1%}  "
+            scores = f"validation {row['psnr']:.2f} dB, bicubic {row['psnr_bicubic']:.2f} dB  "
+            say(f"epoch {row['epoch']}  {trained}{scores}{speed}{_clock(row['seconds'])}")
 
         yield on_step, on_epoch, on_progress
 

@@ -89,6 +89,7 @@ def run_training(data: Path, config: Config, sources: dict[str, str], name: str,
     refuse_other(data)
     start()
     from fastup.train.fit import fit
+    from fastup.train.outcome import outcome, reasons
     from fastup.train.prepare import prepare
 
     run = prepare(data, config, name, more_epochs)
@@ -101,10 +102,16 @@ def run_training(data: Path, config: Config, sources: dict[str, str], name: str,
     _print_settings(run, sources)
     for note in run.notes:
         show.note(note)
-    with show.training_line() as callbacks:
-        fit(run, *callbacks)
-    state = run.state
-    show.say(f"best: epoch {state['best_epoch']}, {state['best_psnr']:.2f} dB: {run.folder / 'best.keras'}")
+    try:
+        with show.training_line() as callbacks:
+            fit(run, *callbacks)
+    except KeyboardInterrupt:
+        if text := outcome(run):
+            show.say(text)
+        raise
+    for text in reasons(run):
+        show.note(f"a reason may be: {text}")
+    show.say(outcome(run))
 
 
 def _print_settings(run, sources):
@@ -116,7 +123,11 @@ def _print_settings(run, sources):
         "model": f", {run.network.count_params():,} parameters",
         "epochs": f" in all, {state['epoch']} done"
         + (f" and {state['step']:,} step{'s' * (state['step'] != 1)} of the next" if state["step"] else "")
-        + (f" (best {state['best_psnr']:.2f} dB in epoch {state['best_epoch']})" if state["best_epoch"] else ""),
+        + (
+            f" (best {state['best_psnr']:.2f} dB in epoch {state['best_epoch']})"
+            if state["best_epoch"] is not None
+            else ""
+        ),
         "tile": f" target pixels, {tile_w}x{tile_h} input pixels",
         "border": f" target pixels, {border_w}x{border_h} input pixels",
         "trim": " (left, right, top, bottom)",

@@ -1,5 +1,6 @@
 """Whether pairs fit: how far the input lies off its target, and its gain and offset in each channel."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -104,6 +105,32 @@ def fits(pairs: Pairs, on_progress: Progress | None = None) -> list[Fit]:
         if on_progress is not None:
             on_progress(len(found), len(pairs), "fitting pairs")
     return found
+
+
+def sample(pairs: Pairs, most: int = 8) -> list[Fit]:
+    """`fits` of some of the pairs, spread over all of them."""
+    return fits(pairs.only(np.linspace(0, len(pairs) - 1, min(len(pairs), most)).round().astype(int)))
+
+
+def off_note(sample: Sequence[Fit]) -> str | None:
+    """A line on how many pairs of a sample are off, and in what, by the median of those that are; None if none is."""
+    off = [fit for fit in sample if fit.off]
+    if not off:
+        return None
+    figures = []
+    for what, count in Counter(name for fit in off for name in fit.off).items():
+        channel, _, name = what.rpartition(" ")
+        those = [fit for fit in off if what in fit.off]
+        if what == "shift":
+            figures.append(f"shift {np.median([hypot(*(fit.shift or ())) for fit in those]):.2f} input pixels")
+        elif channel in CHANNELS:
+            value = np.median([getattr(fit, name)[CHANNELS.index(channel)] for fit in those])
+            figures.append(f"{what} {value:.3f}" if name == "gain" else f"{what} {value:+.3f}")
+        else:
+            figures.append(f"{count} of {what}")
+    found, every = len(off), len(sample)
+    looked = "the pair" if every == 1 else f"{found} of {every} pairs looked at"
+    return f"{looked} {'is' if found == 1 else 'are'} off: {', '.join(figures)}; `fastup pairs DATA` tells more"
 
 
 def fit(picture: Floats, target: Floats, frame: str = "") -> Fit:

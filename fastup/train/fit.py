@@ -53,12 +53,15 @@ def fit(
 ) -> None:  # fmt: skip
     """Train a run to its end; after each epoch validate and save, and save in between every `checkpoint_minutes`.
 
+    What the run begins with is validated before the first step, as epoch 0, and is the best until an epoch beats it: a
+    residual network is bicubic there.
+
     The folder gets ``last.keras`` and ``best.keras``, ``best.onnx``, ``state.json`` and ``history.csv``, each whole.
     SIGINT (Ctrl-C) and SIGTERM end it with a KeyboardInterrupt after the step under way, which is saved; a second one
     ends it at once.
 
     `on_step` is called a few times a second, `on_epoch` after each epoch with its row of the history, and `on_progress`
-    while frames are transcoded and tiles ranked, before the first step.
+    while frames are transcoded and tiles ranked, before the first step, and while it validates.
     """
     with lock.held(run.folder):
         if stamp_of(run.folder) != run.stamp:
@@ -66,7 +69,7 @@ def fit(
                 f"{run.folder}: another run has trained here meanwhile; the same command goes on from there"
             )
         with contextlib.closing(_batches(run, on_progress)) as batches:
-            _train(run, batches, _Watch(run, batches, on_step, on_epoch))
+            _train(run, batches, _Watch(run, batches, on_step, on_epoch, on_progress))
 
 
 def _batches(run, on_progress):
@@ -87,6 +90,8 @@ def _train(run, batches, watch):
     run.network.compute_loss(y=np.zeros((1, 1, 1, 3), np.float32), y_pred=np.zeros((1, 1, 1, 3), np.float32))
     with precision(run.config.precision), _asked_to_stop(watch):
         run.network.stop_training = False
+        if not run.state["steps"] and not run.state["history"]:  # older versions began with epoch 1
+            watch.validate_first()
         if run.state["step"] == len(batches):  # it was stopped while it validated
             watch.finish_epoch()
         try:
@@ -135,10 +140,11 @@ def _asked_to_stop(watch):
 class _Watch(keras.callbacks.Callback):
     """Sets the learning rate, keeps time, saves, and validates after each epoch."""
 
-    def __init__(self, run, batches, on_step, on_epoch):
+    def __init__(self, run, batches, on_step, on_epoch, on_progress):
         super().__init__()
         self.run, self.batches = run, batches
-        self.on_step, self.on_epoch = (call or (lambda _: None) for call in (on_step, on_epoch))
+        calls = on_step, on_epoch, on_progress
+        self.on_step, self.on_epoch, self.on_progress = (call or (lambda *_: None) for call in calls)
         self.limit = run.config.minutes * 60 if run.config.minutes else None
         self.rate_left = RATE_LEFT[run.config.schedule]
         self.asked = False  # to stop
@@ -189,30 +195,44 @@ class _Watch(keras.callbacks.Callback):
         logs["val_psnr"] = row["psnr"]
         self.model.stop_training = self._is_over()  # validation takes its time, too
 
+    def validate_first(self):
+        """Validate and save what the run begins with, as epoch 0."""
+        self.run.save("last")  # first: a best.keras without it would be what is left of a run
+        scores = self._validate()
+        if scores is None:
+            raise KeyboardInterrupt
+        self._add_row(0, scores)
+        self.epoch_begun = self.step_ended = time.perf_counter()
+
     def finish_epoch(self):
         """Validate, and save the epoch. Returns its row of the history."""
-        step, state = self._step_done(), self.run.state
+        step = self._step_done()
         with self._averaged():
             scores = self._validate()
         if scores is None:
             self._checkpoint()
             raise KeyboardInterrupt
+        return self._add_row(self.epoch + 1, scores, step, self.rate)
+
+    def _add_row(self, epoch, scores, step=None, rate=None):
+        """Add an epoch to the history, with the `Step` that it ended with and its rate, and save it."""
+        state = self.run.state
         ours, bicubic = scores
         if not np.isfinite(ours):
             check_finite(self.run.validation)
-            raise self._diverged(f"the validation PSNR is {ours} after epoch {self.epoch + 1}")
+            raise self._diverged(f"the validation PSNR is {ours} after epoch {epoch}")
         row = {
-            "epoch": self.epoch + 1, "steps": self.step, "loss": step.loss, "psnr": ours, "psnr_bicubic": bicubic,
-            "learning_rate": self.rate, "tiles_per_second": step.tiles_per_second, "waiting": step.waiting,
+            "epoch": epoch, "steps": self.step, "loss": step and step.loss, "psnr": ours, "psnr_bicubic": bicubic,
+            "learning_rate": rate, "tiles_per_second": step and step.tiles_per_second, "waiting": step and step.waiting,
             "seconds": time.perf_counter() - self.epoch_begun,
         }  # fmt: skip
-        state.update(epoch=self.epoch + 1, steps=state["steps"] + self.step - state["step"], step=0, loss=None)
+        state.update(epoch=epoch, steps=state["steps"] + self.step - state["step"], step=0, loss=None)
         state["history"].append(row)
         gain = state["best_psnr"] is None or ours > state["best_psnr"]
         if gain:
-            state.update(best_psnr=ours, best_epoch=self.epoch + 1)
+            state.update(best_psnr=ours, best_epoch=epoch)
         self._note_time()
-        if self._is_over():
+        if epoch and self._is_over():
             state["under_way"] = None
         # Best first, then last: a run killed in between goes on from before, and saves both again.
         if gain:
@@ -235,16 +255,17 @@ class _Watch(keras.callbacks.Callback):
 
     @contextlib.contextmanager
     def _averaged(self):
-        """The model has its averaged weights in this context, if it keeps them."""
+        """The model has its averaged weights in this context, if it keeps them and a step is done."""
         network = self.run.network
         self.weights = network.get_weights()
-        if self.run.config.ema is not None:
+        averaged = self.run.config.ema is not None and self.step > 0
+        if averaged:
             network.optimizer.finalize_variable_values(network.trainable_variables)
             network.set_weights(network.get_weights())  # on JAX a weight and its average would be one array
         try:
             yield
         finally:
-            if self.run.config.ema is not None:
+            if averaged:
                 network.set_weights(self.weights)
 
     def _note_time(self):
@@ -299,4 +320,5 @@ class _Watch(keras.callbacks.Callback):
             flat.append(of_one_colour(target))
             if self.asked:
                 return None
+            self.on_progress(len(scores), len(pairs), "validating")
         return [bounded(mean_psnr(values)) for values in zip(*counted(scores, flat), strict=True)]

@@ -14,6 +14,7 @@ from fastup._types import StrPath
 from fastup.errors import OptionError
 from fastup.networks import memory
 from fastup.networks.models import MODELS, Network, precision
+from fastup.pairs.alignment import off_note, sample
 from fastup.pairs.digests import contents
 from fastup.pairs.folder import SIDES, Pairs, find_sets, seen, seen_note
 from fastup.pairs.geometry import size_text
@@ -52,7 +53,7 @@ def prepare(data: StrPath, config: Config, name: str | None = None, more_epochs:
         config = _fitting(config, pairs)
         if network is None:
             network = _new_network(config, facts)
-        run = Run(folder, data / "cache", config, pairs, validation, network, free, before, [], stamp)
+        run = Run(folder, data / "cache", config, pairs, validation, network, free, before, [], [], stamp)
         if config.batch == "auto":
             batch = before.get("batch") or memory.largest_batch(network, geometry.tile(config.tile), run.tiles)
             run.config = replace(config, batch=batch)
@@ -62,8 +63,9 @@ def prepare(data: StrPath, config: Config, name: str | None = None, more_epochs:
     check_scale(Upscaler(network), validation)
     _check_best(run)
     _refuse_if_over(run)
-    if note := seen_note(pairs, validation, seen(pairs, validation, run.cache)):
-        run.notes.append(note)
+    run.looked_at = sample(pairs)
+    notes = off_note(run.looked_at), seen_note(pairs, validation, seen(pairs, validation, run.cache))
+    run.notes += [note for note in notes if note]
     if not has_onnx():
         run.notes.append("onnx is not installed, so there will be no best.onnx: pip install 'fastup[train]'")
     folder.mkdir(parents=True, exist_ok=True)
@@ -114,6 +116,7 @@ def _new_network(config, facts):
     network = Network(as_settings(config) | facts | {"trained": trained})
     average = {"use_ema": True, "ema_momentum": config.ema} if config.ema is not None else {}
     network.compile(keras.optimizers.Adam(config.learning_rate, **average), MODELS[config.model].loss)
+    network.optimizer.build(network.trainable_variables)  # or what is saved before the first step lacked its moments
     return network
 
 

@@ -21,6 +21,7 @@ from fastup.codes import Colorimetric, Transfer
 from fastup.errors import DataError, FastupError, OptionError
 from fastup.networks import memory
 from fastup.networks.models import Network
+from fastup.pairs.alignment import Fit
 from fastup.pairs.folder import Pairs
 from fastup.pairs.index import count
 from fastup.train.batches import steps_of
@@ -46,6 +47,7 @@ class Run:
     free: int | None  # bytes that the device had for training before it; None if that isn't known
     before: dict[str, Any]  # what the run had, if there was one: see `settings_of`
     notes: list[str]  # what should be known before it begins
+    looked_at: list[Fit]  # how some of the pairs fit
     stamp: tuple[int, int, int] | None  # of the file that it goes on from, as only that one may be written over
 
     @property
@@ -82,6 +84,7 @@ class Run:
     def state(self) -> dict[str, Any]:
         """Progress: epochs and steps done, the best epoch and its PSNR, and the history, one dictionary an epoch.
 
+        Epoch 0 is what the run began with; it has no loss, rate or speed. Runs of older versions have none.
         ``step`` and ``loss`` are of the epoch under way: its steps that are done, and their mean. ``validation`` is a
         digest of the frames that the best epoch was found on. ``under_way`` is of a run that has not come to its end:
         what it was given as ``more_epochs``, and the ``seconds`` of its ``minutes`` that are over.
@@ -91,7 +94,8 @@ class Run:
     @property
     def is_out_of_patience(self) -> bool:
         """Whether so many epochs gained nothing. Keras' own callback forgets them when a run carries on."""
-        since = self.state["epoch"] - (self.state["best_epoch"] or self.state["epoch"])
+        best = self.state["best_epoch"]
+        since = 0 if best is None else self.state["epoch"] - best
         return self.config.patience is not None and since >= self.config.patience
 
     def check_room(self) -> None:
@@ -182,7 +186,10 @@ def facts_of(pairs: Pairs) -> dict[str, Any]:
 
 
 def last_network(folder: Path, config: Config, facts: Mapping[str, Any]) -> Network | None:
-    """The model that the run in a folder goes on with; None if there is no run, an error if it cannot go on."""
+    """The model that the run in a folder goes on with; None if there is no run, an error if it cannot go on.
+
+    A run of which no step is done is none under other settings.
+    """
     last = folder / "last.keras"
     if not last.exists():
         left = [name for name in ("best.keras", "best.onnx", "state.json", "history.csv") if (folder / name).exists()]
@@ -194,7 +201,14 @@ def last_network(folder: Path, config: Config, facts: Mapping[str, Any]) -> Netw
         return None
     saved = saved_settings(last)
     if saved is not None:
-        _check_same(folder, saved, config, facts)
+        try:
+            _check_same(folder, saved, config, facts)
+        except FastupError:
+            if saved["trained"]["steps"]:
+                raise
+            return None
+        if not saved["trained"]["steps"] and saved["seed"] != config.seed:
+            return None
     try:
         return load(last)
     except FastupError as error:
