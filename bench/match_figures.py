@@ -3,8 +3,8 @@
 ``.venv/bin/python bench/match_figures.py`` prints the table of all cases, 5 seeds each, and fails if a figure is worse
 than allowed: at most 0.2 % of the pairs show another drawing; at most 5 % of the drawings are left without a pair that
 had one; the place is right to 0.1 SD pixel in 95 % of the pairs; colours to 0.5 % of white on 95 % of the flat areas.
-``--seeds 1``, ``--case NAME`` (several) and ``--small`` pick less; ``--stage time`` looks at the times alone. It takes
-minutes, and so is no part of ``make bench``.
+``--seeds 1``, ``--case NAME`` (several) and ``--small`` pick less; ``--stage time`` or ``place`` looks at that part
+alone. It takes minutes, and so is no part of ``make bench``.
 """
 
 import argparse
@@ -19,9 +19,11 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import judged
 import masters
 
+import fastup
+from fastup.codes import LUMA_601
 from fastup.errors import FastupError
 from fastup.footage import opening
-from fastup.pairs import signatures, timeline
+from fastup.pairs import borders, placement, signatures, timeline
 from fastup.trim import Trim
 
 
@@ -34,6 +36,34 @@ def by_time(folder, truth):
         return None
     usual = [not kind for kind in truth.kind]  # match leaves out the others
     return judged.times(truth, line.partner, (line.partner >= 0) & usual)
+
+
+def by_place(folder, truth):
+    """Figures of the places alone: of each shot by some true pairs, then of each frame; borders as they are found."""
+    sources = [opening.source(folder / name) for name in ("sd", "hd")]
+    trims = [borders.find(source).trim for source in sources]
+    figures = judged.Figures()
+    for trim, true in zip(trims, (truth.case.blanking, truth.case.pillars), strict=True):
+        if any(found < least or found > least + 3 for found, least in zip(trim, true, strict=True)):
+            figures.wrong.append(f"borders {tuple(trim)}, are {true}")
+    usual = [n for n, partners in enumerate(truth.partners) if partners and not truth.kind[n]]
+
+    def lumas(n):
+        paths = sources[0].paths[n], sources[1].paths[min(truth.partners[n])]
+        return [trim.crop(fastup.read(path, "float32")) @ LUMA_601 for trim, path in zip(trims, paths, strict=True)]
+
+    for scene in sorted(set(truth.shot[usual].tolist())):
+        frames = [n for n in usual if truth.shot[n] == scene]
+        common = placement.common([placement.place(*lumas(n)) for n in frames[:: max(1, len(frames) // 4)]])
+        for n in frames[::3]:
+            found = None if common is None else placement.refine(*lumas(n), common)[0]
+            figures.drawings += 1
+            figures.left += found is None
+            if found is None:
+                figures.missed.append(n)
+            else:
+                figures.places.append(judged.place(truth, n, judged.whole(found, *trims)))
+    return figures
 
 
 def by_match(folder, truth):
@@ -50,7 +80,7 @@ def by_match(folder, truth):
     return judged.match(truth, folder / "data")
 
 
-STAGES = {"time": by_time, "match": by_match}
+STAGES = {"time": by_time, "place": by_place, "match": by_match}
 
 
 def run(case, seed, stage, folder):

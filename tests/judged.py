@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 import fastup
+from fastup.pairs.placement import Placement
 from fastup.trim import Trim
 
 ANOTHER, LEFT, PLACE, COLOUR = 0.002, 0.05, 0.95, 0.95  # what is allowed: at most, at most, at least, at least
@@ -116,8 +117,6 @@ def whole(placement, sd_trim, hd_trim):
 
 def match(truth, data):
     """Figures of what `fastup match` left in a folder, colours of HD made SD's."""
-    from fastup.pairs.placement import Placement
-
     data = Path(data)
     found = json.loads((data / "match.json").read_text())
     rows = {row["frame"]: row for row in found["frames"]}
