@@ -3,8 +3,8 @@
 ``.venv/bin/python bench/match_figures.py`` prints the table of all cases, 5 seeds each, and fails if a figure is worse
 than allowed: at most 0.2 % of the pairs show another drawing; at most 5 % of the drawings are left without a pair that
 had one; the place is right to 0.1 SD pixel in 95 % of the pairs; colours to 0.5 % of white on 95 % of the flat areas.
-``--seeds 1``, ``--case NAME`` (several) and ``--small`` pick less; ``--stage time`` or ``place`` looks at that part
-alone. It takes minutes, and so is no part of ``make bench``.
+``--seeds 1``, ``--case NAME`` (several) and ``--small`` pick less; ``--stage time``, ``place`` or ``colour`` looks at
+that part alone. It takes minutes, and so is no part of ``make bench``.
 """
 
 import argparse
@@ -15,15 +15,18 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import judged
 import masters
 
 import fastup
+from fastup import _warp
 from fastup.codes import LUMA_601
 from fastup.errors import FastupError
 from fastup.footage import opening
-from fastup.pairs import borders, placement, signatures, timeline
+from fastup.pairs import borders, colour, placement, signatures, timeline
 from fastup.trim import Trim
 
 
@@ -46,7 +49,7 @@ def by_place(folder, truth):
     for trim, true in zip(trims, (truth.case.blanking, truth.case.pillars), strict=True):
         if any(found < least or found > least + 3 for found, least in zip(trim, true, strict=True)):
             figures.wrong.append(f"borders {tuple(trim)}, are {true}")
-    usual = [n for n, partners in enumerate(truth.partners) if partners and not truth.kind[n]]
+    usual = truth.usual
 
     def lumas(n):
         paths = sources[0].paths[n], sources[1].paths[min(truth.partners[n])]
@@ -66,6 +69,25 @@ def by_place(folder, truth):
     return figures
 
 
+def by_colour(folder, truth):
+    """Figures of the colours alone: of each shot by some true pairs, HD put where it truly is."""
+    paths = [fastup.find(folder / name) for name in ("sd", "hd")]
+    left, right, top, bottom = np.add(truth.case.blanking, 4)
+    inside = slice(top, truth.case.sd[0] - bottom), slice(left, truth.case.sd[1] - right)
+    figures = judged.Figures()
+    for scene in sorted(set(truth.shot[truth.usual].tolist())):
+        frames = [n for n in truth.usual if truth.shot[n] == scene]
+        gather = colour.Gather()
+        for n in frames[:: max(1, len(frames) // 6)]:
+            sd, hd = (fastup.read(p[k], "float32") for p, k in zip(paths, (n, min(truth.partners[n])), strict=True))
+            gather.add(sd[inside], _warp.warp(hd, truth.affine[n], truth.case.sd)[inside])
+        found = gather.fit()
+        for n in frames[:: max(1, len(frames) // 3)]:
+            off = found.apply(truth.picture(n, coloured=False)) - truth.picture(n)
+            figures.colours += judged.blocks(off, truth.flat(n), (judged.BLOCK, judged.BLOCK))
+    return figures
+
+
 def by_match(folder, truth):
     """Figures of pairs; None if the films share nothing, and nothing is written."""
     from fastup.pairs.match import match
@@ -80,7 +102,7 @@ def by_match(folder, truth):
     return judged.match(truth, folder / "data")
 
 
-STAGES = {"time": by_time, "place": by_place, "match": by_match}
+STAGES = {"time": by_time, "place": by_place, "colour": by_colour, "match": by_match}
 
 
 def run(case, seed, stage, folder):

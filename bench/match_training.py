@@ -22,8 +22,8 @@ from fastup.header import Header
 from fastup.networks import start
 
 CASE = masters.Case(
-    frames=320, holds=(2,), scene=(18, 34), motion=("act", "act", "pan"), overscan=(0.02, 0.04), rotation=0.2, shift=1.5,
-    drift=0.5, weave=0.12, colour="curves", grain=0.006, missing=0.01, doubled=0.01, intros=True,
+    frames=320, holds=(2,), scene=(18, 34), motion=("act", "act", "pan"), overscan=(0.02, 0.04), rotation=0.2,
+    shift=1.5, drift=0.5, weave=0.12, colour="curves", grain=0.006, missing=0.01, doubled=0.01, intros=True,
 )  # fmt: skip
 NEAR = 0.1  # dB
 SCORED = 24  # frames
@@ -80,7 +80,7 @@ def write_pairs(folder, truth, rows, window, target):
 
 def write_scored(folder, truth, window, size):
     """True pairs of a film that nothing was trained on: HD without grain, as a window of SD sees it."""
-    usual = [n for n, partners in enumerate(truth.partners) if partners and not truth.kind[n]]
+    usual = truth.usual
     rows = [{"frame": n, "set": "evaluation"} for n in usual[:: max(1, len(usual) // SCORED)]]
     y, x, height, width = window
     whole = [n * m // k for n, m, k in zip(truth.case.sd, size, (height, width), strict=True)]
@@ -112,6 +112,7 @@ def main():
     asked = parser.parse_args()
     from fastup.pairs.match import match
     from fastup.pairs.matched import read_found
+
     from fastup.upscale.evaluate import evaluate, mean
 
     with tempfile.TemporaryDirectory() as folder:

@@ -141,11 +141,11 @@ def match(truth, data):
         window = slice(top, top + beta.shape[0]), slice(left, left + beta.shape[1])
         off = beta - truth.picture(row["frame"], size)[window]
         flat = truth.flat(row["frame"], size)[window]
-        figures.colours += _blocks(off, flat, [BLOCK * n // m for n, m in zip(size, truth.case.sd, strict=True)])
+        figures.colours += blocks(off, flat, [BLOCK * n // m for n, m in zip(size, truth.case.sd, strict=True)])
     return figures
 
 
-def _blocks(off, flat, side):
+def blocks(off, flat, side):
     """How far the worst channel of each flat block is off in the mean."""
     rows, columns = (n // s for n, s in zip(flat.shape, side, strict=True))
     height, width = rows * side[0], columns * side[1]

@@ -133,20 +133,27 @@ class Truth:
     _colours: dict[int, Callable] = field(repr=False)
     _art: "_Art" = field(repr=False)
 
+    @property
+    def usual(self):
+        """SD frames that have a partner, and are no black, faded, flashing or dissolving ones."""
+        return [n for n, partners in enumerate(self.partners) if partners and not self.kind[n]]
+
     def colour(self, frame):
         """The function that makes HD's colours, (..., 3) normalised floats, those of an SD frame, without noise."""
         return self._colours[int(self.shot[frame])]
 
-    def picture(self, frame, size=None):
+    def picture(self, frame, size=None, coloured=True):
         """What an SD frame would be with no tape, grain or subtitles, (H, W, 3) float32: the best that can be had.
 
-        `size` is of the whole SD frame, and may be that of its HD twin. Blanking is not drawn.
+        `size` is of the whole SD frame, and may be that of its HD twin. Blanking is not drawn. Without being
+        `coloured` it has HD's colours.
         """
         size = size or self.case.sd
         scale = np.divide(size, self.case.sd)
         to_film = self._art.to_film(self.affine[frame])
         matrix = _invert(to_film) * scale[:, None]
-        return self.colour(frame)(self._art.draw(self.sd[frame], size, matrix)).astype(np.float32)
+        picture = self._art.draw(self.sd[frame], size, matrix)
+        return self.colour(frame)(picture).astype(np.float32) if coloured else picture
 
     def flat(self, frame, size=None, reach=4, span=0.04):
         """Where a picture is flat, (H, W) bool: around it, `reach` SD pixels far, it spans no more than `span`.
