@@ -112,3 +112,16 @@ def test_titles_in_a_letterbox_do_not_move_it(tmp_path):
 def test_one_frame_will_do(tmp_path):
     rng = np.random.default_rng(4)
     assert find(folder(tmp_path / "f", [framed(rng, Trim(16, 16))])).trim == Trim(16, 16)
+
+
+def test_lines_along_the_top_are_no_data(tmp_path):
+    """Drawn flats, with noise, with a line or a texture near the rim."""
+    rng = np.random.default_rng(5)
+    frames = []
+    for k in range(6):
+        frame = np.full((*SIZE, 3), 0.3 + 0.1 * k)
+        frame[40:90, 30:120] = 0.2
+        frame[4] -= 0.2
+        frame[1:3, 20 + k : 60] = 0.05
+        frames.append(frame + rng.normal(0, 0.006, frame.shape))
+    assert find(folder(tmp_path / "f", frames)).trim == Trim()

@@ -16,10 +16,8 @@ _STRAIGHT, _AGREE = 3, 0.5  # lines that an edge may lean; share of the parts th
 _COVERED = 0.4  # share of the pixels inside of an edge that are picture in some frame
 _RISE, _RISING = 0.75, 3  # of the picture's level, 3 lines further in: what is darker still rises; lines at the most
 _OUTER, _FRAMES = 8, 3  # lines that may hold data, or noise of the head; only where so many frames tell
-_UNLIKE, _ALIKE = (
-    0.5,
-    0.8,
-)  # how rows of data correlate with the ones below, at the most; rows of a picture, at the least
+_UNLIKE, _ALIKE = 0.5, 0.8  # how rows of data are like those below, at the most; rows of a picture, at the least
+_LOUD, _MOST = 0.1, 0.8  # of white: the deviation of rows of data, at the least; share of the frames that have them
 
 
 @dataclass(frozen=True)
@@ -145,16 +143,16 @@ def _edge(bands, profile, brightest):
 
 
 def _rows_alike(luma):
-    """How each of the top rows correlates with the second one below it, which is of the same field."""
+    """How each of the top rows correlates with the second one below it, which is of the same field; flat ones do."""
     rows = luma[: _OUTER + 4] - luma[: _OUTER + 4].mean(1, keepdims=True)
     size = np.sqrt((rows * rows).mean(1))
-    return (rows[:-2] * rows[2:]).mean(1) / np.maximum(size[:-2] * size[2:], 1e-6)
+    alike = (rows[:-2] * rows[2:]).mean(1) / np.maximum(size[:-2] * size[2:], 1e-6)
+    return np.where(size[:-2] < _LOUD, 1, alike)
 
 
 def _data(alike):
     """How many rows at the top are data, by how rows are like those below in each frame."""
-    usual = np.median(alike, axis=0)
+    usual = np.quantile(alike, _MOST, axis=0)
     if len(usual) < _OUTER + 2 or usual[_OUTER:].min() < _ALIKE:
         return 0
-    unlike = np.flatnonzero(usual[:_OUTER] < _UNLIKE)
-    return int(unlike.max()) + 1 if len(unlike) else 0
+    return int(np.argmin(np.append(usual[:_OUTER] < _UNLIKE, False)))
