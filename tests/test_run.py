@@ -33,7 +33,7 @@ def test_what_a_model_takes_from_its_targets(tmp_path):
     facts = facts_of(pairs)
     assert json.loads(json.dumps(facts.pop("levels"))) == levels
     assert facts == {
-        "scale": [[9, 4], [2, 1]], "input_white": 1023, "input_transfer": 2, "target_white": 1023,
+        "scale": [[9, 4], [2, 1]], "input_white": 1023, "input_transfer": 2, "target_white": 1023, "colour": None,
         "pixel_aspect": [8, 9], "transfer": 3, "colorimetric": 4,
     }  # fmt: skip
 

@@ -206,7 +206,7 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Compare a model with bicubic, frame by frame."""
-    scores = scores_of(model, data, engine)
+    scores = scores_of(model, data, engine, quiet=as_json)
     if as_json:
         show.data([asdict(score) for score in scores])
     else:
@@ -239,16 +239,23 @@ def export(
         "opset": str(OPSET),
         "difference": f"{made.difference:.1e} at most from Keras, where white is 1; checked with {made.engine}",
     }
+    if made.colour is not None:
+        inside = "frames get those of the targets in the file, first"
+        before = "frames have to get those of the targets first, which fastup does; other programs want --whole-scale"
+        rows["colours"] = before if made.whole_scale is None else inside
     show.table(rows, "exported")
 
 
-def scores_of(model: Path, data: Path, engine: str = "auto") -> "list[Score]":
-    """Scores of every frame, the mean last."""
+def scores_of(model: Path, data: Path, engine: str = "auto", quiet: bool = False) -> "list[Score]":
+    """Scores of every frame, the mean last; unless `quiet`, what is to be said of the inputs is."""
     refuse_other(data)
+    from fastup.pairs.colour import recipe
     from fastup.upscale.evaluate import evaluate, mean
     from fastup.upscale.upscaler import Upscaler
 
     upscaler = Upscaler(model, engine)
+    if not quiet and upscaler.colour is not None and not (recipe(data) or recipe(data / "evaluation")):
+        show.note(f"the inputs of {data} are taken to have the colours of the targets; no match.json there says so")
     with show.progress("evaluating") as advance:
         scores = evaluate(upscaler, data, advance)
     return [*scores, mean(scores)]

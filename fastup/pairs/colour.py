@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastup._colour import mapped_by_curves, mapped_by_matrix
 from fastup._types import Floats, StrPath
@@ -28,6 +29,7 @@ _BETTER = 0.85  # by how much less a matrix must be off where it was not fitted,
 # How far from 1 and 0, and how curved, colours are before anything is seen, as standard deviations.
 _SLOPE, _BEND, _OFFSET = 0.1, 0.3, 0.1
 _ACROSS = 0.05  # of what a channel takes of another one
+_MATCHED = "match.json"
 _STEEP = 0.02, 50.0  # slopes of a curve
 _FORGOTTEN = 4.685  # of noise: beyond that an error is no noise (Tukey: 95 % as sharp as the mean, of plain noise)
 _FIRST, _TURNS = 10, 25  # of the fits: those by the least absolute deviations, and all
@@ -98,12 +100,12 @@ class Colour:
         """
         if self.matrix is not None:
             return mapped_by_matrix(frame, self.matrix, out)
-        x, y = self._points
+        x, y = self.points
         return mapped_by_curves(frame, x, y, out)
 
     @cached_property
-    def _points(self):
-        """x and y of the curves, (3, n) each; a shorter curve goes on, straight, beyond its end."""
+    def points(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """x and y of curves, (3, n) each; a shorter curve goes on, straight, beyond its end."""
         assert self.curves is not None
         n = max(len(curve.x) for curve in self.curves)
         x, y = np.empty((3, n)), np.empty((3, n))
@@ -148,15 +150,18 @@ class Colour:
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> "Colour":
-        """The map of what `as_dict` gave. Raises ValueError, TypeError or KeyError if it is none."""
-        kind = given["kind"]
-        rest = {name: given[name] for name in ("residual", "seen", "why")}
-        if kind == "matrix":
-            return cls(matrix=tuple(tuple(map(float, row)) for row in given["matrix"]), **rest)
-        if kind != "curves":
-            raise ValueError(f"kind is {kind!r}, expected curves or matrix")
-        red, green, blue = (Curve(*(tuple(map(float, each[axis])) for axis in "xy")) for each in given["curves"])
-        return cls(curves=(red, green, blue), **rest)
+        """The map of what `as_dict` gave. Raises ValueError if it is none."""
+        try:
+            kind = given["kind"]
+            rest = {name: given[name] for name in ("residual", "seen", "why")}
+            if kind == "matrix":
+                return cls(matrix=tuple(tuple(map(float, row)) for row in given["matrix"]), **rest)
+            if kind == "curves":
+                red, green, blue = (Curve(*(tuple(map(float, each[xy])) for xy in "xy")) for each in given["curves"])
+                return cls(curves=(red, green, blue), **rest)
+        except (KeyError, TypeError, IndexError) as error:
+            raise ValueError(f"not a map of colours: {error!r}") from None
+        raise ValueError(f"the kind of a map of colours is {kind!r}, expected curves or matrix")
 
 
 class Gather:
@@ -232,19 +237,26 @@ class Gather:
 
 
 def recipe(folder: StrPath) -> Colour | None:
-    """What was done to the colours of a set's inputs, as its ``match.json`` says: None if nothing was.
+    """By which map the inputs of a set, or of a part of it, got the colours of their targets; None if they did not.
 
-    That has ``to``, "hd" where the inputs were given the colours of the targets, and ``colour``, the map by which.
-    Raises DataError if it is damaged.
+    ``match.json``, in the folder or the one above, says so: ``to`` is "hd", and ``colour`` is the map. DataError if it
+    is damaged.
     """
-    path = Path(folder) / "match.json"
-    if not path.exists():
+    folder = Path(folder)
+    path = next((path for path in (folder / _MATCHED, folder.parent / _MATCHED) if path.exists()), None)
+    if path is None:
         return None
     try:
         found = json.loads(path.read_text())
-        return Colour.of(found["colour"]) if found.get("to", "sd") == "hd" else None
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise DataError(f"{path}: its colour is not what `fastup match` writes: {error!r}; match again") from None
+        return Colour.of(found["colour"]) if found["to"] == "hd" else None
+    except (ValueError, TypeError, KeyError) as error:
+        raise DataError(f"{path}: is not what `fastup match` writes: {error!r}; expected to match again") from None
+
+
+def has_recipe_done(path: StrPath) -> bool:
+    """Whether frames are inputs of a set that have the colours of their targets: below the Alpha of one of `recipe`."""
+    path = Path(path).absolute()
+    return any(each.name == "Alpha" and recipe(each.parent) is not None for each in (path, *path.parents))
 
 
 # -- fits ------------------------------------------------------------------------------------------------------------

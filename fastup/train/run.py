@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 from fastup import frames
 from fastup._types import Size, StrPath
@@ -22,6 +23,7 @@ from fastup.errors import DataError, FastupError, OptionError
 from fastup.networks import memory
 from fastup.networks.models import Network
 from fastup.pairs.alignment import Fit
+from fastup.pairs.colour import recipe
 from fastup.pairs.folder import Pairs
 from fastup.pairs.index import count
 from fastup.train.batches import steps_of
@@ -170,14 +172,17 @@ def settings_of(folder: StrPath) -> dict[str, Any]:
 def facts_of(pairs: Pairs) -> dict[str, Any]:
     """What a model's settings say of the frames that it is trained on; a run goes on with frames of the same alone.
 
-    Its ``levels`` may differ: what the targets say of black and white goes with their transfer.
+    Its ``levels`` may differ: what the targets say of black and white goes with their transfer. Its ``colour`` is the
+    map by which the inputs got the colours of the targets, which frames that are to be upscaled have yet to get.
     """
     source, target = (frames.read_header(paths[pairs.usual]) for paths in (pairs.inputs, pairs.targets))
+    colour = recipe(pairs.folder)
     return {
         "scale": [list(factor.as_integer_ratio()) for factor in pairs.geometry.scale],
         "input_white": pairs.input_white,
         "input_transfer": None if source.transfer is None else int(source.transfer),
         "target_white": pairs.target_white,
+        "colour": colour and colour.as_dict(),
         "pixel_aspect": list((target.pixel_aspect or Fraction(1)).as_integer_ratio()),
         "transfer": None if target.transfer is None else int(target.transfer),
         "colorimetric": None if target.colorimetric is None else int(target.colorimetric),
@@ -252,6 +257,7 @@ def _check_same(folder, before, config, facts):
     was = as_settings(Config()) | before | {"border": before["border"][0]}
     pairs = {name: (ours[name], was[name]) for name in FIXED}
     options = [f"{name.replace('_', '-')} {new} (was {old})" for name, (new, old) in pairs.items() if new != old]
+    before = {"colour": None} | before
     compared = [name for name in facts if name in before and name != "levels"]  # older runs do not have all of it
     pairs = {name: (_shown(name, facts[name]), _shown(name, before[name])) for name in compared}
     found = [f"{name.replace('_', ' ')} {new} (was {old})" for name, (new, old) in pairs.items() if new != old]
@@ -268,6 +274,8 @@ def _shown(name, value):
         return " x ".join(str(Fraction(*factor)) for factor in value)
     if name == "pixel_aspect":
         return str(Fraction(*value))
+    if name == "colour":
+        return f"{value['kind']} {crc32(json.dumps(value, sort_keys=True).encode()):08x}" if value else "as they are"
     if value is None:
         return "none: floats" if name.endswith("white") else "not said"
     kinds = {"input_transfer": Transfer, "transfer": Transfer, "colorimetric": Colorimetric}

@@ -100,11 +100,12 @@ def check_scale(upscaler: Upscaler, pairs: Pairs) -> None:
 def compare(upscaler: Upscaler, pairs: Pairs) -> Iterator[tuple[Path, Floats, Floats, Frame]]:
     """For each pair its input path, and the model's picture, bicubic's and the target: normalised, as `upscale` writes.
 
-    Pairs are trimmed as the model's settings say. Raises DataError where a picture holds NaN or infinity.
+    Pairs are trimmed as the model's settings say, and inputs are taken to have the colours that it was trained in.
+    Raises DataError where a picture holds NaN or infinity.
     """
     read, targets = (frames.stream(paths, "float32", threads=1, ahead=2) for paths in (pairs.inputs, pairs.targets))
     inputs, read = tee(read)
-    each = zip(inputs, upscaler.stream(read), targets, strict=True)
+    each = zip(inputs, upscaler.stream(read, matched=True), targets, strict=True)
     for number, ((path, frame), (_, ours), (target_path, target)) in enumerate(each):
         target = pairs.kind(number).trim.crop(target)
         frames.refuse_nan(target_path, target)

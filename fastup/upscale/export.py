@@ -26,6 +26,7 @@ from fastup._whole import whole
 from fastup.errors import FastupError, OptionError
 from fastup.networks.layers import Bicubic, SubPixel
 from fastup.networks.models import Network, precision
+from fastup.pairs.colour import Colour
 from fastup.upscale.model import Model, load
 from fastup.upscale.onnx_file import KEY, VERSION, signed
 
@@ -50,6 +51,8 @@ class Exported:
         The largest to Keras, where white is 1.
     engine : str
         What the file was run with.
+    colour : Colour or None
+        What frames have to go through first: a file with a whole scale does that itself.
     """
 
     path: Path
@@ -57,6 +60,7 @@ class Exported:
     whole_scale: int | None
     difference: float
     engine: str
+    colour: Colour | None = None
 
 
 def export(model: StrPath | Network, out: StrPath | None = None, whole_scale: bool = False) -> Exported:
@@ -83,7 +87,7 @@ def export(model: StrPath | Network, out: StrPath | None = None, whole_scale: bo
     if not isinstance(model, Network) and Path(model).suffix.lower() == ".onnx":
         raise FastupError(f"{model}: exported already, expected the .keras file")
     network = model if isinstance(model, Network) else load(model, compile=False)
-    multiple = whole_scale_of(network.scale) if whole_scale else None
+    multiple = _multiple(network) if whole_scale else None
     if out is None:
         if isinstance(model, Network):
             raise ValueError("a network has no name: say where to write it")
@@ -101,7 +105,7 @@ def export(model: StrPath | Network, out: StrPath | None = None, whole_scale: bo
                 f"{out}: not written: through {engine} it gives pictures that differ from Keras' by up to "
                 f"{difference:.2g} of white, expected at most {TOLERANCE:g}"
             )
-    return Exported(out, network.scale, multiple, difference, engine)
+    return Exported(out, network.scale, multiple, difference, engine, Model.of(network).colour)
 
 
 def graph(network: Network, whole_scale: bool = False) -> bytes:
@@ -114,16 +118,19 @@ def graph(network: Network, whole_scale: bool = False) -> bytes:
     With `whole_scale`, H and W are one whole multiple of height and width, the largest that is not above the scale of
     either axis: below the picture, and to its right, there is what the graph cuts off, so that the picture alone gives
     the output. A 720x480 picture for the scale (9/4, 2) lies in the upper 480 of 540 rows, and the output is 1440x1080.
-    Where the scale is one whole number, there is no difference.
+    Where frames have to get the colours that the network was trained in first (`Model.colour`), it does that, too, and
+    clips them. Else, where the scale is one whole number, there is no difference.
 
     Raises
     ------
     FastupError
         If the network has a layer that it does not know.
     """
-    multiple = whole_scale_of(network.scale) if whole_scale else None
+    multiple = _multiple(network) if whole_scale else None
     nodes = _Nodes()
     picture = "input" if multiple is None else nodes.picture_of("input", network.scale, multiple)
+    if multiple is not None and (colour := Model.of(network).colour) is not None:
+        picture = _recoloured(nodes, picture, colour)
     result = _build(nodes, network, picture)
     if multiple is not None:  # fails where the picture is not whole cells, or not all of the output
         size = nodes.op("Mul", nodes.size("input"), nodes.numbers(multiple, multiple))
@@ -149,6 +156,11 @@ def whole_scale_of(scale: Scale) -> int | None:
     """The largest whole number that is not above the scale of either axis; None if that is their scale."""
     multiple = min(int(factor) for factor in scale)
     return None if all(factor == multiple for factor in scale) else multiple
+
+
+def _multiple(network):
+    """The whole scale of a file for other programs; None if the file is no other than the one without."""
+    return whole_scale_of(network.scale) or (Model.of(network).colour and int(network.scale[0]))
 
 
 def _engine(path):
@@ -187,7 +199,10 @@ def _difference(network: Network, run: Callable[[Floats], Floats], whole_scale: 
         size = [-(-least // step) * step for step in _steps(model.scale, whole_scale)]
         for picture in (rng.random((*size, 3), np.float32), rng.integers(2, size=(*size, 3)).astype(np.float32)):
             with keras.device("cpu"):
-                around = np.pad(picture, ((v, v), (h, h), (0, 0)), **how)
+                given = picture
+                if whole_scale is not None and model.colour is not None:
+                    given = model.colour.apply(picture).clip(0, 1)
+                around = np.pad(given, ((v, v), (h, h), (0, 0)), **how)
                 expected = keras.ops.convert_to_numpy(twin(around[np.newaxis]))[0]
             if whole_scale is not None:
                 below, beside = (n * f / whole_scale - n for n, f in zip(size, model.scale, strict=True))
@@ -299,6 +314,24 @@ def _build(nodes, network, picture):
             given = _node_of(nodes, layer, [values[id(each)] for each in inputs])
         values[id(layer.output)] = given
     return nodes.pixels(values[id(network.outputs[0])])
+
+
+def _recoloured(nodes, picture, colour):
+    """Add the nodes of a map of colours, clipped; curves become sums of what is beyond each of their bends."""
+    if colour.matrix is not None:
+        matrix = np.array(colour.matrix)
+        made = nodes.op("Conv", picture, nodes.weights(matrix[:, :3, None, None]), nodes.weights(matrix[:, 3]))
+    else:
+        x, y = colour.points
+        slopes, inner = np.diff(y) / np.diff(x), x[:, 1:-1].ravel()
+        line = nodes.weights(slopes[:, :1, None, None]), nodes.weights(y[:, 0] - slopes[:, 0] * x[:, 0])
+        made = nodes.op("Conv", picture, *line, group=3)
+        if inner.size:
+            ones = nodes.weights(np.ones((inner.size, 1, 1, 1)))
+            beyond = nodes.op("Relu", nodes.op("Conv", picture, ones, nodes.weights(-inner), group=3))
+            bends = nodes.weights(np.diff(slopes)[..., None, None])
+            made = nodes.op("Add", made, nodes.op("Conv", beyond, bends, group=3))
+    return nodes.op("Clip", made, nodes.weights(np.array(0)), nodes.weights(np.array(1)))
 
 
 def _node_of(nodes, layer, inputs):

@@ -20,6 +20,7 @@ from fastup.footage.pipe import Pipe
 from fastup.footage.sink import FolderSink
 from fastup.footage.source import Clip, Source
 from fastup.footage.stages import Stages
+from fastup.pairs.colour import has_recipe_done
 from fastup.trim import Trim
 from fastup.upscale.difference import Difference, Twins, differences
 from fastup.upscale.pillars import Pillars
@@ -40,6 +41,7 @@ class Plan(chore.Plan):
     halo: Mapping[str, Any] | None  # what `dehalo.facts` says, where halos are taken out
     notes: list[str]  # what is to be said of the frames
     pillars: Pillars | None = None  # what the pictures are put into
+    matched: bool = False  # whether frames have the colours of the targets already
     twins: Twins | None = None  # what `compare` compares with
 
 
@@ -115,11 +117,16 @@ def prepare(
     plan = Plan(
         source=source, destination=Path(destination), overwrite=overwrite, suffix=suffix, first=first, last=last,
         chunk=numbers is not None, made_by=facts, options=options or {}, upscaler=upscaler, film=film, halo=halo,
-        notes=[], pillars=None if pad is None else Pillars.of(pad, upscaler.settings),
+        notes=[], matched=upscaler.colour is not None and has_recipe_done(source.path),
+        pillars=None if pad is None else Pillars.of(pad, upscaler.settings),
         twins=None if diff is None else Twins(diff, Trim(*upscaler.settings["trim"])),
     ).checked()  # fmt: skip
     plan = plan.sample() if test else plan
     plan.notes.extend(_notes(_checked(plan), upscaler))
+    if upscaler.colour is not None:
+        have = "frames have the colours of the targets already, as inputs of a set that was matched --to hd"
+        get = f"frames get the colours of the targets first, by the recipe of the model: {upscaler.colour.words}"
+        plan.notes.append(have if plan.matched else get)
     if plan.pillars is not None and (plan.todo or plan.numbers is None):
         number, files = next(iter(plan.todo), first), dict(source.files())
         plan.notes.append(plan.pillars.words(upscaler.header(_header_of(source, files, number))))
@@ -155,7 +162,7 @@ def run(plan: Plan, on_progress: Progress | None = None, stages: Stages | None =
     def before(item):
         number, raw = item
         with stages("reading"):
-            return number, upscaler.prepared(source.label(number), source.pixels(raw, "float32"))
+            return number, upscaler.prepared(source.label(number), source.pixels(raw, "float32"), plan.matched)
 
     def after(item):
         number, prepared, result = item

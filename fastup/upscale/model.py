@@ -13,6 +13,7 @@ from fastup._scales import Scale, cell_of, fractions
 from fastup._types import Size, StrPath
 from fastup.errors import DataError, FastupError, OptionError
 from fastup.networks import start
+from fastup.pairs.colour import Colour
 from fastup.trim import Trim
 from fastup.upscale.onnx_file import NEEDED, read_metadata
 
@@ -57,6 +58,7 @@ class Model:
             return cls("the network", model.settings, model.receptive, model.widest, model, live=True)
         if not os.fspath(model).lower().endswith(".onnx"):
             network = load(model, compile=False)
+            _check(model, network.settings)
             return cls(os.fspath(model), network.settings, network.receptive, network.widest, network)
         onnx = Path(model).read_bytes()  # once: training may put another file there
         found = read_metadata(onnx, os.fspath(model))
@@ -67,6 +69,12 @@ class Model:
         _check(model, found["settings"])
         vertical, horizontal = found["receptive"]
         return cls(os.fspath(model), found["settings"], (vertical, horizontal), found["widest"], onnx=onnx)
+
+    @property
+    def colour(self) -> Colour | None:
+        """What gives SD frames the colours that it was trained in, those of the targets; None where they had them."""
+        given = self.settings.get("colour")
+        return None if given is None else Colour.of(given)
 
     @property
     def scale(self) -> Scale:
@@ -105,6 +113,8 @@ def _check(name, settings):
         if Fraction(*settings["pixel_aspect"]) <= 0:
             raise ValueError(f"pixel_aspect is {settings['pixel_aspect']}")
         dict(settings.get("levels") or {})
+        if settings.get("colour") is not None:
+            Colour.of(settings["colour"])
     except (OptionError, ValueError, TypeError, ZeroDivisionError) as error:
         raise DataError(f"{name}: its settings are not those of a model: {error}") from None
 

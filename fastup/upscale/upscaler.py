@@ -67,6 +67,7 @@ class Upscaler:
         parallel: int = 1, on_note: Callable[[str], object] | None = None,
     ) -> None:  # fmt: skip
         self.model = Model.of(model)
+        self.colour = self.model.colour
         self.engine, self.why = opened(self.model, engine, parallel)
         self.self_ensemble = self_ensemble
         self.engine_words = f"{self.engine.words}: {self.why}"
@@ -139,12 +140,12 @@ class Upscaler:
         return result
 
     @overload
-    def stream(self, frames: Iterable[Frame]) -> Iterator[Frame]: ...
+    def stream(self, frames: Iterable[Frame], matched: bool = False) -> Iterator[Frame]: ...
 
     @overload
-    def stream(self, frames: Iterable[tuple[Label, Frame]]) -> Iterator[tuple[Label, Frame]]: ...
+    def stream(self, frames: Iterable[tuple[Label, Frame]], matched: bool = False) -> Iterator[tuple[Label, Frame]]: ...
 
-    def stream(self, frames):
+    def stream(self, frames, matched=False):
         """Upscale frames in order. A frame is taken from `frames` when its result is asked for, not before.
 
         Parameters
@@ -153,6 +154,9 @@ class Upscaler:
             Shape (height, width, 3): ``uint16`` code values of the white trained on (read frames of another white as
             ``float32``), or floats, normalised. The picture that is left after the model's input trim must be whole
             cells of its scale, of any size. In a pair, its `Header`, or its path as of `fastup.stream`, comes first.
+        matched
+            Whether they have the colours of the targets already, as the inputs of a set that `fastup match --to hd`
+            made. Others get them first where the model was trained on such: by `Model.colour`, clipped as those were.
 
         Yields
         ------
@@ -171,15 +175,15 @@ class Upscaler:
         """
         for number, given in enumerate(frames):
             if not isinstance(given, tuple):
-                yield self._upscaled(f"frame {number}", given)
+                yield self._upscaled(f"frame {number}", given, matched)
             elif isinstance(given[0], Header):
                 header, frame = given
                 self._refuse_other(f"frame {number}", header, frame)
-                result = self._upscaled(f"frame {number}", frame)
+                result = self._upscaled(f"frame {number}", frame, matched)
                 yield self.header(header, self.white.bit_length() if result.dtype == np.uint16 else BITS), result
             else:
                 label, frame = given
-                yield label, self._upscaled(label, frame)
+                yield label, self._upscaled(label, frame, matched)
 
     def _refuse_other(self, name, header, frame):
         """Raise an error where a header says that a frame is not R, G and B, or of another white than trained on."""
@@ -192,13 +196,13 @@ class Upscaler:
                 "read frames of another white as float32"
             )
 
-    def _upscaled(self, name, frame):
+    def _upscaled(self, name, frame, matched):
         """The result of a frame; errors call the frame by name."""
-        prepared = self.prepared(name, frame)
+        prepared = self.prepared(name, frame, matched)
         return self.finished(prepared, self.run(prepared), self.white if prepared.codes else None)
 
-    def prepared(self, name: object, frame: Frame) -> Prepared:
-        """A frame as the engine takes it, checked; errors, those of `stream`, call it by name."""
+    def prepared(self, name: object, frame: Frame, matched: bool = False) -> Prepared:
+        """A frame as the engine takes it, checked; `matched` and errors are those of `stream`; they call it by name."""
         codes = frame.dtype == np.uint16
         if not codes and frame.dtype.kind != "f":
             raise ValueError(f"{name} is of {frame.dtype}, expected uint16 code values or normalised floats")
@@ -225,6 +229,9 @@ class Upscaler:
                 f"{name} holds code {found}, expected at most {white}, the white that the model was trained "
                 "on; read frames of another white as float32"
             )
+        if self.colour is not None and not matched:
+            pixels = np.moveaxis(floats, 0, -1) if self.engine.planes else floats
+            np.clip(self.colour.apply(pixels, out=pixels), 0, 1, out=pixels)
         return Prepared(str(name), floats, codes)
 
     def run(self, prepared: Prepared) -> Floats:
