@@ -135,7 +135,7 @@ def test_the_recipe_of_a_set(tmp_path):
     assert recipe(tmp_path) is None
     for damaged in ("{", "[]", '{"to": "hd"}', '{"to": "hd", "colour": {"kind": "matrix", "matrix": [[1]]}}'):
         path.write_text(damaged)
-        with pytest.raises(DataError, match=r"match\.json: its colour is not what `fastup match` writes"):
+        with pytest.raises(DataError, match=r"match\.json: not what `fastup match` writes"):
             recipe(tmp_path)
 
 

@@ -250,7 +250,7 @@ def recipe(folder: StrPath) -> Colour | None:
         found = json.loads(path.read_text())
         return Colour.of(found["colour"]) if found["to"] == "hd" else None
     except (ValueError, TypeError, KeyError) as error:
-        raise DataError(f"{path}: is not what `fastup match` writes: {error!r}; expected to match again") from None
+        raise DataError(f"{path}: not what `fastup match` writes: {error!r}; match again") from None
 
 
 def has_recipe_done(path: StrPath) -> bool:
