@@ -1,0 +1,140 @@
+"""What is when on two masters, and which SD frames may become pairs: one of each drawing that HD has."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastup._types import Floats, Progress, StrPath
+from fastup.errors import DataError
+from fastup.pairs import selection, signatures
+from fastup.pairs.measuring import Side, Wanted
+from fastup.pairs.signatures import Signatures
+from fastup.pairs.timeline import Timeline, align
+
+AGAIN, NO_PARTNER = "the same drawing again", "no partner"  # why a frame is left out; the timeline has more words
+
+_LOOKED_AT = 12  # candidates of a shot that are held against those of other shots
+_POOLED = 3, 3  # cells of a signature that are one where pictures are held against one another
+_COARSE = 6, 6  # and where they are told apart
+_LEVELS = 0.5  # what the brightness of such a cell counts against its detail
+
+
+class NothingShared(DataError):
+    """Two films that have no picture in common."""
+
+
+@dataclass(frozen=True)
+class Film:
+    """Two masters, and what is when on them. Candidates, by number from 0, are SD frames that may become pairs."""
+
+    sd: Side
+    hd: Side
+    seen: Signatures
+    """Of SD."""
+    hd_seen: Signatures
+    line: Timeline
+    why: list[str]
+    """Why each row of SD's signatures is no candidate; nothing for those that are."""
+    rows: NDArray[np.int64]
+    """The row of SD's signatures that each candidate is, in order."""
+    partners: NDArray[np.int64]
+    """The row of HD's signatures that it has: the middle of a hold."""
+    others: list[tuple[int, ...]]
+    """Rows of HD's that it is to be held against: the drawings before and after its partner's."""
+
+    @classmethod
+    def of(cls, sd: Side, hd: Side, cache: StrPath, on_progress: Progress | None = None) -> "Film":
+        """Find what is when: pass one.
+
+        NothingShared if no drawing of SD is in HD; DataError if a source has fewer than two frames; what
+        `signatures.read` raises.
+        """
+        seen, hd_seen = (signatures.read(side.source, side.trim, cache, on_progress) for side in (sd, hd))
+        for side, found in ((sd, seen), (hd, hd_seen)):
+            if len(found) < 2:
+                raise DataError(f"{side.source.path}: {len(found)} frame{'s' * (len(found) != 1)}, expected a film")
+        line = align(seen, hd_seen)
+        why = [text or ("" if partner >= 0 else NO_PARTNER) for text, partner in zip(line.why, line.partner, strict=True)]
+        usable = np.array([not text for text in why])
+        chosen = selection.middles(line.drawing, usable)
+        if not len(chosen):
+            raise NothingShared(f"{sd.source.path} and {hd.source.path}: no drawing of the one is in the other")
+        middle = selection.middles(line.hd_drawing, np.ones(len(hd_seen), bool))
+        holds = line.hd_drawing[line.partner[chosen]]  # numbers count from 0, so that they are places in `middle`
+        once = _once(holds, line.margin[chosen])
+        rows, holds = chosen[once], holds[once]
+        for row in np.flatnonzero(usable):
+            why[row] = AGAIN
+        for row in rows:
+            why[row] = ""
+        others = [
+            (int(line.partner[row]), *(int(middle[k]) for k in (hold - 1, hold + 1) if 0 <= k < len(middle)))
+            for row, hold in zip(rows, holds, strict=True)
+        ]
+        return cls(sd, hd, seen, hd_seen, line, why, rows, middle[holds], others)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def number(self, candidate: int) -> int:
+        """The number of its SD frame."""
+        return int(self.seen.numbers[self.rows[candidate]])
+
+    def partner(self, candidate: int) -> int:
+        """The number of its HD frame."""
+        return int(self.hd_seen.numbers[self.partners[candidate]])
+
+    def shot(self, candidate: int) -> int:
+        """The number of its shot."""
+        return int(self.line.shot[self.rows[candidate]])
+
+    def wanted(self, candidate: int) -> Wanted:
+        """The number of its SD frame, and those of all HD frames that it is to be held against."""
+        rows = {int(self.partners[candidate]), *self.others[candidate]}
+        return self.number(candidate), tuple(sorted(int(self.hd_seen.numbers[row]) for row in rows))
+
+    def features(self, candidates: list[int]) -> Floats:
+        """What says how much candidates differ, (n, d) float32: detail and brightness, in 6 x 8 parts of the picture."""
+        levels = self._levels(candidates, (1, 1))
+        down, along = np.abs(np.diff(levels, axis=1, append=levels[:, -1:])), np.abs(
+            np.diff(levels, axis=2, append=levels[:, :, -1:])
+        )
+        parts = [_LEVELS * _pooled(levels, _COARSE), _pooled(down + along, _COARSE)]
+        return np.concatenate([part.reshape(len(levels), -1) for part in parts], axis=1)
+
+    def groups(self, candidates: list[int]) -> dict[int, int]:
+        """The group of each shot that candidates are of: shots with one drawing, or nearly so, are of one group."""
+        by_shot: dict[int, list[int]] = {}
+        for candidate in candidates:
+            by_shot.setdefault(self.shot(candidate), []).append(candidate)
+        few = [k for each in by_shot.values() for k in evenly(each, _LOOKED_AT)]
+        levels = self._levels(few, _POOLED)
+        gradients = [np.diff(levels, axis=1)[:, :, :-1], np.diff(levels, axis=2)[:, :-1]]
+        edges = np.stack(gradients, -1).reshape(len(few), -1)
+        shots = [self.shot(k) for k in few]
+        found = selection.groups(shots, edges, [int(self.partners[k]) for k in few])
+        return dict(zip(shots, found.tolist(), strict=True))
+
+    def _levels(self, candidates, pool):
+        """The signatures of candidates, (n, rows, columns), 1 is white, with so many cells made one."""
+        levels = self.seen.levels[self.rows[candidates]].astype(np.float32) / np.float32(65535)
+        return _pooled(levels, pool)
+
+
+def _pooled(levels, pool):
+    count, rows, columns = levels.shape
+    return levels.reshape(count, rows // pool[0], pool[0], columns // pool[1], pool[1]).mean((2, 4))
+
+
+def _once(holds, margin):
+    """Of candidates that have one HD drawing, the one with the largest margin; in order."""
+    order = np.lexsort((np.arange(len(holds)), -np.asarray(margin, float), holds))
+    return np.sort(order[np.diff(holds[order], prepend=-1) > 0])
+
+
+def evenly(items: list[int], count: int) -> list[int]:
+    """So many of some items, spread evenly, and not at the ends."""
+    if len(items) <= count:
+        return list(items)
+    return [items[int((k + 0.5) * len(items) / count)] for k in range(count)]

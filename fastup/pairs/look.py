@@ -1,0 +1,118 @@
+"""A look at a few frames of each shot of two masters: where HD lies on SD there, and in which colours."""
+
+from collections import defaultdict
+from contextlib import closing
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from fastup._threads import in_order
+from fastup._types import Frame, Progress, Window
+from fastup.pairs.candidates import Film, NothingShared, evenly
+from fastup.pairs.colour import Colour, Gather
+from fastup.pairs.measuring import Read, luma, together
+from fastup.pairs.placement import Placement, common, common_window, place, warp
+
+SAME = Fraction(1), Fraction(1)  # the scale of SD itself
+
+_FIRST, _EACH = 9, 5  # frames of the film, and of each shot, that are looked at
+
+
+@dataclass(frozen=True)
+class Shot:
+    """What a look at a shot found."""
+
+    placement: Placement | None
+    likeness: float
+    """Of the frame that is most alike."""
+    colour: Colour
+    """HD's to SD's; the film's, where the shot shows too little."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a look at a few frames of each shot found."""
+
+    shots: dict[int, Shot]
+    placement: Placement
+    """The film's: of the frames that were looked at first."""
+    colour: Colour
+    """Of the film, HD's to SD's."""
+
+    @classmethod
+    def of(cls, film: Film, on_progress: Progress | None = None) -> "Look":
+        """Look at up to five candidates of each shot.
+
+        NothingShared if none of nine frames of the film lies on its partner; what reading a frame raises.
+        """
+        by_shot = defaultdict(list)
+        for candidate in range(len(film)):
+            by_shot[film.shot(candidate)].append(candidate)
+        picks = sorted(k for each in by_shot.values() for k in evenly(each, _EACH))
+        first = evenly(picks, _FIRST)
+        done = 0
+
+        def looked(candidates, work):
+            nonlocal done
+            wanted = [(film.number(k), (film.partner(k),)) for k in candidates]
+            with closing(together(film.sd.source, film.hd.source, wanted)) as items, closing(in_order(work, items)) as all:
+                for found in all:
+                    yield found
+                    done += 1
+                    if on_progress is not None:
+                        on_progress(done, len(first) + len(picks), "looking at shots")
+
+        start = common(list(looked(first, lambda item: _placed(film, item, None)[0])))
+        if start is None:
+            tried = f"{len(first)} frame{'s' * (len(first) != 1)}"
+            raise NothingShared(
+                f"{film.sd.source.path} and {film.hd.source.path}: none of {tried} of the one lies on a frame of the "
+                "other that looks like it"
+            )
+        shot_of = {film.number(k): film.shot(k) for k in picks}
+        places, gathered, whole = defaultdict(list), defaultdict(Gather), Gather()
+        for number, found, colours in looked(picks, lambda item: _measured(film, item, start)):
+            places[shot_of[number]].append(found)
+            if colours is not None:
+                gathered[shot_of[number]].merge(colours)
+                whole.merge(colours)
+        colour, shots = whole.fit(), {}
+        for shot in by_shot:
+            own = gathered[shot].fit()
+            likeness = max(alike for _, alike in places[shot])
+            shots[shot] = Shot(common(places[shot]), likeness, colour if own.why else own)
+        return cls(shots, start, colour)
+
+
+def _placed(film, item: Read, start: Placement | None):
+    """(placement, likeness) of an SD frame on its partner, and both pictures; nothing where one cannot be read."""
+    number, raw, partners = item
+    if not partners:
+        return (None, 0.0), None, None
+    sd = film.sd.picture(raw, number)
+    ((partner, hd_raw),) = partners.items()
+    hd = film.hd.picture(hd_raw, partner)
+    return place(luma(sd), luma(hd), start), sd, hd
+
+
+def _measured(film, item, start):
+    """The number of an SD frame, its (placement, likeness), and what it shows of colours."""
+    found, sd, hd = _placed(film, item, start)
+    if found[0] is None:
+        return item[0], found, None
+    inner = covered(found[0])
+    colours = Gather(item[0])
+    colours.add(cut(sd, inner), warp(hd, found[0], inner, SAME))
+    return item[0], found, colours
+
+
+def covered(placement: Placement) -> tuple[int, int, int, int]:
+    """What of SD's picture HD covers, as a window of whole pixels."""
+    return common_window([placement], SAME)
+
+
+def cut(picture: Frame, window: Window) -> Frame:
+    """A window of a picture, an array of its own."""
+    y, x, height, width = window
+    return np.ascontiguousarray(picture[y : y + height, x : x + width])

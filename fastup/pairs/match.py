@@ -1,0 +1,457 @@
+"""Two masters of a film to pairs of frames that can be trained on: which become pairs, and their making."""
+
+import hashlib
+import shutil
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastup import frames
+from fastup._resample import resize
+from fastup._scales import Scale
+from fastup._threads import in_order
+from fastup._types import Progress, StrPath
+from fastup.codes import scaled
+from fastup.errors import DataError, OptionError
+from fastup.footage import opening
+from fastup.footage.source import Source
+from fastup.footage.stills import Folder
+from fastup.header import FULL_BYTES, Header
+from fastup.pairs import borders, selection
+from fastup.pairs.cache import clear_cache
+from fastup.pairs.candidates import Film, NothingShared
+from fastup.pairs.colour import Colour
+from fastup.pairs.geometry import size_text
+from fastup.pairs.look import SAME, Look, Shot, covered, cut
+from fastup.pairs.matched import FOUND, Record, Row, write_found
+from fastup.pairs.measuring import Read, Side, for_ten_bits, luma, nearest, normalised, residual, together
+from fastup.pairs.placement import Placement, common_window, covers, exact_scale, refine, warp
+
+TO = ("sd", "hd")
+
+# Why a frame is left out, beside the words of `candidates` and of the timeline.
+UNLIKE, UNSURE, BADLY, BEYOND, ALIKE, UNREAD = (
+    "another picture", "place unsure", "fits badly", "HD ends within the window", "others differ more", "cannot be read",
+)  # fmt: skip
+
+_LIKENESS = 0.3  # of gradients; below it two frames show no one picture
+_RESIDUAL, _DIFFERS = 0.03, 0.05  # of white, and a share of the picture: what a pair may differ by
+_NOMINAL = 0.08  # a scale by the sizes of the pictures may be so much smaller than what was measured
+_ABOVE = 1.02  # or so much larger
+_SIMPLE = 20  # the largest numerator of such a scale
+_BEYOND = 0.02  # of the shots, at each side, that need not fill the window
+_WEAVE = 1.5  # SD pixels that frames of a shot may lie off its place, and fill the window
+
+
+def match(
+    sd: StrPath, hd: StrPath, data: StrPath, *, to: str = "sd", most: int | None = None, overwrite: bool = False,
+    on_progress: Progress | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Make pairs of two masters of one film, in DATA/train, validation and evaluation, and say what was found.
+
+    Two passes: one over all frames of both finds what is when; a few frames of each shot tell its place and colours;
+    one over the frames that were chosen finds where each lies, and writes the pairs. The same call carries on where one
+    was stopped, and ends with the same bytes.
+
+    Parameters
+    ----------
+    sd, hd
+        Sources that can be read more than once.
+    data
+        A folder. Pairs that are there must be of this match: no others are ever touched.
+    to
+        "sd": HD gets SD's colours, shot by shot. "hd": SD gets HD's by one map for the film, and HD what its shot is
+        off that map.
+    most
+        How many pairs, of those that differ most; all drawings without it.
+    overwrite
+        Whether what an earlier match left in DATA goes first.
+
+    Returns
+    -------
+    What DATA/match.json says, but for its frames.
+
+    Raises
+    ------
+    DataError
+        If the films share nothing, HD is smaller than SD, a frame cannot be read or is of another size, or DATA holds
+        other things, or a match of other settings.
+    OptionError
+        If an option is out of its range, or a source is a pipe.
+    OSError
+        If something is missing, or cannot be written.
+    """
+    if to not in TO:
+        raise OptionError(f"to is {to!r}, expected one of {', '.join(TO)}")
+    if most is not None and most < 1:
+        raise OptionError(f"most is {most}, expected 1 or more")
+    data, record = Path(data), Record(data)
+    record.check()
+    cache = data / "cache"
+    was_there = data.exists(), cache.exists()
+    with ExitStack() as stack:
+        sources = [stack.enter_context(_opened(path, name)) for path, name in ((sd, "SD"), (hd, "HD"))]
+        sides = _sides(*sources)
+        try:
+            film = Film.of(*sides, cache, on_progress)
+            look = Look.of(film, on_progress)
+            plan = Plan.of(film, look, to, most)
+        except NothingShared as error:
+            _forget(data, cache, *was_there)
+            raise NothingShared(f"{error}; nothing is written") from None
+        if overwrite:
+            record.remove()
+        plan.check_room(record)
+        settings = plan.settings | {"most": most}
+        record.begin(settings)
+        with closing(record):
+            plan.run(record, on_progress)
+        found = settings | plan.found(record)
+        write_found(data / FOUND, found, plan.rows(record))
+    return found
+
+
+def _opened(path: StrPath, name: str) -> Source:
+    """A source that can be read more than once."""
+    if opening.is_pipe(path):
+        raise OptionError(f"{name} is -, a pipe, which can be read once; expected a video or a folder")
+    return opening.source(path)
+
+
+def _sides(sd: Source, hd: Source) -> tuple[Side, Side]:
+    """Both masters, checked, without what is no picture."""
+    if sd.path.samefile(hd.path):
+        raise DataError(f"{sd.path}: SD and HD are the same; expected two masters")
+    for source in (sd, hd):
+        if isinstance(source, Folder) and len(source) < 2:
+            raise DataError(f"{source.path}: 1 frame, expected a film")
+        Side(source).check()
+    ours, theirs = (Side(source, borders.find(source).trim) for source in (sd, hd))
+    if min(have - need for have, need in zip(theirs.size, ours.size, strict=True)) < 0:
+        raise DataError(
+            f"{hd.path}: its picture is {size_text(theirs.size)}, smaller than that of {sd.path}, "
+            f"{size_text(ours.size)}; are SD and HD swapped?"
+        )
+    return ours, theirs
+
+
+def _forget(data: Path, cache: Path, had_data: bool, had_cache: bool) -> None:
+    """Remove what pass one wrote where nothing was."""
+    if not had_cache and cache.is_dir():
+        clear_cache(cache)
+    if not had_data and data.is_dir():
+        data.rmdir()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which candidates of a film become pairs, in which order they are tried, and how they are made."""
+
+    film: Film
+    look: Look
+    to: str
+    most: int
+    scale: Scale
+    window: tuple[int, int, int, int]
+    """y, x, height, width on SD's picture."""
+    order: list[int]
+    """Candidates: so many as `most` are made, and later ones where some of those turn out to fit badly."""
+    why: dict[int, str]
+    """Why candidates are not in it."""
+    sets: dict[int, str]
+    """The set of each shot."""
+
+    @classmethod
+    def of(cls, film: Film, look: Look, to: str, most: int | None) -> "Plan":
+        scale = _scale(film, look.placement)
+        weave = [
+            replace(one.placement, shift=(one.placement.shift[0] + off, one.placement.shift[1] + off))
+            for one in look.shots.values()
+            for off in (-_WEAVE, _WEAVE)
+            if one.placement is not None
+        ]
+        window = common_window(weave, scale, _BEYOND)
+        why, fit = {}, []
+        for candidate in range(len(film)):
+            shot = look.shots[film.shot(candidate)]
+            if shot.placement is not None:
+                fit.append(candidate)
+            else:
+                why[candidate] = _unplaced(shot.likeness)
+        order = fit if most is None else [fit[k] for k in selection.spread(film.features(fit))]
+        most = len(order) if most is None else min(most, len(order))
+        groups = film.groups(order)
+        sizes = Counter({group: 0 for group in sorted(groups.values())})
+        sizes.update(groups[film.shot(k)] for k in order[:most])
+        names = dict(zip(sizes, selection.sets(list(sizes.values())), strict=True))
+        sets = {shot: names[group] for shot, group in groups.items()}
+        return cls(film, look, to, most, scale, window, order, why, sets)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What decides on the pairs: with another one they would be others."""
+        film = self.film
+        tried = [(*film.wanted(k), self.sets[film.shot(k)]) for k in self.order]
+        return {
+            **{name: _about(side) for name, side in (("sd", film.sd), ("hd", film.hd))},
+            "to": self.to, "scale": list(map(str, self.scale)), "window": list(self.window),
+            "plan": hashlib.blake2b(repr(tried).encode(), digest_size=8).hexdigest(),
+        }  # fmt: skip
+
+    def check_room(self, record: Record) -> None:
+        """Raise DataError if the disk has no room for the pairs that are not there yet."""
+        pair = self.window[2] * self.window[3] * (4 + 6 * float(self.scale[0] * self.scale[1]))
+        count = sum(not record.is_made(self.film.number(k)) for k in self.order[: self.most])
+        there = next(each for each in (record.data, *record.data.absolute().parents) if each.exists())
+        free = shutil.disk_usage(there).free
+        if count * pair > free:
+            raise DataError(
+                f"{record.data}: {count} pairs take {count * pair / 1e9:.3g} GB, and {free / 1e9:.3g} GB are free; "
+                f"expected more room, or --most {max(1, int(0.9 * free / pair))}"
+            )
+
+    def run(self, record: Record, on_progress: Progress | None = None) -> None:
+        """Make the pairs that are not there yet; for one that fits badly, the next is made, as long as there are."""
+        candidate_of = {self.film.number(k): k for k in self.order}
+        queue, good, done = list(self.order), 0, 0
+        while queue and good < self.most:
+            batch, queue = queue[: self.most - good], queue[self.most - good :]
+            todo = sorted(k for k in batch if not record.is_made(self.film.number(k)))
+            wanted = [self.film.wanted(k) for k in todo]
+            total = done + len(todo)
+            with (
+                frames.write_stream(2, 4) as write,
+                closing(together(self.film.sd.source, self.film.hd.source, wanted)) as items,
+                closing(in_order(lambda item: self._pair(candidate_of[item[0]], item), items)) as results,
+            ):
+                for row, pair in results:
+                    record.add(row)
+                    for path, (frame, header) in zip(record.files(row), pair, strict=True):
+                        path.parent.mkdir(parents=True, exist_ok=True)
+                        write(path, frame, header)
+                    done += 1
+                    if on_progress is not None:
+                        on_progress(done, total, "making pairs")
+            good += sum(bool(record.rows.get(self.film.number(k), {}).get("set")) for k in batch)
+
+    def _pair(self, candidate: int, item: Read) -> tuple[Row, tuple[Any, ...]]:
+        """The row of a candidate, and (frame, header) of SD and HD; none where it is left out."""
+        film, (number, raw, partners) = self.film, item
+        shot, partner = self.look.shots[film.shot(candidate)], film.partner(candidate)
+        assert shot.placement is not None  # or it would not be in the order
+        row: Row = {"frame": number, "partner": partner, "why": ""}
+        if partner not in partners:
+            return row | {"why": UNREAD}, ()
+        codes, white = film.sd.codes(raw, number)
+        sd, drawn = normalised(codes, white), {each: film.hd.picture(hd, each) for each, hd in partners.items()}
+        lumas = {each: luma(hd) for each, hd in drawn.items()}
+        placement, likeness = refine(luma(sd), lumas[partner], shot.placement)
+        there = placement or shot.placement
+        inner = covered(there)
+        small = {each: warp(hd[:, :, None], there, inner, SAME)[:, :, 0] for each, hd in lumas.items()}
+        best, likeliest = nearest(luma(cut(sd, inner)), small, partner)
+        if best != partner:
+            placement, likeness = refine(luma(sd), lumas[best], shot.placement)
+        row |= {"partner": best, "likeness": round(likeness, 4), "likeliest": round(likeliest, 3)}
+        if placement is None:
+            return row | {"why": _unplaced(likeness)}, ()
+        row |= {
+            "shift": [round(one, 4) for one in placement.shift], "scale": [round(one, 6) for one in placement.scale],
+            "rotation": round(placement.rotation, 4),
+        }  # fmt: skip
+        if not covers(placement, self.window, self.scale):
+            return row | {"why": BEYOND}, ()
+        hd = warp(drawn[best], placement, self.window, self.scale)
+        hd = shot.colour.apply(hd, out=hd)
+        ours = cut(sd, self.window)
+        found = residual(ours, resize(hd, ours.shape[:2], "area"))
+        row |= {"residual": round(found.usual, 5), "differs": round(found.differs, 5)}
+        if found.usual > _RESIDUAL or found.differs > _DIFFERS:
+            return row | {"why": BADLY}, ()
+        alpha = for_ten_bits(cut(codes, self.window), white)
+        if self.to == "hd":
+            alpha, hd = self.recipe.apply(ours), self.recipe.apply(hd, out=hd)
+        row |= {"set": self.sets[film.shot(candidate)], "name": film.sd.source.name(number)}
+        return row, ((alpha, self._sd_header(number)), (hd, self._hd_header(number, best)))
+
+    # -- what is said of pairs -----------------------------------------------------------------------------------------
+
+    @cached_property
+    def recipe(self) -> Colour:
+        """SD's colours to HD's, for the film."""
+        return self.look.colour.inverse()
+
+    def _sd_header(self, number: int) -> Header:
+        """The header of an SD frame for the window of it."""
+        y, x, height, width = self.window
+        side = self.film.sd
+        header = _header(side.source, number, (height, width), 10, self._colours(number))
+        top, left = y + side.trim.top, x + side.trim.left
+        rows, columns = side.source.size
+        return header.replace(x_offset=left, y_offset=top, x_original_size=columns, y_original_size=rows)
+
+    def _hd_header(self, number: int, partner: int) -> Header:
+        """The header of an HD frame for where an SD frame lies, with the shape that its pixels have there."""
+        down, along = self.scale
+        size = int(self.window[2] * down), int(self.window[3] * along)
+        header = _header(self.film.hd.source, partner, size, 16, self._colours(number))
+        aspect = self.film.sd.source.header(number).pixel_aspect
+        return header if aspect is None else header.replace(pixel_aspect=aspect * down / along)
+
+    def _colours(self, number: int) -> Header:
+        """The header that says of what colours a pair is."""
+        return self.film.sd.source.header(number) if self.to == "sd" else self.film.hd.source.header(0)
+
+    def rows(self, record: Record) -> Any:
+        """A row for every SD frame, in order, as match.json has them."""
+        film, line = self.film, self.film.line
+        candidate_of = {int(row): k for k, row in enumerate(film.rows)}
+        for row, number in enumerate(film.seen.numbers.tolist()):
+            partner = int(line.partner[row])
+            about = {
+                "frame": number, "partner": None if partner < 0 else int(film.hd_seen.numbers[partner]),
+                "margin": round(float(line.margin[row]), 3), "shot": int(line.shot[row]),
+                "drawing": int(line.drawing[row]), "set": None, "why": film.why[row],
+            }  # fmt: skip
+            if row in candidate_of:
+                candidate = candidate_of[row]
+                about |= record.rows.get(number) or {"why": self.why.get(candidate, ALIKE)}
+            yield about
+
+    def found(self, record: Record) -> dict[str, Any]:
+        """What was found, in figures: all of match.json but settings and frames."""
+        film, rows = self.film, [row for row in record.rows.values() if row.get("set")]
+        why = Counter(film.why)
+        del why[""]
+        for candidate in range(len(film)):
+            row = record.rows.get(film.number(candidate))
+            text = self.why.get(candidate, ALIKE) if row is None else row["why"]
+            why.update([text] if text else [])
+        shots, spans, theirs = [], _spans(film.line.shot, film.seen.numbers), _spans(film.line.shot, film.line.partner)
+        for shot, found in self.look.shots.items():
+            shots.append(
+                {
+                    "shot": shot, "sd": spans[shot], "hd": [int(film.hd_seen.numbers[row]) for row in theirs[shot]],
+                    "set": self.sets.get(shot),
+                    **_figures(found.placement), "likeness": round(found.likeness, 4), "colour": found.colour.as_dict(),
+                    "in_words": found.colour.words,
+                }
+            )  # fmt: skip
+        colour = self.recipe if self.to == "hd" else self.look.colour
+        return {
+            "colour": colour.as_dict(),
+            "summary": {
+                "frames": len(film.seen), "hd_frames": len(film.hd_seen), "pairs": len(rows),
+                "left_out": dict(sorted(why.items(), key=lambda item: (-item[1], item[0]))),
+                "shots": len(shots),
+                "sets": {
+                    name: {
+                        "pairs": sum(row["set"] == name for row in rows),
+                        "shots": sum(each == name for each in self.sets.values()),
+                    }
+                    for name in selection.SETS
+                },
+                **_spreads(rows), "colour": colour.words,
+            },
+            "notes": self._notes(rows),
+            "shots": shots,
+        }  # fmt: skip
+
+    def _notes(self, rows: list[Row]) -> list[str]:
+        """What there is to say of the pairs, in sentences."""
+        notes = []
+        there = {row["set"] for row in rows}
+        if rows and "validation" not in there:
+            groups = len(set(self.film.groups(self.order).values()))
+            why = (
+                "all pairs are of one shot, or of shots that show the same; whole shots go to one set"
+                if groups == 1
+                else "all of its frames were left out"
+            )
+            notes.append(f"validation is missing: {why}")
+        if not rows:
+            notes.append("there is no pair: all frames were left out")
+        return notes
+
+
+def _about(side: Side) -> dict[str, Any]:
+    return {"path": str(side.source.path.absolute()), "size": list(side.source.size), "trim": list(side.trim)}
+
+
+def _unplaced(likeness: float) -> str:
+    return UNLIKE if likeness < _LIKENESS else UNSURE
+
+
+def _scale(film: Film, placement: Placement) -> Scale:
+    """The exact scale of targets: that by the sizes of the pictures where it is near to what was measured.
+
+    With it the whole of an SD frame becomes a frame of HD's size. HD shows a few percent more or less than SD.
+    """
+    sizes = zip(film.hd.size, film.sd.source.size, placement.scale, strict=True)
+    by_size = [(Fraction(theirs, ours), own) for theirs, ours, own in sizes]
+    if all(
+        one.numerator <= _SIMPLE and one >= 1 and own * (1 - _NOMINAL) <= one <= own * _ABOVE for one, own in by_size
+    ):
+        return by_size[0][0], by_size[1][0]
+    return exact_scale(placement)
+
+
+def _header(source: Source, number: int, size: tuple[int, int], bits: int, colours: Header) -> Header:
+    """The header of a frame for a picture made of it, in colours of another's.
+
+    It has the frame's own timecode; and its number and the name of its file where it doesn't say so itself.
+    """
+    header = source.header(number)
+    values: dict[str, Any] = {
+        "width": size[1], "height": size[0], "descriptor": "RGB", "bits": bits, "packing": int(bits == 10),
+        "transfer": colours.transfer, "colorimetric": colours.colorimetric,
+    }  # fmt: skip
+    white = colours.white
+    for name in ("low_code", "high_code"):
+        code = getattr(colours, name)
+        values[name] = scaled(code, white, 2**bits - 1) if white and code is not None and code <= white else None
+    if not header.source_file_name:
+        path = source.paths[number] if isinstance(source, Folder) else source.path
+        values["source_file_name"] = path.name.encode("ascii", "replace")[:99].decode()
+    if header.frame_position is None and len(header.raw) >= FULL_BYTES:
+        values["frame_position"] = number
+    return header.replace(**values)
+
+
+def _spans(shot: ArrayLike, values: ArrayLike) -> dict[int, list[int]]:
+    """The least and the largest value of each shot."""
+    shot, values = np.asarray(shot), np.asarray(values)
+    order = np.argsort(shot, kind="stable")
+    numbers, first = np.unique(shot[order], return_index=True)
+    parts = np.split(values[order], first[1:])
+    return {int(number): [int(part.min()), int(part.max())] for number, part in zip(numbers, parts, strict=True)}
+
+
+def _figures(placement: Placement | None) -> dict[str, Any]:
+    if placement is None:
+        return {"shift": None, "scale": None, "rotation": None}
+    return {
+        "shift": [round(one, 4) for one in placement.shift], "scale": [round(one, 6) for one in placement.scale],
+        "rotation": round(placement.rotation, 4),
+    }  # fmt: skip
+
+
+def _spreads(rows: list[Mapping[str, Any]]) -> dict[str, Any]:
+    """Median and spread, half of what lies between the 5th and 95th percentile, of what was measured of the pairs."""
+    found: dict[str, Any] = {}
+    for name in ("shift", "scale", "rotation", "likeness", "residual"):
+        values = np.array([row[name] for row in rows], float)
+        if not len(rows):
+            found[name] = None
+            continue
+        low, middle, high = np.quantile(values, (0.05, 0.5, 0.95), axis=0)
+        found[name] = {"median": np.round(middle, 5).tolist(), "spread": np.round((high - low) / 2, 5).tolist()}
+    return found

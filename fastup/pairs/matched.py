@@ -1,0 +1,153 @@
+"""What a match leaves in DATA: a record of every pair that it makes, by which it carries on, and what it has found."""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+from fastup._types import StrPath
+from fastup._whole import whole
+from fastup.errors import DataError, FastupError
+from fastup.pairs.folder import SIDES
+from fastup.pairs.selection import SETS
+
+FOLDER = "match"  # in DATA: the record, and pictures
+RECORD = "pairs.jsonl"
+FOUND = "match.json"  # in DATA
+
+Row = dict[str, Any]  # what was measured of a frame: "frame", its number; "set", where its pair goes; ...
+
+
+class Record:
+    """The record of a match: its settings, and a row of each frame that was measured.
+
+    A row is written before its pair is, and a pair is whole or absent. So a pair without a row is not of this match, a
+    row without a pair is made again, and both together are done. A last line that a kill has cut short counts nothing.
+    """
+
+    def __init__(self, data: StrPath) -> None:
+        self.data = Path(data)
+        self.path = self.data / FOLDER / RECORD
+        self.settings, self.rows = self._read()
+        self._file: TextIO | None = None
+
+    def _read(self):
+        settings: dict[str, Any] | None = None
+        rows: dict[int, Row] = {}
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError), open(self.path, encoding="utf-8") as lines:
+            for line in lines:
+                try:
+                    row = json.loads(line)
+                    if settings is None:
+                        settings = dict(row["settings"])
+                    else:
+                        rows[int(row["frame"])] = row
+                except (ValueError, TypeError, KeyError):
+                    if settings is None:
+                        raise DataError(f"{self.path}: not what `fastup match` wrote; expected another DATA") from None
+        return settings, rows
+
+    def check(self) -> None:
+        """Raise DataError if DATA is no folder, or holds pairs that this record does not have."""
+        if self.data.exists() and not self.data.is_dir():
+            raise DataError(f"{self.data}: a file, expected a folder for the pairs")
+        own = {path for row in self.rows.values() for path in self.files(row)}
+        for name in SETS:
+            for side in SIDES:
+                folder = self.data / name / side
+                for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+                    if path not in own and not path.name.startswith("."):
+                        raise DataError(f"{path}: not made by this match; expected a DATA without other pairs")
+        if self.settings is None and os.path.lexists(self.data / FOUND):
+            raise DataError(f"{self.data / FOUND}: there, but its record {self.path} is not; expected another DATA")
+
+    def begin(self, settings: Mapping[str, Any]) -> None:
+        """Begin the record, or go on with it; DataError if it is of other settings. Part of a line goes."""
+        settings = json.loads(json.dumps(settings))  # as it will be read
+        if self.settings is not None:
+            for name in {**self.settings, **settings}:
+                found, asked = self.settings.get(name), settings.get(name)
+                if found != asked:
+                    raise DataError(
+                        f"{self.data}: was begun with {name} {_text(found)}, and this is {name} {_text(asked)}; "
+                        "expected the same, another DATA, or --overwrite"
+                    )
+        self.settings = settings
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with whole(self.path) as part:
+            _write_lines(part, [{"settings": settings}, *self.rows.values()])
+        self._file = open(self.path, "a", encoding="utf-8")  # noqa: SIM115 -- until `close`
+
+    def add(self, row: Row) -> None:
+        """Note what was measured of a frame."""
+        if self._file is None:
+            raise FastupError(f"{self.path}: the record has not begun")
+        self._file.write(json.dumps(row) + "\n")
+        self._file.flush()
+        self.rows[row["frame"]] = row
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def files(self, row: Row) -> tuple[Path, ...]:
+        """The files of a row's pair, (Alpha, Beta); none where it has no set."""
+        if not row.get("set"):
+            return ()
+        return tuple(self.data / row["set"] / side / f"{row['name']}.dpx" for side in SIDES)
+
+    def is_made(self, number: int) -> bool:
+        """Whether all is done that is to be done of a frame."""
+        row = self.rows.get(number)
+        return row is not None and all(path.exists() for path in self.files(row))
+
+    def remove(self) -> None:
+        """Remove the pairs of the record, what was found, and the record itself: nothing else."""
+        for row in self.rows.values():
+            for path in self.files(row):
+                path.unlink(missing_ok=True)
+        (self.data / FOUND).unlink(missing_ok=True)
+        self.path.unlink(missing_ok=True)
+        for name in SETS:
+            for folder in (*(self.data / name / side for side in SIDES), self.data / name):
+                with contextlib.suppress(OSError):  # there may be other things in it
+                    folder.rmdir()
+        self.settings, self.rows = None, {}
+
+
+def write_found(path: StrPath, found: Mapping[str, Any], frames: Iterable[Mapping[str, Any]]) -> None:
+    """Write what a match found: a JSON object, whose last value, "frames", has a line for each frame."""
+    with whole(path) as part, open(part, "w", encoding="utf-8") as file:
+        text = json.dumps(found, indent=1)
+        file.write(text[:-2] + ',\n "frames": [')
+        for number, row in enumerate(frames):
+            file.write((",\n  " if number else "\n  ") + json.dumps(row))
+        file.write("\n ]\n}\n")
+
+
+def read_found(data: StrPath) -> dict[str, Any] | None:
+    """What a match found, as `match.json` in DATA has it; None where there is none. DataError if it is none."""
+    path = Path(data) / FOUND
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise DataError(f"{path}: no JSON: {error}; expected what `fastup match` wrote") from None
+    if not isinstance(found, dict) or "frames" not in found:
+        raise DataError(f"{path}: no frames in it, expected what `fastup match` wrote")
+    return found
+
+
+def _write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    with open(path, "w", encoding="utf-8") as file:
+        for row in rows:
+            file.write(json.dumps(row) + "\n")
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+

@@ -1,0 +1,227 @@
+"""Frames of two masters read side by side, and what is measured of two of them."""
+
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastup import frames
+from fastup._types import Codes, Floats, Size
+from fastup.codes import CHROMA, LUMA_601
+from fastup.errors import DataError
+from fastup.footage.source import WHITE, Source
+from fastup.footage.stills import Folder
+from fastup.trim import UNTRIMMED, Trim
+
+NEAR = 250  # frames: to one that is no farther on, a source is read on; to others it jumps
+BLOCK = 8  # SD pixels: what differs is measured in blocks of this side
+
+_DIFFERS = 0.12  # of white: a block's mean that is so far off shows something else, such as a title
+_NOISE = 4.0  # drawings differ where they do so by more than so many times what noise alone would
+_CLEARLY = 0.15  # how far a frame must lie on another drawing's side; 0.5 is that drawing
+
+Wanted = tuple[int, tuple[int, ...]]  # an SD frame, and the HD frames that are to be held against it
+Read = tuple[int, Any, dict[int, Any]]  # the same as `Source.frames` gives them; those that could not be read are absent
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of two masters: a source, and what of its frames is no picture."""
+
+    source: Source
+    trim: Trim = UNTRIMMED
+
+    @property
+    def size(self) -> Size:
+        """Of the picture."""
+        return self.trim.picture(self.source.size)
+
+    def check(self) -> None:
+        """Raise DataError if the first frame is not of R, G and B."""
+        if isinstance(self.source, Folder):
+            frames.probe(self.source.paths[0])  # which says what is wrong with a header
+        header = self.source.header(0)
+        if header.channels != 3 or header.descriptor in CHROMA:
+            text = getattr(header.descriptor, "text", header.descriptor)
+            raise DataError(f"{self.source.label(0)}: {text}, expected RGB")
+
+    def codes(self, raw: Any, number: int) -> tuple[Codes | Floats, int | None]:
+        """The picture of a frame as it is, and the white of its codes; None where it holds floats."""
+        label, size = self.source.label(number), self.source.size
+        header = self.source.header(number)
+        white = header.white
+        if (header.height, header.width, header.channels) != (*size, 3) or header.descriptor in CHROMA:
+            found = f"{header.width}x{header.height} with {header.channels} channels"
+            raise DataError(f"{label}: {found}, expected {size[1]}x{size[0]} of R, G and B, as the first frame has it")
+        picture = self.trim.crop(self.source.pixels(raw, "float32" if white is None else "uint16"))
+        if white is None:
+            frames.refuse_nan(label, picture)
+        return np.ascontiguousarray(picture), white
+
+    def picture(self, raw: Any, number: int) -> Floats:
+        """The picture of a frame, (h, w, 3) float32, normalised."""
+        return normalised(*self.codes(raw, number))
+
+
+def normalised(picture: Codes | Floats, white: int | None) -> Floats:
+    """A picture as floats, 1 is white."""
+    return picture if white is None else picture.astype(np.float32) / np.float32(white)
+
+
+def together(sd: Source, hd: Source, wanted: Iterable[Wanted]) -> Generator[Read, None, None]:
+    """Read SD frames in order, each with the HD frames that are to be held against it, wherever those are.
+
+    HD is read on where the next frame is near, and gone to elsewhere: scenes may be in another order there. A frame of
+    HD is kept no longer than it is needed.
+    """
+    for chunk in _chunks(wanted):
+        last_use = {number: sd_number for sd_number, partners in chunk for number in partners}
+        held: dict[int, Any] = {}
+        with (
+            closing(_some(sd, [number for number, _ in chunk])) as sd_items,
+            closing(_some(hd, sorted(last_use))) as hd_items,
+        ):
+            needed = dict(chunk)
+            for number, raw in sd_items:
+                top = max(needed[number])
+                while max(held, default=-1) < top:
+                    item = next(hd_items, None)
+                    if item is None:
+                        break
+                    held[item[0]] = item[1]
+                yield number, raw, {other: held[other] for other in needed[number] if other in held}
+                done = [other for other in held if last_use[other] <= number and other != max(held)]
+                for other in done:
+                    del held[other]
+
+
+def _chunks(wanted: Iterable[Wanted]) -> Generator[list[Wanted], None, None]:
+    """What is wanted, in order, in runs through which both sources are read on."""
+    chunk: list[Wanted] = []
+    for item in wanted:
+        if chunk:
+            (before, others), (number, partners) = chunk[-1], item
+            on = number - before <= NEAR and min(others) <= min(partners) and max(partners) - max(others) <= NEAR
+            if not on or len(chunk) >= NEAR:
+                yield chunk
+                chunk = []
+        chunk.append(item)
+    if chunk:
+        yield chunk
+
+
+def _some(source: Source, numbers: Sequence[int]) -> Generator[tuple[int, Any], None, None]:
+    """Some frames of a source, by numbers that go up and are near one another."""
+    chosen = frozenset(numbers)
+    yield from source.frames(numbers[0], numbers[-1] + 1, 1, lambda number: number not in chosen)
+
+
+def luma(picture: Floats) -> Floats:
+    """(h, w) float32."""
+    return picture @ LUMA_601
+
+
+def nearest(sd: Floats, drawn: Mapping[int, Floats], partner: int) -> tuple[int, float]:
+    """Which of several HD pictures an SD picture shows: the partner, unless another one fits clearly better.
+
+    Where two HD pictures differ, the SD picture lies between them: its difference to their middle is projected on
+    theirs. Gradients are compared, of which colours change little, blurred against grain.
+
+    Parameters
+    ----------
+    sd : (h, w)
+        Luma.
+    drawn
+        (h, w) each: luma of HD pictures, at the SD picture's size and place, by their numbers; the partner's is there.
+    partner
+
+    Returns
+    -------
+    number
+        Of the one that it shows.
+    likeliest
+        How far from the middle towards it the SD picture lies: 0.5 is there, 0 in the middle. 0.5 where no other
+        picture differs from it.
+    """
+    one = _edges(sd)
+    best, edges = partner, {number: _edges(picture) for number, picture in drawn.items()}
+    places: dict[int, float] = {}
+    for number, other in edges.items():
+        if number == partner:
+            continue
+        found = _between(one, edges[partner], other)
+        if found is not None:
+            places[number] = found
+    if places and min(places.values()) < -_CLEARLY:
+        best = min(places, key=lambda number: places[number])
+        return best, -places[best]
+    return best, min(places.values(), default=0.5)
+
+
+def _between(sd, one, other):
+    """How far from the middle of two pictures an SD picture is towards `one`, 0.5 there; None where they are alike."""
+    apart = one - other
+    energy = (apart * apart).sum(-1)
+    usual = float(np.median(energy))  # what grain does
+    differ = energy > max(_NOISE**2 * usual, 1e-5)
+    if differ.sum() < max(32, differ.size // 5000):
+        return None
+    apart = apart[differ]
+    gain = _gain(sd, one, other)
+    off = sd[differ] / gain - (one[differ] + other[differ]) / 2
+    return float((off * apart).sum() / (apart * apart).sum())
+
+
+def _gain(sd, one, other):
+    """How strong the gradients of the SD picture are against those of HD, where both HD pictures have the same."""
+    middle = (one + other) / 2
+    energy = (middle * middle).sum()
+    return max(float((sd * middle).sum() / energy), 0.2) if energy else 1.0
+
+
+def _edges(picture: Floats) -> Floats:
+    """Gradients of a picture that is blurred a little, (h, w, 2)."""
+    blurred = picture
+    for axis in (0, 1):
+        wide = np.pad(blurred, [(2, 2) if k == axis else (0, 0) for k in (0, 1)], "edge")
+        count = blurred.shape[axis]
+        blurred = sum(
+            np.float32(weight) * np.take(wide, range(k, k + count), axis)
+            for k, weight in enumerate((1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16))
+        )
+    return np.stack(np.gradient(blurred), -1).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Residual:
+    """What differs between an SD picture and HD with its colours, both at SD's size."""
+
+    usual: float
+    """Of blocks without an edge, the median of how far their means are apart, in the channel where it is most; white
+    is 1."""
+    differs: float
+    """The share of blocks that show something else."""
+
+
+def residual(sd: Floats, hd: Floats) -> Residual:
+    """What differs between two pictures of one size, (h, w, 3) each."""
+    means = [_blocks(picture) for picture in (sd, hd)]
+    off = np.abs(means[0] - means[1]).max(-1)
+    rows, columns = off.shape
+    part = luma(hd[: rows * BLOCK, : columns * BLOCK]).reshape(rows, BLOCK, columns, BLOCK)
+    span = part.max((1, 3)) - part.min((1, 3))
+    flat = span <= np.median(span)
+    return Residual(float(np.median(off[flat])), float((off > _DIFFERS).mean()))
+
+
+def _blocks(picture):
+    rows, columns = (max(n // BLOCK, 1) for n in picture.shape[:2])
+    part = picture[: rows * BLOCK, : columns * BLOCK]
+    return part.reshape(rows, -1, columns, part.shape[1] // columns, 3).mean((1, 3))
+
+
+def for_ten_bits(picture: Codes | Floats, white: int | None) -> Codes | Floats:
+    """A picture for a 10-bit file: its own codes where they are of 10 bits, else normalised floats."""
+    return picture if white == WHITE else normalised(picture, white)
