@@ -14,6 +14,8 @@ from fastup.pairs.timeline import Timeline, align
 
 AGAIN, NO_PARTNER = "the same drawing again", "no partner"  # why a frame is left out; the timeline has more words
 
+_FADED = 0.002  # of white: the frames of a drawing that differ more in level are of a fade
+_UNSURE, _MORE = 8.0, 5  # with a margin of less, in nats, so many drawings on each side of the partner's are looked at
 _LOOKED_AT = 12  # candidates of a shot that are held against those of other shots
 _POOLED = 3, 3  # cells of a signature that are one where pictures are held against one another
 _COARSE = 6, 6  # and where they are told apart
@@ -41,7 +43,7 @@ class Film:
     partners: NDArray[np.int64]
     """The row of HD's signatures that it has: the middle of a hold."""
     others: list[tuple[int, ...]]
-    """Rows of HD's that it is to be held against: the drawings before and after its partner's."""
+    """Rows of HD's that it is to be held against: drawings before and after its partner's."""
 
     @classmethod
     def of(cls, sd: Side, hd: Side, cache: StrPath, on_progress: Progress | None = None) -> "Film":
@@ -68,11 +70,15 @@ class Film:
             why[row] = AGAIN
         for row in rows:
             why[row] = ""
+        partners = middle[holds]
+        level = hd_seen.mean
+        faded = np.abs(level[partners] - level[line.partner[rows]]) > _FADED
+        partners = np.where(faded, line.partner[rows], partners)
         others = [
-            (int(line.partner[row]), *(int(middle[k]) for k in (hold - 1, hold + 1) if 0 <= k < len(middle)))
-            for row, hold in zip(rows, holds, strict=True)
+            tuple(int(middle[k]) for k in range(max(0, hold - n), min(len(middle), hold + n + 1)) if k != hold)
+            for hold, n in zip(holds, np.where(line.margin[rows] < _UNSURE, _MORE, 1), strict=True)
         ]
-        return cls(sd, hd, seen, hd_seen, line, why, rows, middle[holds], others)
+        return cls(sd, hd, seen, hd_seen, line, why, rows, partners, others)
 
     def __len__(self) -> int:
         return len(self.rows)

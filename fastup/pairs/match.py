@@ -257,10 +257,10 @@ class Plan:
         there = placement or shot.placement
         inner = covered(there)
         small = {each: warp(hd[:, :, None], there, inner, SAME)[:, :, 0] for each, hd in lumas.items()}
-        best, likeliest = nearest(luma(cut(sd, inner)), small, partner)
+        best, alike, lead = nearest(luma(cut(sd, inner)), small, partner)
         if best != partner:
             placement, likeness = refine(luma(sd), lumas[best], shot.placement)
-        row |= {"partner": best, "likeness": round(likeness, 4), "likeliest": round(likeliest, 3)}
+        row |= {"partner": best, "likeness": round(likeness, 4), "alike": round(alike, 4), "lead": round(lead, 4)}
         if placement is None:
             return row | {"why": _unplaced(likeness)}, ()
         row |= {

@@ -18,7 +18,7 @@ _COLOURS = {"train": "#95e6cb", "validation": "#ffd173", "evaluation": "#d4bfff"
 _LEFT_OUT = "#f07178"
 _WORDS = 8  # reasons that get a line of their own
 _SQUARE = 60  # target pixels, at the least: of a checkerboard
-_MOST = 1600  # pixels across, of a picture
+_MOST, _TITLE = 1600, 90  # pixels across, of a picture; down, of its title
 
 
 def path(file: StrPath, rows: Sequence[Mapping[str, Any]], shots: Sequence[Mapping[str, Any]], title: str) -> None:
@@ -108,20 +108,21 @@ def review(
         )
         board = _checkerboard(np.clip(bicubic(ours, fractions(_parsed(scale))), 0, 1), theirs)
         height, width = board.shape[:2]
-        sheet = Figure(figsize=(width / 100, (height + 64) / 100), dpi=100, facecolor=_GROUND)
+        whole_height = height + _TITLE
+        sheet = Figure(figsize=(width / 100, whole_height / 100), dpi=100, facecolor=_GROUND)
         canvas = FigureCanvasAgg(sheet)
-        axes = sheet.add_axes((0, 0, 1, height / (height + 64)))
+        axes = sheet.add_axes((0, 0, 1, height / whole_height))
         axes.imshow(board, interpolation="nearest", aspect="auto")
         axes.axis("off")
         down, along = row["shift"]
         lines = [
             f"{row['name']}: SD frame {row['frame']}, HD frame {row['partner']}, {row['set']}",
-            f"likeness {row['likeness']:.3f}   colours {row['residual']:.2%} of white off   something else on "
-            f"{row['differs']:.1%}   HD lies {down:+.2f}, {along:+.2f} SD pixels (down, right)",
+            f"likeness {row['likeness']:.3f}; {row['residual']:.2%} of white off; other things on {row['differs']:.1%}",
+            f"HD lies {down:+.2f}, {along:+.2f} SD pixels (down, right)",
         ]
         for line, text in enumerate(lines):
-            at = 1 - (10 + 24 * line) / (height + 64)
-            sheet.text(0.01, at, text, color=_TEXT, fontsize=(12, 10)[line] * min(1, width / 640), va="top")
+            at = 1 - (10 + 25 * line) / whole_height
+            sheet.text(0.012, at, text, color=_TEXT, fontsize=(13, 11, 11)[line] * min(1, width / 640), va="top")
         file = Path(folder) / f"{place:03d}_{row['name']}.png"
         _print(canvas, file)
         made.append(file)

@@ -19,8 +19,9 @@ NEAR = 250  # frames: to one that is no farther on, a source is read on; to othe
 BLOCK = 8  # SD pixels: what differs is measured in blocks of this side
 
 _DIFFERS = 0.12  # of white: a block's mean that is so far off shows something else, such as a title
-_NOISE = 4.0  # drawings differ where they do so by more than so many times what noise alone would
-_CLEARLY = 0.15  # how far a frame must lie on another drawing's side; 0.5 is that drawing
+_NOISE, _FAINT = 5.0, 0.006  # drawings differ where gradients do by so many times the usual, and by so much of white
+_FEWEST = 16  # pixels of a difference
+_CLEARLY = 0.001  # a correlation that is more by so much is that of the drawing
 
 Wanted = tuple[int, tuple[int, ...]]  # an SD frame, and the HD frames that are to be held against it
 Read = tuple[int, Any, dict[int, Any]]  # the same as `Source.frames` gives them; those that could not be read are absent
@@ -123,11 +124,11 @@ def luma(picture: Floats) -> Floats:
     return picture @ LUMA_601
 
 
-def nearest(sd: Floats, drawn: Mapping[int, Floats], partner: int) -> tuple[int, float]:
+def nearest(sd: Floats, drawn: Mapping[int, Floats], partner: int) -> tuple[int, float, float]:
     """Which of several HD pictures an SD picture shows: the partner, unless another one fits clearly better.
 
-    Where two HD pictures differ, the SD picture lies between them: its difference to their middle is projected on
-    theirs. Gradients are compared, of which colours change little, blurred against grain.
+    Only where the HD pictures differ can it be told. There the gradients of the SD picture are correlated with theirs:
+    colours change them little, and blurred a little they hold little grain.
 
     Parameters
     ----------
@@ -141,48 +142,48 @@ def nearest(sd: Floats, drawn: Mapping[int, Floats], partner: int) -> tuple[int,
     -------
     number
         Of the one that it shows.
-    likeliest
-        How far from the middle towards it the SD picture lies: 0.5 is there, 0 in the middle. 0.5 where no other
-        picture differs from it.
+    likeness
+        Its correlation with the SD picture where the HD pictures differ; 1 where they don't.
+    lead
+        By how much that is more than that of the next; 1 where they don't differ.
     """
-    one = _edges(sd)
-    best, edges = partner, {number: _edges(picture) for number, picture in drawn.items()}
-    places: dict[int, float] = {}
+    one, edges = _edges(sd), {number: _edges(picture) for number, picture in drawn.items()}
+    differ = np.zeros(sd.shape, bool)
+    others = []
     for number, other in edges.items():
-        if number == partner:
-            continue
-        found = _between(one, edges[partner], other)
-        if found is not None:
-            places[number] = found
-    if places and min(places.values()) < -_CLEARLY:
-        best = min(places, key=lambda number: places[number])
-        return best, -places[best]
-    return best, min(places.values(), default=0.5)
+        apart = ((edges[partner] - other) ** 2).sum(-1)
+        clear = apart > max(_NOISE**2 * float(np.median(apart)), _FAINT**2)
+        if number != partner and clear.sum() >= max(_FEWEST, clear.size // 20000):
+            differ |= clear
+            others.append(number)
+    if not others:
+        return partner, 1.0, 1.0
+    differ = _wider(differ)
+    ours = one[differ]
+    alike = {number: _correlation(ours, edges[number][differ]) for number in (partner, *others)}
+    best = max(alike, key=lambda number: (alike[number], number == partner))
+    if alike[best] < alike[partner] + _CLEARLY:
+        best = partner
+    return best, alike[best], alike[best] - max(like for number, like in alike.items() if number != best)
 
 
-def _between(sd, one, other):
-    """How far from the middle of two pictures an SD picture is towards `one`, 0.5 there; None where they are alike."""
-    apart = one - other
-    energy = (apart * apart).sum(-1)
-    usual = float(np.median(energy))  # what grain does
-    differ = energy > max(_NOISE**2 * usual, 1e-5)
-    if differ.sum() < max(32, differ.size // 5000):
-        return None
-    apart = apart[differ]
-    gain = _gain(sd, one, other)
-    off = sd[differ] / gain - (one[differ] + other[differ]) / 2
-    return float((off * apart).sum() / (apart * apart).sum())
+def _correlation(one, other):
+    energy = float((one * one).sum()) * float((other * other).sum())
+    return float((one * other).sum()) / energy**0.5 if energy else 0.0
 
 
-def _gain(sd, one, other):
-    """How strong the gradients of the SD picture are against those of HD, where both HD pictures have the same."""
-    middle = (one + other) / 2
-    energy = (middle * middle).sum()
-    return max(float((sd * middle).sum() / energy), 0.2) if energy else 1.0
+def _wider(mask):
+    """A mask and the two pixels around it."""
+    for axis in (0, 1):
+        for _ in range(2):
+            wide = np.pad(mask, [(1, 1) if k == axis else (0, 0) for k in (0, 1)])
+            count = mask.shape[axis]
+            mask = np.logical_or.reduce([np.take(wide, range(k, k + count), axis) for k in range(3)])
+    return mask
 
 
 def _edges(picture: Floats) -> Floats:
-    """Gradients of a picture that is blurred a little, (h, w, 2)."""
+    """Gradients of a picture that is blurred a little, (h, w, 2), float32."""
     blurred = picture
     for axis in (0, 1):
         wide = np.pad(blurred, [(2, 2) if k == axis else (0, 0) for k in (0, 1)], "edge")
