@@ -26,7 +26,9 @@ FLOORS = [
      "footage.telecine", "footage.recipe", "footage.degrade", "footage.convert", "footage.halo", "footage.dehalo"],
     ["pairs", "pairs.cache", "pairs.digests", "pairs.borders", "pairs.geometry", "pairs.folder", "pairs.transcode",
      "pairs.index", "pairs.blocks", "pairs.alignment", "pairs.colour", "pairs.ranking",
-     "pairs.signatures", "pairs.shots", "pairs.timeline", "pairs.placement"],
+     "pairs.signatures", "pairs.shots", "pairs.timeline", "pairs.placement",
+     "pairs.measuring", "pairs.selection", "pairs.candidates", "pairs.look", "pairs.matched", "pairs.match",
+     "pairs.match_pictures"],
     ["networks", "networks.layers", "networks.models", "networks.memory"],
     ["upscale", "upscale.metrics", "upscale.onnx_file", "upscale.model", "upscale.ensemble", "upscale.export",
      "upscale.engines", "upscale.strips", "upscale.upscaler", "upscale.pillars", "upscale.difference",
@@ -34,7 +36,7 @@ FLOORS = [
     ["train", "train.config", "train.degraded", "train.batches", "train.lock", "train.run", "train.outcome",
      "train.prepare", "train.fit"],
     ["_cartoon", "demo"],
-    ["cli.show", "cli.options", "cli.footage", "cli.pairs", "cli.train", "cli.upscale", "cli.demo", "cli"],
+    ["cli.show", "cli.options", "cli.footage", "cli.match", "cli.pairs", "cli.train", "cli.upscale", "cli.demo", "cli"],
 ]  # fmt: skip
 ORDER = {module: (floor, place) for floor, modules in enumerate(FLOORS) for place, module in enumerate(modules)}
 SOURCES = {

@@ -20,9 +20,7 @@ def match(
     most: Annotated[
         int | None, Option(metavar="N", help="So many pairs, of those that differ most.  [default: all drawings]")
     ] = None,
-    review: Annotated[
-        int, Option(metavar="N", help="Draw a checkerboard of each of the N pairs that fit worst.")
-    ] = 0,
+    review: Annotated[int, Option(metavar="N", help="Draw a checkerboard of each of the N pairs that fit worst.")] = 0,
     overwrite: Annotated[bool, Option("--overwrite", help="Remove what an earlier match left in DATA first.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -81,7 +79,9 @@ def _print(found: dict[str, Any], data: Path, drawn: int) -> None:
     if about["pairs"]:
         likeness, off = about["likeness"], about["residual"]
         rows["colour"] = f"{'HD to SD' if found['to'] == 'sd' else 'SD to HD'}, of the film: {about['colour']}"
-        rows["pairs fit"] = f"colours to {off['median']:.2%} of white, gradients to {likeness['median']:.3f} (1 is the same)"
+        rows["pairs fit"] = (
+            f"colours to {off['median']:.2%} of white, gradients to {likeness['median']:.3f} (1 is the same)"
+        )
     for name, counts in about["sets"].items():
         rows[name] = f"{counts['pairs']:,} pairs of {counts['shots']:,} shots" if counts["pairs"] else "none"
     rows["pictures"] = str(data / FOLDER / "path.png") + (f", {drawn} in {data / FOLDER / 'review'}" if drawn else "")

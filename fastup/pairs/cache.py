@@ -10,14 +10,14 @@ from fastup.errors import DataError
 
 _MADE_FOLDER = re.compile(r"\.|train(/(Alpha|Beta))?")  # in a cache; and the files, with those that `whole` begins:
 _MADE = re.compile(
-    r"\./(detail-[0-9a-f]{32}\.bin|digests\.json|rank\.png"
+    r"\./(detail-[0-9a-f]{32}\.bin|signatures-[0-9a-f]{32}\.(bin|part)|digests\.json|rank\.png"
     rf"|\.(detail-[0-9a-f]{{32}}{PART}\.bin|digests{PART}\.json|rank{PART}\.png))"
     r"|train/(Alpha|Beta)/[^/]*\.dpx"
 )
 
 
 def clear_cache(cache: StrPath) -> tuple[int, list[Path]]:
-    """Remove what `transcode`, `detail_scores` and `rank` left in a folder, and the folders that are empty then.
+    """Remove what `transcode`, `detail_scores`, `rank` and `match` left in a folder, and folders that are empty then.
 
     Goes by names, hidden part-files of killed runs among them. Whatever else is there stays, as do links; where the
     folder itself is a link, that alone is removed. Raises DataError where it is a file.

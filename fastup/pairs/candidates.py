@@ -57,11 +57,13 @@ class Film:
             if len(found) < 2:
                 raise DataError(f"{side.source.path}: {len(found)} frame{'s' * (len(found) != 1)}, expected a film")
         line = align(seen, hd_seen)
-        why = [text or ("" if partner >= 0 else NO_PARTNER) for text, partner in zip(line.why, line.partner, strict=True)]
+        why = [
+            text or ("" if partner >= 0 else NO_PARTNER) for text, partner in zip(line.why, line.partner, strict=True)
+        ]
         usable = np.array([not text for text in why])
         chosen = selection.middles(line.drawing, usable)
         if not len(chosen):
-            raise NothingShared(f"{sd.source.path} and {hd.source.path}: no drawing of the one is in the other")
+            raise NothingShared(f"{sd.source.path} and {hd.source.path}: they share no drawing")
         middle = selection.middles(line.hd_drawing, np.ones(len(hd_seen), bool))
         holds = line.hd_drawing[line.partner[chosen]]  # numbers count from 0, so that they are places in `middle`
         once = _once(holds, line.margin[chosen])
@@ -101,10 +103,11 @@ class Film:
         return self.number(candidate), tuple(sorted(int(self.hd_seen.numbers[row]) for row in rows))
 
     def features(self, candidates: list[int]) -> Floats:
-        """What says how much candidates differ, (n, d) float32: detail and brightness, in 6 x 8 parts of the picture."""
+        """What says how much candidates differ, (n, d) float32: detail and brightness in 6 x 8 parts of them."""
         levels = self._levels(candidates, (1, 1))
-        down, along = np.abs(np.diff(levels, axis=1, append=levels[:, -1:])), np.abs(
-            np.diff(levels, axis=2, append=levels[:, :, -1:])
+        down, along = (
+            np.abs(np.diff(levels, axis=1, append=levels[:, -1:])),
+            np.abs(np.diff(levels, axis=2, append=levels[:, :, -1:])),
         )
         parts = [_LEVELS * _pooled(levels, _COARSE), _pooled(down + along, _COARSE)]
         return np.concatenate([part.reshape(len(levels), -1) for part in parts], axis=1)

@@ -11,7 +11,7 @@ from fastup._threads import in_order
 from fastup._types import Frame, Progress, Window
 from fastup.pairs.candidates import Film, NothingShared, evenly
 from fastup.pairs.colour import Colour, Gather
-from fastup.pairs.measuring import Read, luma, together
+from fastup.pairs.measuring import luma, together
 from fastup.pairs.placement import Placement, common, common_window, place, warp
 
 SAME = Fraction(1), Fraction(1)  # the scale of SD itself
@@ -56,7 +56,10 @@ class Look:
         def looked(candidates, work):
             nonlocal done
             wanted = [(film.number(k), (film.partner(k),)) for k in candidates]
-            with closing(together(film.sd.source, film.hd.source, wanted)) as items, closing(in_order(work, items)) as all:
+            with (
+                closing(together(film.sd.source, film.hd.source, wanted)) as items,
+                closing(in_order(work, items)) as all,
+            ):
                 for found in all:
                     yield found
                     done += 1
@@ -67,11 +70,13 @@ class Look:
         if start is None:
             tried = f"{len(first)} frame{'s' * (len(first) != 1)}"
             raise NothingShared(
-                f"{film.sd.source.path} and {film.hd.source.path}: none of {tried} of the one lies on a frame of the "
-                "other that looks like it"
+                f"{film.sd.source.path} and {film.hd.source.path}: they share no picture: none of {tried} of SD lies "
+                "on the frame of HD that is most like it"
             )
         shot_of = {film.number(k): film.shot(k) for k in picks}
-        places, gathered, whole = defaultdict(list), defaultdict(Gather), Gather()
+        places: dict[int, list[tuple[Placement | None, float]]] = defaultdict(list)
+        gathered: dict[int, Gather] = defaultdict(Gather)
+        whole = Gather()
         for number, found, colours in looked(picks, lambda item: _measured(film, item, start)):
             places[shot_of[number]].append(found)
             if colours is not None:
@@ -85,7 +90,7 @@ class Look:
         return cls(shots, start, colour)
 
 
-def _placed(film, item: Read, start: Placement | None):
+def _placed(film, item, start):
     """(placement, likeness) of an SD frame on its partner, and both pictures; nothing where one cannot be read."""
     number, raw, partners = item
     if not partners:

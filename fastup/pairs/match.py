@@ -30,7 +30,7 @@ from fastup.pairs.cache import clear_cache
 from fastup.pairs.candidates import Film, NothingShared
 from fastup.pairs.colour import Colour
 from fastup.pairs.geometry import size_text
-from fastup.pairs.look import SAME, Look, Shot, covered, cut
+from fastup.pairs.look import SAME, Look, covered, cut
 from fastup.pairs.matched import FOUND, Record, Row, write_found
 from fastup.pairs.measuring import Read, Side, for_ten_bits, luma, nearest, normalised, residual, together
 from fastup.pairs.placement import Placement, common_window, covers, exact_scale, refine, warp
@@ -38,14 +38,12 @@ from fastup.pairs.placement import Placement, common_window, covers, exact_scale
 TO = ("sd", "hd")
 
 # Why a frame is left out, beside the words of `candidates` and of the timeline.
-UNLIKE, UNSURE, BADLY, BEYOND, ALIKE, UNREAD = (
-    "another picture", "place unsure", "fits badly", "HD ends within the window", "others differ more", "cannot be read",
-)  # fmt: skip
+UNLIKE, UNSURE, BADLY = "another picture", "place unsure", "fits badly"
+BEYOND, ALIKE, UNREAD = "HD ends within the window", "others differ more", "cannot be read"
 
 _LIKENESS = 0.3  # of gradients; below it two frames show no one picture
 _RESIDUAL, _DIFFERS = 0.03, 0.05  # of white, and a share of the picture: what a pair may differ by
-_NOMINAL = 0.08  # a scale by the sizes of the pictures may be so much smaller than what was measured
-_ABOVE = 1.02  # or so much larger
+_NOMINAL = 0.08  # by how much a scale that follows from the sizes of the pictures may differ from what was measured
 _SIMPLE = 20  # the largest numerator of such a scale
 _BEYOND = 0.02  # of the shots, at each side, that need not fill the window
 _WEAVE = 1.5  # SD pixels that frames of a shot may lie off its place, and fill the window
@@ -189,7 +187,7 @@ class Plan:
         order = fit if most is None else [fit[k] for k in selection.spread(film.features(fit))]
         most = len(order) if most is None else min(most, len(order))
         groups = film.groups(order)
-        sizes = Counter({group: 0 for group in sorted(groups.values())})
+        sizes = Counter(dict.fromkeys(sorted(groups.values()), 0))
         sizes.update(groups[film.shot(k)] for k in order[:most])
         names = dict(zip(sizes, selection.sets(list(sizes.values())), strict=True))
         sets = {shot: names[group] for shot, group in groups.items()}
@@ -393,13 +391,12 @@ def _unplaced(likeness: float) -> str:
 def _scale(film: Film, placement: Placement) -> Scale:
     """The exact scale of targets: that by the sizes of the pictures where it is near to what was measured.
 
-    With it the whole of an SD frame becomes a frame of HD's size. HD shows a few percent more or less than SD.
+    With it a whole SD frame becomes one of HD's size: 1440x1080 of 720x480, also where a tape shows a few percent less
+    than HD, or more. Else it is `exact_scale`'s.
     """
     sizes = zip(film.hd.size, film.sd.source.size, placement.scale, strict=True)
     by_size = [(Fraction(theirs, ours), own) for theirs, ours, own in sizes]
-    if all(
-        one.numerator <= _SIMPLE and one >= 1 and own * (1 - _NOMINAL) <= one <= own * _ABOVE for one, own in by_size
-    ):
+    if all(one.numerator <= _SIMPLE and one >= 1 and abs(float(one) / own - 1) <= _NOMINAL for one, own in by_size):
         return by_size[0][0], by_size[1][0]
     return exact_scale(placement)
 

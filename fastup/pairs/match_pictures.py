@@ -58,8 +58,9 @@ def path(file: StrPath, rows: Sequence[Mapping[str, Any]], shots: Sequence[Mappi
         if row["why"]:
             reasons.setdefault(row["why"], []).append(row["frame"])
     listed = sorted(reasons, key=lambda why: -len(reasons[why]))[:_WORDS]
+    width = max(0.3, 900 / max(len(rows), 900))
     for line, why in enumerate(listed):
-        bars.vlines(reasons[why], line - 0.4, line + 0.4, color=_LEFT_OUT, linewidth=max(0.3, 900 / max(len(rows), 900)))
+        bars.vlines(reasons[why], line - 0.4, line + 0.4, color=_LEFT_OUT, linewidth=width)
     bars.set_yticks(range(len(listed)), [f"{why}, {len(reasons[why]):,}" for why in listed])
     bars.set(ylim=(len(listed) - 0.4, -0.6), xlim=(-0.5, len(rows) - 0.5))
     bars.set_xlabel("frame of SD", color=_TEXT)

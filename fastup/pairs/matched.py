@@ -128,13 +128,11 @@ def write_found(path: StrPath, found: Mapping[str, Any], frames: Iterable[Mappin
         file.write("\n ]\n}\n")
 
 
-def read_found(data: StrPath) -> dict[str, Any] | None:
-    """What a match found, as `match.json` in DATA has it; None where there is none. DataError if it is none."""
+def read_found(data: StrPath) -> dict[str, Any]:
+    """What a match found, as match.json in DATA has it; DataError if that holds something else."""
     path = Path(data) / FOUND
     try:
         found = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        return None
     except ValueError as error:
         raise DataError(f"{path}: no JSON: {error}; expected what `fastup match` wrote") from None
     if not isinstance(found, dict) or "frames" not in found:
@@ -150,4 +148,3 @@ def _write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
-

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastup import frames
 from fastup._types import Codes, Floats, Size
@@ -20,11 +21,14 @@ BLOCK = 8  # SD pixels: what differs is measured in blocks of this side
 
 _DIFFERS = 0.12  # of white: a block's mean that is so far off shows something else, such as a title
 _NOISE, _FAINT = 5.0, 0.006  # drawings differ where gradients do by so many times the usual, and by so much of white
+_BLUR = np.array([1, 4, 6, 4, 1], np.float32) / np.float32(16)
 _FEWEST = 16  # pixels of a difference
 _CLEARLY = 0.001  # a correlation that is more by so much is that of the drawing
 
 Wanted = tuple[int, tuple[int, ...]]  # an SD frame, and the HD frames that are to be held against it
-Read = tuple[int, Any, dict[int, Any]]  # the same as `Source.frames` gives them; those that could not be read are absent
+Read = tuple[
+    int, Any, dict[int, Any]
+]  # the same as `Source.frames` gives them; those that could not be read are absent
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,7 @@ class Side:
 
 def normalised(picture: Codes | Floats, white: int | None) -> Floats:
     """A picture as floats, 1 is white."""
-    return picture if white is None else picture.astype(np.float32) / np.float32(white)
+    return picture.astype(np.float32, copy=False) if white is None else picture.astype(np.float32) / np.float32(white)
 
 
 def together(sd: Source, hd: Source, wanted: Iterable[Wanted]) -> Generator[Read, None, None]:
@@ -182,17 +186,15 @@ def _wider(mask):
     return mask
 
 
-def _edges(picture: Floats) -> Floats:
+def _edges(picture: Floats) -> NDArray[np.floating[Any]]:
     """Gradients of a picture that is blurred a little, (h, w, 2), float32."""
     blurred = picture
     for axis in (0, 1):
         wide = np.pad(blurred, [(2, 2) if k == axis else (0, 0) for k in (0, 1)], "edge")
         count = blurred.shape[axis]
-        blurred = sum(
-            np.float32(weight) * np.take(wide, range(k, k + count), axis)
-            for k, weight in enumerate((1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16))
-        )
-    return np.stack(np.gradient(blurred), -1).astype(np.float32)
+        parts = [np.take(wide, range(k, k + count), axis) for k in range(5)]
+        blurred = np.tensordot(_BLUR, np.stack(parts), 1)
+    return np.stack([np.gradient(blurred, axis=axis) for axis in (0, 1)], -1)
 
 
 @dataclass(frozen=True)
