@@ -9,10 +9,8 @@ import fastup
 from fastup.errors import DataError
 from fastup.pairs.alignment import fits, median
 from fastup.pairs.folder import find_sets
-from fastup.pairs.geometry import Geometry
 from fastup.pairs.match import match
 from fastup.pairs.matched import read_found
-from fastup.trim import UNTRIMMED
 
 CASE = replace(
     masters.CASES["clean"], **masters.SMALL, frames=70, scene=(10, 16), holds=(2,), motion=("act",), shared=0.0,
@@ -96,10 +94,8 @@ def test_what_is_written(films, matched):
 
 
 def test_no_pair_is_off(matched):
-    sets = find_sets([matched[0] / name for name in ("train", "validation", "evaluation")])
-    for each in sets:
-        geometry = Geometry.of(each.input_size, each.target_size, UNTRIMMED)
-        found = fits(each, geometry)
+    for each in find_sets([matched[0] / name for name in ("train", "validation", "evaluation")]):
+        found = fits(each)
         assert [fit.off for fit in found] == [()] * len(found), median(found)
 
 

@@ -81,9 +81,11 @@ class Record:
         self._file = open(self.path, "a", encoding="utf-8")  # noqa: SIM115 -- until `close`
 
     def add(self, row: Row) -> None:
-        """Note what was measured of a frame."""
+        """Note what was measured of a frame; a row that is there already is not noted twice."""
         if self._file is None:
             raise FastupError(f"{self.path}: the record has not begun")
+        if self.rows.get(row["frame"]) == row:
+            return
         self._file.write(json.dumps(row) + "\n")
         self._file.flush()
         self.rows[row["frame"]] = row
