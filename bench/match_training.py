@@ -112,7 +112,6 @@ def main():
     asked = parser.parse_args()
     from fastup.pairs.match import match
     from fastup.pairs.matched import read_found
-
     from fastup.upscale.evaluate import evaluate, mean
 
     with tempfile.TemporaryDirectory() as folder:
