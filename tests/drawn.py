@@ -35,7 +35,7 @@ class Scene:
         self.speed *= rng.choice([-1, 1], 8)
         self.shapes = cache(self._shapes)
 
-    def draw(self, size, matrix, pose, pan=0.0):
+    def draw(self, size, matrix, pose, pan=0.0, camera=0.0):
         """A picture, (H, W, 3) float32 in 0..1.
 
         Parameters
@@ -46,12 +46,15 @@ class Scene:
         pose : (int, int)
             Of the body, and of the mouth.
         pan : float
-            How far the background has moved to the left behind the character.
+            How far the background has moved to the left.
+        camera : float
+            How far the character has.
         """
-        moved = matrix.copy()
+        moved, at = matrix.copy(), matrix.copy()
         moved[:, 2] -= matrix[:, 1] * pan
+        at[:, 2] -= matrix[:, 1] * camera
         picture = _raster(self.ground.shapes, size, moved, self.ground.paint)[..., :3] * self.ground.shade(size, moved)
-        layer = _raster(self.title_shapes() if self.title else self.shapes(*pose), size, matrix)
+        layer = _raster(self.title_shapes() if self.title else self.shapes(*pose), size, at)
         rows = np.flatnonzero(layer[..., 3].any(1))
         if len(rows):
             rows = slice(rows[0], rows[-1] + 1)

@@ -34,7 +34,7 @@ class Case:
     blanking: tuple[int, int, int, int] = (0, 0, 0, 0)  # black over the rim of SD's frame, the same
     # the film
     holds: tuple[int, ...] = (2,)  # how long drawings stay; one is picked for each scene
-    motion: tuple[str, ...] = ("act", "act", "pan")  # act, mouth, pan, still; one is picked for each scene
+    motion: tuple[str, ...] = ("act", "act", "pan")  # act, mouth, pan, camera, still; one is picked for each scene
     scene: tuple[int, int] = (20, 50)  # the shortest and the longest
     shared: float = 0.2  # share of scenes with the background of an earlier one
     dissolves: float = 0.0  # share of cuts that are dissolves of 12 frames
@@ -78,6 +78,7 @@ CASES = {
     "colour, matrix": Case(grain=0.004, colour="matrix"),
     "subtitles": Case(grain=0.004, subtitles=0.6, colour="curves"),
     "missing, doubled": Case(grain=0.004, holds=(1, 2, 3), missing=0.03, doubled=0.03),
+    "camera": Case(grain=0.004, motion=("camera", "camera", "act"), shift=2.0, overscan=(0.02, 0.05), missing=0.01),
     "cut, re-ordered": Case(grain=0.004, frames=300, cuts=3, reordered=1, preview=True),
     "intros": Case(grain=0.004, intros=True, credits=2, rates=(24000 / 1001, 24.0), pillars=(120, 120, 0, 0)),
     "dissolves, fades": Case(grain=0.004, frames=300, dissolves=0.35, fades=0.3, flashes=0.3),
@@ -97,7 +98,8 @@ class Look(NamedTuple):
 
     scene: int
     pose: tuple[int, int] = (0, 0)
-    pan: float = 0.0
+    pan: float = 0.0  # how far the background has moved to the left; the character as well where the camera pans
+    camera: float = 0.0
     gain: float = 1.0
     white: float = 0.0
     other: "Look | None" = None  # into which it dissolves
@@ -251,8 +253,9 @@ def _film(case, rng, first):
         for t in range(length):
             if t % hold == 0:
                 mouth = int((mouth + rng.integers(1, len(drawn.MOUTHS))) % len(drawn.MOUTHS))
-            pose = {"act": (t // hold, mouth), "pan": (t // hold, mouth), "mouth": (0, mouth), "still": (0, 0)}[motion]
-            looks.append(Look(number, pose, round(speed * t, 5) if motion == "pan" else 0.0))
+            pose = {"mouth": (0, mouth), "still": (0, 0)}.get(motion, (t // hold, mouth))
+            moved = round(speed * t, 5) if motion in ("pan", "camera") else 0.0
+            looks.append(Look(number, pose, moved, moved if motion == "camera" else 0.0))
         if rng.random() < case.flashes:
             at = int(rng.integers(3, length - 5))
             looks[at : at + 2] = [look._replace(white=w) for look, w in zip(looks[at:], (0.8, 0.45), strict=False)]
@@ -331,7 +334,7 @@ class _Art:
         return _compose(_invert(self.hd_matrix), affine)
 
     def draw(self, look, size, matrix):
-        picture = self.scene(look.scene).draw(size, matrix, look.pose, look.pan)
+        picture = self.scene(look.scene).draw(size, matrix, look.pose, look.pan, look.camera)
         if look.card:
             drawn.overlay(picture, drawn.text(look.card, 0.3, drawn.ASPECT / 2, 0.09, (0.92, 0.9, 0.8)), matrix)
         if look.white:
