@@ -1,8 +1,9 @@
 """What is trimmed of a frame: pillars and blanking. What is left is the picture."""
 
 import contextlib
+from collections.abc import Sequence
 from numbers import Integral
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from fastup._types import Frame, Size
 from fastup.errors import OptionError
@@ -47,3 +48,15 @@ class Trim(NamedTuple):
 
 
 UNTRIMMED = Trim()
+AUTO: Literal["auto"] = "auto"  # in place of a trim: what is no picture is looked for in the frames of each source
+AnyTrim: TypeAlias = Sequence[int] | str  # four numbers, as of `Trim`, text of them, or "auto"
+
+
+def parse(value: object, name: str = "trim") -> Trim | Literal["auto"]:
+    """A trim, as of `Trim.parse`, or "auto"."""
+    return AUTO if isinstance(value, str) and value == AUTO else Trim.parse(value, name)
+
+
+def fixed(value: AnyTrim) -> Trim:
+    """What a model of this setting trims of a frame whose source it does not know: nothing, where it is "auto"."""
+    return UNTRIMMED if value == AUTO else Trim(*value)

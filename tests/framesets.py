@@ -45,3 +45,25 @@ def write_set(folder, suffix, kind, count=3):
         write_other(folder / "Alpha" / f"f{number}{suffix}", (8, 6), kind, number)
         write_other(folder / "Beta" / f"f{number}{suffix}", (18, 12), kind, 10 + number)
     return find_pairs(folder)
+
+
+def _scene(size, seed):
+    """A smooth picture, nowhere near black."""
+    y, x = np.mgrid[: size[0], : size[1]] / np.array(size).reshape(2, 1, 1)
+    rng = np.random.default_rng(seed)
+    waves = [np.sin(x * a + y * b + c) for a, b, c in rng.uniform(-9, 9, (3, 3))]
+    return (0.55 + 0.2 * np.stack(waves, axis=-1)).astype(np.float32)
+
+
+def write_framed(folder, shots, frames=3):
+    """Pairs at 9/4 x 2 in shots, each with borders of its own: {name: (trim of inputs, trim of targets)}."""
+    for number, (shot, sides) in enumerate(shots.items()):
+        for frame in range(frames):
+            for side, size, (left, right, top, bottom) in zip(
+                ("Alpha", "Beta"), ((120, 180), (270, 360)), sides, strict=True
+            ):
+                inner = _scene((size[0] - top - bottom, size[1] - left - right), 10 * number + frame)
+                path = folder / side / shot / f"{frame}.dpx"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                fastup.write(path, np.pad(inner, ((top, bottom), (left, right), (0, 0))))
+    return folder

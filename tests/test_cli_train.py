@@ -81,6 +81,8 @@ SETTINGS = {
     "--black-level": ("64", 64),
     "--quality": ("0.25", 0.25),
     "--no-jitter": (None, False),
+    "--training": ("a folder", "a folder"),
+    "--validation": ("other", "other"),
     "--edges": ("8", 8),
     "--skip": ("1", 1),
     "--no-shuffle": (None, False),
@@ -203,8 +205,8 @@ def test_the_table_says_where_settings_came_from(run, data, tmp_path):
     rows = table(out)
     changed = {"batch": "auto", "learning-rate": "command line", "skip": "command line", "epochs": "command line"}
     assert {name: cells[1] for name, cells in rows.items() if len(cells) == 2} == dict.fromkeys(
-        ("model", "tile", "border", "trim", "input-trim", "black-level", "quality", "jitter", "shuffle", "residual",
-         "schedule", "precision", "seed", "checkpoint-minutes"), "run",
+        ("model", "tile", "border", "trim", "input-trim", "black-level", "quality", "jitter", "edges", "shuffle",
+         "residual", "schedule", "precision", "seed", "checkpoint-minutes"), "run",
     ) | changed  # fmt: skip
     assert (rows["batch"][0], rows["learning-rate"][0], rows["skip"][0]) == ("4", "0.0001 (was 0.001)", "0")
     assert (rows["quality"][0], rows["residual"][0], rows["seed"][0]) == ("0.1", "no", "3")

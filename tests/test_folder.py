@@ -4,17 +4,18 @@ import errno
 import os
 import shutil
 import unicodedata
+from fractions import Fraction
 
 import numpy as np
 import pytest
-from framesets import three_pairs, write_frame, write_other, write_png, write_set
+from framesets import three_pairs, write_frame, write_framed, write_other, write_png, write_set
 from OpenImageIO import ImageBuf
 
 import fastup
-from fastup.errors import DataError
+from fastup.errors import DataError, OptionError
 from fastup.pairs import digests
 from fastup.pairs import folder as module
-from fastup.pairs.folder import find_pairs, find_sets, seen, seen_note
+from fastup.pairs.folder import Kind, find_pairs, find_sets, seen, seen_note
 
 pytestmark = pytest.mark.usefixtures("settled")
 
@@ -356,3 +357,120 @@ def test_names_pair_whatever_form_their_letters_have(tmp_path, forms):
 
 
 # -- the scores on disk ----------------------------------------------------------------------------------------------
+
+
+# -- sets of several kinds -------------------------------------------------------------------------------------------
+
+
+def test_folders_in_the_folders_are_searched(tmp_path):
+    for place in ("reel 10/a", "reel 9/a", "b", "reel 9/deep/a", ".hidden/a"):
+        for side, size in (("Alpha", (8, 6)), ("Beta", (18, 12))):
+            write_frame(tmp_path / side / f"{place}.dpx", size)
+    (tmp_path / "Alpha" / "reel 11").mkdir()
+    pairs = find_pairs(tmp_path)
+    names = ["b", "reel 9/a", "reel 9/deep/a", "reel 10/a"]
+    assert [pairs.name(number) for number in range(4)] == names
+    for side, paths in (("Alpha", pairs.inputs), ("Beta", pairs.targets)):
+        assert paths == tuple(tmp_path / side / f"{name}.dpx" for name in names)
+    (tmp_path / "Beta" / "reel 9" / "a.dpx").rename(tmp_path / "Beta" / "a.dpx")
+    lines = _problems(tmp_path).split("\n  ")[1:]
+    assert lines == [
+        f"{tmp_path}/Alpha/reel 9/a.dpx: no partner in Beta",
+        f"{tmp_path}/Beta/a.dpx: no partner in Alpha",
+    ]
+
+
+def test_a_folder_that_holds_itself(folder):
+    (folder / "Beta" / "again").symlink_to(folder / "Beta")
+    assert _problems(folder) == f"{folder}/Beta/again: a link to a folder that holds it, expected no link here"
+
+
+def test_linked_folders_are_searched(folder, tmp_path_factory):
+    place = tmp_path_factory.mktemp("linked")
+    for side in ("Alpha", "Beta"):
+        (place / side).mkdir()
+        for shot in ("one", "two"):
+            (place / side / shot).symlink_to(folder / side)
+    assert [find_pairs(place).name(n) for n in range(6)] == [f"{s}/f{n}" for s in ("one", "two") for n in (9, 10, 11)]
+
+
+def test_sizes_and_whites_may_differ(tmp_path):
+    """As long as the scale is one: two of one kind come first, whatever their place."""
+    sizes = {"a": ((4, 3), (9, 6)), "b": ((8, 6), (18, 12)), "c": ((8, 6), (18, 12)), "d": ((8, 6), (18, 12))}
+    for name, pair in sizes.items():
+        for side, size in zip(("Alpha", "Beta"), pair, strict=True):
+            write_frame(tmp_path / side / f"{name}.dpx", size)
+    write_other(tmp_path / "Beta" / "d.png", (18, 12), "uint8")
+    (tmp_path / "Beta" / "d.dpx").unlink()
+    pairs = find_pairs(tmp_path)
+    assert pairs.kind_of == (1, 0, 0, 2)
+    assert pairs.counts() == [2, 1, 1]
+    assert pairs.kinds == (
+        Kind((8, 6), (18, 12), 1023, 1023), Kind((4, 3), (9, 6), 1023, 1023), Kind((8, 6), (18, 12), 1023, 255),
+    )  # fmt: skip
+    assert (pairs.input_white, pairs.target_white) == (1023, None)
+    assert pairs.usual == 1
+    assert pairs.only([3, 0]).kinds == (pairs.kinds[2], pairs.kinds[1])
+    assert pairs.only([3, 0]).targets == (pairs.targets[3], pairs.targets[0])
+
+
+def test_the_scale_is_that_of_the_most(tmp_path):
+    for name, size in (("a", (16, 12)), ("b", (18, 12)), ("c", (27, 18)), ("d", (6, 6))):
+        write_frame(tmp_path / "Beta" / f"{name}.dpx", size)
+    for name, size in (("a", (8, 6)), ("b", (8, 6)), ("c", (12, 9)), ("d", (8, 6))):
+        write_frame(tmp_path / "Alpha" / f"{name}.dpx", size)
+    lines = _problems(tmp_path).split("\n  ")[1:]
+    assert lines == [
+        f"{tmp_path}/Beta/a.dpx: 6x8 to 12x16, scale 2 x 2 (vertical, horizontal), expected 9/4 x 2 like the most of "
+        "its set",
+        f"{tmp_path}/Beta/d.dpx: the target picture is 6x6 and smaller than the input picture of 6x8; are Alpha and "
+        "Beta swapped?",
+    ]
+
+
+def test_a_trim_that_leaves_nothing_of_one_kind(tmp_path):
+    for name, size in (("a", (10, 20)), ("b", (20, 40)), ("c", (20, 40))):
+        for side in ("Alpha", "Beta"):
+            write_frame(tmp_path / side / f"{name}.dpx", size)
+    assert find_pairs(tmp_path, (2, 2, 1, 1)).kinds[0].geometry.input_picture == (18, 36)
+    with pytest.raises(OptionError, match=r"Alpha/a\.dpx: .*trim is 10,10,0,0, which leaves nothing of a frame of 20x"):
+        find_pairs(tmp_path, (10, 10, 0, 0))
+
+
+def test_borders_are_found_by_source(tmp_path):
+    """Of inputs and targets apart; a pixel that is too much goes with the borders, so that there is one scale."""
+    shots = {
+        "a": ((0, 0, 0, 0), (0, 0, 0, 0)),
+        "b": ((20, 20, 0, 0), (40, 40, 0, 0)),
+        "c": ((9, 10, 8, 4), (18, 20, 18, 9)),
+        "d": ((6, 6, 0, 0), (13, 12, 0, 0)),
+    }
+    heard = []
+    write_framed(tmp_path, shots)
+    pairs = find_pairs(tmp_path, "auto", on_progress=lambda *progress: heard.append(progress))
+    assert heard == [(n, 4, "looking for borders") for n in (1, 2, 3, 4)] * 2
+    assert {kind.geometry.scale for kind in pairs.kinds} == {(Fraction(9, 4), 2)}
+    found = {pairs.name(number)[0]: pairs.kind(number) for number in range(len(pairs))}
+    for shot, (input_trim, trim) in shots.items():
+        if shot != "d":
+            assert (found[shot].input_trim, found[shot].trim) == (input_trim, trim)
+    assert found["d"].input_trim in ((6, 7, 0, 0), (7, 6, 0, 0))
+    assert found["d"].geometry.target_picture == (270, 334)
+
+
+def test_only_one_side_may_be_looked_at(tmp_path):
+    write_framed(tmp_path, {"a": ((0, 0, 0, 0), (8, 8, 0, 0)), "b": ((0, 0, 0, 0), (8, 8, 0, 0))})
+    with pytest.raises(OptionError, match="input-trim"):
+        find_pairs(tmp_path, "auto", "some")
+    pairs = find_pairs(tmp_path, "auto", (4, 4, 0, 0))
+    assert [(kind.input_trim, kind.trim) for kind in pairs.kinds] == [((4, 4, 0, 0), (8, 8, 0, 0))]
+    pairs = find_pairs(tmp_path, (8, 8, 0, 0), "auto")
+    assert [(kind.input_trim, kind.trim) for kind in pairs.kinds] == [((0, 0, 0, 0), (8, 8, 0, 0))]
+
+
+def test_a_frame_that_cannot_be_looked_at(tmp_path):
+    write_framed(tmp_path, {"a": ((0, 0, 0, 0), (8, 8, 0, 0))})
+    path = tmp_path / "Beta" / "a" / "1.dpx"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(DataError, match=r"Beta/a/1\.dpx.*cut short"):
+        find_pairs(tmp_path, "auto")

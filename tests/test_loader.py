@@ -812,3 +812,48 @@ def test_the_interpreter_goes_on_while_tiles_are_read(tmp_path):
     for thread in threads:
         thread.join()
     assert not errors
+
+
+def test_tiles_of_several_kinds(tmp_path):
+    """Pictures and whites by file: codes where a side has one white, else normalised."""
+    made = {  # by bits: the size of the frame, and the picture in it
+        10: ((30, 37), (3, 5, 24, 29)), 8: ((20, 41), (0, 0, 20, 41)), 32: ((9, 70), (1, 2, 8, 60)),
+        16: ((30, 37), (0, 0, 9, 9)),
+    }  # fmt: skip
+    paths, frames, kinds, rows, random = [], [], [], [], np.random.default_rng(5)
+    for number, (bits, (size, picture)) in enumerate(made.items()):
+        white = None if bits == 32 else 2**bits - 1
+        stored = random.random((*size, 3), np.float32)
+        stored = stored if white is None else (stored * white).astype(np.uint16)
+        paths.append(tmp_path / f"{number}.dpx")
+        fastup.write(paths[-1], stored, fastup.Header.new(*size[::-1], bits=bits))
+        frames.append(stored / np.float32(white or 1))
+        kinds.append(FrameKind(size, white, picture))
+        rows.append(some_tiles(60, 1, number, picture))
+        rows[-1][:, 0] = number
+
+    def check(frames, rows, **options):
+        side = Side(tile=TILE, **options)
+        loader = TileLoader(side, side, threads=2, open_files=4)
+        loader.submit(rows)
+        for number, tiles in enumerate(loader.take()):
+            for got, (frame, *corners, turn) in zip(tiles, rows, strict=True):
+                y, x = corners[2 * number : 2 * number + 2]
+                picture = list(made.values())[frame][1]
+                np.testing.assert_array_equal(got, expected(frames[frame], y, x, turn, options.get("fill"), picture))
+            assert tiles.dtype == frames[0].dtype
+        return loader
+
+    every = random.permutation(np.concatenate(rows))
+    loader = check(frames, every, files=paths, kinds=kinds, kind_of=range(4), fill=0.25)
+    # And one file as two kinds of a white.
+    made[10], made[8] = ((30, 37), (0, 0, 9, 9)), made[10]
+    both = np.concatenate([some_tiles(60, 1, 9, (0, 0, 9, 9)), rows[0]])
+    both[60:, 0] = 1
+    ours = [FrameKind((30, 37), 1023, made[bits][1]) for bits in (8, 10)]
+    check([fastup.read(paths[0])] * 2, both, files=paths[:1] * 2, kinds=ours, kind_of=[1, 0])
+    with pytest.raises(ValueError, match="tile"):
+        loader.submit(np.array([(3, 9, 0, 0, 0, 0)]))
+    for kind_of in ([0, 1, 2], [0, 1, 2, 4]):
+        with pytest.raises(ValueError, match="no such kind"):
+            Side(files=paths, kinds=kinds, kind_of=kind_of, tile=TILE)

@@ -4,20 +4,24 @@ import json
 import os
 import random
 import re
+import shutil
 from dataclasses import replace
 
 import keras
 import numpy as np
 import pytest
+from framesets import write_framed
 from runs import contents_of, edit, rewrite
 
 import fastup
+from fastup._resample import resize
 from fastup.errors import DataError, OptionError
 from fastup.pairs.folder import find_pairs
 from fastup.train import fit
 from fastup.train.config import Config
 from fastup.train.prepare import digest_of, prepare
-from fastup.upscale.evaluate import compare
+from fastup.train.run import settings_of
+from fastup.upscale.evaluate import compare, evaluate, mean
 from fastup.upscale.metrics import psnr
 from fastup.upscale.upscaler import Upscaler
 
@@ -174,3 +178,89 @@ def test_validation_of_another_scale(data, small):
     with pytest.raises(DataError, match=r"validation: the scale .* is 2 x 2, but the model's is 9/4 x 2"):
         prepare(data, Config())
     assert not (data / "models").exists()
+
+
+# -- sets of several kinds -------------------------------------------------------------------------------------------
+
+
+def write_several(folder, sizes, seed=0):
+    """Pairs at 2 x 2, of 8 bits and of 10, as JPEG, PNG and DPX in turn; smooth, a little sharper in Beta."""
+    for number, (height, width) in enumerate(sizes):
+        rng = np.random.default_rng(seed + number)
+        target = resize(rng.random((2 * height, 2 * width, 3), np.float32), (height, width))
+        suffix, bits = [(".jpg", 8), (".png", 8), (".dpx", 8), (".dpx", 10)][number % 4]
+        for side, frame in (("Alpha", resize(target, (height // 2, width // 2))), ("Beta", target)):
+            path = folder / side / f"shot {number % 2}" / f"f{number}{suffix}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            fastup.write(path, frame, fastup.Header.new(*frame.shape[1::-1], bits=bits))
+    return folder
+
+
+def test_a_set_of_several_kinds_is_trained_on(tmp_path):
+    """From separate folders, which the model's settings keep, as it goes on; and it says what its frames are."""
+    sizes = [(48, 60), (60, 48), (24, 80), (96, 64), (64, 64), (48, 60), (48, 60), (20, 90)]
+    train = write_several(tmp_path / "here" / "set", sizes)
+    validation = write_several(tmp_path / "other", sizes[:3], 50)
+    config = Config(
+        model="espcn",
+        tile=28,
+        border=2,
+        batch=4,
+        training=str(train),
+        validation=str(validation),
+        epochs=1,
+        quality=0.5,
+    )
+    run = prepare(tmp_path / "data", config)
+    assert run.notes[0] == f"2 of the 8 pairs of {train} are too small for a tile of 28, and not trained on"
+    settings = run.network.settings
+    assert (settings["input_white"], settings["target_white"]) == (None, None)
+    assert (settings["training"], settings["validation"]) == (str(train), str(validation))
+    assert settings["scale"] == [[2, 1], [2, 1]]
+    assert len(settings["trained"]["order"]["kinds"]) == 32
+    fit.fit(run)
+    assert run.state["epoch"] == 1
+    assert run.state["steps"] == run.tiles // 4
+    row = run.state["history"][0]
+    assert row["psnr"] > row["psnr_bicubic"] - 3
+    scores = evaluate(run.folder / "best.keras", validation)
+    assert [score.frame for score in scores] == ["shot 0/f0", "shot 0/f2", "shot 1/f1"]
+    assert mean(scores).psnr == pytest.approx(run.state["best_psnr"], abs=0.01)
+    given = settings_of(run.folder) | {"epochs": 2, "training": os.path.relpath(train)}
+    again = prepare(tmp_path / "data", Config(**given))
+    assert (again.state["epoch"], again.config.training) == (1, str(train))
+
+
+def test_edges_that_leave_nothing(data):
+    config = Config(edges=140)
+    with pytest.raises(OptionError, match=r"edges is 140: no tile of 72 lies so far inside of a picture of 360x270"):
+        prepare(data, config)
+    run = prepare(data, Config(edges=10))
+    whole = prepare(data, Config(), "whole")
+    assert 0 < run.tiles < whole.tiles
+    assert run.state["order"] == whole.state["order"] | {"edges": 10, "tiles": run.tiles}
+
+
+def test_borders_of_each_source_are_left_out(tmp_path):
+    """What a model trained so makes of validation, and of any other frame."""
+    shots = {"a": ((0, 0, 0, 0), (0, 0, 0, 0)), "b": ((20, 20, 0, 0), (40, 40, 0, 0))}
+    for name in ("train", "validation"):
+        write_framed(tmp_path / name, shots, 2)
+    run = prepare(tmp_path, Config(model="espcn", trim="auto", epochs=1))
+    assert (run.config.trim, run.config.input_trim) == ("auto", "auto")
+    for pairs in (run.pairs, run.validation):
+        assert {(kind.input_trim, kind.trim) for kind in pairs.kinds} == set(shots.values())
+    fit.fit(run)
+    upscaler = Upscaler(run.folder / "best.keras")
+    assert upscaler.settings["trim"] == "auto"
+    assert upscaler.size((120, 180)) == (270, 360)
+    assert [len(score.frame) for score in evaluate(upscaler, tmp_path / "validation")] == [3] * 4
+    assert settings_of(run.folder)["trim"] == "auto"
+    assert prepare(tmp_path, Config(**settings_of(run.folder) | {"epochs": 2})).state["epoch"] == 1
+    for name in ("train", "validation"):
+        for side in ("Alpha", "Beta"):
+            shutil.rmtree(tmp_path / name / side / "b")
+    with pytest.raises(
+        OptionError, match=r"a run with other settings is here: trim \[0, 0, 0, 0\] \(was auto\), input-"
+    ):
+        prepare(tmp_path, Config(model="espcn", epochs=2))

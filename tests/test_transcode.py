@@ -14,6 +14,7 @@ from test_digests import tick
 import fastup
 from fastup.errors import DataError, FastupError
 from fastup.pairs import transcode as module
+from fastup.pairs.cache import clear_cache, set_name
 from fastup.pairs.folder import find_pairs
 from fastup.pairs.index import detail_scores
 from fastup.pairs.transcode import transcode
@@ -73,7 +74,25 @@ def test_dpx_stay_where_they_are(folder, tmp_path):
     pairs = find_pairs(folder)
     ours = transcode(pairs, tmp_path / "cache")
     assert ours.targets == pairs.targets
-    assert os.listdir(tmp_path / "cache" / pairs.folder.name) == ["Alpha"]
+    assert os.listdir(tmp_path / "cache" / set_name(folder, tmp_path / "cache")) == ["Alpha"]
+
+
+def test_sets_of_one_name_have_copies_of_their_own(tmp_path):
+    """Of folders that are not beside the cache, by where they are; and each keeps its folders."""
+    sets = [write_set(tmp_path / place / "set", ".png", "uint8") for place in ("a", "b", "data")]
+    for each in (*sets[0].inputs, *sets[0].targets):
+        (each.parent / "shot").mkdir(exist_ok=True)
+        each.rename(each.parent / "shot" / each.name)
+    sets[0] = find_pairs(sets[0].folder)
+    copies = [transcode(each, tmp_path / "data" / "cache") for each in sets]
+    assert len({path for each in copies for path in each.targets}) == 9
+    for each, made in zip(sets, copies, strict=True):
+        for path, copy in zip(each.inputs + each.targets, made.inputs + made.targets, strict=True):
+            np.testing.assert_array_equal(fastup.read(copy), fastup.read(path))
+    assert copies[0].targets[0].parent.name == "shot"
+    assert copies[2].targets[0].parent == tmp_path / "data" / "cache" / "set" / "Beta"
+    clear_cache(tmp_path / "data" / "cache")
+    assert os.listdir(tmp_path / "data" / "cache") == ["set"]  # but for this one, of no name that `train` makes
 
 
 def test_what_is_fresh_is_not_written_again(tmp_path, reads):

@@ -107,6 +107,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Make frames again that are there already.")]
 TileOption = Annotated[int | None, setting("tile")]
 TrimOption = Annotated[str | None, setting("trim")]
+TrainingOption = Annotated[str | None, setting("training")]
+ValidationOption = Annotated[str | None, setting("validation")]
 InputTrimOption = Annotated[str | None, setting("input-trim")]
 Memory = Annotated[
     str | None,

@@ -11,7 +11,16 @@ from rich.markup import escape
 from typer import Argument, Option
 
 from fastup.cli import show
-from fastup.cli.options import InputTrimOption, Json, TileOption, TrimOption, carries_on, given
+from fastup.cli.options import (
+    InputTrimOption,
+    Json,
+    TileOption,
+    TrainingOption,
+    TrimOption,
+    ValidationOption,
+    carries_on,
+    given,
+)  # fmt: skip
 from fastup.errors import DataError, OptionError
 from fastup.frames import refuse_other
 from fastup.train.config import Config
@@ -21,6 +30,8 @@ def pairs(
     data: Annotated[
         Path, Argument(metavar="DATA", help="Holds train/, and validation/ and evaluation/ if there are any.")
     ],
+    training: TrainingOption = None,
+    validation: ValidationOption = None,
     trim: TrimOption = None,
     input_trim: InputTrimOption = None,
     clear_cache: Annotated[
@@ -38,21 +49,22 @@ def pairs(
             raise DataError(f"{data}: no such folder, expected the one that holds train/")
         _clear_cache(data / "cache")
         return
-    config = Config(**given(trim=trim, input_trim=input_trim))
+    config = Config(**given(training=training, validation=validation, trim=trim, input_trim=input_trim))
     refuse_other(data)
     from fastup.frames import is_dpx
     from fastup.pairs.alignment import alike, fits, median
     from fastup.pairs.folder import find_sets, seen, seen_note
 
-    folders = [data / name for name in ("train", "validation", "evaluation")]
-    sets = find_sets(
-        [folder for folder in folders if folder.exists() or folder.name == "train"], config.trim, config.input_trim
-    )
+    folders = [Path(training or data / "train"), Path(validation or data / "validation"), data / "evaluation"]
+    needed = [Path(folder) for folder in (training or data / "train", validation) if folder]
+    chosen = [folder for folder in folders if folder.exists() or folder in needed]
+    with show.progress("looking for borders", "folders") as advance:
+        sets = find_sets(chosen, config.trim, config.input_trim, advance)
     with show.progress("fitting pairs", "pairs") as advance:
         found_in = [(each, fits(each, advance)) for each in sets]
     off = sum(bool(fit.off) for _, found in found_in for fit in found)
     train, *others = sets
-    copies = {each.folder.name: seen(train, each, data / "cache") for each in others}
+    copies = {each.folder: seen(train, each, data / "cache") for each in others}
     if as_json:
         rows = []
         for each, found in found_in:
@@ -75,7 +87,7 @@ def pairs(
                     ],
                     "to_transcode": sum(not is_dpx(path) for path in each.inputs + each.targets),
                     "median": asdict(median(found)),
-                    "in_train": [[str(path) for path in pair] for pair in copies.get(each.folder.name, ())],
+                    "in_train": [[str(path) for path in pair] for pair in copies.get(each.folder, ())],
                     "off_alike": alike(found),
                     "fits": [asdict(fit) | {"judged": fit.judged, "off": fit.off} for fit in found],
                 }
@@ -85,7 +97,7 @@ def pairs(
         for each, found in found_in:
             _print_fits(each, found)
         for each in others:
-            if note := seen_note(train, each, copies[each.folder.name]):
+            if note := seen_note(train, each, copies[each.folder]):
                 show.note(note)
     if off:
         raise typer.Exit(1)
@@ -168,6 +180,7 @@ def rank(
     data: Annotated[Path, Argument(metavar="DATA", help="Holds train/, with Alpha/ (input) and Beta/.")],
     quality: Annotated[float, Option(help="Share of each frame's tiles to keep, the most detailed.")] = 0.5,
     tile: TileOption = None,
+    training: TrainingOption = None,
     trim: TrimOption = None,
     input_trim: InputTrimOption = None,
     jitter: Annotated[bool, Option(help="Also rank tiles that are half a tile off.")] = Config.jitter,
@@ -180,16 +193,18 @@ def rank(
     Detail is the sum of absolute differences to the right and the lower neighbour, so that lines count in every
     direction.
     """
-    config = Config(quality=quality, jitter=jitter, **given(tile=tile, trim=trim, input_trim=input_trim))
+    chosen = given(tile=tile, training=training, trim=trim, input_trim=input_trim)
+    config = Config(quality=quality, jitter=jitter, **chosen)
     output = output or data / "cache" / "rank.png"
     if output.suffix.lower() != ".png":
         raise OptionError(f"output is {output}, expected a name that ends in .png")
     refuse_other(data)
-    from fastup.pairs.folder import find_sets
+    from fastup.pairs.folder import find_pairs
     from fastup.pairs.ranking import picture, ranking
     from fastup.pairs.transcode import transcode
 
-    (found,) = find_sets([data / "train"], config.trim, config.input_trim)
+    with show.progress("looking for borders", "folders") as advance:
+        found = find_pairs(training or data / "train", config.trim, config.input_trim, advance)
     tile = found.roomiest.tile(config.tile)
     with show.progress("transcoding") as advance:
         found = transcode(found, data / "cache", advance)

@@ -92,7 +92,8 @@ def run_training(data: Path, config: Config, sources: dict[str, str], name: str,
     from fastup.train.outcome import outcome, reasons
     from fastup.train.prepare import prepare
 
-    run = prepare(data, config, name, more_epochs)
+    with show.progress("looking for borders", "folders") as advance:
+        run = prepare(data, config, name, more_epochs, advance)
     follow = [field for field in ("tile", "border", "input_trim") if getattr(config, field) is None]
     sources = sources | dict.fromkeys(follow, "frames")
     if config.batch == "auto":
@@ -130,8 +131,8 @@ def _print_settings(run, sources):
         ),
         "tile": f" target pixels, {tile_w}x{tile_h} input pixels",
         "border": f" target pixels, {border_w}x{border_h} input pixels",
-        "trim": " (left, right, top, bottom)",
-        "input_trim": " (left, right, top, bottom)",
+        "trim": _trims(kind.trim for kind in run.pairs.kinds),
+        "input_trim": _trims(kind.input_trim for kind in run.pairs.kinds),
     }
     rows = {
         "data": f"{len(run.pairs)} pairs to train on, {len(run.validation)} to validate",
@@ -147,6 +148,15 @@ def _print_settings(run, sources):
         if was or not off:
             rows[option] = show.shown(value) + was + more.get(field, ""), sources[field]
     show.table({**rows, "output": str(run.folder)})
+
+
+def _trims(trims):
+    """What is trimmed of frames, in words, behind the setting."""
+    trims = list(dict.fromkeys(trims))  # the most common first
+    if len(trims) == 1 and not any(trims[0]):
+        return " (left, right, top, bottom)"
+    found = show.few([show.shown(trim) for trim in trims], 3, "; ")
+    return f": {found} (left, right, top, bottom)"
 
 
 def _memory(run):

@@ -28,12 +28,15 @@ _CARRIED = [name for name, field in FIELDS.items() if field.section == "source"]
 class Folder(Source):
     """Frames in a folder, or one frame, as they are: of any format, size and depth, numbered as `frames.find` has them.
 
-    ``uint16`` frames hold the codes of each file, see its header's white; floats are normalised. `paths` has the files.
+    ``uint16`` frames hold the codes of each file, see its header's white; floats are normalised. `paths` has the files;
+    it may be given, to take some of the folder's alone.
     """
 
-    def __init__(self, path: StrPath, dtype: DTypeLike = "uint16", layer: str | None = None) -> None:
+    def __init__(
+        self, path: StrPath, dtype: DTypeLike = "uint16", layer: str | None = None, paths: list[Path] | None = None
+    ) -> None:
         super().__init__(path, dtype)
-        self.paths, self.layer = frames.find(path), layer
+        self.paths, self.layer = frames.find(path) if paths is None else paths, layer
         self.frame_count = len(self.paths)
 
     @cached_property

@@ -1,5 +1,6 @@
 """What fastup leaves in DATA/cache: its names, and how it is removed."""
 
+import hashlib
 import os
 import re
 from pathlib import Path
@@ -8,12 +9,23 @@ from fastup._types import StrPath
 from fastup._whole import PART
 from fastup.errors import DataError
 
-_MADE_FOLDER = re.compile(r"\.|train(/(Alpha|Beta))?")  # in a cache; and the files, with those that `whole` begins:
+_SET = r"(train|[^/]+-[0-9a-f]{16})"
+_MADE_FOLDER = re.compile(
+    rf"\.|{_SET}(/(Alpha|Beta)(/.*)?)?"
+)  # in a cache; and the files, with those that `whole` begins:
 _MADE = re.compile(
     r"\./(detail-[0-9a-f]{32}\.bin|signatures-[0-9a-f]{32}\.(bin|part)|digests\.json|rank\.png"
     rf"|\.(detail-[0-9a-f]{{32}}{PART}\.bin|digests{PART}\.json|rank{PART}\.png))"
-    r"|train/(Alpha|Beta)/[^/]*\.dpx"
+    rf"|{_SET}/(Alpha|Beta)/.*\.dpx"
 )
+
+
+def set_name(folder: Path, cache: StrPath) -> str:
+    """What the pairs of a folder are called in a cache: its name, if it is beside the cache; else a digest follows."""
+    folder, beside = Path(os.path.abspath(folder)), Path(os.path.abspath(cache)).parent
+    if folder.parent == beside:
+        return folder.name
+    return f"{folder.name}-{hashlib.blake2b(os.fsencode(folder), digest_size=8).hexdigest()}"
 
 
 def clear_cache(cache: StrPath) -> tuple[int, list[Path]]:

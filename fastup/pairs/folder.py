@@ -4,7 +4,7 @@ import os
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -12,12 +12,13 @@ import xxhash
 
 from fastup import frames
 from fastup._threads import in_order
-from fastup._types import Frame, Size, StrPath
+from fastup._types import Frame, Progress, Size, StrPath
 from fastup.errors import DataError, FastupError, OptionError
 from fastup.header import Header
 from fastup.pairs.digests import Digests
 from fastup.pairs.geometry import Geometry, scale_text
-from fastup.trim import UNTRIMMED, Trim
+from fastup.pairs.trims import Trims
+from fastup.trim import UNTRIMMED, AnyTrim, Trim
 
 PART = 1 << 14  # bytes of a frame that are compared first
 SIDES = ("Alpha", "Beta")
@@ -134,11 +135,13 @@ def _one(values):
     return values.pop() if len(values) == 1 else None
 
 
-def find_pairs(folder: StrPath, trim: Sequence[int] = UNTRIMMED, input_trim: Sequence[int] | None = None) -> Pairs:
+def find_pairs(
+    folder: StrPath, trim: AnyTrim = UNTRIMMED, input_trim: AnyTrim | None = None, on_progress: Progress | None = None
+) -> Pairs:
     """Pair the frames of folder/Alpha and folder/Beta, and of the folders in them, and check them by their headers.
 
-    Frames pair by their paths in Alpha and Beta, without suffixes. They may differ in size and white. `input_trim` is
-    `trim` where inputs and targets are of one size, else none, if absent.
+    Frames pair by their paths in Alpha and Beta, without suffixes. They may differ in size and white. `trim` and
+    `input_trim` are as of `Trims`; `on_progress` is called while they are looked for.
 
     Raises
     ------
@@ -149,18 +152,16 @@ def find_pairs(folder: StrPath, trim: Sequence[int] = UNTRIMMED, input_trim: Seq
     OptionError
         If a trim leaves nothing of a frame.
     """
-    return find_sets([folder], trim, input_trim)[0]
+    return find_sets([folder], trim, input_trim, on_progress)[0]
 
 
 def find_sets(
-    folders: Iterable[StrPath], trim: Sequence[int] = UNTRIMMED, input_trim: Sequence[int] | None = None
-) -> list[Pairs]:
-    """`find_pairs` of several folders, or one DataError that tells what is wrong in all of them.
-
-    What `input_trim` is if absent is decided by the most common sizes of the first folder.
-    """
+    folders: Iterable[StrPath], trim: AnyTrim = UNTRIMMED, input_trim: AnyTrim | None = None,
+    on_progress: Progress | None = None,
+) -> list[Pairs]:  # fmt: skip
+    """`find_pairs` of several folders, or one DataError that tells what is wrong in all of them."""
     folders = [Path(folder) for folder in folders]
-    checked, problems, trims = [], [], _Trims(trim, input_trim)
+    checked, problems, trims = [], [], Trims(trim, input_trim, on_progress)
     for folder in folders:
         found, wrong = _check(folder, trims)
         checked.append(found)
@@ -173,22 +174,6 @@ def find_sets(
         more = [f"and {len(lines) - MOST_PROBLEMS} more"] if len(lines) > MOST_PROBLEMS else []
         raise DataError("\n  ".join([f"{len(lines)} problems in {where}:", *lines[:MOST_PROBLEMS], *more]))
     return checked
-
-
-class _Trims:
-    """What is trimmed of pairs."""
-
-    def __init__(self, trim, input_trim):
-        self.trim = Trim.parse(trim)
-        self.input_trim = None if input_trim is None else Trim.parse(input_trim, "input-trim")
-
-    def of(self, kinds):
-        """The kinds of some pairs with what is trimmed of them."""
-        if self.input_trim is None and kinds:
-            ((ours, theirs), _), *_ = Counter((kind.input_size, kind.target_size) for kind in kinds).most_common()
-            self.input_trim = self.trim if ours == theirs else UNTRIMMED
-        made = {kind: replace(kind, trim=self.trim, input_trim=self.input_trim) for kind in kinds}
-        return [made[kind] for kind in kinds]
 
 
 def _check(folder, trims):
@@ -214,7 +199,7 @@ def _check(folder, trims):
     ours, theirs = (by_stem.get(side, {}) for side in SIDES)
     whole = [(path, theirs[stem]) for stem, path in ours.items() if stem in theirs]
     whole = [each for each in whole if not faults.keys() & each]
-    kinds = trims.of([_kind(probes[path], probes[target]) for path, target in whole])
+    kinds = _kinds([(probes[path], probes[target]) for path, target in whole], whole, trims)
     _check_scale(whole, kinds, faults)
     for side, paths in sides.items():
         problems += _in_common(folder / side, paths, faults)
@@ -226,10 +211,14 @@ def _check(folder, trims):
     return Pairs.of(folder, *zip(*whole, strict=True), kinds), []
 
 
-def _kind(probe, target_probe):
-    (*size, _), white = probe
-    (*target_size, _), target_white = target_probe
-    return Kind(tuple(size), tuple(target_size), white, target_white)
+def _kinds(probes, paths, trims):
+    """The kinds of pairs, by what is known of input and target, and their paths."""
+    sizes = [(ours[:2], theirs[:2]) for (ours, _), (theirs, _) in probes]
+    each = zip(sizes, probes, trims.of(paths, sizes), strict=True)
+    return [
+        Kind(*size, white, target_white, trim, input_trim)
+        for size, ((_, white), (_, target_white)), (input_trim, trim) in each
+    ]
 
 
 def _probed(side, paths, faults, probes):

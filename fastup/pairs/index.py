@@ -15,6 +15,7 @@ from fastup._tiles import detail, kept, rank
 from fastup._types import Floats, Progress, StrPath
 from fastup._whole import whole
 from fastup.errors import DataError
+from fastup.pairs.cache import set_name
 from fastup.pairs.digests import Digests, state_of
 from fastup.pairs.folder import Pairs
 from fastup.pairs.geometry import size_text
@@ -86,11 +87,12 @@ def detail_scores(
     """
     groups = dict[Any, _Scores]()  # frames of one grid and trim, whatever else their kinds differ in
     placed = list[tuple[_Scores, int]]()  # the row of each frame
+    name = pairs.folder.name if cache is None else set_name(pairs.folder, cache)
     for number in range(len(pairs)):
         geometry = pairs.kind(number).geometry
         grid = _grid(geometry, tile, jitter)
         what = INDEX_VERSION, grid.shape, grid.tile, grid.jitter, tuple(geometry.trim)
-        group = groups.setdefault(what, _Scores(pairs.folder.name, what, grid))
+        group = groups.setdefault(what, _Scores(name, what, grid))
         placed.append((group, group.count))
         group.count += 1
     for group in groups.values():

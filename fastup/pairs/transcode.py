@@ -8,6 +8,7 @@ from fastup._threads import on_threads
 from fastup._types import Progress, StrPath
 from fastup.errors import FastupError
 from fastup.header import Header
+from fastup.pairs.cache import set_name
 from fastup.pairs.digests import Digests, state_of
 from fastup.pairs.folder import SIDES, Pairs
 
@@ -34,7 +35,7 @@ def transcode(pairs: Pairs, cache: StrPath, on_progress: Progress | None = None)
         for number, path in enumerate(paths):
             if not frames.is_dpx(path):
                 place = path.relative_to(pairs.folder).with_suffix(".dpx")
-                copies[path] = Path(cache) / pairs.folder.name / place
+                copies[path] = Path(cache) / set_name(pairs.folder, cache) / place
                 size, white, _ = pairs.kind(number).side(side)
                 probes[path] = (*size, 3), white
     if not copies:

@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 
 from fastup._types import StrPath
 from fastup.errors import OptionError
-from fastup.trim import UNTRIMMED, Trim
+from fastup.trim import UNTRIMMED, Trim, parse
 
 Architecture = Literal["srcnn", "vdsr", "espcn", "compact"]
 Schedule = Literal["cosine", "linear", "constant"]
@@ -60,8 +60,13 @@ def true_or_false(name: str, value: Any) -> None:
         raise OptionError(f"{name} is {value!r}, expected True or False")
 
 
-def parsed_trim(name: str, value: Any) -> Trim:
-    return Trim.parse(value, name)
+def text(name: str, value: Any) -> None:
+    if not isinstance(value, str) or not value or any("\ud800" <= character <= "\udfff" for character in value):
+        raise OptionError(f"{name} is {value!r}, expected text, UTF-8")
+
+
+def parsed_trim(name: str, value: Any) -> Trim | str:
+    return parse(value, name)
 
 
 # -- the settings ------------------------------------------------------------------------------------------------------
@@ -85,13 +90,21 @@ class Config:
     minutes: float | None = setting(None, positive(), "End this run, and its epoch, after so many minutes.", "no limit")
     patience: int | None = setting(None, whole(1), "End after so many epochs that gained nothing in validation.",
                                    "no limit")  # fmt: skip
+    training: str | None = setting(None, text, "Folder of the pairs to train on: holds Alpha and Beta.", "DATA/train",
+                                   "FOLDER")  # fmt: skip
+    validation: str | None = setting(None, text, "The same for those to validate on.", "DATA/validation",
+                                     "FOLDER")  # fmt: skip
     tile: int | None = setting(None, whole(1), "Tile, in target pixels.", "the smallest that fits of 60 or more")
     border: int | None = setting(None, whole(0), "Context around a tile, in target pixels.",
                                  "the smallest that fits of 2 or more")  # fmt: skip
-    trim: Trim = setting(UNTRIMMED, parsed_trim, "Pixels to trim from target frames: left, right, top, bottom.",
-                         metavar="L,R,T,B")  # fmt: skip
-    input_trim: Trim | None = setting(None, parsed_trim, "The same for input frames.",
-                                      "--trim if both are one size, else nothing", "L,R,T,B")  # fmt: skip
+    trim: Trim | Literal["auto"] = setting(
+        UNTRIMMED, parsed_trim, "Pixels to trim from target frames: left, right, top, bottom; auto: what is no picture "
+        "of each folder's frames.", metavar="auto|L,R,T,B",
+    )  # fmt: skip
+    input_trim: Trim | Literal["auto"] | None = setting(
+        None, parsed_trim, "The same for input frames.", "--trim if it is auto or both are one size, else nothing",
+        "auto|L,R,T,B",
+    )  # fmt: skip
     black_level: int | str = setting("edge", whole(0, 65535, "edge"), "What lies outside the picture: a code, or its "
                                      "nearest pixel.", metavar="CODE|edge")  # fmt: skip
     quality: float = setting(1.0, positive(1), "Share of each frame's tiles to train on, the most detailed.")
@@ -200,7 +213,8 @@ def _toml(value):
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        return f'"{value}"'
+        escaped = (f"\\{c}" if c in '"\\' else c if c.isprintable() else f"\\U{ord(c):08X}" for c in value)
+        return f'"{"".join(escaped)}"'
     if isinstance(value, (tuple, list)):
         return f"[{', '.join(map(_toml, value))}]"
     return str(int(value) if isinstance(value, Integral) else float(value))

@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import os
 import random
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -10,7 +11,7 @@ from pathlib import Path
 import keras
 
 from fastup import frames
-from fastup._types import StrPath
+from fastup._types import Progress, StrPath
 from fastup.errors import OptionError
 from fastup.networks import memory
 from fastup.networks.models import MODELS, Network, precision
@@ -18,10 +19,11 @@ from fastup.pairs.alignment import off_note, sample
 from fastup.pairs.digests import contents
 from fastup.pairs.folder import SIDES, Pairs, find_sets, seen, seen_note
 from fastup.pairs.geometry import size_text
-from fastup.pairs.index import count
+from fastup.pairs.index import count, inside
 from fastup.train import lock
 from fastup.train.config import Config
 from fastup.train.run import Run, as_settings, config_of, facts_of, has_onnx, last_network, saved_settings, stamp_of
+from fastup.trim import AUTO
 from fastup.upscale.evaluate import check_scale
 from fastup.upscale.upscaler import Upscaler
 
@@ -29,21 +31,34 @@ from fastup.upscale.upscaler import Upscaler
 ORDERED_BY = ("batch", "tile", "trim", "quality", "jitter", "skip", "shuffle", "augment", "seed")
 
 
-def prepare(data: StrPath, config: Config, name: str | None = None, more_epochs: int | None = None) -> Run:
+# Settings that name folders, and what they are in DATA without.
+SETS = {"training": "train", "validation": "validation"}
+
+
+def prepare(
+    data: StrPath, config: Config, name: str | None = None, more_epochs: int | None = None,
+    on_progress: Progress | None = None,
+) -> Run:  # fmt: skip
     """Check the data, fill in the options, and load or build the model. Nothing is trained yet.
 
-    `data` holds train/ and validation/, each with Alpha/ and Beta/. The run lives in data/models/NAME, NAME being the
-    model's if absent, and what is made of the frames in data/cache. `config` is as `resolve` makes it: of a model's own
-    defaults, a bare `Config` gets the learning rate alone. `more_epochs` are trained after those that were done before,
-    instead of `config.epochs` in all.
+    `data` holds train/ and validation/, each with Alpha/ and Beta/, where `config` has no other folders. The run lives
+    in data/models/NAME, NAME being the model's if absent, and what is made of the frames in data/cache. `config` is as
+    `resolve` makes it: of a model's own defaults, a bare `Config` gets the learning rate alone. `more_epochs` are
+    trained after those that were done before, instead of `config.epochs` in all. `on_progress` is called while borders
+    are looked for.
     """
     data = Path(data)
     folder = _folder_of(data, config, name)
-    pairs, validation = find_sets([data / "train", data / "validation"], config.trim, config.input_trim)
+    given = {name: os.path.abspath(getattr(config, name)) for name in SETS if getattr(config, name) is not None}
+    config = replace(config, **given)  # as the same command may come from elsewhere
+    folders = [given.get(name, data / default) for name, default in SETS.items()]
+    pairs, validation = find_sets(folders, config.trim, config.input_trim, on_progress)
     geometry = pairs.geometry
     border = geometry.border() if config.border is None else config.border
     rate = config.learning_rate or MODELS[config.model].learning_rate
-    config = replace(config, border=border, input_trim=pairs.kinds[0].input_trim, learning_rate=rate)
+    follows = config.trim == AUTO and config.input_trim is None
+    input_trim = AUTO if follows or config.input_trim == AUTO else pairs.kinds[0].input_trim
+    config = replace(config, border=border, input_trim=input_trim, learning_rate=rate)
     free, facts = memory.free(), facts_of(pairs)
     held = lock.held(folder) if folder.is_dir() else contextlib.nullcontext()
     with held, _seeded(config.seed), precision(config.precision):
@@ -64,7 +79,7 @@ def prepare(data: StrPath, config: Config, name: str | None = None, more_epochs:
     _check_best(run)
     _refuse_if_over(run)
     run.looked_at = sample(pairs)
-    notes = off_note(run.looked_at), seen_note(pairs, validation, seen(pairs, validation, run.cache))
+    notes = _empty_note(run), off_note(run.looked_at), seen_note(pairs, validation, seen(pairs, validation, run.cache))
     run.notes += [note for note in notes if note]
     if not has_onnx():
         run.notes.append("onnx is not installed, so there will be no best.onnx: pip install 'fastup[train]'")
@@ -98,6 +113,17 @@ def _fitting(config, pairs):
             f"{size_text(geometry.target_picture)}, expected less"
         )
     return config
+
+
+def _empty_note(run):
+    """A line on the pairs that no tile is of; None if there are none."""
+    config, pairs = run.config, run.pairs
+    each = zip(pairs.counts(), inside(pairs, config.tile, config.jitter, config.edges), strict=True)
+    if not (empty := sum(count for count, tiles in each if not tiles.size)):
+        return None
+    are = "is" if empty == 1 else "are"
+    room = f"a tile of {config.tile}" + (f" that is {config.edges} off the rim" if config.edges else "")
+    return f"{empty:,} of the {len(pairs):,} pairs of {pairs.folder} {are} too small for {room}, and not trained on"
 
 
 @contextlib.contextmanager
@@ -136,8 +162,11 @@ def _set_end(run, more_epochs):
 def _set_order(run):
     """Begin the epoch under way anew where its tiles would come in another order: the steps done had other tiles."""
     order = {name: run.network.settings[name] for name in ORDERED_BY} | {"tiles": run.tiles}
-    if run.config.edges:  # older runs do not have it
+    if run.config.edges:  # older runs do not have it, nor what follows
         order["edges"] = run.config.edges
+    if len(run.pairs.kinds) > 1:
+        kinds = repr((run.pairs.kinds, run.pairs.kind_of)).encode()
+        order["kinds"] = hashlib.blake2b(kinds, digest_size=16).hexdigest()
     if run.state.get("order") != order:
         run.state.update(step=0, loss=None, order=order)
 

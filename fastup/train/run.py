@@ -28,7 +28,7 @@ from fastup.pairs.folder import Pairs
 from fastup.pairs.index import count
 from fastup.train.batches import steps_of
 from fastup.train.config import OPTIONS, Config
-from fastup.trim import Trim
+from fastup.trim import parse
 from fastup.upscale.model import load
 from fastup.upscale.onnx_file import NEEDED
 
@@ -242,7 +242,7 @@ def saved_settings(path: StrPath) -> dict[str, Any] | None:
 def config_of(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of `Config` among a model's settings."""
     given = {name: settings[name] for name in OPTIONS.values() if name in settings}
-    trims = {name: Trim(*given[name]) for name in ("trim", "input_trim")}
+    trims = {name: parse(given[name], name) for name in ("trim", "input_trim")}
     return given | trims | {"border": given["border"][0]}
 
 

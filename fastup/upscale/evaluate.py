@@ -16,6 +16,7 @@ from fastup.codes import codes_of
 from fastup.errors import DataError
 from fastup.pairs.folder import Pairs, find_pairs, of_one_colour
 from fastup.pairs.geometry import scale_text
+from fastup.trim import AUTO
 from fastup.upscale.metrics import mean_psnr, psnr, psnr_y, ssim_y
 from fastup.upscale.upscaler import BITS, Upscaler
 
@@ -104,6 +105,8 @@ def compare(upscaler: Upscaler, pairs: Pairs) -> Iterator[tuple[Path, Floats, Fl
     Raises DataError where a picture holds NaN or infinity.
     """
     read, targets = (frames.stream(paths, "float32", threads=1, ahead=2) for paths in (pairs.inputs, pairs.targets))
+    if upscaler.settings["input_trim"] == AUTO:  # which the upscaler leaves to others
+        read = ((path, pairs.kind(number).input_trim.crop(frame)) for number, (path, frame) in enumerate(read))
     inputs, read = tee(read)
     each = zip(inputs, upscaler.stream(read, matched=True), targets, strict=True)
     for number, ((path, frame), (_, ours), (target_path, target)) in enumerate(each):

@@ -21,7 +21,7 @@ from fastup.footage.sink import FolderSink
 from fastup.footage.source import Clip, Source
 from fastup.footage.stages import Stages
 from fastup.pairs.colour import has_recipe_done
-from fastup.trim import Trim
+from fastup.trim import fixed
 from fastup.upscale.difference import Difference, Twins, differences
 from fastup.upscale.pillars import Pillars
 from fastup.upscale.upscaler import BITS, Upscaler
@@ -119,7 +119,7 @@ def prepare(
         chunk=numbers is not None, made_by=facts, options=options or {}, upscaler=upscaler, film=film, halo=halo,
         notes=[], matched=upscaler.colour is not None and has_recipe_done(source.path),
         pillars=None if pad is None else Pillars.of(pad, upscaler.settings),
-        twins=None if diff is None else Twins(diff, Trim(*upscaler.settings["trim"])),
+        twins=None if diff is None else Twins(diff, fixed(upscaler.settings["trim"])),
     ).checked()  # fmt: skip
     plan = plan.sample() if test else plan
     plan.notes.extend(_notes(_checked(plan), upscaler))

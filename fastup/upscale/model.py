@@ -14,7 +14,7 @@ from fastup._types import Size, StrPath
 from fastup.errors import DataError, FastupError, OptionError
 from fastup.networks import start
 from fastup.pairs.colour import Colour
-from fastup.trim import Trim
+from fastup.trim import parse
 from fastup.upscale.onnx_file import NEEDED, read_metadata
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def _check(name, settings):
         if any(border % factor for border, factor in zip(settings["border"], cell, strict=True)):
             raise ValueError(f"border is {settings['border']}, expected multiples of {cell}")
         for trim in ("trim", "input_trim"):
-            Trim.parse(settings[trim], trim)
+            parse(settings[trim], trim)
         whites = [settings[side] for side in ("input_white", "target_white")]
         if any(white is not None and (type(white) is not int or not 1 <= white <= 65535) for white in whites):
             raise ValueError(f"white is {whites}, expected codes")

@@ -8,7 +8,7 @@ import numpy as np
 from fastup._types import Frame, Size
 from fastup.errors import OptionError
 from fastup.header import Header
-from fastup.trim import Trim
+from fastup.trim import Trim, fixed
 from fastup.upscale.model import fill_of
 
 
@@ -40,7 +40,7 @@ class Pillars:
     def of(cls, size: Size, settings: dict[str, Any]) -> Self:
         """Frames of that size for what a model of those settings makes."""
         fill = fill_of(settings)
-        return cls(size, Trim(*settings["trim"]), None if fill == "edge" else fill)
+        return cls(size, fixed(settings["trim"]), None if fill == "edge" else fill)
 
     def around(self, picture: Size) -> Trim:
         """The black on each side of a picture of that size, in pixels; OptionError if the picture is larger."""

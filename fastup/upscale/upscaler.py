@@ -12,7 +12,7 @@ from fastup._types import Floats, Frame, Size, StrPath
 from fastup.codes import CHROMA, scaled
 from fastup.errors import DataError, FastupError, OptionError
 from fastup.header import Header
-from fastup.trim import Trim
+from fastup.trim import Trim, fixed
 from fastup.upscale.engines import opened
 from fastup.upscale.ensemble import Ensemble
 from fastup.upscale.model import Model
@@ -92,8 +92,8 @@ class Upscaler:
 
     @property
     def input_trim(self) -> Trim:
-        """What it trims of a frame, before all else."""
-        return Trim(*self.settings["input_trim"])
+        """What it trims of a frame, before all else: nothing if it was trained with "auto", which goes by source."""
+        return fixed(self.settings["input_trim"])
 
     def aspect(self, aspect: Fraction | None) -> Fraction:
         """The pixel aspect of an upscaled frame, so that its picture keeps its shape; that of the targets for None."""
