@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import fastup
+from fastup.footage import opening
 from fastup.footage.stills import Folder
 from fastup.pairs.borders import find
 from fastup.trim import Trim
@@ -125,3 +126,14 @@ def test_lines_along_the_top_are_no_data(tmp_path):
         frame[1:3, 20 + k : 60] = 0.05
         frames.append(frame + rng.normal(0, 0.006, frame.shape))
     assert find(folder(tmp_path / "f", frames)).trim == Trim()
+
+
+@pytest.mark.parametrize("counted", [True, False])
+def test_videos_are_looked_at_as_well(tape, counted):
+    """`tape` is flat: of one shade a frame, and nothing is border."""
+    with opening.source(tape) as source:
+        if not counted:
+            source.frame_count = None
+        found = find(source)
+    assert found.trim == Trim()
+    assert "frames looked at" in found.why

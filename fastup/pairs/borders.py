@@ -9,6 +9,7 @@ from fastup.footage.source import Source
 from fastup.trim import Trim
 
 _LOOKED_AT = 15  # frames, spread over the source
+_UNCOUNTED = 1000  # frames, from the start, of a source that does not know how many it has; more of the first
 _DARK = 0.12  # of white: borders are no brighter, log's black is code 95 of 1023
 _OFF = 6 / 1023  # of white: a border's means and deviations differ by less from line to line, beside its noise
 _BANDS = 8  # parts of each side that are looked at by themselves
@@ -45,11 +46,12 @@ def find(source: Source) -> Borders:
 
     FastupError, OSError if frames cannot be read; of a source that is read once, that is its pass.
     """
-    numbers = np.unique(np.linspace(0, len(source) - 1, _LOOKED_AT).round().astype(int)).tolist()
+    spread = np.linspace(0, 1, _LOOKED_AT)
+    numbers = spread * (source.frame_count - 1) if source.frame_count else spread**2 * _UNCOUNTED
     masks: list[list[Floats]] = []
     profiles, alike = [], []
     looked, brightest = 0, None
-    for _, raw in source.samples(numbers):
+    for _, raw in source.samples(np.unique(numbers.round().astype(int)).tolist()):
         looked += 1
         luma = _brightest(source.pixels(raw, "float32"))
         sides = _sides(luma)
