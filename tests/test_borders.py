@@ -40,8 +40,8 @@ def framed(rng, trim, black=64 / 1023, noise=0.004, size=SIZE, **kind):
 @pytest.mark.parametrize(
     "trim", [Trim(), Trim(20, 20), Trim(0, 0, 15, 15), Trim(7, 9, 2, 0), Trim(1, 0, 1, 3)], ids=str
 )
-@pytest.mark.parametrize("black", [0, 64, 95])
-@pytest.mark.parametrize("noise", [0, 0.004, 0.02])
+@pytest.mark.parametrize("black", [0, 95])
+@pytest.mark.parametrize("noise", [0.004, 0.02])
 def test_borders_are_found(tmp_path, trim, black, noise):
     rng = np.random.default_rng([black, *trim])
     found = find(folder(tmp_path / "f", [framed(rng, trim, black / 1023, noise) for _ in range(4)]))
