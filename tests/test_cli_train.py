@@ -79,6 +79,7 @@ SETTINGS = {
     "--trim": ("240,240,1,0", [240, 240, 1, 0]),
     "--input-trim": ("0,0,3,3", [0, 0, 3, 3]),
     "--black-level": ("64", 64),
+    "--match": (None, True),
     "--quality": ("0.25", 0.25),
     "--no-jitter": (None, False),
     "--training": ("a folder", "a folder"),

@@ -107,6 +107,8 @@ class Config:
     )  # fmt: skip
     black_level: int | str = setting("edge", whole(0, 65535, "edge"), "What lies outside the picture: a code, or its "
                                      "nearest pixel.", metavar="CODE|edge")  # fmt: skip
+    match: bool = setting(False, true_or_false, "First give targets, validation's too, the gain and offset of their "
+                          "inputs, pair by pair.")  # fmt: skip
     quality: float = setting(1.0, positive(1), "Share of each frame's tiles to train on, the most detailed.")
     jitter: bool = setting(True, true_or_false, "Also train on tiles that are half a tile off.")
     edges: int = setting(0, whole(0), "Leave out tiles within so many target pixels of the picture's rim.")

@@ -59,7 +59,7 @@ def prepare(
     follows = config.trim == AUTO and config.input_trim is None
     input_trim = AUTO if follows or config.input_trim == AUTO else pairs.kinds[0].input_trim
     config = replace(config, border=border, input_trim=input_trim, learning_rate=rate)
-    free, facts = memory.free(), facts_of(pairs)
+    free, facts = memory.free(), facts_of(pairs, config.match)
     held = lock.held(folder) if folder.is_dir() else contextlib.nullcontext()
     with held, _seeded(config.seed), precision(config.precision):
         stamp = stamp_of(folder)
@@ -79,6 +79,9 @@ def prepare(
     _check_best(run)
     _refuse_if_over(run)
     run.looked_at = sample(pairs)
+    if config.match:  # that is mended
+        none = None, None, None
+        run.looked_at = [replace(each, gain=none, offset=none) for each in run.looked_at]
     notes = _empty_note(run), off_note(run.looked_at), seen_note(pairs, validation, seen(pairs, validation, run.cache))
     run.notes += [note for note in notes if note]
     if not has_onnx():
