@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import fastup
+from fastup.errors import DataError
 from fastup.footage import opening
 from fastup.footage.stills import Folder
 from fastup.pairs.borders import find
@@ -137,3 +138,16 @@ def test_videos_are_looked_at_as_well(tape, counted):
         found = find(source)
     assert found.trim == Trim()
     assert "frames looked at" in found.why
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (5, 40), (40, 5), (9, 9)])
+def test_small_frames(tmp_path, size):
+    rng = np.random.default_rng(6)
+    assert find(folder(tmp_path / "f", [picture(rng, size) for _ in range(4)])).trim == Trim()
+    assert find(folder(tmp_path / "g", [np.zeros((*size, 3))] * 2)).trim == Trim()
+
+
+def test_frames_of_other_sizes_are_refused(tmp_path):
+    source = folder(tmp_path / "f", [np.full((20, 30, 3), 0.5), np.full((20, 32, 3), 0.5)])
+    with pytest.raises(DataError, match=r"f001\.dpx: 32x20, but frames before are 30x20; expected one size"):
+        find(source)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastup._types import Floats
+from fastup.errors import DataError
 from fastup.footage.source import Source
 from fastup.trim import Trim
 
@@ -44,16 +45,20 @@ def find(source: Source) -> Borders:
     Up to eight lines outside of a border go with it, whatever is in them: data, a line of white. So do rows of data at
     the top that no border follows: those that differ from the ones below in most frames.
 
-    FastupError, OSError if frames cannot be read; of a source that is read once, that is its pass.
+    DataError if frames differ in size; FastupError, OSError if some cannot be read. Of a source that is read once, that
+    is its pass.
     """
     spread = np.linspace(0, 1, _LOOKED_AT)
     numbers = spread * (source.frame_count - 1) if source.frame_count else spread**2 * _UNCOUNTED
     masks: list[list[Floats]] = []
     profiles, alike = [], []
     looked, brightest = 0, None
-    for _, raw in source.samples(np.unique(numbers.round().astype(int)).tolist()):
+    for number, raw in source.samples(np.unique(numbers.round().astype(int)).tolist()):
         looked += 1
         luma = _brightest(source.pixels(raw, "float32"))
+        if brightest is not None and luma.shape != brightest.shape:
+            found, first = ("{1}x{0}".format(*each.shape) for each in (luma, brightest))
+            raise DataError(f"{source.label(number)}: {found}, but frames before are {first}; expected one size")
         sides = _sides(luma)
         black = [_black(side) for side in sides]
         if not all(mask.all() for mask in black):
