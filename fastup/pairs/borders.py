@@ -57,8 +57,8 @@ def find(source: Source) -> Borders:
         looked += 1
         luma = _brightest(source.pixels(raw, "float32"))
         if brightest is not None and luma.shape != brightest.shape:
-            found, first = ("{1}x{0}".format(*each.shape) for each in (luma, brightest))
-            raise DataError(f"{source.label(number)}: {found}, but frames before are {first}; expected one size")
+            other, first = ("{1}x{0}".format(*each.shape) for each in (luma, brightest))
+            raise DataError(f"{source.label(number)}: {other}, but frames before are {first}; expected one size")
         sides = _sides(luma)
         black = [_black(side) for side in sides]
         if not all(mask.all() for mask in black):
