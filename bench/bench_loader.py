@@ -33,15 +33,23 @@ BUFFER = 4096  # tiles, of which the next is drawn
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, picture):
-    """FRAMES pairs, one picture that moves down; the same as PNG; and under MANY names, as hard links."""
+    """FRAMES pairs, one picture that moves down; the same as PNG; and under MANY names, as hard links.
+
+    And parts of it of one size, "parts"; each of a size of its own, "sizes"; whose whites differ, too, "whites".
+    """
     folder = tmp_path_factory.mktemp("loader")
     for side, size in zip(("Alpha", "Beta"), SIZES, strict=True):
-        for name in ("few", "many", "png"):
+        for name in ("few", "many", "png", "parts", "sizes", "whites"):
             (folder / name / side).mkdir(parents=True)
         first = picture(size)
         for number in range(FRAMES):
             frame = np.roll(first, number * size[0] // FRAMES, axis=0)
             fastup.write(folder / "few" / side / f"{number}.dpx", frame)
+            for name, down, right in (("parts", 2, FRAMES // 2), ("sizes", number % 5, number)):
+                part = frame[: size[0] - down * size[0] // 54, : size[1] - right * size[1] // 72]
+                fastup.write(folder / name / side / f"{number}.dpx", part)
+            header = fastup.Header.new(*part.shape[1::-1], bits=(10, 16)[number % 2])
+            fastup.write(folder / "whites" / side / f"{number}.dpx", part / np.float32(1023), header)
             png = folder / "png" / side / f"{number}.png"
             if number < DRAWN:
                 fastup.write(png, frame, fastup.Header.new(size[1], size[0]))
@@ -158,6 +166,16 @@ def test_against_copying_the_words(folder, geometry, judged, name, frames, floor
     """Without a floor for many frames: most are read then, where the peer's are mapped."""
     sides = (batches_of(folder / name), 2000), (copied(folder / "few", geometry), 1000)
     label = f"loader, a pair of {frames} frames: the same tiles' words, by NumPy"
+    judged(*by_turns(5, *sides), label=label, **floor, again=lambda: by_turns(5, *sides))
+
+
+@pytest.mark.parametrize(("name", "floor"), [("sizes", {"at_most": 1.6}), ("whites", {})])
+def test_frames_of_several_kinds(folder, judged, name, floor):
+    """Without a floor for whites that differ: batches are floats then, of twice the size."""
+    sides = (batches_of(folder / name), 1500), (batches_of(folder / "parts"), 1500)
+    label = (
+        f"loader, a pair of {FRAMES} frames of as many sizes" + ", two whites" * (name == "whites") + ": of one size"
+    )
     judged(*by_turns(5, *sides), label=label, **floor, again=lambda: by_turns(5, *sides))
 
 

@@ -4,6 +4,7 @@ import numpy as np
 from OpenImageIO import ImageBuf
 
 import fastup
+from fastup._resample import resize
 from fastup.pairs.folder import find_pairs
 
 
@@ -66,4 +67,17 @@ def write_framed(folder, shots, frames=3):
                 path = folder / side / shot / f"{frame}.dpx"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 fastup.write(path, np.pad(inner, ((top, bottom), (left, right), (0, 0))))
+    return folder
+
+
+def write_several(folder, sizes, seed=0):
+    """Pairs at 2 x 2, of 8 bits and of 10, as JPEG, PNG and DPX in turn; smooth, a little sharper in Beta."""
+    for number, (height, width) in enumerate(sizes):
+        rng = np.random.default_rng(seed + number)
+        target = resize(rng.random((2 * height, 2 * width, 3), np.float32), (height, width))
+        suffix, bits = [(".jpg", 8), (".png", 8), (".dpx", 8), (".dpx", 10)][number % 4]
+        for side, frame in (("Alpha", resize(target, (height // 2, width // 2))), ("Beta", target)):
+            path = folder / side / f"shot {number % 2}" / f"f{number}{suffix}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            fastup.write(path, frame, fastup.Header.new(*frame.shape[1::-1], bits=bits))
     return folder

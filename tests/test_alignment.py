@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+from framesets import write_several
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from OpenImageIO import ImageBuf
@@ -251,6 +252,32 @@ def test_nan_is_an_error_that_names_the_frame(tmp_path):
 
 
 # -- fastup pairs ----------------------------------------------------------------------------------------------------
+
+
+def test_pairs_of_several_kinds(run, tmp_path):
+    """What is off is said kind by kind, and pairs have the names of their folders; sets lie where they are."""
+    train = write_several(tmp_path / "a set", [(96, 120), (120, 96), (96, 120), (96, 120), (120, 96), (120, 96)])
+    path = train / "Alpha" / "shot 1" / "f3.dpx"
+    change(path, lambda frame: np.roll(frame, 1, axis=1))
+    code, out, err = run("pairs", tmp_path / "data", "--training", train)
+    assert (code, err) == (1, "")
+    assert "2 sizes, the most of them 48x60 to 96x120, scale 2 x 2 (vertical, horizontal)" in out
+    assert "shot 1/f3" in out
+    rows = [line.split() for line in out.splitlines() if "0,0,0,0; 0,0,0,0" in line]
+    assert [row[:6] + row[8:10] for row in rows] == [
+        ["48x60", "to", "96x120", "255", "to", "255", "3", "0"],
+        ["60x48", "to", "120x96", "255", "to", "255", "2", "0"],
+        ["60x48", "to", "120x96", "1023", "to", "1023", "1", "1"],
+    ]
+    code, out, _ = run("pairs", tmp_path / "data", "--training", train, "--json")
+    (row,) = json.loads(out)
+    assert [(kind["pairs"], kind["input"], kind["target_white"]) for kind in row["kinds"]] == [
+        (3, [48, 60], 255), (2, [60, 48], 255), (1, [60, 48], 1023),
+    ]  # fmt: skip
+    assert row["input"] == [48, 60]
+    assert [fit["frame"] for fit in row["fits"] if fit["off"]] == ["shot 1/f3"]
+    validation = tmp_path / "nowhere"
+    fails(run("pairs", tmp_path, "--training", train, "--validation", validation), 1, f"{validation}: no such folder")
 
 
 def change(path, function):

@@ -10,7 +10,7 @@ from pathlib import Path
 import naive
 import numpy as np
 import pytest
-from framesets import write_frame
+from framesets import write_frame, write_several
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from OpenImageIO import ImageBuf
@@ -20,7 +20,7 @@ from fastup import _threads
 from fastup.errors import DataError, DpxError
 from fastup.pairs import index as module
 from fastup.pairs.folder import Kind, Pairs, find_pairs
-from fastup.pairs.index import detail_scores, tile_index
+from fastup.pairs.index import TileIndex, detail_scores, tile_index
 from fastup.pairs.transcode import transcode
 
 TRIM = (10, 16, 2, 0)
@@ -235,6 +235,53 @@ def test_each_grid_trim_and_set_has_a_file(set_of_six, tmp_path, reads):
     for plan in plans:
         _score(set_of_six, cache, **plan)
     assert reads() == []
+
+
+def test_frames_of_several_kinds_are_scored_once(tmp_path, reads):
+    """A file for each grid and trim; frames of one that differ in white share it."""
+    pairs, cache = (
+        write_several(tmp_path / "set", [(48, 60), (60, 48), (48, 60), (48, 60), (60, 48)]),
+        tmp_path / "cache",
+    )
+    pairs = transcode(find_pairs(pairs), cache)
+    reads()
+    scores = detail_scores(pairs, 24, True, cache)
+    assert len(reads()) == 5
+    assert len(pairs.kinds) > 2
+    assert len(list(cache.glob("detail-*"))) == 2
+    for score, path in zip(scores, pairs.targets, strict=True):
+        frame = fastup.read(path)
+        origins = naive.tile_origins(*frame.shape[:2], 24, 24, True)
+        np.testing.assert_array_equal(score, naive.tile_detail(frame, origins, 24, 24))
+    for one, other in zip(detail_scores(pairs, 24, True, cache), scores, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert reads() == []
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=9), st.randoms())
+def test_an_index_is_its_lists(lengths, random):
+    """Each tile by its number, whether lists are shared or not."""
+    lists = [sorted(random.sample(range(50), length)) for length in lengths]
+    starts = np.concatenate([[0], np.cumsum(lengths)])
+    every = [(frame, tile) for frame, tiles in enumerate(lists) for tile in tiles]
+    order = random.sample(range(len(every)), len(every))
+    for twice in (False, True):  # the second time with what all frames share before
+        tiles = np.array([*([7] * twice), *(tile for tiles in lists for tile in tiles)], np.int32)
+        index = TileIndex(starts, tiles, starts[:-1] + twice)
+        assert index.size == len(every)
+        assert [list(index.of(frame)) for frame in range(len(lists))] == lists
+        frames, found = index[np.array(order, np.uint32)]
+        assert list(zip(frames, found, strict=True)) == [every[number] for number in order]
+
+
+@given(st.integers(1, 90), st.integers(1, 90), st.integers(1, 20), st.booleans(), st.integers(0, 30))
+def test_tiles_well_inside(height, width, half, jitter, rim):
+    grid = fastup.TileGrid((height, width), (2 * half, 2 * half), 0, jitter)
+    expected = naive.tiles_inside(
+        naive.tile_origins(height, width, 2 * half, 2 * half, jitter), height, width, 2 * half, rim
+    )
+    assert list(grid.well_inside(rim)) == expected
+    assert rim or list(np.flatnonzero(grid.inside)) == expected
 
 
 @pytest.fixture(scope="module")

@@ -10,11 +10,10 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
-from framesets import write_framed
+from framesets import write_framed, write_several
 from runs import contents_of, edit, rewrite
 
 import fastup
-from fastup._resample import resize
 from fastup.errors import DataError, OptionError
 from fastup.pairs.folder import find_pairs
 from fastup.train import fit
@@ -181,19 +180,6 @@ def test_validation_of_another_scale(data, small):
 
 
 # -- sets of several kinds -------------------------------------------------------------------------------------------
-
-
-def write_several(folder, sizes, seed=0):
-    """Pairs at 2 x 2, of 8 bits and of 10, as JPEG, PNG and DPX in turn; smooth, a little sharper in Beta."""
-    for number, (height, width) in enumerate(sizes):
-        rng = np.random.default_rng(seed + number)
-        target = resize(rng.random((2 * height, 2 * width, 3), np.float32), (height, width))
-        suffix, bits = [(".jpg", 8), (".png", 8), (".dpx", 8), (".dpx", 10)][number % 4]
-        for side, frame in (("Alpha", resize(target, (height // 2, width // 2))), ("Beta", target)):
-            path = folder / side / f"shot {number % 2}" / f"f{number}{suffix}"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            fastup.write(path, frame, fastup.Header.new(*frame.shape[1::-1], bits=bits))
-    return folder
 
 
 def test_a_set_of_several_kinds_is_trained_on(tmp_path):

@@ -3,6 +3,7 @@
 import naive
 import numpy as np
 import pytest
+from framesets import write_several
 from matplotlib.colors import to_rgb
 from test_cli import fails
 
@@ -10,6 +11,7 @@ import fastup
 from fastup.errors import OptionError
 from fastup.pairs import ranking as module
 from fastup.pairs.folder import find_pairs
+from fastup.pairs.index import tile_index
 from fastup.pairs.ranking import picture, ranking
 
 
@@ -199,6 +201,24 @@ def test_rank_takes_floats_too(run, tmp_path):
     assert "1 is white" in out
     assert (tmp_path / "cache" / "rank.png").exists()
     assert (tmp_path / "cache" / "train" / "Beta" / "f.dpx").exists()
+
+
+def test_rank_of_frames_of_several_kinds(run, tmp_path):
+    write_several(tmp_path / "a set", [(48, 60), (60, 48), (24, 80), (96, 64), (20, 90)])
+    code, out, err = run("rank", tmp_path, "--training", tmp_path / "a set", "--tile", "24", "--quality", "0.3")
+    assert (code, err) == (0, "")
+    # Plain and half a tile off: 4 + 2, 3 and none of the first shot; 4 + 2 and 8 + 6.
+    assert "0 to 14 a frame, of 24 target pixels, with jitter" in out
+    assert "0 to 5 a frame, 10 in all: quality 0.3" in out
+    assert "1 is white" in out
+    assert (tmp_path / "cache" / "rank.png").read_bytes()[:4] == b"\x89PNG"
+    found = ranking(find_pairs(tmp_path / "a set"), 24, True, 0.3, tmp_path / "cache")
+    assert (found.kept, [len(order) for order in found.order]) == ([2, 1, 0, 2, 5], [6, 3, 0, 6, 14])
+    index = tile_index(found.pairs, 24, True, 0.3)
+    for number, (tiles, kept) in enumerate(zip(found.order, found.kept, strict=True)):
+        chosen = found.tiles[found.pairs.kind_of[number]][tiles[:kept]]
+        np.testing.assert_array_equal(np.sort(chosen), index.of(number))
+    assert len(found.thresholds) == 4
 
 
 def test_rank_trims_as_training_does(run, data):

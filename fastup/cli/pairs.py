@@ -130,6 +130,8 @@ def _print_fits(pairs, found):
         names = ", ".join(silent[:5]) + (", ..." if len(silent) > 5 else "")
         rows["not judged"] = f"{len(silent)}, too flat to tell: {names}"
     show.table(rows, str(pairs.folder))
+    if len(pairs.kinds) > 1:
+        _print_kinds(pairs, found)
     if off:
         table = show.figures("frame", "down, right", "gain R, G, B", "offset R, G, B", "likeness")
         table.add_column("off")
@@ -147,6 +149,27 @@ def _print_fits(pairs, found):
         why += ["a difference of transfer"] if set(common) - {"shift"} else []
         text = f"most pairs are off alike ({', '.join(common)}): {' and '.join(why)}, rather than bad pairs"
         show.say(text, "yellow")
+
+
+def _print_kinds(pairs, found):
+    """What kinds of pairs there are, the most common first, and how those of each fit."""
+    from fastup.pairs.alignment import median
+
+    table = show.figures(
+        "pictures", "whites", "trimmed (left, right, top, bottom)", "pairs", "off", "median down, right"
+    )
+    for place, kind in list(enumerate(pairs.kinds))[: show.MOST_LISTED]:
+        fits = [fit for fit, each in zip(found, pairs.kind_of, strict=True) if each == place]
+        (h, w), (height, width) = kind.geometry.input_picture, kind.geometry.target_picture
+        whites = (str(white or "floats") for white in (kind.input_white, kind.target_white))
+        trims = map(show.shown, (kind.input_trim, kind.trim))
+        table.add_row(
+            f"{w}x{h} to {width}x{height}", " to ".join(whites), "; ".join(trims),
+            str(len(fits)), str(sum(bool(fit.off) for fit in fits)), _signed(median(fits).shift, 2),
+        )  # fmt: skip
+    show.out.print(table)
+    if len(pairs.kinds) > show.MOST_LISTED:
+        show.say(f"and {len(pairs.kinds) - show.MOST_LISTED} more kinds of pairs, of fewer each")
 
 
 def _signed(values, digits):
