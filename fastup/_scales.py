@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastup._types import Floats, Frame, Size
+from fastup.errors import OptionError
 
 Scale = tuple[Fraction, Fraction]  # vertical, horizontal
 
@@ -37,6 +38,19 @@ def fractions(scale: Iterable[Any]) -> Scale:
     if vertical < 1 or horizontal < 1:
         raise ValueError(f"scale is {vertical} x {horizontal}, expected at least 1 on both axes")
     return vertical, horizontal
+
+
+def parsed(text: str, name: str = "scale") -> Scale:
+    """A scale as a person writes it: ``2``, or ``9/4,2``, vertical and horizontal. OptionError if it is none."""
+    try:
+        parts = [Fraction(part.strip()) for part in text.split(",")]
+        if not 1 <= len(parts) <= 2 or min(parts) < 1:
+            raise ValueError
+    except (ValueError, ZeroDivisionError):
+        raise OptionError(
+            f"{name} is {text!r}, expected a fraction of 1 or more, such as 2, or two: 9/4,2 (vertical, horizontal)"
+        ) from None
+    return parts[0], parts[-1]
 
 
 def phases(scale: Fraction) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

@@ -32,6 +32,7 @@ data, backend = sys.argv[1:]
 assert keras.backend.backend() == backend
 fit.fit(prepare(data, Config(learning_rate=3e-4), more_epochs=2))
 fit.fit(prepare(data, Config(model="espcn", epochs=1, ema=0.9)))
+fit.fit(prepare(f"{data}/alone", Config(model="espcn", epochs=1, degrade="tape", scale="9/4,2")))
 model = Upscaler(f"{data}/models/compact/last.keras", "keras")
 score = mean(evaluate(model, data))
 if backend == "jax":
@@ -53,6 +54,9 @@ def test_other_backends(backend, trained, data, tmp_path):
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend} isn't installed")
     here = tmp_path / "here"
+    for name in ("train", "validation"):  # the targets alone
+        (data / "alone" / name).mkdir(parents=True)
+        (data / "alone" / name / "Beta").symlink_to(data / name / "Beta")
     shutil.copytree(data, here, symlinks=True)
     for folder in (here, data):
         shutil.copytree(trained, folder / "models" / "compact")
@@ -82,3 +86,9 @@ def test_other_backends(backend, trained, data, tmp_path):
     assert score.psnr == pytest.approx(psnr, abs=1e-2)
     assert score.psnr_bicubic == pytest.approx(psnr_bicubic, abs=1e-3)
     assert load(data / "models" / "espcn" / "last.keras").settings["trained"]["epoch"] == 1
+    run = prepare(here / "alone", Config(model="espcn", epochs=1, degrade="tape", scale="9/4,2"))
+    fit.fit(run)
+    theirs = load(data / "alone" / "models" / "espcn" / "last.keras")
+    for a, b in zip(run.state["history"], theirs.settings["trained"]["history"], strict=True):
+        assert a["loss"] == (b["loss"] and pytest.approx(b["loss"], rel=1e-3))
+        assert a["psnr"] == pytest.approx(b["psnr"], abs=1e-2)

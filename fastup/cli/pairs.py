@@ -59,7 +59,7 @@ def pairs(
     needed = [Path(folder) for folder in (training or data / "train", validation) if folder]
     chosen = [folder for folder in folders if folder.exists() or folder in needed]
     with show.progress("looking for borders", "folders") as advance:
-        sets = find_sets(chosen, config.trim, config.input_trim, advance)
+        sets = find_sets(chosen, config.trim, config.input_trim, advance, _scale_without_inputs(folders[0]))
     with show.progress("fitting pairs", "pairs") as advance:
         found_in = [(each, fits(each, advance)) for each in sets]
     off = sum(bool(fit.off) for _, found in found_in for fit in found)
@@ -68,6 +68,9 @@ def pairs(
     if as_json:
         rows = []
         for each, found in found_in:
+            if each.made:
+                rows.append({"set": each.folder.name, "pairs": 0, "targets": len(each)})
+                continue
             rows.append(
                 {
                     "set": each.folder.name,
@@ -95,12 +98,23 @@ def pairs(
         show.data(rows)
     else:
         for each, found in found_in:
-            _print_fits(each, found)
+            if each.made:
+                alone = f"{len(each)}, without Alpha: `fastup train --degrade` makes inputs of them"
+                show.table({"targets": alone}, str(each.folder))
+            else:
+                _print_fits(each, found)
         for each in others:
             if note := seen_note(train, each, copies[each.folder]):
                 show.note(note)
     if off:
         raise typer.Exit(1)
+
+
+def _scale_without_inputs(training):
+    """What lets `find_sets` find targets alone: of inputs that nobody makes here, any scale will do."""
+    from fastup._scales import fractions
+
+    return None if os.path.lexists(training / "Alpha") else fractions((1, 1))
 
 
 def _sizes(geometry):
@@ -200,7 +214,9 @@ def _clear_cache(cache):
 
 @carries_on
 def rank(
-    data: Annotated[Path, Argument(metavar="DATA", help="Holds train/, with Alpha/ (input) and Beta/.")],
+    data: Annotated[
+        Path, Argument(metavar="DATA", help="Holds train/, with Beta/, and Alpha/ (input) if there is any.")
+    ],
     quality: Annotated[float, Option(help="Share of each frame's tiles to keep, the most detailed.")] = 0.5,
     tile: TileOption = None,
     training: TrainingOption = None,
@@ -227,7 +243,8 @@ def rank(
     from fastup.pairs.transcode import transcode
 
     with show.progress("looking for borders", "folders") as advance:
-        found = find_pairs(training or data / "train", config.trim, config.input_trim, advance)
+        folder = Path(training or data / "train")
+        found = find_pairs(folder, config.trim, config.input_trim, advance, _scale_without_inputs(folder))
     tile = found.roomiest.tile(config.tile)
     with show.progress("transcoding") as advance:
         found = transcode(found, data / "cache", advance)

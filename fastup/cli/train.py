@@ -54,6 +54,8 @@ def train(
 ) -> None:
     """Train a model on pairs of frames, or carry on. It goes to DATA/models.
 
+    With --degrade and --scale, on targets alone: train/ has no Alpha/, and inputs are made of each tile as it is used.
+
     A setting that isn't given comes from the --config file, else it is what the run has, else the model's, else the
     default.
     """
@@ -133,10 +135,10 @@ def _print_settings(run, sources):
         "border": f" target pixels, {border_w}x{border_h} input pixels",
         "trim": _trims(kind.trim for kind in run.pairs.kinds),
         "input_trim": _trims(kind.input_trim for kind in run.pairs.kinds),
-        "match": ": targets get the gain and offset of their inputs, also those of validation",
     }
     rows = {
-        "data": f"{len(run.pairs)} pairs to train on, {len(run.validation)} to validate",
+        "data": f"{len(run.pairs)} {'targets' if run.pairs.made else 'pairs'} to train on, {len(run.validation)} to "
+        "validate",
         "pictures": show.pictures(run.pairs),
         "shapes": _shapes(run),
         "tiles": f"{run.tiles:,}; an epoch is {run.steps:,} steps of {min(config.batch, run.tiles)}",

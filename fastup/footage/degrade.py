@@ -20,7 +20,7 @@ from fastup._types import Floats, Frame, Progress, Size, StrPath
 from fastup.codes import CHROMA, LUMA_601
 from fastup.errors import DataError, OptionError
 from fastup.footage import chore, opening
-from fastup.footage.recipe import TAPE, Range, check_strength, strengths_of
+from fastup.footage.recipe import TAPE, Range, Recipe, check_strength, strengths_of
 from fastup.footage.source import Source
 from fastup.footage.stills import Folder
 from fastup.header import Header
@@ -173,6 +173,7 @@ def run(plan: Plan, on_progress: Progress | None = None) -> tuple[int, int]:
     clipped; no colour is converted.
     """
     source, window = plan.source, plan.trim.window(plan.source.size)
+    recipe = Recipe(plan.filter, plan.tape)
 
     def make(number: int, raw: Any) -> tuple[Floats, Header]:
         if isinstance(source, Folder):
@@ -180,10 +181,8 @@ def run(plan: Plan, on_progress: Progress | None = None) -> tuple[int, int]:
         else:
             frame = plan.trim.crop(source.pixels(raw, "float32"))
         frames.refuse_nan(source.label(number), frame)
-        stem = source.name(number)
-        strengths = draw(plan.tape, plan.seed, stem)
-        twin = degrade(frame, plan.size, filter=plan.filter, **strengths, seed=_seed(plan.seed, stem, 1))
-        return twin, _twin_header(source.header(number), plan)
+        made = twin(frame, plan.size, recipe, source.name(number), plan.seed)
+        return made, twin_header(source.header(number), plan.picture, plan.size)
 
     return chore.run(plan, chore.each(make), "degrading", on_progress)
 
@@ -197,6 +196,12 @@ def _rgb_header(source: Source, number: int) -> Header:
         text = getattr(header.descriptor, "text", header.descriptor)
         raise DataError(f"{source.label(number)}: {text}, expected RGB")
     return header
+
+
+def twin(frame: Frame, size: Size, recipe: Recipe, name: str, seed: int = 0) -> Floats:
+    """What `run` makes of a picture (H, W, 3): as `degrade` has it; what is drawn follows from `seed` and `name`."""
+    strengths = draw(recipe.tape, seed, name)
+    return degrade(frame, size, filter=recipe.filter, **strengths, seed=_seed(seed, name, 1))
 
 
 def draw(tape: Mapping[str, Range], seed: int, stem: str) -> dict[str, float]:
@@ -266,8 +271,8 @@ def _twin_aspect(header, picture, size):
     return (header.pixel_aspect or Fraction(1)) * Fraction(picture[1] * size[0], picture[0] * size[1])
 
 
-def _twin_header(header, plan):
-    codes = {} if header.white else {"low_code": 0, "high_code": 1023}  # of floats, whose own are none
-    height, width = plan.size
-    aspect = _twin_aspect(header, plan.picture, plan.size)
-    return header.replace(width=width, height=height, descriptor="RGB", bits=10, pixel_aspect=aspect, **codes)
+def twin_header(header: Header, picture: Size, size: Size, bits: int = 10) -> Header:
+    """The header of what is made of a picture of that size in a frame with that header."""
+    codes = {} if header.white else {"low_code": 0, "high_code": 2**bits - 1}  # of floats, whose own are none
+    aspect = _twin_aspect(header, picture, size)
+    return header.replace(width=size[1], height=size[0], descriptor="RGB", bits=bits, pixel_aspect=aspect, **codes)

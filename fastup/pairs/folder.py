@@ -11,12 +11,13 @@ from pathlib import Path
 import xxhash
 
 from fastup import frames
+from fastup._scales import Scale
 from fastup._threads import in_order
 from fastup._types import Frame, Progress, Size, StrPath
 from fastup.errors import DataError, FastupError, OptionError
 from fastup.header import Header
 from fastup.pairs.digests import Digests
-from fastup.pairs.geometry import Geometry, scale_text
+from fastup.pairs.geometry import Geometry, scale_text, size_text
 from fastup.pairs.trims import Trims
 from fastup.trim import UNTRIMMED, AnyTrim, Trim
 
@@ -35,6 +36,22 @@ class Kind:
     target_white: int | None
     trim: Trim = UNTRIMMED  # of targets
     input_trim: Trim = UNTRIMMED
+    scale: Scale | None = None  # where there are no inputs yet: those that are made of the targets, whole pictures
+
+    @classmethod
+    def of_targets(cls, size: Size, white: int | None, scale: Scale, trim: Trim = UNTRIMMED) -> "Kind":
+        """A kind whose inputs are made of its targets.
+
+        What is left of a target is whole cells: the right and the lower edge beyond them are trimmed, too. Inputs have
+        10 bits, and 8 where the targets have no more. DataError if a picture is smaller than a cell.
+        """
+        picture = trim.picture(size)
+        bottom, right = (pixels % factor.numerator for pixels, factor in zip(picture, scale, strict=True))
+        trim = Trim(trim.left, trim.right + right, trim.top, trim.bottom + bottom)
+        height, width = (n // factor.numerator * factor.denominator for n, factor in zip(picture, scale, strict=True))
+        if not height or not width:
+            raise DataError(f"the picture is {size_text(picture)}, expected one cell of {scale_text(scale)} or more")
+        return cls((height, width), size, min(white or 1023, 1023), white, trim, UNTRIMMED, scale)
 
     @cached_property
     def geometry(self) -> Geometry:
@@ -42,8 +59,8 @@ class Kind:
         return Geometry.of(self.input_size, self.target_size, self.trim, self.input_trim)
 
     def side(self, side: str) -> tuple[Size, int | None, Trim]:
-        """Size, white and trim of frames in Alpha, or in Beta."""
-        if side == SIDES[0]:
+        """Size, white and trim of frames in Alpha, or in Beta, of which inputs are made where there is no Alpha."""
+        if side == SIDES[0] and self.scale is None:
             return self.input_size, self.input_white, self.input_trim
         return self.target_size, self.target_white, self.trim
 
@@ -57,6 +74,7 @@ class Pairs:
     folder : Path
         Holds Alpha and Beta.
     inputs, targets : tuple of Path
+        The same where inputs are made of targets.
     kinds : tuple of Kind
         The kinds of pairs that there are, the most common first.
     kind_of : tuple of int
@@ -94,6 +112,11 @@ class Pairs:
         """How many pairs there are of each kind."""
         found = Counter(self.kind_of)
         return [found[place] for place in range(len(self.kinds))]
+
+    @property
+    def made(self) -> bool:
+        """Whether there are no inputs yet, and they are made of the targets."""
+        return self.kinds[0].scale is not None
 
     @property
     def usual(self) -> int:
@@ -136,12 +159,14 @@ def _one(values):
 
 
 def find_pairs(
-    folder: StrPath, trim: AnyTrim = UNTRIMMED, input_trim: AnyTrim | None = None, on_progress: Progress | None = None
-) -> Pairs:
+    folder: StrPath, trim: AnyTrim = UNTRIMMED, input_trim: AnyTrim | None = None, on_progress: Progress | None = None,
+    scale: Scale | None = None,
+) -> Pairs:  # fmt: skip
     """Pair the frames of folder/Alpha and folder/Beta, and of the folders in them, and check them by their headers.
 
     Frames pair by their paths in Alpha and Beta, without suffixes. They may differ in size and white. `trim` and
-    `input_trim` are as of `Trims`; `on_progress` is called while they are looked for.
+    `input_trim` are as of `Trims`; `on_progress` is called while they are looked for. With a `scale`, a folder may lack
+    Alpha: its inputs are those that can be made of the targets.
 
     Raises
     ------
@@ -152,18 +177,18 @@ def find_pairs(
     OptionError
         If a trim leaves nothing of a frame.
     """
-    return find_sets([folder], trim, input_trim, on_progress)[0]
+    return find_sets([folder], trim, input_trim, on_progress, scale)[0]
 
 
 def find_sets(
     folders: Iterable[StrPath], trim: AnyTrim = UNTRIMMED, input_trim: AnyTrim | None = None,
-    on_progress: Progress | None = None,
+    on_progress: Progress | None = None, scale: Scale | None = None,
 ) -> list[Pairs]:  # fmt: skip
     """`find_pairs` of several folders, or one DataError that tells what is wrong in all of them."""
     folders = [Path(folder) for folder in folders]
     checked, problems, trims = [], [], Trims(trim, input_trim, on_progress)
     for folder in folders:
-        found, wrong = _check(folder, trims)
+        found, wrong = _check(folder, trims, scale)
         checked.append(found)
         problems.append(wrong)
     lines = [" ".join(line.split()) for each in problems for line in each]
@@ -176,16 +201,19 @@ def find_sets(
     return checked
 
 
-def _check(folder, trims):
+def _check(folder, trims, scale):
     """The pairs of a folder, or None; and what is wrong with it, a list of lines."""
     expected = "Alpha (input frames) and Beta (target frames)"
     if not folder.is_dir():
         return None, [f"{folder}: no such folder, expected one with {expected}"]
     problems, sides = [], {}
-    for side in SIDES:
+    lacks_inputs = not os.path.lexists(folder / SIDES[0])
+    made = scale is not None and lacks_inputs
+    hint = "; `fastup train --degrade` makes inputs" if lacks_inputs and (folder / SIDES[1]).is_dir() else ""
+    for side in SIDES[made:]:
         try:
             if not (folder / side).is_dir():
-                raise DataError(f"{folder}: no folder {side} here, expected {expected}")
+                raise DataError(f"{folder}: no folder {side} here, expected {expected}{hint}")
             sides[side] = frames.find(folder / side, deep=True)
         except (FastupError, OSError) as error:
             problems.append(_reason(folder / side, error))
@@ -196,11 +224,14 @@ def _check(folder, trims):
         for stem, path in by_stem[one].items():
             if stem not in by_stem[other]:
                 faults[path].append(f"{path}: no partner in {other}")
-    ours, theirs = (by_stem.get(side, {}) for side in SIDES)
+    ours, theirs = (by_stem.get(side, {}) for side in (SIDES[1:] * 2 if made else SIDES))
     whole = [(path, theirs[stem]) for stem, path in ours.items() if stem in theirs]
     whole = [each for each in whole if not faults.keys() & each]
-    kinds = _kinds([(probes[path], probes[target]) for path, target in whole], whole, trims)
-    _check_scale(whole, kinds, faults)
+    if made:
+        kinds = _made_kinds([path for path, _ in whole], probes, scale, trims, faults)
+    else:
+        kinds = _kinds([(probes[path], probes[target]) for path, target in whole], whole, trims)
+        _check_scale(whole, kinds, faults)
     for side, paths in sides.items():
         problems += _in_common(folder / side, paths, faults)
     stems = {path: stem_in(folder / side, path) for side, paths in sides.items() for path in paths}
@@ -219,6 +250,18 @@ def _kinds(probes, paths, trims):
         Kind(*size, white, target_white, trim, input_trim)
         for size, ((_, white), (_, target_white)), (input_trim, trim) in each
     ]
+
+
+def _made_kinds(paths, probes, scale, trims, faults):
+    """The kinds of targets of which inputs are made; adds to `faults` which cannot be."""
+    kinds = []
+    for path, trim in zip(paths, trims.of_targets(paths, [probes[path][0][:2] for path in paths]), strict=True):
+        shape, white = probes[path]
+        try:
+            kinds.append(Kind.of_targets(shape[:2], white, scale, trim))
+        except DataError as error:
+            faults[path].append(f"{path}: {error}")
+    return kinds
 
 
 def _probed(side, paths, faults, probes):

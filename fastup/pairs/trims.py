@@ -58,6 +58,12 @@ class Trims:
         trims = list(zip(*found, strict=True))
         return _fitted(sizes, trims, [value == AUTO for value in given])
 
+    def of_targets(self, paths: Sequence[Path], sizes: Sequence[Size]) -> list[Trim]:
+        """What is trimmed of targets of which inputs are made, which are whole; as `of`."""
+        if self.input_trim is None:
+            self.input_trim = UNTRIMMED
+        return _found(paths, sizes, self.on_progress) if isinstance(self.trim, str) else [self.trim] * len(paths)
+
 
 def _found(paths, sizes, on_progress):
     """What is no picture of each frame, by the frames of its source."""

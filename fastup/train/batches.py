@@ -13,9 +13,11 @@ from fastup import _dpx
 from fastup._grid import TileGrid
 from fastup._loader import FrameKind, Problem, Side, TileLoader
 from fastup.errors import OptionError
+from fastup.footage.recipe import Recipe
 from fastup.pairs.folder import SIDES, Pairs
 from fastup.pairs.geometry import Geometry
 from fastup.pairs.index import TileIndex
+from fastup.train.degraded import Degraded
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -35,7 +37,8 @@ class TileBatches(keras.utils.PyDataset):
     The order of an epoch depends on the seed and the epoch's number alone, not on threads, so that a run that resumes
     goes on as if it had never stopped. A last batch that is not full is left out: the tiles in it differ by epoch.
 
-    A batch is normalised ``float32``, too, where the whites of a side differ.
+    A batch is normalised ``float32``, too, where the whites of a side differ. Where inputs are made of targets, there
+    are windows of those instead of inputs, and what else `degraded` takes: a tuple.
 
     Parameters
     ----------
@@ -45,6 +48,8 @@ class TileBatches(keras.utils.PyDataset):
         The tiles of each frame to train on, as `tile_index` gives them.
     tile, border, jitter
         In target pixels, and whether the index has tiles that are half a tile off.
+    recipe
+        How inputs are made, of pairs that are `made`.
     fill
         What lies outside the picture of an input: its nearest pixel, or this code; normalised where whites differ.
     batch, seed, shuffle, skip, augment
@@ -57,6 +62,7 @@ class TileBatches(keras.utils.PyDataset):
 
     def __init__(
         self, pairs: Pairs, index: TileIndex, *, tile: int, border: int, jitter: bool = True,
+        recipe: Recipe | None = None,
         fill: Literal["edge"] | int = "edge", batch: int = 16, seed: int = 0, shuffle: bool = True, skip: int = 0,
         augment: bool = False, shard: tuple[int, int] = (0, 1), threads: int | None = None,
     ) -> None:  # fmt: skip
@@ -79,13 +85,23 @@ class TileBatches(keras.utils.PyDataset):
         self._plain = self._columns * [grid.rows for _, grid in grids]
         self._kind_of = np.array(pairs.kind_of, np.uint16 if len(grids) <= 1 << 16 else np.uint32)
 
-        def side(files, name, grid, fill=None):
+        self.degraded, window = None, with_border(self.grids[0])
+        if recipe is not None:
+            white = pairs.input_white or 1023
+            level = fill if fill == "edge" or pairs.input_white else fill * white
+            self.degraded = Degraded(
+                recipe, pairs.geometry.scale, tile, border, white=white, fill=level, square=self.turns == 8
+            )
+            self._pictures = np.array([kind.geometry.input_picture for kind in pairs.kinds])
+            fill, window = "edge", self.degraded.window
+
+        def side(files, name, tile, fill=None):
             kinds = [kind.side(name) for kind in pairs.kinds]
             kinds = [FrameKind(size, white, trim.window(size)) for size, white, trim in kinds]
-            return Side(files=files, kinds=kinds, kind_of=pairs.kind_of, tile=with_border(grid), fill=fill)
+            return Side(files=files, kinds=kinds, kind_of=pairs.kind_of, tile=tile, fill=fill)
 
-        inputs = side(pairs.inputs, SIDES[0], self.grids[0], None if fill == "edge" else fill)
-        targets = side(pairs.targets, SIDES[1], self.grids[1])
+        inputs = side(pairs.inputs, SIDES[0], window, None if fill == "edge" else fill)
+        targets = side(pairs.targets, SIDES[1], with_border(self.grids[1]))
         threads = threads or min(os.cpu_count() or 1, 4)
         self._loader = TileLoader(inputs, targets, threads=threads, open_files=OPEN_FILES)
         self._lock = threading.Lock()
@@ -106,7 +122,7 @@ class TileBatches(keras.utils.PyDataset):
     def __len__(self) -> int:
         return steps_of(self.index.size, self.batch, self.skip)
 
-    def __getitem__(self, number: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    def __getitem__(self, number: int) -> tuple[Any, NDArray[Any]]:
         if number < 0:
             raise IndexError(f"batch {number}, expected 0 or more")
         asked = time.perf_counter()
@@ -118,12 +134,14 @@ class TileBatches(keras.utils.PyDataset):
             while self._submitted < place + AHEAD:
                 self._loader.submit(self._tiles_of(self._submitted))
                 self._submitted += 1
-            batch = self._loader.take()
+            batch: Any = self._loader.take()
             self._next += 1
             if isinstance(batch, Problem):
                 files = (self.pairs.inputs, self.pairs.targets)[batch.side]
                 self.error = _dpx.error(files[batch.frame], batch)
                 raise self.error
+            if self.degraded is not None:
+                batch = (batch[0], *self._drawn(place)), batch[1]
         self.times[number] = asked, time.perf_counter()
         if len(self.times) > TIMED:
             del self.times[next(iter(self.times))]
@@ -155,11 +173,7 @@ class TileBatches(keras.utils.PyDataset):
             yield from (self[number] for number in range(rest))
             self._first += rest
 
-        sides = zip(self.grids, (self.pairs.input_white, self.pairs.target_white), strict=True)
-        signature = tuple(
-            tf.TensorSpec((self.shard.stop - self.shard.start, *with_border(grid), 3), "uint16" if white else "float32")
-            for grid, white in sides
-        )
+        signature = keras.tree.map_structure(lambda part: tf.TensorSpec(part.shape, part.dtype), self[0])
         return tf.data.Dataset.from_generator(epoch, output_signature=signature)
 
     def _tiles_of(self, place):
@@ -171,9 +185,19 @@ class TileBatches(keras.utils.PyDataset):
         rows = np.zeros((len(chosen), 6), np.int32)
         rows[:, 0], tiles = self.index[chosen]
         rows[:, 1:5] = self._corners(self._kind_of[rows[:, 0]], tiles)
+        if self.degraded is not None:
+            rows[:, 1:3] = rows[:, 3:5] - self.degraded.margin
         if self.turns > 1:
             rows[:, 5] = np.random.default_rng([self.seed, epoch, step]).integers(self.turns, size=len(chosen))
         return rows[self.shard]
+
+    def _drawn(self, place):
+        """What is needed to make the inputs of a batch, beside the windows."""
+        epoch, step = divmod(place, len(self))
+        rows = self._tiles_of(place)
+        inside = self.degraded.inside(rows[:, 1:3], self._pictures[self._kind_of[rows[:, 0]]], rows[:, 5])
+        drawn = self.degraded.draw(self.batch, [self.seed, epoch, step, 1])
+        return inside, *(part[self.shard] for part in drawn)
 
     def _corners(self, kinds, tiles):
         """(n, 4): the corners of tiles, with their border, in the pictures of input and target, by number in the grid.

@@ -10,8 +10,10 @@ from pathlib import Path
 from sys import float_info
 from typing import Any, Literal, get_args
 
+from fastup._scales import parsed
 from fastup._types import StrPath
 from fastup.errors import OptionError
+from fastup.footage.recipe import Recipe
 from fastup.trim import UNTRIMMED, Trim, parse
 
 Architecture = Literal["srcnn", "vdsr", "espcn", "compact"]
@@ -69,6 +71,19 @@ def parsed_trim(name: str, value: Any) -> Trim | str:
     return parse(value, name)
 
 
+def recipe_text(name: str, value: Any) -> str:
+    """A recipe as `Recipe` tells it."""
+    if not isinstance(value, str):
+        raise OptionError(f"{name} is {value!r}, expected text, such as tape")
+    return str(Recipe.parse(value, name))
+
+
+def scale_text(name: str, value: Any) -> str:
+    """A scale as text: one fraction where both are equal."""
+    vertical, horizontal = parsed(str(value), name)
+    return str(vertical) if vertical == horizontal else f"{vertical},{horizontal}"
+
+
 # -- the settings ------------------------------------------------------------------------------------------------------
 
 
@@ -107,8 +122,14 @@ class Config:
     )  # fmt: skip
     black_level: int | str = setting("edge", whole(0, 65535, "edge"), "What lies outside the picture: a code, or its "
                                      "nearest pixel.", metavar="CODE|edge")  # fmt: skip
-    match: bool = setting(False, true_or_false, "First give targets, validation's too, the gain and offset of their "
-                          "inputs, pair by pair.")  # fmt: skip
+    degrade: str | None = setting(
+        None, recipe_text, "Make inputs of targets, where train has no Alpha: downscale, tape, vhs, or parts such as "
+        "softness=0.3:0.8,noise=0:0.01.", "inputs are in Alpha", "RECIPE",
+    )  # fmt: skip
+    scale: str | None = setting(
+        None, scale_text, "Of the inputs that --degrade makes: 2, or 9/4,2 (vertical, horizontal).",
+        "that of the frames", "V[,H]",
+    )  # fmt: skip
     quality: float = setting(1.0, positive(1), "Share of each frame's tiles to train on, the most detailed.")
     jitter: bool = setting(True, true_or_false, "Also train on tiles that are half a tile off.")
     edges: int = setting(0, whole(0), "Leave out tiles within so many target pixels of the picture's rim.")

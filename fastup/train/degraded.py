@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fastup._resample import gaussian_weights, resampling
 from fastup._scales import Scale, cell_of
-from fastup._types import Floats, Size
+from fastup._types import Floats
 from fastup.codes import LUMA_601
 from fastup.footage.recipe import TAPE, Recipe
 
@@ -81,7 +81,7 @@ class Degraded:
         columns = self.noisy + 2 * gaussian_weights(0.5)[0] if self.noisy else 0
         return Drawn(strengths, rng.standard_normal((count, columns, self.tile[0], 3), np.float32))
 
-    def inside(self, corners: NDArray[np.integer], picture: Size, turns: NDArray[np.integer]) -> NDArray[np.int32]:
+    def inside(self, corners: NDArray[np.integer], pictures: Any, turns: NDArray[np.integer]) -> NDArray[np.int32]:
         """Which rows and columns of input pixels, counted from a window's first, lie in the picture: (n, 4).
 
         First and last row, first and last column, after the window was turned.
@@ -90,13 +90,13 @@ class Degraded:
         ----------
         corners
             (n, 2): of windows, in target pixels of the picture, whole cells.
-        picture
-            Of the input, in pixels.
+        pictures
+            (n, 2) or (2,): height and width of the inputs' pictures.
         turns
             (n,), as the loader takes them.
         """
         first = -corners // self.cell_target * self.cell
-        limits = np.stack([first, first + picture - np.int64(1)], axis=2)  # of rows and columns: first and last
+        limits = np.stack([first, first + np.asarray(pictures) - 1], axis=2)  # of rows and columns: first and last
         size = np.array(self.window) // self.cell_target * self.cell
         limits[turns & 4 > 0] = limits[turns & 4 > 0, ::-1]
         for axis, flip in enumerate((2, 1)):
@@ -113,51 +113,49 @@ class Degraded:
         """Input tiles (n, h, w, 3) of windows (n, H, W, 3), both normalised float32; see `inside` and `draw`."""
         count = ops.shape(windows)[0]
         (height, width), (_, across) = self.tile, self.window
-        rows = _nearest(inside[:, :2], self.corner[0], height)
-        lines = ops.take(self.rows, rows, axis=0)
-        pixels = ops.matmul(lines, ops.reshape(windows, (count, -1, across * 3)))
+        columns = inside[:, 2:]
+        pixels = ops.matmul(self.rows, ops.reshape(windows, (count, -1, across * 3)))
         pixels = ops.transpose(ops.reshape(pixels, (count, height, across, 3)), (0, 2, 1, 3))
         # From here on columns come first, each of all its rows, as every step goes along the lines.
-        pixels = ops.matmul(self._columns(inside[:, 2:], strengths), ops.reshape(pixels, (count, across, height * 3)))
+        pixels = ops.matmul(self._along(columns, strengths), ops.reshape(pixels, (count, across, height * 3)))
         if self.noisy:
-            noise = ops.take_along_axis(noise, rows[:, None, :, None], axis=2)
-            noise = ops.reshape(noise, (count, -1, height * 3))
-            columns = _nearest(inside[:, 2:], self.corner[1] - self.colour, self.noisy)
-            blur = ops.take(self.noise, columns, axis=0)
-            pixels = pixels + strengths[:, 2, None, None] * ops.matmul(blur, noise)
+            noise = ops.matmul(self.noise, ops.reshape(noise, (count, -1, height * 3)))
+            pixels = pixels + strengths[:, 2, None, None] * noise
         if self.colour:
-            pixels = self._narrowed(pixels, inside[:, 2:], strengths[:, 3])
-        pixels = ops.transpose(ops.reshape(pixels, (count, width, height, 3)), (0, 2, 1, 3))
+            pixels = self._narrowed(_repeated(pixels, columns, self.corner[1] - self.colour), strengths[:, 3])
+        pixels = ops.reshape(_repeated(pixels, columns, self.corner[1]), (count, width, height, 3))
+        pixels = ops.reshape(ops.transpose(pixels, (0, 2, 1, 3)), (count, height, width * 3))
+        pixels = ops.reshape(_repeated(pixels, inside[:, :2], self.corner[0]), (count, height, width, 3))
         pixels = ops.floor(ops.clip(pixels, 0, 1) * self.white + 0.5) / self.white
         return pixels if self.fill == "edge" else self._filled(pixels, inside)
 
-    def _columns(self, inside, strengths):
-        """The matrices (n, columns, columns of a window) of what is done along the lines before the noise is added.
+    def _along(self, inside, strengths):
+        """The matrix, or matrices, (columns, columns of a window) of what is done along the lines before the noise.
 
         Beyond the picture each step sees the last column of what the step before gave, so that is put there.
         """
-        begin = self.corner[1] - self.soft - self.peak - self.colour
-        count = self.columns.shape[0]
+        if not (self.soft or self.peak):
+            return self.columns
+        begin, count = self.corner[1] - self.soft - self.peak - self.colour, self.columns.shape[0]
         matrix = ops.take(self.columns, _nearest(inside, begin, count), axis=0)
         if self.soft:
             begin, count = begin + self.soft, count - 2 * self.soft
             matrix = ops.matmul(_gaussians(strengths[:, 0], self.soft, count), matrix)
         if self.peak:
             blurred = ops.matmul(_blur(1.0, count - 2 * self.peak), _repeated(matrix, inside, begin))
-            begin, count = begin + self.peak, count - 2 * self.peak
             peaking = strengths[:, 1, None, None]
-            matrix = (1 + peaking) * matrix[:, self.peak : self.peak + count] - peaking * blurred
-        return _repeated(matrix, inside, begin) if self.soft or self.peak else matrix
+            matrix = (1 + peaking) * matrix[:, self.peak : count - self.peak] - peaking * blurred
+        return matrix
 
-    def _narrowed(self, pixels, inside, sigma):
+    def _narrowed(self, pixels, sigma):
         """Columns (n, columns, rows * 3) whose colours have the chroma band, as many fewer as that reaches."""
-        pixels = ops.reshape(pixels, (*ops.shape(pixels)[:2], self.tile[0], 3))
+        (height, width), count = self.tile, ops.shape(pixels)[0]
+        pixels = ops.reshape(pixels, (count, -1, height, 3))
         luma = ops.sum(pixels * ops.convert_to_tensor(LUMA_601), axis=3, keepdims=True)
-        width = self.tile[1]
-        blur = _repeated(_gaussians(sigma, self.colour, width), inside, self.corner[1])
-        colours = ops.reshape(pixels - luma, (*ops.shape(pixels)[:2], self.tile[0] * 3))
-        colours = ops.reshape(ops.matmul(blur, colours), (-1, width, self.tile[0], 3))
-        return luma[:, self.colour : self.colour + width] + colours
+        colours = ops.reshape(pixels - luma, (count, -1, height * 3))
+        colours = ops.matmul(_gaussians(sigma, self.colour, width), colours)
+        luma = luma[:, self.colour : self.colour + width]
+        return ops.reshape(luma + ops.reshape(colours, (count, width, height, 3)), (count, width, height * 3))
 
     def _filled(self, pixels, inside):
         """Tiles whose pixels outside the picture have the level that was asked for."""
@@ -217,6 +215,8 @@ def _nearest(inside, begin, count):
     return ops.minimum(ops.maximum(places, inside[:, :1]), inside[:, 1:]) - begin
 
 
-def _repeated(matrix, inside, begin):
-    """Matrices (n, lines, any), whose lines begin there in a window, with the nearest line inside for those outside."""
-    return ops.take_along_axis(matrix, _nearest(inside, begin, ops.shape(matrix)[1])[:, :, None], axis=1)
+def _repeated(lines, inside, begin):
+    """Lines (n, count, any), which begin there in windows, with the nearest line inside for those outside."""
+    tiles, count, size = ops.shape(lines)
+    places = _nearest(inside, begin, count) + count * ops.expand_dims(ops.arange(tiles, dtype="int32"), 1)
+    return ops.take(ops.reshape(lines, (-1, size)), places, axis=0)

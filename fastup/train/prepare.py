@@ -11,8 +11,10 @@ from pathlib import Path
 import keras
 
 from fastup import frames
+from fastup._scales import parsed
 from fastup._types import Progress, StrPath
 from fastup.errors import OptionError
+from fastup.footage.recipe import Recipe
 from fastup.networks import memory
 from fastup.networks.models import MODELS, Network, precision
 from fastup.pairs.alignment import off_note, sample
@@ -20,10 +22,11 @@ from fastup.pairs.digests import contents
 from fastup.pairs.folder import SIDES, Pairs, find_sets, seen, seen_note
 from fastup.pairs.geometry import size_text
 from fastup.pairs.index import count, inside
+from fastup.pairs.made import made_inputs
 from fastup.train import lock
 from fastup.train.config import Config
 from fastup.train.run import Run, as_settings, config_of, facts_of, has_onnx, last_network, saved_settings, stamp_of
-from fastup.trim import AUTO
+from fastup.trim import AUTO, UNTRIMMED
 from fastup.upscale.evaluate import check_scale
 from fastup.upscale.upscaler import Upscaler
 
@@ -45,21 +48,24 @@ def prepare(
     in data/models/NAME, NAME being the model's if absent, and what is made of the frames in data/cache. `config` is as
     `resolve` makes it: of a model's own defaults, a bare `Config` gets the learning rate alone. `more_epochs` are
     trained after those that were done before, instead of `config.epochs` in all. `on_progress` is called while borders
-    are looked for.
+    are looked for, and inputs made.
+
+    With `config.degrade`, the folder to train on has no Alpha/, and the other need not have one: its inputs are made
+    here, once.
     """
     data = Path(data)
     folder = _folder_of(data, config, name)
     given = {name: os.path.abspath(getattr(config, name)) for name in SETS if getattr(config, name) is not None}
     config = replace(config, **given)  # as the same command may come from elsewhere
     folders = [given.get(name, data / default) for name, default in SETS.items()]
-    pairs, validation = find_sets(folders, config.trim, config.input_trim, on_progress)
+    pairs, validation = _sets(folders, config, data / "cache", on_progress)
     geometry = pairs.geometry
     border = geometry.border() if config.border is None else config.border
     rate = config.learning_rate or MODELS[config.model].learning_rate
     follows = config.trim == AUTO and config.input_trim is None
     input_trim = AUTO if follows or config.input_trim == AUTO else pairs.kinds[0].input_trim
     config = replace(config, border=border, input_trim=input_trim, learning_rate=rate)
-    free, facts = memory.free(), facts_of(pairs, config.match)
+    free, facts = memory.free(), facts_of(pairs)
     held = lock.held(folder) if folder.is_dir() else contextlib.nullcontext()
     with held, _seeded(config.seed), precision(config.precision):
         stamp = stamp_of(folder)
@@ -79,9 +85,6 @@ def prepare(
     _check_best(run)
     _refuse_if_over(run)
     run.looked_at = sample(pairs)
-    if config.match:  # that is mended
-        none = None, None, None
-        run.looked_at = [replace(each, gain=none, offset=none) for each in run.looked_at]
     notes = _empty_note(run), off_note(run.looked_at), seen_note(pairs, validation, seen(pairs, validation, run.cache))
     run.notes += [note for note in notes if note]
     if not has_onnx():
@@ -89,6 +92,26 @@ def prepare(
     folder.mkdir(parents=True, exist_ok=True)
     run.check_room()
     return run
+
+
+def _sets(folders, config, cache, on_progress):
+    """The pairs to train on and to validate on; inputs of the latter are made where there are none."""
+    if (config.degrade is None) != (config.scale is None):
+        given, missing = ("degrade", "scale") if config.scale is None else ("scale", "degrade")
+        example = "scale 2, or 9/4,2 (vertical, horizontal)" if config.scale is None else "degrade downscale, or tape"
+        raise OptionError(f"{given} is given without {missing}, expected both, where inputs are made: --{example}")
+    scale = parsed(config.scale) if config.scale else None
+    pairs, validation = find_sets(folders, config.trim, config.input_trim, on_progress, scale)
+    if config.degrade is None:
+        return pairs, validation
+    if not pairs.made:
+        raise OptionError(
+            f"degrade is {config.degrade!r}, which makes inputs, but {pairs.folder / SIDES[0]} has some; expected one "
+            "of the two"
+        )
+    if config.input_trim not in (None, AUTO, UNTRIMMED):
+        raise OptionError("input-trim is given, but inputs are made of targets, whole pictures; expected --trim alone")
+    return pairs, made_inputs(validation, Recipe.parse(config.degrade), cache, on_progress)
 
 
 def _folder_of(data, config, name):

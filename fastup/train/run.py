@@ -26,7 +26,6 @@ from fastup.pairs.alignment import Fit
 from fastup.pairs.colour import recipe
 from fastup.pairs.folder import Pairs
 from fastup.pairs.index import count
-from fastup.pairs.levels import in_copy, with_copies
 from fastup.train.batches import steps_of
 from fastup.train.config import OPTIONS, Config
 from fastup.trim import parse
@@ -34,7 +33,7 @@ from fastup.upscale.model import load
 from fastup.upscale.onnx_file import NEEDED
 
 # A run cannot go on with other values of these: what a model computes, and what its optimiser keeps, depend on them.
-FIXED = ("model", "residual", "border", "trim", "input_trim", "black_level", "precision", "ema", "match")
+FIXED = ("model", "residual", "border", "trim", "input_trim", "black_level", "degrade", "precision", "ema")
 
 
 @dataclass
@@ -73,10 +72,8 @@ class Run:
             return float(aspect * picture[1] / picture[0]) if aspect else None
 
         geometry, number = self.pairs.geometry, self.pairs.usual
-        return (
-            shape(self.pairs.inputs[number], geometry.input_picture),
-            shape(self.pairs.targets[number], geometry.target_picture),
-        )
+        target = shape(self.pairs.targets[number], geometry.target_picture)
+        return target if self.pairs.made else shape(self.pairs.inputs[number], geometry.input_picture), target
 
     @property
     def memory(self) -> int:
@@ -170,18 +167,14 @@ def settings_of(folder: StrPath) -> dict[str, Any]:
     return given
 
 
-def facts_of(pairs: Pairs, match: bool = False) -> dict[str, Any]:
+def facts_of(pairs: Pairs) -> dict[str, Any]:
     """What a model's settings say of the frames that it is trained on; a run goes on with frames of the same alone.
 
     Its ``levels`` may differ: what the targets say of black and white goes with their transfer. Its ``colour`` is the
-    map by which the inputs got the colours of the targets, which frames that are to be upscaled have yet to get. With
-    `match`, targets are what `match_levels` makes of them.
+    map by which the inputs got the colours of the targets, which frames that are to be upscaled have yet to get.
     """
     source, target = (frames.read_header(paths[pairs.usual]) for paths in (pairs.inputs, pairs.targets))
     colour = recipe(pairs.folder)
-    if match:
-        target = in_copy(target, pairs.kinds[0].target_white)
-        pairs = with_copies(pairs, pairs.targets)
     return {
         "scale": [list(factor.as_integer_ratio()) for factor in pairs.geometry.scale],
         "input_white": pairs.input_white,
@@ -246,14 +239,21 @@ def saved_settings(path: StrPath) -> dict[str, Any] | None:
 
 def config_of(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of `Config` among a model's settings."""
-    given = {name: settings[name] for name in OPTIONS.values() if name in settings}
+    given = {name: settings[name] for name in OPTIONS.values() if name in settings and name != "scale"}
+    if given.get("degrade"):  # else it is that of the frames
+        given["scale"] = ",".join(str(Fraction(*factor)) for factor in settings["scale"])
     trims = {name: parse(given[name], name) for name in ("trim", "input_trim")}
     return given | trims | {"border": given["border"][0]}
 
 
 def as_settings(config: Config) -> dict[str, Any]:
-    """The fields of a `Config` as a model's settings hold them: what JSON makes of them, and a border for each axis."""
-    return json.loads(json.dumps(asdict(config))) | {"border": [config.border, config.border]}
+    """The fields of a `Config` as a model's settings hold them: what JSON makes of them, and a border for each axis.
+
+    The scale is left out: it is that of the frames, a fact.
+    """
+    settings = json.loads(json.dumps(asdict(config)))
+    del settings["scale"]
+    return settings | {"border": [config.border, config.border]}
 
 
 def _check_same(folder, before, config, facts):

@@ -1,0 +1,107 @@
+"""Targets without inputs: how they are found, and the inputs that are made of whole frames."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from framesets import write_frame, write_other
+
+from fastup import frames
+from fastup.errors import DataError
+from fastup.footage.degrade import twin
+from fastup.footage.recipe import Recipe
+from fastup.pairs.folder import find_pairs, find_sets
+from fastup.pairs.made import made_inputs
+
+SCALE = Fraction(9, 4), Fraction(2)
+RECIPE = Recipe.parse("tape,softness=0.3:0.8")
+pytestmark = pytest.mark.usefixtures("settled")
+
+
+@pytest.fixture
+def targets(tmp_path):
+    """Frames of three sizes and whites, one in a folder of its own, of which none is whole cells."""
+    folder = tmp_path / "set"
+    write_frame(folder / "Beta" / "f1.dpx", (46, 33), 1)
+    write_frame(folder / "Beta" / "reel" / "f1.dpx", (29, 50), 2)
+    write_other(folder / "Beta" / "f2.png", (40, 33), "uint8", 3)
+    write_other(folder / "Beta" / "f3.exr", (27, 24), "float", 4)
+    return folder
+
+
+def found(folder, **options):
+    return find_pairs(folder, scale=SCALE, **options)
+
+
+def test_pictures_are_cropped_to_whole_cells(targets):
+    pairs = found(targets, trim=(1, 0, 2, 0))
+    assert pairs.made
+    assert pairs.inputs == pairs.targets
+    assert pairs.geometry.scale == SCALE
+    by_name = {pairs.name(number): pairs.kind(number) for number in range(len(pairs))}
+    assert list(by_name) == ["f1", "f2", "f3", "reel/f1"]
+    assert by_name["f1"].geometry.target_picture == (36, 32)
+    assert by_name["f1"].geometry.input_picture == (16, 16)
+    assert by_name["f1"].trim == (1, 0, 2, 8)
+    assert by_name["reel/f1"].geometry.target_picture == (27, 48)
+    assert by_name["reel/f1"].trim == (1, 1, 2, 0)
+    assert by_name["reel/f1"].geometry.input_picture == (12, 24)
+    whites = [(kind.input_white, kind.target_white) for kind in by_name.values()]
+    assert whites == [(1023, 1023), (255, 255), (1023, None), (1023, 1023)]
+
+
+def test_a_set_with_inputs_has_those(tmp_path, targets):
+    write_frame(tmp_path / "pairs" / "Alpha" / "a.dpx", (16, 12))
+    write_frame(tmp_path / "pairs" / "Beta" / "a.dpx", (36, 24))
+    alone, pairs = find_sets([targets, tmp_path / "pairs"], scale=SCALE)
+    assert (alone.made, pairs.made) == (True, False)
+    assert pairs.inputs != pairs.targets
+    assert made_inputs(pairs, RECIPE, tmp_path / "cache") is pairs
+    assert not (tmp_path / "cache").exists()
+
+
+def test_what_cannot_be_is_named(tmp_path, targets):
+    write_frame(targets / "Beta" / "small.dpx", (8, 40))
+    with pytest.raises(DataError, match=r"small.dpx: the picture is 40x8, expected one cell of 9/4 x 2 or more"):
+        found(targets)
+    with pytest.raises(DataError, match=r"no folder Alpha here, expected .*; `fastup train --degrade` makes inputs$"):
+        find_pairs(targets)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match=r"no folder Beta here, expected"):
+        find_pairs(tmp_path / "empty", scale=SCALE)
+
+
+def test_inputs_are_what_degrade_makes_and_are_made_once(targets, tmp_path, reads):
+    pairs = found(targets, trim=(1, 0, 2, 0))
+    seen = []
+    made = made_inputs(pairs, RECIPE, tmp_path / "cache", lambda *progress: seen.append(progress))
+    assert seen[-1] == (4, 4, "making inputs")
+    assert not made.made
+    assert made.geometry.scale == SCALE
+    assert made.targets == pairs.targets
+    for number in range(4):
+        kind, name = pairs.kind(number), pairs.name(number)
+        frame = kind.trim.crop(frames.read(pairs.targets[number], "float32"))
+        expected = np.clip(twin(frame, kind.geometry.input_picture, RECIPE, name), 0, 1) * kind.input_white
+        codes = frames.read(made.inputs[number])
+        assert np.abs(codes - expected).max() <= 0.501
+        assert frames.read_header(made.inputs[number]).white == kind.input_white == made.kind(number).input_white
+        assert made.kind(number).geometry.target_picture == kind.geometry.target_picture
+    reads()
+    again = made_inputs(pairs, RECIPE, tmp_path / "cache")
+    assert again == made
+    assert reads() == []
+    made.inputs[0].write_bytes(b"gone bad")
+    write_frame(targets / "Beta" / "reel" / "f1.dpx", (29, 50), 7)
+    before = made.inputs[1].read_bytes()
+    made_inputs(pairs, RECIPE, tmp_path / "cache")
+    assert reads() == ["f1.dpx", "f1.dpx"]
+    assert made.inputs[1].read_bytes() == before
+    other = made_inputs(pairs, Recipe.parse("downscale"), tmp_path / "cache")
+    assert set(other.inputs).isdisjoint(made.inputs)
+
+
+def test_a_frame_that_holds_no_number_is_named(tmp_path):
+    write_other(tmp_path / "set" / "Beta" / "f.exr", (36, 24), "float")  # it holds an infinity
+    with pytest.raises(DataError, match=r"f\.exr: holds NaN or infinity"):
+        made_inputs(found(tmp_path / "set"), RECIPE, tmp_path / "cache")
