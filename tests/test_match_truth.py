@@ -1,4 +1,4 @@
-"""`fastup match` on two masters of a drawn film, held against the truth; ``bench/match_figures.py`` does it at length."""
+"""`fastup match` on two masters of a drawn film, held to the truth; ``bench/match_figures.py`` does it at length."""
 
 from dataclasses import replace
 
