@@ -34,7 +34,8 @@ def test_help_names_every_command(run):
     names = re.findall(r"^  (\S+) {2,}\S", listed, re.MULTILINE)
     assert names == [each.callback.__name__ for each in cli.app.registered_commands]
     assert set(names) == {
-        "demo", "info", "convert", *CHORES, "pairs", "rank", "train", "models", "export", "upscale", "evaluate",
+        "demo", "info", "convert", *CHORES, "match", "pairs", "rank", "train", "models", "export", "upscale",
+        "evaluate",
     }  # fmt: skip
 
 

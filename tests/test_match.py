@@ -1,4 +1,12 @@
+"""Two masters to pairs: what is written, that it is right, whole and carried on, and what is refused."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import judged
 import masters
@@ -6,16 +14,22 @@ import numpy as np
 import pytest
 
 import fastup
-from fastup.errors import DataError
+from fastup._resample import resize
+from fastup.errors import DataError, FastupError
+from fastup.pairs import blocks, colour
+from fastup.pairs import match as matching
 from fastup.pairs.alignment import fits, median
 from fastup.pairs.folder import find_sets
 from fastup.pairs.match import match
 from fastup.pairs.matched import read_found
 
 CASE = replace(
-    masters.CASES["clean"], **masters.SMALL, frames=70, scene=(10, 16), holds=(2,), motion=("act",), shared=0.0,
+    masters.CASES["clean"], **masters.SMALL, frames=40, scene=(7, 9), holds=(2,), motion=("act",), shared=0.0,
     grain=0.003, overscan=(0.02, 0.04), shift=1.0, colour="curves",
 )  # fmt: skip
+
+
+TINY = replace(CASE, frames=14, scene=(6, 9), colour="matrix")
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +68,7 @@ def test_every_frame_is_accounted_for(films, matched):
     assert {row["why"] for row in made} == {""}
     assert all(row["why"] for row in rows if not row["set"])
     about = found["summary"]
-    assert about["pairs"] == len(made) > 20
+    assert about["pairs"] == len(made) > 12
     assert sum(about["left_out"].values()) + len(made) == about["frames"] == len(rows)
     for name, counts in about["sets"].items():
         files = {path.name for path in (data / name / "Alpha").iterdir()}
@@ -132,3 +146,186 @@ def test_hand_made_pairs_are_never_touched(films, tmp_path):
         with pytest.raises(DataError, match=r"tape_086400.dpx: not made by this match"):
             match(films[0] / "sd", films[0] / "hd", tmp_path / "data", overwrite=overwrite)
     assert contents(tmp_path / "data") == {"train/Alpha/tape_086400.dpx": b"mine"}
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """Two short films, and what is made of them."""
+    folder = tmp_path_factory.mktemp("tiny")
+    truth = masters.make(TINY, 4, folder)
+    match(folder / "sd", folder / "hd", folder / "data")
+    return folder, truth
+
+
+CHILD = """
+import os, signal, sys
+from fastup.pairs import match, matched, signatures
+folder, data, where = sys.argv[1:]
+
+def kill(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def on_progress(done, total, what):
+    if where == "first" and what == "looking at hd" and done == 5:
+        kill()
+
+if where == "pairs":
+    write, count = match.frames._write, iter(range(100))
+    match.frames._write = lambda *given: write(*given) if next(count) < 9 else kill()
+match.match(folder + "/sd", folder + "/hd", data, on_progress=on_progress)
+"""
+
+
+@pytest.mark.parametrize("where", ["first", "pairs"])
+def test_killed_it_carries_on_to_the_same_bytes(tiny, tmp_path, where):
+    folder, data = tiny[0], tmp_path / "data"
+    command = [sys.executable, "-c", CHILD, str(folder), str(data), where]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    left = set(data.rglob("*.dpx"))
+    assert bool(left) == (where == "pairs")
+    times = {path: path.stat().st_mtime_ns for path in left if len(list(data.rglob(path.name))) == 2}
+    assert not (data / "match.json").exists()
+    match(folder / "sd", folder / "hd", data)
+    assert contents(data) == contents(folder / "data")
+    assert times == {path: path.stat().st_mtime_ns for path in times}
+
+
+def test_to_hd_a_recipe_for_the_film_is_left(tiny, tmp_path):
+    folder, _ = tiny
+    found = match(folder / "sd", folder / "hd", tmp_path / "data", to="hd")
+    recipe = colour.recipe(tmp_path / "data")
+    assert recipe is not None
+    y, x, height, width = found["window"]
+    for row in [row for row in read_found(tmp_path / "data")["frames"] if row["set"]][::4]:
+        sd = fastup.read(sorted((folder / "sd").iterdir())[row["frame"]], "float32")[y : y + height, x : x + width]
+        pair = tmp_path / "data" / row["set"]
+        alpha, beta = (fastup.read(pair / side / f"{row['name']}.dpx", "float32") for side in ("Alpha", "Beta"))
+        assert np.abs(alpha - np.clip(recipe.apply(sd), 0, 1)).max() <= 0.5 / 1023 + 1e-5
+        off = np.abs(blocks.means(alpha)[0] - blocks.means(resize(beta, alpha.shape[:2], "area"))[0])
+        assert np.median(off) < 0.005
+    assert found["summary"]["pairs"] == read_found(folder / "data")["summary"]["pairs"]
+
+
+def test_the_most_that_differ(tiny, tmp_path, monkeypatch):
+    folder, _ = tiny
+    found = match(folder / "sd", folder / "hd", tmp_path / "data", most=6)
+    rows = [row for row in read_found(tmp_path / "data")["frames"] if row["set"]]
+    assert found["summary"]["pairs"] == len(rows) == 6
+    assert len({row["shot"] for row in rows}) >= 2
+    assert found["summary"]["left_out"]["others differ more"] > 0
+    bad, covers = {row["partner"] for row in rows[:2]}, matching.Plan._pair
+
+    def spoilt(plan, candidate, item):
+        row, pair = covers(plan, candidate, item)
+        if row["partner"] in bad:
+            return {"frame": row["frame"], "partner": row["partner"], "why": "fits badly"}, ()
+        return row, pair
+
+    monkeypatch.setattr(matching.Plan, "_pair", spoilt)
+    match(folder / "sd", folder / "hd", tmp_path / "other", most=6)
+    rows = read_found(tmp_path / "other")["frames"]
+    assert {row["partner"] for row in rows if row["why"] == "fits badly"} == bad
+    assert sum(bool(row["set"]) for row in rows) == 6  # two others took their places
+
+
+def _shortened(folder, to, count):
+    to.mkdir(parents=True)
+    for path in sorted(folder.iterdir())[:count]:
+        os.link(path, to / path.name)
+    return to
+
+
+def test_what_is_refused(tiny, tmp_path, run):
+    folder, _ = tiny
+    sd, hd, data = folder / "sd", folder / "hd", tmp_path / "data"
+    one = _shortened(sd, tmp_path / "one", 1)
+    empty = _shortened(sd, tmp_path / "empty", 0)
+    for arguments, code, words in (
+        ((hd, sd), 1, ("is 240x160, smaller than", "swapped?")),
+        ((sd, sd), 1, ("SD and HD are the same",)),
+        ((one, hd), 1, ("1 frame, expected a film",)),
+        ((empty, hd), 1, (str(empty), "no frame")),
+        ((sd, tmp_path / "missing"), 1, ("missing: No such file",)),
+        (("-", hd), 2, ("SD is -, a pipe",)),
+        ((sd, hd, "--most", "0"), 2, ("most is 0, expected 1 or more",)),
+        ((sd, hd, "--review", "-1"), 2, ("review is -1",)),
+    ):
+        found, out, err = run("match", *map(str, arguments[:2]), str(data), *arguments[2:])
+        assert (found, out) == (code, ""), err
+        assert len(err.splitlines()) == 1, err
+        assert all(word in err for word in words), err
+        assert not data.exists()
+
+
+def test_films_that_share_nothing(tiny, tmp_path):
+    other = replace(TINY, **{"colour": ""})
+    masters.make(other, 40, tmp_path / "other")
+    with pytest.raises(DataError, match=r"they share no .*; nothing is written"):
+        match(tiny[0] / "sd", tmp_path / "other" / "hd", tmp_path / "data")
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_frame_of_another_size_and_one_cut_short(tiny, tmp_path):
+    sd = _shortened(tiny[0] / "sd", tmp_path / "sd", 14)
+    path = sorted(sd.iterdir())[7]
+    whole = path.read_bytes()
+    path.unlink()
+    path.write_bytes(whole[:-100])
+    with pytest.raises(FastupError, match=rf"{path.name}: image data is cut short"):
+        match(sd, tiny[0] / "hd", tmp_path / "data")
+    fastup.write(path, np.zeros((160, 238, 3), np.uint16))
+    with pytest.raises(DataError, match=rf"{path.name}: 238x160, expected 240x160"):
+        match(sd, tiny[0] / "hd", tmp_path / "data")
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="nothing is forbidden to root")
+def test_a_folder_that_cannot_be_written(tiny, tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(PermissionError):
+        match(tiny[0] / "sd", tiny[0] / "hd", tmp_path / "data")
+
+
+def test_a_full_disk_is_seen_before(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(matching.shutil, "disk_usage", lambda _: SimpleNamespace(free=2_000_000))
+    with pytest.raises(DataError, match=r"pairs take .* GB, and 0.002 GB are free; expected more room, or --most \d"):
+        match(tiny[0] / "sd", tiny[0] / "hd", tmp_path / "data")
+    assert not list(tmp_path.rglob("*.dpx"))
+
+
+def test_overwrite_removes_what_it_made_alone(tiny, tmp_path):
+    folder, data = tiny[0], tmp_path / "data"
+    match(folder / "sd", folder / "hd", data, most=4)
+    (data / "models").mkdir()
+    (data / "models" / "mine.keras").write_bytes(b"mine")
+    match(folder / "sd", folder / "hd", data, overwrite=True)
+    mine = {"models/mine.keras": b"mine"}
+    assert contents(data) == contents(folder / "data") | mine
+
+
+def test_one_shot_alone_goes_to_training(tmp_path):
+    folder = tmp_path
+    masters.make(replace(TINY, frames=8, scene=(12, 13)), 4, folder)
+    found = match(folder / "sd", folder / "hd", folder / "data")
+    assert not (folder / "data" / "validation").exists()
+    assert found["notes"] == [
+        "validation is missing: all pairs are of one shot, or of shots that show the same; whole shots go to one set"
+    ]
+
+
+def test_the_command(tiny, tmp_path, run):
+    folder, data = tiny[0], tmp_path / "data"
+    code, out, err = run("match", str(folder / "sd"), str(folder / "hd"), str(data), "--review", "2")
+    assert code == 0, err
+    pairs = read_found(data)["summary"]["pairs"]
+    for words in (f"pairs         {pairs}", "9/4 x 2 (vertical, horizontal), exact", "train", "validation"):
+        assert words in out
+    assert contents(data).keys() - contents(folder / "data").keys() == {
+        "match/path.png",
+        *(f"match/review/{path.name}" for path in (data / "match" / "review").iterdir()),
+    }
+    assert len(list((data / "match" / "review").iterdir())) == 2
+    for path in data.rglob("*.png"):
+        assert fastup.read(path).shape[2] in (3, 4)
+    code, out, _ = run("match", str(folder / "sd"), str(folder / "hd"), str(data), "--json")
+    assert json.loads(out)["summary"]["pairs"] == pairs
+    assert run("pairs", str(data))[0] == 0

@@ -15,8 +15,8 @@ _MADE_FOLDER = re.compile(
     r"|inputs-[0-9a-f]{32}(/.*)?"
 )  # in a cache; and the files, with those that `whole` begins:
 _MADE = re.compile(
-    r"\./(detail-[0-9a-f]{32}\.bin|signatures-[0-9a-f]{32}\.(bin|part)|digests\.json|rank\.png"
-    rf"|\.(detail-[0-9a-f]{{32}}{PART}\.bin|digests{PART}\.json|rank{PART}\.png))"
+    r"\./(detail-[0-9a-f]{32}\.bin|signatures-[0-9a-f]{32}\.(bin|part)|look-[0-9a-f]{32}\.json|digests\.json|rank\.png"
+    rf"|\.(detail-[0-9a-f]{{32}}{PART}\.bin|look-[0-9a-f]{{32}}{PART}\.json|digests{PART}\.json|rank{PART}\.png))"
     rf"|{_SET}/(Alpha|Beta)/.*\.dpx|inputs-[0-9a-f]{{32}}/.*\.dpx"
 )
 

@@ -1,14 +1,19 @@
 """A look at a few frames of each shot of two masters: where HD lies on SD there, and in which colours."""
 
+import contextlib
+import hashlib
+import json
 from collections import defaultdict
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 
 from fastup._threads import in_order
-from fastup._types import Frame, Progress, Window
+from fastup._types import Frame, Progress, StrPath, Window
+from fastup._whole import whole
 from fastup.pairs.candidates import Film, NothingShared, evenly
 from fastup.pairs.colour import Colour, Gather
 from fastup.pairs.measuring import luma, together
@@ -41,8 +46,8 @@ class Look:
     """Of the film, HD's to SD's."""
 
     @classmethod
-    def of(cls, film: Film, on_progress: Progress | None = None) -> "Look":
-        """Look at up to five candidates of each shot.
+    def of(cls, film: Film, cache: StrPath, on_progress: Progress | None = None) -> "Look":
+        """Look at up to five candidates of each shot; what was found of the same frames is kept in `cache`.
 
         NothingShared if none of nine frames of the film lies on its partner; what reading a frame raises.
         """
@@ -51,6 +56,10 @@ class Look:
             by_shot[film.shot(candidate)].append(candidate)
         picks = sorted(k for each in by_shot.values() for k in evenly(each, _EACH))
         first = evenly(picks, _FIRST)
+        file = Path(cache) / f"look-{_digest(film, picks)}.json"
+        if file.exists():
+            with contextlib.suppress(ValueError, TypeError, KeyError):  # damaged, which costs another look
+                return _read(file)
         done = 0
 
         def looked(candidates, work):
@@ -87,7 +96,39 @@ class Look:
             own = gathered[shot].fit()
             likeness = max(alike for _, alike in places[shot])
             shots[shot] = Shot(common(places[shot]), likeness, colour if own.why else own)
-        return cls(shots, start, colour)
+        look = cls(shots, start, colour)
+        _write(file, look)
+        return look
+
+
+def _digest(film, picks):
+    """A name for what is looked at: the pictures by their signatures, and what is trimmed of them."""
+    digest = hashlib.blake2b(digest_size=16)
+    rows, partners = film.rows[picks], film.partners[picks]
+    shots = [film.shot(k) for k in picks]
+    digest.update(repr((film.sd.size, film.hd.size, film.sd.trim, film.hd.trim, shots)).encode())
+    for each in (rows, partners, film.seen.levels[rows], film.hd_seen.levels[partners]):
+        digest.update(np.ascontiguousarray(each))
+    return digest.hexdigest()
+
+
+def _write(file, look):
+    rows = [
+        [shot, found.placement and asdict(found.placement), found.likeness, found.colour.as_dict()]
+        for shot, found in look.shots.items()
+    ]
+    text = json.dumps({"placement": asdict(look.placement), "colour": look.colour.as_dict(), "shots": rows})
+    with whole(file) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def _read(file):
+    def placement(given):
+        return given and Placement(**{key: tuple(one) if isinstance(one, list) else one for key, one in given.items()})
+
+    found = json.loads(file.read_text("utf-8"))
+    shots = {shot: Shot(placement(place), alike, Colour.of(map)) for shot, place, alike, map in found["shots"]}
+    return Look(shots, placement(found["placement"]), Colour.of(found["colour"]))
 
 
 def _placed(film, item, start):

@@ -100,7 +100,7 @@ def match(
         sides = _sides(*sources)
         try:
             film = Film.of(*sides, cache, on_progress)
-            look = Look.of(film, on_progress)
+            look = Look.of(film, cache, on_progress)
             plan = Plan.of(film, look, to, most)
         except NothingShared as error:
             _forget(data, cache, *was_there)
