@@ -37,9 +37,10 @@ def test_clear_cache_removes_the_cache_alone(run, own, tmp_path):
 def test_clear_cache_leaves_what_fastup_did_not_make(run, own, tmp_path):
     mine = [
         "precious.txt", "detail-notes.bin", f"detail-{'0A' * 16}.bin", "digests.json.old", "mine/rank.png", "f.dpx",
-        "train/Alpha/notes.txt", "train/f.dpx", "train/Gamma/f.dpx", "other/Alpha/f.dpx",
+        "train/Alpha/notes.txt", "train/f.dpx", "train/Gamma/f.dpx", "other/Alpha/f.dpx", "matched/f.dpx",
     ]  # fmt: skip
-    theirs = ["digests.json", "train/Alpha/f.dpx", "train/Beta/f.dpx", f"set-{'0a' * 8}/Beta/shot/1/f.dpx"]
+    theirs = ["digests.json", "train/Alpha/f.dpx", "train/Beta/f.dpx", "matched/train/f.dpx"]
+    theirs.append(f"set-{'0a' * 8}/Beta/shot/1/f.dpx")
     for name in mine + theirs:
         (own / "cache" / name).parent.mkdir(parents=True, exist_ok=True)
         (own / "cache" / name).write_bytes(b"x" * 10)
@@ -50,7 +51,7 @@ def test_clear_cache_leaves_what_fastup_did_not_make(run, own, tmp_path):
     (own / "cache" / "train" / "Alpha" / "folder").symlink_to(tmp_path / "elsewhere")
     code, out, err = run("pairs", own, "--clear-cache")
     assert (code, err) == (0, "")
-    assert "cache: 40 bytes are removed; 12 files that fastup did not make stay: detail-" in out
+    assert "cache: 50 bytes are removed; 13 files that fastup did not make stay: detail-" in out
     assert names(own / "cache") == sorted([*mine, "train/Alpha/link.dpx"])
     assert (own / "cache" / "train" / "Alpha" / "folder" / "f.dpx").exists()
     assert (own / "cache" / "empty").is_dir()

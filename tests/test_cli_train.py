@@ -81,6 +81,7 @@ SETTINGS = {
     "--black-level": ("64", 64),
     "--degrade": ("vhs, noise = 0:0.02", "softness=0.6,peaking=0.25,noise=0:0.02,chroma=4.5"),
     "--scale": ("9/4, 2", "9/4,2"),
+    "--match": (None, True),
     "--quality": ("0.25", 0.25),
     "--no-jitter": (None, False),
     "--training": ("a folder", "a folder"),

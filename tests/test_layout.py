@@ -25,7 +25,7 @@ FLOORS = [
      "footage.opening", "footage.stages", "footage.chore", "footage.extract", "footage.cadence", "footage.weave",
      "footage.telecine", "footage.recipe", "footage.degrade", "footage.convert", "footage.halo", "footage.dehalo"],
     ["pairs", "pairs.cache", "pairs.digests", "pairs.borders", "pairs.trims", "pairs.geometry", "pairs.folder",
-     "pairs.made", "pairs.transcode", "pairs.index", "pairs.blocks", "pairs.alignment", "pairs.colour",
+     "pairs.made", "pairs.transcode", "pairs.index", "pairs.blocks", "pairs.alignment", "pairs.levels", "pairs.colour",
      "pairs.ranking", "pairs.signatures", "pairs.shots", "pairs.timeline", "pairs.placement",
      "pairs.measuring", "pairs.selection", "pairs.candidates", "pairs.look", "pairs.matched", "pairs.match",
      "pairs.match_pictures"],

@@ -1,10 +1,16 @@
 """What a run has come to, in words."""
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+from runs import check_whole
 
+import fastup
+from fastup import demo
+from fastup._resample import resize
 from fastup.pairs.alignment import Fit, off_note
 from fastup.train.outcome import outcome, reasons
 
@@ -100,4 +106,67 @@ def test_reasons_are_of_one_set_of_validation_frames():
     ],
 )
 def test_pairs_that_are_off_in_a_line(sample, text):
-    assert off_note(sample) == (text and f"{text}`fastup pairs DATA` tells more")
+    levels = ", and --match gives targets the gain and offset of their inputs"
+    assert off_note(sample) == (text and f"{text}`fastup pairs DATA` tells more{levels}")
+    assert off_note([OTHER, FITS]) == (
+        "1 of 2 pairs looked at is off: 1 of another picture; `fastup pairs DATA` tells more"
+    )
+
+
+@pytest.fixture(scope="session")
+def off(shared):
+    """A drawn pair whose colours are off by 5 % of red and of green; and one of another shot, which fits."""
+
+    def fill(folder):
+        _, train, validation = demo.clip(3, shots=3, frames=1, size=(360, 480))
+        for name, target, gain in (("train", train, (0.95, 1.05, 1)), ("validation", validation, (1, 1, 1))):
+            for side, frame in (("Alpha", resize(target, (180, 240)) * np.float32(gain)), ("Beta", target)):
+                (folder / name / side).mkdir(parents=True)
+                fastup.write(folder / name / side / "f.dpx", frame)
+
+    return shared("off", fill)
+
+
+def test_a_pair_whose_colours_are_off(run, off, tmp_path):
+    """The last line says that bicubic is better; with --match, training gains on the unseen frame."""
+    for name in ("train", "validation"):
+        (tmp_path / name).symlink_to(off / name)
+    arguments = "train", tmp_path, "--model", "espcn", "--epochs", 4, "--batch", 8
+    code, out, err = run(*arguments)
+    assert (code, err) == (0, "")
+    why = (
+        "the pair is off: red gain 0.950, green gain 1.050; `fastup pairs DATA` tells more, "
+        "and --match gives targets the gain and offset of their inputs"
+    )
+    assert f"\nnote: {why}\n" in out
+    for reason in (why, "1 pair, 83 tiles, is little", "40 steps are few"):
+        assert f"\nnote: a reason may be: {reason}\n" in out
+    assert out.splitlines()[-1].startswith(f"{BICUBIC}0, which is bicubic, ")
+    state = check_whole(tmp_path / "models" / "espcn")
+    assert max(row["psnr"] - row["psnr_bicubic"] for row in state["history"][1:]) < -0.1
+
+    code, out, err = run(*arguments, "--match", "--name", "matched")
+    assert (code, err) == (0, "")
+    assert "is off" not in out
+    assert "  yes: targets get the gain and offset of their inputs, also those of validation  " in out
+    assert out.splitlines()[-1].startswith("best: epoch ")
+    folder = tmp_path / "models" / "matched"
+    settings = json.loads((folder / "state.json").read_text())["settings"]
+    assert (settings["match"], settings["target_white"], settings["levels"]["high_code"]) == (True, 65535, 65535)
+    state = check_whole(folder)
+    assert state["history"][-1]["psnr"] - state["history"][-1]["psnr_bicubic"] > 0.1
+    best = folder / "best.keras"
+    for place in (off / "validation", off / "train"):
+        code, out, err = run("evaluate", best, place, "--match", "--json")
+        assert (code, err) == (0, "")
+        score = json.loads(out)[-1]
+        assert score["psnr"] - score["psnr_bicubic"] > 0.1
+    row = state["history"][state["best_epoch"]]
+    code, out, err = run("evaluate", best, off / "validation")
+    assert f" {row['psnr']:.2f} " in out  # that pair fits: its target is what it was, to a code or so
+    assert "note: the model learned from targets with the gain and offset of their inputs: --match compares" in out
+    code, _, err = run("train", tmp_path, "--name", "matched", "--no-match", "--epochs", 5)
+    assert (code, "match False (was True)" in err) == (2, True)
+    code, out, err = run("train", tmp_path, "--name", "matched", "--more-epochs", 1)
+    assert (code, err) == (0, "")
+    assert check_whole(folder)["epoch"] == 5

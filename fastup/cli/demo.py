@@ -21,6 +21,7 @@ def demo(
     training never saw.
     """
     from fastup import demo as clip
+    from fastup.upscale.upscaler import Upscaler
 
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise OptionError(f"{folder}: not empty, expected a new folder for the demo")
@@ -31,7 +32,7 @@ def demo(
         clip.write_data(folder, on_progress=advance)
     run_training(folder, config, sources, name, None)
     best = folder / "models" / config.model / "best.keras"
-    scores = scores_of(best, folder)
+    scores = scores_of(Upscaler(best, "auto"), folder)
     print_scores(scores)
     upscale(best, folder / "evaluation" / "Alpha", folder / "upscaled", overwrite=True)
     *_, last, mean = scores

@@ -135,6 +135,7 @@ def _print_settings(run, sources):
         "border": f" target pixels, {border_w}x{border_h} input pixels",
         "trim": _trims(kind.trim for kind in run.pairs.kinds),
         "input_trim": _trims(kind.input_trim for kind in run.pairs.kinds),
+        "match": ": targets get the gain and offset of their inputs, also those of validation",
     }
     rows = {
         "data": f"{len(run.pairs)} {'targets' if run.pairs.made else 'pairs'} to train on, {len(run.validation)} to "

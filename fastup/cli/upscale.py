@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from fastup.footage.stages import Stages
     from fastup.upscale.difference import Difference
     from fastup.upscale.evaluate import Score
+    from fastup.upscale.upscaler import Upscaler
 
 WORTH = 10  # seconds of a run, of which it is worth saying what it waited for
 
@@ -202,15 +203,26 @@ def _facts_of(found):
 def evaluate(
     model: ModelFile,
     data: Annotated[Path, Argument(metavar="DATA", help="Holds evaluation/; or Alpha/ and Beta/ themselves.")],
+    match: Annotated[
+        bool, Option("--match", help="First give targets the gain and offset of their inputs, as `train --match` does.")
+    ] = False,
     engine: EngineOption = "auto",
     as_json: Json = False,
 ) -> None:
     """Compare a model with bicubic, frame by frame."""
-    scores = scores_of(model, data, engine, quiet=as_json)
+    from fastup.upscale.upscaler import Upscaler
+
+    refuse_other(data)
+    upscaler = Upscaler(model, engine)
+    scores = scores_of(upscaler, data, match, quiet=as_json)
     if as_json:
         show.data([asdict(score) for score in scores])
-    else:
-        print_scores(scores)
+        return
+    print_scores(scores)
+    if upscaler.settings.get("match") and not match:
+        show.note(
+            "the model learned from targets with the gain and offset of their inputs: --match compares with those"
+        )
 
 
 def export(
@@ -246,18 +258,15 @@ def export(
     show.table(rows, "exported")
 
 
-def scores_of(model: Path, data: Path, engine: str = "auto", quiet: bool = False) -> "list[Score]":
+def scores_of(upscaler: "Upscaler", data: Path, match: bool = False, quiet: bool = False) -> "list[Score]":
     """Scores of every frame, the mean last; unless `quiet`, what is to be said of the inputs is."""
-    refuse_other(data)
     from fastup.pairs.colour import recipe
     from fastup.upscale.evaluate import evaluate, mean
-    from fastup.upscale.upscaler import Upscaler
 
-    upscaler = Upscaler(model, engine)
     if not quiet and upscaler.colour is not None and not (recipe(data) or recipe(data / "evaluation")):
         show.note(f"the inputs of {data} are taken to have the colours of the targets; no match.json there says so")
     with show.progress("evaluating") as advance:
-        scores = evaluate(upscaler, data, advance)
+        scores = evaluate(upscaler, data, advance, match)
     return [*scores, mean(scores)]
 
 

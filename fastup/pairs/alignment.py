@@ -100,11 +100,21 @@ def fits(pairs: Pairs, on_progress: Progress | None = None) -> list[Fit]:
         If a frame cannot be read.
     """
     found = []
-    for one in in_order(lambda number: _fit_pair(pairs, number), range(0 if pairs.made else len(pairs)), threads=2):
+    for one in in_order(lambda number: fit_pair(pairs, number), range(0 if pairs.made else len(pairs)), threads=2):
         found.append(one)
         if on_progress is not None:
             on_progress(len(found), len(pairs), "fitting pairs")
     return found
+
+
+def fit_pair(pairs: Pairs, number: int) -> Fit:
+    """Measure how one of the pairs fits, as `fits` does."""
+    pictures, kind = list[Floats](), pairs.kind(number)
+    for path, trim in ((pairs.inputs[number], kind.input_trim), (pairs.targets[number], kind.trim)):
+        picture = trim.crop(frames.read(path, "float32"))
+        frames.refuse_nan(path, picture)
+        pictures.append(picture)
+    return fit(pictures[0], pictures[1], pairs.name(number))
 
 
 def sample(pairs: Pairs, most: int = 8) -> list[Fit]:
@@ -130,7 +140,9 @@ def off_note(sample: Sequence[Fit]) -> str | None:
             figures.append(f"{count} of {what}")
     found, every = len(off), len(sample)
     looked = "the pair" if every == 1 else f"{found} of {every} pairs looked at"
-    return f"{looked} {'is' if found == 1 else 'are'} off: {', '.join(figures)}; `fastup pairs DATA` tells more"
+    text = f"{looked} {'is' if found == 1 else 'are'} off: {', '.join(figures)}; `fastup pairs DATA` tells more"
+    levels = any(name.split()[0] in CHANNELS for fit in off for name in fit.off)
+    return text + ", and --match gives targets the gain and offset of their inputs" * levels
 
 
 def fit(picture: Floats, target: Floats, frame: str = "") -> Fit:
@@ -189,15 +201,6 @@ def alike(fits: Sequence[Fit]) -> tuple[str, ...]:
         return abs(getattr(fit, what)[k] - getattr(whole, what)[k]) <= (GAIN if what == "gain" else OFFSET)
 
     return tuple(name for name in whole.off if 2 * sum(near(fit, name) for fit in judged) > len(judged))
-
-
-def _fit_pair(pairs, number):
-    pictures, kind = [], pairs.kind(number)
-    for path, trim in ((pairs.inputs[number], kind.input_trim), (pairs.targets[number], kind.trim)):
-        picture = trim.crop(frames.read(path, "float32"))
-        frames.refuse_nan(path, picture)
-        pictures.append(picture)
-    return fit(*pictures, pairs.name(number))
 
 
 # -- shift -----------------------------------------------------------------------------------------------------------

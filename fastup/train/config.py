@@ -130,6 +130,8 @@ class Config:
         None, scale_text, "Of the inputs that --degrade makes: 2, or 9/4,2 (vertical, horizontal).",
         "that of the frames", "V[,H]",
     )  # fmt: skip
+    match: bool = setting(False, true_or_false, "First give targets, validation's too, the gain and offset of their "
+                          "inputs, pair by pair.")  # fmt: skip
     quality: float = setting(1.0, positive(1), "Share of each frame's tiles to train on, the most detailed.")
     jitter: bool = setting(True, true_or_false, "Also train on tiles that are half a tile off.")
     edges: int = setting(0, whole(0), "Leave out tiles within so many target pixels of the picture's rim.")

@@ -17,6 +17,7 @@ from fastup.footage.recipe import Recipe
 from fastup.networks.models import precision
 from fastup.pairs.folder import of_one_colour
 from fastup.pairs.index import tile_index
+from fastup.pairs.levels import match_levels
 from fastup.pairs.transcode import transcode
 from fastup.train import lock
 from fastup.train.batches import TileBatches
@@ -62,21 +63,25 @@ def fit(
     ends it at once.
 
     `on_step` is called a few times a second, `on_epoch` after each epoch with its row of the history, and `on_progress`
-    while frames are transcoded and tiles ranked, before the first step, and while it validates.
+    while targets are matched, frames transcoded and tiles ranked, before the first step, and while it validates.
     """
     with lock.held(run.folder):
         if stamp_of(run.folder) != run.stamp:
             raise FastupError(
                 f"{run.folder}: another run has trained here meanwhile; the same command goes on from there"
             )
-        with contextlib.closing(_batches(run, on_progress)) as batches:
-            _train(run, batches, _Watch(run, batches, on_step, on_epoch, on_progress))
+        pairs, validation = run.pairs, run.validation
+        if run.config.match:
+            pairs = match_levels(pairs, run.cache, on_progress)
+            validation = match_levels(validation, run.cache, on_progress)
+        with contextlib.closing(_batches(run, pairs, on_progress)) as batches:
+            _train(run, batches, _Watch(run, batches, validation, on_step, on_epoch, on_progress))
 
 
-def _batches(run, on_progress):
+def _batches(run, pairs, on_progress):
     """The batches of a run; frames that are not DPX are transcoded first, and tiles are ranked."""
     config = run.config
-    pairs = transcode(run.pairs, run.cache, on_progress)
+    pairs = transcode(pairs, run.cache, on_progress)
     index = tile_index(pairs, config.tile, config.jitter, config.quality, run.cache, on_progress, config.edges)
     recipe = Recipe.parse(config.degrade) if config.degrade else None
     batches = TileBatches(
@@ -145,9 +150,9 @@ def _asked_to_stop(watch):
 class _Watch(keras.callbacks.Callback):
     """Sets the learning rate, keeps time, saves, and validates after each epoch."""
 
-    def __init__(self, run, batches, on_step, on_epoch, on_progress):
+    def __init__(self, run, batches, validation, on_step, on_epoch, on_progress):
         super().__init__()
-        self.run, self.batches = run, batches
+        self.run, self.batches, self.validation = run, batches, validation
         calls = on_step, on_epoch, on_progress
         self.on_step, self.on_epoch, self.on_progress = (call or (lambda *_: None) for call in calls)
         self.limit = run.config.minutes * 60 if run.config.minutes else None
@@ -318,7 +323,7 @@ class _Watch(keras.callbacks.Callback):
 
     def _validate(self):
         """PSNR of the model and of bicubic over whole validation frames, as `evaluate.mean`; None if asked to stop."""
-        upscaler, pairs = Upscaler(self.run.network), self.run.validation
+        upscaler, pairs = Upscaler(self.run.network), self.validation
         scores, flat = [], []
         for _, ours, bicubic, target in compare(upscaler, pairs):
             scores.append((bounded(psnr(ours, target)), bounded(psnr(bicubic, target))))

@@ -65,7 +65,7 @@ def prepare(
     follows = config.trim == AUTO and config.input_trim is None
     input_trim = AUTO if follows or config.input_trim == AUTO else pairs.kinds[0].input_trim
     config = replace(config, border=border, input_trim=input_trim, learning_rate=rate)
-    free, facts = memory.free(), facts_of(pairs)
+    free, facts = memory.free(), facts_of(pairs, config.match)
     held = lock.held(folder) if folder.is_dir() else contextlib.nullcontext()
     with held, _seeded(config.seed), precision(config.precision):
         stamp = stamp_of(folder)
@@ -85,6 +85,9 @@ def prepare(
     _check_best(run)
     _refuse_if_over(run)
     run.looked_at = sample(pairs)
+    if config.match:  # that is mended
+        none = None, None, None
+        run.looked_at = [replace(each, gain=none, offset=none) for each in run.looked_at]
     notes = _empty_note(run), off_note(run.looked_at), seen_note(pairs, validation, seen(pairs, validation, run.cache))
     run.notes += [note for note in notes if note]
     if not has_onnx():
@@ -100,6 +103,10 @@ def _sets(folders, config, cache, on_progress):
         given, missing = ("degrade", "scale") if config.scale is None else ("scale", "degrade")
         example = "scale 2, or 9/4,2 (vertical, horizontal)" if config.scale is None else "degrade downscale, or tape"
         raise OptionError(f"{given} is given without {missing}, expected both, where inputs are made: --{example}")
+    if config.match and config.degrade is not None:
+        raise OptionError(
+            "match is given, but inputs are made of targets, and have their levels; expected one of the two"
+        )
     scale = parsed(config.scale) if config.scale else None
     pairs, validation = find_sets(folders, config.trim, config.input_trim, on_progress, scale)
     if config.degrade is None:

@@ -26,6 +26,7 @@ from fastup.pairs.alignment import Fit
 from fastup.pairs.colour import recipe
 from fastup.pairs.folder import Pairs
 from fastup.pairs.index import count
+from fastup.pairs.levels import in_copy, with_copies
 from fastup.train.batches import steps_of
 from fastup.train.config import OPTIONS, Config
 from fastup.trim import parse
@@ -33,7 +34,9 @@ from fastup.upscale.model import load
 from fastup.upscale.onnx_file import NEEDED
 
 # A run cannot go on with other values of these: what a model computes, and what its optimiser keeps, depend on them.
-FIXED = ("model", "residual", "border", "trim", "input_trim", "black_level", "degrade", "precision", "ema")
+FIXED = (
+    "model", "residual", "border", "trim", "input_trim", "black_level", "degrade", "match", "precision", "ema",
+)  # fmt: skip
 
 
 @dataclass
@@ -167,14 +170,18 @@ def settings_of(folder: StrPath) -> dict[str, Any]:
     return given
 
 
-def facts_of(pairs: Pairs) -> dict[str, Any]:
+def facts_of(pairs: Pairs, match: bool = False) -> dict[str, Any]:
     """What a model's settings say of the frames that it is trained on; a run goes on with frames of the same alone.
 
     Its ``levels`` may differ: what the targets say of black and white goes with their transfer. Its ``colour`` is the
-    map by which the inputs got the colours of the targets, which frames that are to be upscaled have yet to get.
+    map by which the inputs got the colours of the targets, which frames that are to be upscaled have yet to get. With
+    `match`, targets are what `match_levels` makes of them.
     """
     source, target = (frames.read_header(paths[pairs.usual]) for paths in (pairs.inputs, pairs.targets))
     colour = recipe(pairs.folder)
+    if match:
+        target = in_copy(target, pairs.kinds[0].target_white)
+        pairs = with_copies(pairs, pairs.targets)
     return {
         "scale": [list(factor.as_integer_ratio()) for factor in pairs.geometry.scale],
         "input_white": pairs.input_white,

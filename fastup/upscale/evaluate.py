@@ -15,8 +15,10 @@ from fastup._types import Floats, Frame, Progress, StrPath
 from fastup.codes import codes_of
 from fastup.errors import DataError
 from fastup.footage.recipe import Recipe
+from fastup.pairs.alignment import fits
 from fastup.pairs.folder import Pairs, find_pairs, of_one_colour
 from fastup.pairs.geometry import scale_text
+from fastup.pairs.levels import levels, put_on
 from fastup.pairs.made import made_inputs
 from fastup.trim import AUTO
 from fastup.upscale.metrics import mean_psnr, psnr, psnr_y, ssim_y
@@ -49,11 +51,13 @@ class Score:
     """Whether the target is of one colour, such as a black frame, of which the figures say little."""
 
 
-def evaluate(model: "StrPath | Network | Upscaler", data: StrPath, on_progress: Progress | None = None) -> list[Score]:
+def evaluate(
+    model: "StrPath | Network | Upscaler", data: StrPath, on_progress: Progress | None = None, match: bool = False
+) -> list[Score]:
     """Score a model on DATA/evaluation (or on a folder that holds Alpha and Beta itself).
 
     Without Alpha, a model that was trained on inputs that were made is scored on such: `made_inputs` puts them in the
-    cache of `data`.
+    cache of `data`. With `match`, targets get the gain and offset of their inputs first: see `fastup.pairs.levels`.
     """
     upscaler = model if isinstance(model, Upscaler) else Upscaler(model)
     data = Path(data)
@@ -66,8 +70,9 @@ def evaluate(model: "StrPath | Network | Upscaler", data: StrPath, on_progress: 
         pairs = made_inputs(pairs, recipe, data / "cache", on_progress)
     check_scale(upscaler, pairs)
     rim = ceil(max(upscaler.model.scale))
+    put = levels(fits(pairs, on_progress)) if match else None
     scores = []
-    for done, (_, ours, bicubic, target) in enumerate(compare(upscaler, pairs), 1):
+    for done, (_, ours, bicubic, target) in enumerate(compare(upscaler, pairs, put), 1):
         scores.append(
             Score(
                 pairs.name(done - 1),
@@ -109,11 +114,14 @@ def check_scale(upscaler: Upscaler, pairs: Pairs) -> None:
         raise DataError(f"{pairs.folder}: the scale (vertical x horizontal) is {found}, but the model's is {expected}")
 
 
-def compare(upscaler: Upscaler, pairs: Pairs) -> Iterator[tuple[Path, Floats, Floats, Frame]]:
+def compare(
+    upscaler: Upscaler, pairs: Pairs, put: Floats | None = None
+) -> Iterator[tuple[Path, Floats, Floats, Frame]]:
     """For each pair its input path, and the model's picture, bicubic's and the target: normalised, as `upscale` writes.
 
     Pairs are trimmed as the model's settings say, and inputs are taken to have the colours that it was trained in.
-    Raises DataError where a picture holds NaN or infinity.
+    Targets get the gain and offset of `put`, as `levels` gives it. Raises DataError where a picture holds NaN or
+    infinity.
     """
     read, targets = (frames.stream(paths, "float32", threads=1, ahead=2) for paths in (pairs.inputs, pairs.targets))
     if upscaler.settings["input_trim"] == AUTO:  # which the upscaler leaves to others
@@ -123,6 +131,9 @@ def compare(upscaler: Upscaler, pairs: Pairs) -> Iterator[tuple[Path, Floats, Fl
     for number, ((path, frame), (_, ours), (target_path, target)) in enumerate(each):
         target = pairs.kind(number).trim.crop(target)
         frames.refuse_nan(target_path, target)
+        if put is not None:
+            target = put_on(target, put[number])
+            target = target if pairs.kind(number).target_white is None else target.clip(0, 1)
         bicubic = enlarged(upscaler.picture(frame), upscaler.model.scale)
         yield path, _as_written(ours), _as_written(bicubic), target
 
