@@ -83,10 +83,10 @@ def make(path, seed, folder, frames):
             where.setdefault(drawing[n], set()).add(at)
     starts = np.flatnonzero(np.abs(np.diff(small, axis=0)).mean((1, 2, 3)) > 0.06)
     shot = np.searchsorted(starts, sd, side="left")
-    matrices = masters._places(case, np.random.default_rng((seed, 4)), shot)
-    art = masters._Art(case, seed)
-    affine = np.array([masters._compose(art.hd_matrix, masters._invert(m)) for m in matrices])
-    colours = {n: masters._colour(case, np.random.default_rng((seed, n, 3))) for n in set(shot.tolist())}
+    matrices = masters.places(case, np.random.default_rng((seed, 4)), shot)
+    art = masters.Art(case, seed)
+    affine = np.array([masters.compose(art.hd_matrix, masters.invert(m)) for m in matrices])
+    colours = {n: masters.colour_map(case, np.random.default_rng((seed, n, 3))) for n in set(shot.tolist())}
     look = [masters.Look(0, gain=float(n >= 0)) for n in (*sd, *hd)]
     truth = Real(
         case, seed, look[: len(sd)], look[len(sd) :], affine,
@@ -94,7 +94,7 @@ def make(path, seed, folder, frames):
         np.array(shown), np.array([drawing[n] if n >= 0 else -1 for n in hd]), shot,
         ["" if n >= 0 else "black" for n in sd], np.zeros(len(sd), bool), colours, art, folder, sd,
     )  # fmt: skip
-    grain = masters._Grain(seed, case.sd)
+    grain = masters.Grain(seed, case.sd)
     for at, n in enumerate(sd):
         picture = truth.picture(at) if n >= 0 else np.zeros((*case.sd, 3), np.float32)
         grain.add(picture, case.grain, (0, at))

@@ -27,7 +27,7 @@ class Scene:
     def __init__(self, seed, number, ground, title=False):
         self.ground = _ground(seed, ground)
         rng = np.random.default_rng((seed, number, 1))
-        self.title = " ".join(rng.choice(_WORDS, 2)) if title else ""
+        self.title = " ".join(rng.choice(WORDS, 2)) if title else ""
         self.paints = rng.permutation(_palette(rng, 7))
         self.size = rng.uniform(0.75, 1.1)
         self.at = rng.uniform(0.32, 0.48), rng.uniform(0.35, ASPECT - 0.35)
@@ -188,7 +188,7 @@ def _ground(seed, number):
     return _Ground(np.random.default_rng((seed, number, 2)))
 
 
-_WORDS = "THE MOON STORY HARBOUR CAT AND KING RIVER GARDEN STUDIO PRESENTS TALE OF WINTER CLOUD".split()  # noqa: SIM905
+WORDS = "THE MOON STORY HARBOUR CAT AND KING RIVER GARDEN STUDIO PRESENTS TALE OF WINTER CLOUD".split()  # noqa: SIM905
 
 
 @lru_cache(maxsize=64)

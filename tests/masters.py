@@ -133,7 +133,7 @@ class Truth:
     kind: list[str]  # (SD frames,): one of KINDS
     subtitled: np.ndarray  # (SD frames,) bool
     _colours: dict[int, Callable] = field(repr=False)
-    _art: "_Art" = field(repr=False)
+    _art: "Art" = field(repr=False)
 
     @property
     def usual(self):
@@ -153,7 +153,7 @@ class Truth:
         size = size or self.case.sd
         scale = np.divide(size, self.case.sd)
         to_film = self._art.to_film(self.affine[frame])
-        matrix = _invert(to_film) * scale[:, None]
+        matrix = invert(to_film) * scale[:, None]
         picture = self._art.draw(self.sd[frame], size, matrix)
         return self.colour(frame)(picture).astype(np.float32) if coloured else picture
 
@@ -192,11 +192,11 @@ def make(case, seed, folder, threads=2):
     film = _film(case, rng, 0)
     other = film if case.common else _film(case, rng, 500)
     sd, hd = _edit(case, rng, film, other)
-    art = _Art(case, seed)
+    art = Art(case, seed)
     shot = np.array([look.scene for look in sd])
-    colours = {scene: _colour(case, np.random.default_rng((seed, scene, 3))) for scene in sorted(set(shot.tolist()))}
-    matrices = _places(case, np.random.default_rng((seed, 4)), shot)  # film -> SD
-    affine = np.array([_compose(art.hd_matrix, _invert(m)) for m in matrices])
+    colours = {scene: colour_map(case, np.random.default_rng((seed, scene, 3))) for scene in sorted(set(shot.tolist()))}
+    matrices = places(case, np.random.default_rng((seed, 4)), shot)  # film -> SD
+    affine = np.array([compose(art.hd_matrix, invert(m)) for m in matrices])
     numbers = {look: n for n, look in enumerate(dict.fromkeys(sd))}
     where = defaultdict(list)
     for n, look in enumerate(hd):
@@ -209,7 +209,7 @@ def make(case, seed, folder, threads=2):
         [look.kind for look in sd], np.array([bool(words) for words in subtitles]), colours, art,
     )  # fmt: skip
     folder = Path(folder)
-    grain = _Grain(seed, np.maximum(case.hd, (2 * case.sd[0], case.sd[1])))
+    grain = Grain(seed, np.maximum(case.hd, (2 * case.sd[0], case.sd[1])))
 
     def write_sd(n):
         picture = colours[shot[n]](art.draw(sd[n], (2 * case.sd[0], case.sd[1]), matrices[n] * [[2], [1]]))
@@ -283,7 +283,7 @@ def _edit(case, rng, film, other):
         (sd, hd)[turn % 2][at] = []
     for at in inner[case.cuts : case.cuts + case.reordered]:
         sd.insert(at + 2 if at + 3 < len(sd) else 0, sd.pop(at))
-    cards = [" ".join(rng.choice(drawn._WORDS, 3)) for _ in range(case.credits)]
+    cards = [" ".join(rng.choice(drawn.WORDS, 3)) for _ in range(case.credits)]
     for k, words in enumerate(cards):
         length = int(rng.integers(20, 40))
         sd.append([Look(900 + k, card=words)] * length)
@@ -306,7 +306,7 @@ def _edit(case, rng, film, other):
     return masters
 
 
-class _Art:
+class Art:
     """What films are drawn with."""
 
     def __init__(self, case, seed):
@@ -331,7 +331,7 @@ class _Art:
         return self.draw(look, self.case.hd, matrix)
 
     def to_film(self, affine):
-        return _compose(_invert(self.hd_matrix), affine)
+        return compose(invert(self.hd_matrix), affine)
 
     def draw(self, look, size, matrix):
         picture = self.scene(look.scene).draw(size, matrix, look.pose, look.pan, look.camera)
@@ -351,7 +351,7 @@ def _subtitles(case, rng, sd):
     while at < len(sd):
         length = int(rng.integers(15, 45))
         if rng.random() < case.subtitles:
-            line = " ".join(rng.choice(drawn._WORDS, 4)).lower()
+            line = " ".join(rng.choice(drawn.WORDS, 4)).lower()
             words[at : at + length] = [line] * len(words[at : at + length])
         at += length + 2
     return words
@@ -360,7 +360,7 @@ def _subtitles(case, rng, sd):
 # -- the masters -------------------------------------------------------------------------------------------------------
 
 
-def _places(case, rng, shot):
+def places(case, rng, shot):
     """Film position -> SD position of every SD frame, (n, 2, 3)."""
     n = len(shot)
     zoom = 1 + rng.uniform(*case.overscan, 2) * (rng.choice([-1, 1], 2) if case.either else 1)
@@ -382,7 +382,7 @@ def _places(case, rng, shot):
     return np.concatenate([np.broadcast_to(linear, (n, 2, 2)), offset[:, :, None]], 2)
 
 
-def _colour(case, rng):
+def colour_map(case, rng):
     """Some change of colours: monotone curves, or a matrix, that keep 0.05..0.92 within 0..1."""
     kind = case.colour if case.colour != "both" else str(rng.choice(["curves", "matrix"]))
     if kind == "curves":
@@ -412,7 +412,7 @@ def _colour(case, rng):
     return colour
 
 
-class _Grain:
+class Grain:
     """Grain, cut at random from a sheet of it, turned over or not."""
 
     def __init__(self, seed, size):
@@ -452,12 +452,12 @@ def _write(path, picture, number, rate, start, aspect):
     fastup.write(path, picture, header=header, fsync=False)
 
 
-def _invert(matrix):
+def invert(matrix):
     inverse = np.linalg.inv(matrix[:, :2])
     return np.concatenate([inverse, -(inverse @ matrix[:, 2:])], 1)
 
 
-def _compose(outer, inner):
+def compose(outer, inner):
     """The map that does `inner` first."""
     return np.concatenate([outer[:, :2] @ inner[:, :2], outer[:, :2] @ inner[:, 2:] + outer[:, 2:]], 1)
 
