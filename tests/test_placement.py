@@ -148,6 +148,19 @@ def test_a_subtitle_moves_nothing(drawn):
         assert off(found, true) < 0.15
 
 
+@pytest.mark.parametrize(("delay", "moved"), [(1, 0.08), (3, 0.15), (6, 0.04)])
+def test_an_echo_on_one_side_moves_it_by_so_much(drawn, delay, moved):
+    """A tenth of the picture, so many SD pixels to the right."""
+    errors = []
+    for seed in range(4):
+        true = truth(seed)
+        sd = luma(tape(drawn[seed], true, seed))
+        echo = np.pad(sd, ((0, 0), (delay, 0)), "edge")[:, : SD[1]]
+        found, _ = refine(((sd + 0.1 * echo) / 1.1).astype(np.float32), luma(drawn[seed], 0.01, seed), true)
+        errors.append(np.subtract(found.shift, true.shift))
+    assert np.mean(errors, axis=0) == pytest.approx((0, moved), abs=0.03)
+
+
 def test_a_start_far_off_is_searched_from_anew(drawn):
     true = truth(1)
     sd, hd = luma(tape(drawn[1], true, 1)), luma(drawn[1])
