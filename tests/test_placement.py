@@ -194,10 +194,36 @@ def test_any_size_is_taken(sd, hd):
     assert refine(np.zeros(sd, np.float32), np.zeros(hd, np.float32), Placement.fitted(sd, hd))[0] is None
 
 
+@settings(max_examples=25, deadline=None)
+@given(
+    seed=st.integers(0, 2**32), kinds=st.tuples(*[st.sampled_from(["noise", "ramp", "dots", "checks", "waves"])] * 2)
+)
+def test_whatever_is_given_is_judged(seed, kinds):
+    """Pictures that lead a fit astray: an answer comes, and one that is sure is alike."""
+    rng = np.random.default_rng(seed)
+
+    def made(kind, size):
+        y, x = np.mgrid[: size[0], : size[1]] / np.array(size)[:, None, None]
+        return {
+            "noise": lambda: rng.random(size),
+            "ramp": lambda: y * rng.random() + x * rng.random(),
+            "dots": lambda: (rng.random(size) < 0.001) * 1.0,
+            "checks": lambda: ((y * rng.integers(2, 40)).astype(int) + (x * rng.integers(2, 40)).astype(int)) % 2 * 0.9,
+            "waves": lambda: 0.5 + 0.5 * np.sin(rng.uniform(1, 90) * y + rng.uniform(1, 90) * x),
+        }[kind]().astype(np.float32)
+
+    sd, hd = made(kinds[0], (60, 90)), made(kinds[1], (135, 180))
+    for found, likeness in (place(sd, hd), refine(sd, hd, Placement.fitted(sd.shape, hd.shape))):
+        assert found is None or likeness >= LIKENESS
+        assert -1 <= likeness <= 1
+
+
 def test_what_is_no_pair_is_refused():
     large, small = np.zeros((40, 60), np.float32), np.zeros((20, 30), np.float32)
     with pytest.raises(DataError, match=r"30x20, smaller than the SD picture of 60x40"):
         place(large, small)
+    with pytest.raises(DataError, match="SD picture: found NaN"):
+        place(np.full((20, 30), np.nan, np.float32), large)
     with pytest.raises(ValueError, match="float64"):
         place(small.astype(float), large)
     with pytest.raises(ValueError, match="hd"):
