@@ -274,8 +274,9 @@ def _levels(picture, target):
     if not blocks.are_enough(picture.shape):
         return (None,) * 3, (None,) * 3
     flat = blocks.flat(target)
-    (picture, noise), (target, _) = blocks.means(picture), blocks.means(target)
+    noise = float(np.sqrt(np.median(blocks.variances(picture))))
     margin = max(4 * noise, 0.004)  # where noise is clipped at black or white, means are not what they were
+    picture, target = blocks.means(picture), blocks.means(target)
     low, high = np.minimum(picture, target), np.maximum(picture, target)
     use = flat[..., None] & (low > margin) & (high < 1 - margin)
     lines = [_line(target[..., k][use[..., k]], picture[..., k][use[..., k]]) for k in range(3)]

@@ -7,6 +7,7 @@ from fastup._types import Floats
 
 BLOCK = 4  # pixels: the side of a block
 REACH = 1, 2  # blocks above and below, left and right of one that must be free of edges as well: halos lie along lines
+_INNER = tuple(slice(reach, -reach) for reach in REACH)
 _FLAT = 0.08, 0.2  # the flatter half of the blocks is free of edges; blocks that span less always are, more never
 
 
@@ -15,14 +16,15 @@ def are_enough(shape: tuple[int, ...]) -> bool:
     return min(n // BLOCK - 2 * reach for n, reach in zip(shape, REACH, strict=False)) >= 1
 
 
-def means(picture: Floats) -> tuple[Floats, float]:
-    """The mean of each block, (rows, columns, 3), without those at the rim; and the usual deviation of pixels in one.
+def means(picture: Floats) -> Floats:
+    """The mean of each block, (rows, columns, 3), without those at the rim. Pixels that fill no block are left out."""
+    return _blocks(picture, np.mean)[_INNER]
 
-    Pixels that fill no block are left out.
-    """
+
+def variances(picture: Floats) -> Floats:
+    """The variance of each block, of those that `means` gives."""
     mean = _blocks(picture, np.mean)
-    noise = np.sqrt(np.median(_blocks(picture * picture, np.mean) - mean * mean).clip(0))
-    return mean[tuple(slice(reach, -reach) for reach in REACH)], float(noise)
+    return (_blocks(picture * picture, np.mean) - mean * mean).clip(0)[_INNER]
 
 
 def flat(picture: Floats) -> NDArray[np.bool_]:

@@ -28,15 +28,15 @@ _GONE = 0.05  # an error beyond that is of another picture: a title
 _BETTER = 0.85  # by how much less a matrix must be off where it was not fitted, to be taken instead of curves
 # How far from 1 and 0, and how curved, colours are before anything is seen, as standard deviations.
 _SLOPE, _BEND, _OFFSET = 0.1, 0.3, 0.1
+_STRONG = 3.0  # a bend that is large
 _ACROSS = 0.05  # of what a channel takes of another one
 _MATCHED = "match.json"
 _STEEP = 0.02, 50.0  # slopes of a curve
-_FORGOTTEN = 4.685  # of noise: beyond that an error is no noise (Tukey: 95 % as sharp as the mean, of plain noise)
+_ODD = 0.01  # share of white: a colour that is off by some of it is no noise, and may be what the map cannot
 _FIRST, _TURNS = 10, 25  # of the fits: those by the least absolute deviations, and all
-_END = 0.004  # share of white: nearer to black or white all may have been clipped
-# Clipping moves the mean of noise by about noise * exp(-2.3 * mean / noise): within a tenth of it where the true level
-# is that of black or above. HD was made smaller since, by which its noise is less than when it was clipped.
-_CLIPPED, _SHRUNK = 2.3, 2.0
+_END = 0.004  # share of white: what is nearer to black or white is clipped
+_CLEAR = 0.1  # share of white: so far from black and white noise is whole
+_SHRUNK = 2.0  # times more noise HD had when it was clipped, before it was made smaller
 _SEEN = np.dtype([("hd", "f4", 3), ("sd", "f4", 3), ("doubt", "f4", 3), ("key", "f8")])
 
 
@@ -188,12 +188,9 @@ class Gather:
         seen = np.zeros(int(flat.sum()), _SEEN)
         seen["key"] = self._random.random(len(seen))
         for name, picture, shrunk in (("sd", sd, 1), ("hd", hd, _SHRUNK)):
-            levels, noise = blocks.means(picture)
-            seen[name] = levels[flat]
-            room = np.minimum(seen[name], 1 - seen[name])
-            clipped = shrunk * noise * np.exp(-_CLIPPED * room / max(shrunk * noise, _CODE))
-            seen["doubt"] = np.maximum(seen["doubt"], np.where(room > _END, clipped, np.inf))
-        self._keep(seen[np.isfinite(seen["doubt"]).any(1)])
+            seen[name], doubt = _unclipped(blocks.means(picture)[flat], blocks.variances(picture)[flat], shrunk)
+            seen["doubt"] = np.maximum(seen["doubt"], doubt)
+        self._keep(seen)
 
     def merge(self, other: "Gather") -> None:
         """Add what another one has gathered."""
@@ -218,22 +215,15 @@ class Gather:
         drawn to a straight line, a matrix to a gain for each channel. With too few blocks it is the identity, and says
         why.
         """
-        fewest = int(np.isfinite(self._kept["doubt"]).sum(0).min())
-        if fewest < FEWEST:
-            return Colour.identity(f"too few areas away from edges: {fewest} blocks, expected {FEWEST}")
+        if len(self) < FEWEST:
+            return Colour.identity(f"too few areas away from edges: {len(self)} blocks, expected {FEWEST}")
         seen = _Seen.of(self._kept)
         coarse = np.unique(_cell_of(seen.hd, _COARSE), return_inverse=True)[1]
         fold = np.random.default_rng(0).permutation(coarse.max() + 1)[coarse] % _FOLDS
-        off = {}
-        for fitted in (_curves, _matrix):
-            left = np.empty(seen.hd.shape)
-            for number in np.unique(fold):
-                out = fold == number
-                left[out] = fitted(seen.rows(~out))(seen.hd[out]) - seen.sd[out]
-            off[fitted] = seen.off(left)
-        fitted = _matrix if off[_matrix] < min(_BETTER * off[_curves], off[_curves] - _CODE) else _curves
-        found = fitted(seen)
-        return replace(found.colour(), residual=seen.off(found(seen.hd) - seen.sd), seen=len(self))
+        off = {fitted: seen.off(_held_out(fitted, seen, fold)) for fitted in (_curves, _matrix)}
+        is_matrix = off[_matrix] < min(_BETTER * off[_curves], off[_curves] - _CODE)
+        found = (_matrix if is_matrix else _curves)(seen)
+        return replace(found.colour(), residual=seen.off(found(seen.hd).clip(0, 1) - seen.sd), seen=len(self))
 
 
 def recipe(folder: StrPath) -> Colour | None:
@@ -268,49 +258,90 @@ def _cell_of(colours, steps):
     return (at[:, 0] * steps + at[:, 1]) * steps + at[:, 2]
 
 
+def _unclipped(levels, variances, shrunk):
+    """Levels as they are without the clipping of noise at black and white, and how far off they may still be.
+
+    It moves a mean by about noise * exp(-2.3 * mean / noise): to a tenth of that, where the true level is not beyond.
+    Noise is what it is elsewhere, where it is whole, and `shrunk` times more when it was clipped.
+    """
+    clear = np.minimum(levels, 1 - levels) > _CLEAR
+    usual = np.median(variances[clear] if clear.any() else variances) if variances.size else 0.0
+    noise = max(shrunk * float(np.sqrt(usual)), _CODE)
+    moved = [noise * np.exp(-2.3 * room / noise) for room in (levels, 1 - levels)]
+    return np.clip(levels - moved[0] + moved[1], 0, 1), np.maximum(*moved) / 2
+
+
+def _held_out(fitted, seen, fold):
+    """What is left of each block where its fold, and so its colour, was held out of the fit."""
+    left = np.empty(seen.hd.shape)
+    for number in np.unique(fold):
+        out = fold == number
+        left[out] = fitted(seen.rows(~out))(seen.hd[out]).clip(0, 1) - seen.sd[out]
+    return left
+
+
 class _Seen(NamedTuple):
-    """Blocks: their colours in both, by how much each may be off by clipping, and which share a cell of colour."""
+    """Blocks: their colours in both, how far off each may be by clipping, their cells of colour, and their trust."""
 
     hd: Any
     sd: Any
     doubt: Any
     cell: Any
+    trust: Any
 
     @classmethod
     def of(cls, kept):
-        """Blocks that were gathered."""
+        """Blocks that were gathered; those unlike the others of their cell, such as of a title, are not trusted."""
         cell = np.unique(_cell_of(kept["hd"], _CELLS), return_inverse=True)[1]
-        return cls(*(kept[name].astype(float) for name in ("hd", "sd", "doubt")), cell)
+        hd, sd, doubt = (kept[name].astype(float) for name in ("hd", "sd", "doubt"))
+        trust = np.ones(len(hd))
+        for change in (sd - hd).T:
+            away = np.abs(change - _median_of(change, cell)[cell])
+            usual = 1.4826 * np.maximum(_median_of(away, cell)[cell], np.median(away)) + _CODE
+            trust *= _biweight(away / usual)
+        return cls(hd, sd, doubt, cell, trust)
 
     def rows(self, which):
         return _Seen(*(each[which] for each in self))
-
-    def channel(self, k):
-        """Those that say something of a channel."""
-        return self.rows(np.isfinite(self.doubt[:, k]))
 
     def off(self, left):
         """What is left of each colour, in the mean over them: of a colour the median, as noise is not its own."""
         total = weights = 0.0
         for k in range(3):
-            sure = self.doubt[:, k] < _SHARED
-            values, cells = left[sure, k], self.cell[sure]
-            order = np.lexsort((values, cells))
-            values = values[order]
-            _, first, count = np.unique(cells[order], return_index=True, return_counts=True)
-            middle = (values[first + (count - 1) // 2] + values[first + count // 2]) / 2
+            doubt = self.doubt[:, k]
+            sure = (self.trust > 0) & (doubt <= max(_SHARED, float(np.median(doubt))))
+            _, cell, count = np.unique(self.cell[sure], return_inverse=True, return_counts=True)
             weight = count / (count + 8)  # few say little
-            total += weight @ np.minimum(np.abs(middle), _GONE)
+            total += weight @ np.minimum(np.abs(_median_of(left[sure, k], cell)), _GONE)
             weights += weight.sum()
         return float(total / weights) if weights else 0.0
 
     def weights(self, k, error, turn):
-        """What each block counts, by its error so far: first by the least absolute deviations, then by the biweight."""
-        noise = max(1.4826 * float(np.median(error)), _CODE)
-        biweight = np.maximum(1 - (error / (_FORGOTTEN * noise)) ** 2, 0) ** 2
-        trust = _CODE / np.maximum(error, _CODE) if turn < _FIRST else biweight
+        """What each block counts, by its error so far: first by the least absolute deviations, then by the biweight.
+
+        What is black or white on SD counts where a map gives less than white or more than black alone: it is clipped.
+        """
+        y, doubt = self.sd[:, k], self.doubt[:, k]
+        beyond = (y <= _END) & (error < 0) | (y >= 1 - _END) & (error > 0)
+        error = np.where(beyond, 0, np.abs(error))
+        noise = max(1.4826 * float(np.median(error[self.trust > 0])), _CODE)
+        least = noise / np.maximum(error, noise)
+        trust = least if turn < _FIRST else least * _biweight(error / np.sqrt(noise**2 + doubt**2 + _ODD**2))
         together = np.bincount(self.cell)[self.cell]
-        return trust / (noise**2 + together * (_SHARED**2 + self.doubt[:, k] ** 2))
+        return self.trust * np.where(beyond, 0, trust) / (noise**2 + together * (_SHARED**2 + doubt**2))
+
+
+def _biweight(error):
+    """Tukey's biweight of errors in units of their usual deviation: 95 % as sharp as the mean, of plain noise."""
+    return np.maximum(1 - (error / 4.685) ** 2, 0) ** 2
+
+
+def _median_of(values, cell):
+    """The median of the values in each cell, which have numbers from 0."""
+    values = values[np.lexsort((values, cell))]
+    count = np.bincount(cell)
+    first = np.cumsum(count) - count
+    return (values[first + (count - 1) // 2] + values[first + count // 2]) / 2
 
 
 class _Curves(NamedTuple):
@@ -332,7 +363,7 @@ def _through(x, y):
 
 
 def _curves(seen):
-    return _Curves([_curve(seen.channel(k), k) for k in range(3)])
+    return _Curves([_curve(seen, k) for k in range(3)])
 
 
 def _curve(seen, k):
@@ -340,20 +371,22 @@ def _curve(seen, k):
     n, step = KNOTS, 1 / (KNOTS - 1)
     slopes = np.diff(np.eye(n), axis=0) / step
     bends = np.diff(slopes, axis=0) / step
-    # The integral of the squared bend, and how far the whole is from the identity in slope and level.
+    # How far the whole is from the identity in slope and level; and the integral of the squared bend, of few large ones
+    # less (Cauchy's), as where a curve of gamma or of log is steep.
     slope, middle = slopes.mean(0), np.full(n, 1 / n)
-    prior = step * bends.T @ bends / _BEND**2
-    prior += np.outer(slope, slope) / _SLOPE**2 + np.outer(middle, middle) / _OFFSET**2
+    whole = np.outer(slope, slope) / _SLOPE**2 + np.outer(middle, middle) / _OFFSET**2
     level = np.linspace(0, 1, n)
-    wanted = prior @ level
+    wanted = whole @ level
     x, y = seen.hd[:, k], seen.sd[:, k]
     at = np.clip((x / step).astype(int), 0, n - 2)
     part = x / step - at
-    for turn in range(_TURNS if len(x) else 0):
-        weight = seen.weights(k, np.abs(_through(x, level) - y), turn)
+    for turn in range(_TURNS):
+        weight = seen.weights(k, _through(x, level) - y, turn)
         right = np.bincount(at, weight * (1 - part) * y, n) + np.bincount(at + 1, weight * part * y, n)
         diagonal = np.bincount(at, weight * (1 - part) ** 2, n) + np.bincount(at + 1, weight * part**2, n)
         beside = np.bincount(at, weight * part * (1 - part), n)[:-1]
+        usual = step / (_BEND**2 * (1 + (bends @ level / _STRONG) ** 2))
+        prior = whole + (bends.T * usual) @ bends
         level = np.linalg.solve(prior + np.diag(diagonal) + np.diag(beside, 1) + np.diag(beside, -1), wanted + right)
     rises = np.clip(np.diff(level), _STEEP[0] * step, _STEEP[1] * step)
     return level[n // 2] + np.concatenate([[0], np.cumsum(rises)]) - rises[: n // 2].sum()
@@ -371,7 +404,7 @@ class _Matrix(NamedTuple):
 
 def _matrix(seen):
     """Three rows, each by least squares with a prior: a gain for its own channel, and little of the others."""
-    return _Matrix(np.stack([_row(seen.channel(k), k) for k in range(3)]))
+    return _Matrix(np.stack([_row(seen, k) for k in range(3)]))
 
 
 def _row(seen, k):
@@ -381,7 +414,7 @@ def _row(seen, k):
     prior = np.diag(1 / spread**2)
     row = np.eye(4)[k]
     wanted = prior @ row
-    for turn in range(_TURNS if len(y) else 0):
-        weight = seen.weights(k, np.abs(x @ row - y), turn)
+    for turn in range(_TURNS):
+        weight = seen.weights(k, x @ row - y, turn)
         row = np.linalg.solve(prior + (x * weight[:, None]).T @ x, wanted + x.T @ (weight * y))
     return row
