@@ -34,7 +34,7 @@ FLOORS = [
      "upscale.engines", "upscale.strips", "upscale.upscaler", "upscale.pillars", "upscale.difference",
      "upscale.film", "upscale.timing", "upscale.evaluate"],
     ["train", "train.config", "train.degraded", "train.batches", "train.lock", "train.run", "train.outcome",
-     "train.prepare", "train.fit"],
+     "train.warm", "train.prepare", "train.fit"],
     ["_cartoon", "demo"],
     ["cli.show", "cli.options", "cli.footage", "cli.match", "cli.pairs", "cli.train", "cli.upscale", "cli.demo", "cli"],
 ]  # fmt: skip

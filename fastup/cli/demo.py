@@ -30,7 +30,7 @@ def demo(
     config, sources, name = settings_in_force(layers, folder)
     with show.progress("drawing pairs", "pairs") as advance:
         clip.write_data(folder, on_progress=advance)
-    run_training(folder, config, sources, name, None)
+    run_training(folder, config, sources, name)
     best = folder / "models" / config.model / "best.keras"
     scores = scores_of(Upscaler(best, "auto"), folder)
     print_scores(scores)

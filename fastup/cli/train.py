@@ -23,7 +23,7 @@ def _with_settings(command):
     """Put an option for every setting of `Config` in the place of a command's ``**settings``."""
     *own, _ = signature(command).parameters.values()
     options = {each.name: each for each in (*own, *map(_parameter, SETTINGS))}
-    first = "data", "model", "name", "config", "print_config", "epochs", "more_epochs"
+    first = "data", "model", "begin", "name", "config", "print_config", "epochs", "more_epochs"
     command.__signature__ = Signature([options[name] for name in dict.fromkeys((*first, *options))])
     return command
 
@@ -49,6 +49,10 @@ def train(
     print_config: Annotated[
         bool, Option("--print-config", help="Print the settings as TOML for --config, and end.")
     ] = False,
+    begin: Annotated[
+        Path | None,
+        Option("--from", metavar="MODEL", help="Begin with the weights of this .keras file, or those that fit."),
+    ] = None,
     more_epochs: Annotated[int | None, Option(help="Passes beyond those done, instead of --epochs.", min=1)] = None,
     **settings: Any,
 ) -> None:
@@ -63,31 +67,43 @@ def train(
     layers = [("command line", given)]
     if config is not None:
         layers.append((config.name, read_toml(config)))
-    chosen, sources, name = settings_in_force(layers, data, name)
+    chosen, sources, name = settings_in_force(layers, data, name, begin)
     if print_config:
         print(as_toml(chosen, sources), end="")
     elif data is None:
         raise OptionError("DATA is missing, expected the folder that holds train/ and validation/")
     else:
-        run_training(data, chosen, sources, name, more_epochs)
+        run_training(data, chosen, sources, name, more_epochs, begin)
 
 
 def settings_in_force(
-    layers: Sequence[tuple[str, Mapping[str, Any]]], data: Path | None, name: str | None = None
-) -> tuple[Config, dict[str, str], str]:
-    """What `resolve` makes of settings, with those that the run has and those of the models; and the run's name."""
-    config, _ = resolve(layers)  # raises errors at once, before Keras takes seconds to load
+    layers: Sequence[tuple[str, Mapping[str, Any]]], data: Path | None, name: str | None = None,
+    begin: Path | None = None,
+) -> tuple[Config, dict[str, str], str]:  # fmt: skip
+    """What `resolve` makes of settings, with those of the run, of the model it begins with, and of the models by name.
+
+    And the run's name.
+    """
+    resolve(layers)  # raises errors at once, before Keras takes seconds to load
     start()
     from fastup.networks.models import MODELS
-    from fastup.train.run import settings_of
+    from fastup.train.run import saved_settings, settings_of
+    from fastup.train.warm import SHAPING
 
-    name = config.model if name is None else name
+    shaping = (saved_settings(begin) or {}) if begin is not None else {}
+    begun = ("from", {each: shaping[each] for each in SHAPING if each in shaping})
+    if name is None:
+        name = resolve([*layers, begun])[0].model
     if data is not None:
         layers = [*layers, ("run", settings_of(data / "models" / name))]
+    layers = [*layers, begun]
     return *resolve(layers, {each: architecture.defaults for each, architecture in MODELS.items()}), name
 
 
-def run_training(data: Path, config: Config, sources: dict[str, str], name: str, more_epochs: int | None) -> None:
+def run_training(
+    data: Path, config: Config, sources: dict[str, str], name: str, more_epochs: int | None = None,
+    begin: Path | None = None,
+) -> None:  # fmt: skip
     refuse_other(data)
     start()
     from fastup.train.fit import fit
@@ -95,7 +111,7 @@ def run_training(data: Path, config: Config, sources: dict[str, str], name: str,
     from fastup.train.prepare import prepare
 
     with show.progress("looking for borders", "folders") as advance:
-        run = prepare(data, config, name, more_epochs, advance)
+        run = prepare(data, config, name, more_epochs, advance, begin=begin)
     follow = [field for field in ("tile", "border", "input_trim") if getattr(config, field) is None]
     sources = sources | dict.fromkeys(follow, "frames")
     if config.batch == "auto":
@@ -145,6 +161,8 @@ def _print_settings(run, sources):
         "tiles": f"{run.tiles:,}; an epoch is {run.steps:,} steps of {min(config.batch, run.tiles)}",
         "memory": _memory(run),
     }
+    if begun := state.get("from"):
+        rows["from"] = f"{begun['model']}: {begun['taken']}"
     for option, field in OPTIONS.items():
         value, before = getattr(config, field), run.before.get(field)
         was = f" (was {show.shown(before)})" if field in run.before and before != value else ""

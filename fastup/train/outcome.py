@@ -16,8 +16,10 @@ def outcome(run: Run) -> str:
         return ""
     gain = row["psnr"] - row["psnr_bicubic"]
     if gain >= _SAME:
-        return f"best: epoch {best}, {row['psnr']:.2f} dB, {gain:.2f} dB above bicubic: {run.folder / 'best.keras'}"
-    if best or not run.config.residual:
+        begun = "" if best else ", which the run began with"
+        scores = f"{row['psnr']:.2f} dB, {gain:.2f} dB above bicubic"
+        return f"best: epoch {best}{begun}, {scores}: {run.folder / 'best.keras'}"
+    if best or not run.config.residual or "from" in run.state:
         what = f"{-gain:.2f} dB below it" if gain <= -_SAME else "as good"
         return (
             f"bicubic is better than what was trained, or as good: best.keras is epoch {best}, {row['psnr']:.2f} dB, "

@@ -26,6 +26,8 @@ from fastup.pairs.made import made_inputs
 from fastup.train import lock
 from fastup.train.config import Config
 from fastup.train.run import Run, as_settings, config_of, facts_of, has_onnx, last_network, saved_settings, stamp_of
+from fastup.train.warm import begin as begin_with
+from fastup.train.warm import is_source, read, sizes, source
 from fastup.trim import AUTO, UNTRIMMED
 from fastup.upscale.evaluate import check_scale
 from fastup.upscale.upscaler import Upscaler
@@ -40,7 +42,7 @@ SETS = {"training": "train", "validation": "validation"}
 
 def prepare(
     data: StrPath, config: Config, name: str | None = None, more_epochs: int | None = None,
-    on_progress: Progress | None = None,
+    on_progress: Progress | None = None, *, begin: StrPath | None = None,
 ) -> Run:  # fmt: skip
     """Check the data, fill in the options, and load or build the model. Nothing is trained yet.
 
@@ -52,6 +54,9 @@ def prepare(
 
     With `config.degrade`, the folder to train on has no Alpha/, and the other need not have one: its inputs are made
     here, once.
+
+    A new run begins with what fits of the weights of the model `begin`, a ``.keras`` file; a run that is there goes on
+    if it began with that, too.
     """
     data = Path(data)
     folder = _folder_of(data, config, name)
@@ -70,10 +75,16 @@ def prepare(
     with held, _seeded(config.seed), precision(config.precision):
         stamp = stamp_of(folder)
         network = last_network(folder, config, facts)
+        if network is not None and begin is not None and not is_source(network.settings["trained"].get("from"), begin):
+            if network.settings["trained"]["steps"]:
+                raise OptionError(
+                    f"{folder}: a run that did not begin with {begin} is here; give the new run another --name"
+                )
+            network = None
         before = config_of(network.settings) if network else {}
         config = _fitting(config, pairs)
         if network is None:
-            network = _new_network(config, facts)
+            network = _new_network(config, facts, begin)
         run = Run(folder, data / "cache", config, pairs, validation, network, free, before, [], [], stamp)
         if config.batch == "auto":
             batch = before.get("batch") or memory.largest_batch(network, geometry.tile(config.tile), run.tiles)
@@ -170,9 +181,14 @@ def _seeded(seed: int) -> Iterator[None]:
         random.setstate(state)
 
 
-def _new_network(config, facts):
+def _new_network(config, facts, begin):
+    other = None if begin is None else read(begin)
+    size = {} if other is None else sizes(other, config.model)
     trained = {"epoch": 0, "step": 0, "loss": None, "steps": 0, "best_psnr": None, "best_epoch": None, "history": []}
-    network = Network(as_settings(config) | facts | {"trained": trained})
+    network = Network(as_settings(config) | size | facts | {"trained": trained})
+    if other is not None:
+        trained["from"] = source(begin) | {"taken": begin_with(network, other, begin)}
+        network.settings["trained"] = trained
     average = {"use_ema": True, "ema_momentum": config.ema} if config.ema is not None else {}
     network.compile(keras.optimizers.Adam(config.learning_rate, **average), MODELS[config.model].loss)
     network.optimizer.build(network.trainable_variables)  # or what is saved before the first step lacked its moments

@@ -90,7 +90,8 @@ class Run:
         Epoch 0 is what the run began with; it has no loss, rate or speed. Runs of older versions have none.
         ``step`` and ``loss`` are of the epoch under way: its steps that are done, and their mean. ``validation`` is a
         digest of the frames that the best epoch was found on. ``under_way`` is of a run that has not come to its end:
-        what it was given as ``more_epochs``, and the ``seconds`` of its ``minutes`` that are over.
+        what it was given as ``more_epochs``, and the ``seconds`` of its ``minutes`` that are over. ``from``, if it is
+        there, is the model that the run began with, and what it took of it.
         """
         return self.network.settings["trained"]
 
