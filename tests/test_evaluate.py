@@ -200,8 +200,8 @@ def test_a_frame_that_goes_bad(model, small, tmp_path, monkeypatch):
     shutil.copytree(small / "evaluation", tmp_path / "evaluation")
     path = fastup.find(tmp_path / "evaluation" / "Beta")[1]
 
-    def find_and_spoil(*given):
-        pairs = find_pairs(*given)
+    def find_and_spoil(*given, **named):
+        pairs = find_pairs(*given, **named)
         path.write_bytes(path.read_bytes()[:4000])
         return pairs
 
@@ -218,7 +218,7 @@ def test_equal_pictures_count_as_a_number(tmp_path, monkeypatch):
     black = np.zeros((18, 20, 3), np.float32)
     facts = {"settings": {"trim": None, "input_trim": None}, "model": SimpleNamespace(scale=(2, 2))}
     monkeypatch.setattr(module, "Upscaler", type("U", (), facts | {"__init__": lambda self, model: None}))
-    monkeypatch.setattr(module, "find_pairs", lambda *_: SimpleNamespace(name=lambda number: "f"))
+    monkeypatch.setattr(module, "find_pairs", lambda *_, **named: SimpleNamespace(name=lambda number: "f"))
     monkeypatch.setattr(module, "check_scale", lambda *_: None)
     monkeypatch.setattr(module, "compare", lambda *_: iter([(tmp_path / "f.dpx", black, black, black)]))
     (score,) = evaluate(None, tmp_path)

@@ -464,8 +464,8 @@ def test_only_one_side_may_be_looked_at(tmp_path):
         find_pairs(tmp_path, "auto", "some")
     pairs = find_pairs(tmp_path, "auto", (4, 4, 0, 0))
     assert [(kind.input_trim, kind.trim) for kind in pairs.kinds] == [((4, 4, 0, 0), (8, 8, 0, 0))]
-    pairs = find_pairs(tmp_path, (8, 8, 0, 0), "auto")
-    assert [(kind.input_trim, kind.trim) for kind in pairs.kinds] == [((0, 0, 0, 0), (8, 8, 0, 0))]
+    pairs = find_pairs(tmp_path, (0, 0, 0, 0), "auto")
+    assert [(kind.input_trim, kind.trim) for kind in pairs.kinds] == [((0, 0, 0, 0), (0, 0, 0, 0))]
 
 
 def test_a_frame_that_cannot_be_looked_at(tmp_path):
@@ -474,3 +474,15 @@ def test_a_frame_that_cannot_be_looked_at(tmp_path):
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(DataError, match=r"Beta/a/1\.dpx.*cut short"):
         find_pairs(tmp_path, "auto")
+
+
+def test_what_is_found_has_the_scale_of_the_first_set(tmp_path):
+    """Or the one that is asked for, such as a model's, if a pixel more gives it."""
+    shots = {"train": ((0, 0, 0, 0), (0, 0, 0, 0)), "validation": ((0, 0, 1, 0), (0, 0, 1, 0))}
+    for name, trims in shots.items():
+        write_framed(tmp_path / name, {"a": trims})
+    train, validation = find_sets([tmp_path / name for name in shots], "auto")
+    assert train.geometry.scale == validation.geometry.scale == (Fraction(9, 4), 2)
+    assert validation.geometry.target_picture == (261, 360)
+    alone = find_pairs(tmp_path / "validation", "auto", towards=(Fraction(9, 4), Fraction(2)))
+    assert alone.geometry == validation.geometry

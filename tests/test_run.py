@@ -76,7 +76,10 @@ def test_other_settings_in_the_same_folder(copied, name, value, found):
     ("change", "found"),
     [
         (in_16_bits, ["input white 65535 (was 1023)", "target white 65535 (was 1023)"]),
-        (in_floats, ["input white none: floats (was 1023)", "target white none: floats (was 1023)"]),
+        (
+            in_floats,
+            ["input white none: floats or several (was 1023)", "target white none: floats or several (was 1023)"],
+        ),
         (
             lambda codes, header: (codes, header.replace(transfer="linear", colorimetric=200)),
             [
@@ -152,7 +155,8 @@ def test_models_that_were_written_when_the_modules_had_other_names(copied):
 def test_codes_after_floats(copied):
     edit(copied / "models" / "compact" / "last.keras", input_white=None, target_white=None)
     with pytest.raises(
-        DataError, match=r"input white 1023 \(was none: floats\), target white 1023 \(was none: floats\)"
+        DataError,
+        match=r"input white 1023 \(was none: floats or several\), target white 1023 \(was none: floats or several\)",
     ):
         prepare(copied, Config(epochs=3))
 

@@ -160,13 +160,13 @@ def _one(values):
 
 def find_pairs(
     folder: StrPath, trim: AnyTrim = UNTRIMMED, input_trim: AnyTrim | None = None, on_progress: Progress | None = None,
-    scale: Scale | None = None,
+    scale: Scale | None = None, towards: Scale | None = None,
 ) -> Pairs:  # fmt: skip
     """Pair the frames of folder/Alpha and folder/Beta, and of the folders in them, and check them by their headers.
 
     Frames pair by their paths in Alpha and Beta, without suffixes. They may differ in size and white. `trim` and
-    `input_trim` are as of `Trims`; `on_progress` is called while they are looked for. With a `scale`, a folder may lack
-    Alpha: its inputs are those that can be made of the targets.
+    `input_trim` are as of `Trims`, as is the scale `towards`; `on_progress` is called while they are looked for. With a
+    `scale`, a folder may lack Alpha: its inputs are those that can be made of the targets.
 
     Raises
     ------
@@ -177,16 +177,16 @@ def find_pairs(
     OptionError
         If a trim leaves nothing of a frame.
     """
-    return find_sets([folder], trim, input_trim, on_progress, scale)[0]
+    return find_sets([folder], trim, input_trim, on_progress, scale, towards)[0]
 
 
 def find_sets(
     folders: Iterable[StrPath], trim: AnyTrim = UNTRIMMED, input_trim: AnyTrim | None = None,
-    on_progress: Progress | None = None, scale: Scale | None = None,
+    on_progress: Progress | None = None, scale: Scale | None = None, towards: Scale | None = None,
 ) -> list[Pairs]:  # fmt: skip
     """`find_pairs` of several folders, or one DataError that tells what is wrong in all of them."""
     folders = [Path(folder) for folder in folders]
-    checked, problems, trims = [], [], Trims(trim, input_trim, on_progress)
+    checked, problems, trims = [], [], Trims(trim, input_trim, on_progress, towards or scale)
     for folder in folders:
         found, wrong = _check(folder, trims, scale)
         checked.append(found)
@@ -230,7 +230,7 @@ def _check(folder, trims, scale):
     if made:
         kinds = _made_kinds([path for path, _ in whole], probes, scale, trims, faults)
     else:
-        kinds = _kinds([(probes[path], probes[target]) for path, target in whole], whole, trims)
+        kinds = list(_kinds([(probes[path], probes[target]) for path, target in whole], whole, trims))
         _check_scale(whole, kinds, faults)
     for side, paths in sides.items():
         problems += _in_common(folder / side, paths, faults)
@@ -246,10 +246,10 @@ def _kinds(probes, paths, trims):
     """The kinds of pairs, by what is known of input and target, and their paths."""
     sizes = [(ours[:2], theirs[:2]) for (ours, _), (theirs, _) in probes]
     each = zip(sizes, probes, trims.of(paths, sizes), strict=True)
-    return [
-        Kind(*size, white, target_white, trim, input_trim)
-        for size, ((_, white), (_, target_white)), (input_trim, trim) in each
-    ]
+    made = {}  # one of each, as it knows its geometry
+    for size, ((_, white), (_, target_white)), (input_trim, trim) in each:
+        kind = Kind(*size, white, target_white, trim, input_trim)
+        yield made.setdefault(kind, kind)
 
 
 def _made_kinds(paths, probes, scale, trims, faults):

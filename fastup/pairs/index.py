@@ -88,11 +88,13 @@ def detail_scores(
     groups = dict[Any, _Scores]()  # frames of one grid and trim, whatever else their kinds differ in
     placed = list[tuple[_Scores, int]]()  # the row of each frame
     name = pairs.folder.name if cache is None else set_name(pairs.folder, cache)
-    for number in range(len(pairs)):
-        geometry = pairs.kind(number).geometry
-        grid = _grid(geometry, tile, jitter)
-        what = INDEX_VERSION, grid.shape, grid.tile, grid.jitter, tuple(geometry.trim)
-        group = groups.setdefault(what, _Scores(name, what, grid))
+    of_kind = []
+    for kind in pairs.kinds:
+        grid = _grid(kind.geometry, tile, jitter)
+        what = INDEX_VERSION, grid.shape, grid.tile, grid.jitter, tuple(kind.trim)
+        of_kind.append(groups.setdefault(what, _Scores(name, what, grid)))
+    for place in pairs.kind_of:
+        group = of_kind[place]
         placed.append((group, group.count))
         group.count += 1
     for group in groups.values():

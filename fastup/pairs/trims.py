@@ -6,13 +6,14 @@ from fractions import Fraction
 from math import ceil
 from pathlib import Path
 
+from fastup._scales import Scale
 from fastup._threads import in_order
 from fastup._types import Progress, Size
 from fastup.footage.stills import Folder
 from fastup.pairs.borders import find
 from fastup.trim import AUTO, UNTRIMMED, AnyTrim, Trim, parse
 
-SLACK = 2  # input pixels: more than what is found are trimmed, where that makes a scale of smaller numbers
+SLACK = 4  # input pixels: more than what is found are trimmed, where that makes a scale of smaller numbers
 SIMPLE = 20  # a scale of such numerators at the most has small tiles
 
 Sides = tuple[Trim, Trim]  # of input and target
@@ -30,12 +31,18 @@ class Trims:
         targets of one size; else none.
     on_progress
         Called with how many sources were looked at, of how many.
+    towards
+        The scale that what is found is fitted to where it can be; if absent, that of the first pairs.
     """
 
-    def __init__(self, trim: AnyTrim, input_trim: AnyTrim | None = None, on_progress: Progress | None = None) -> None:
+    def __init__(
+        self, trim: AnyTrim, input_trim: AnyTrim | None = None, on_progress: Progress | None = None,
+        towards: Scale | None = None,
+    ) -> None:  # fmt: skip
         self.trim = parse(trim)
         self.input_trim = parse(input_trim, "input-trim") if input_trim is not None else AUTO if trim == AUTO else None
         self.on_progress = on_progress or (lambda *_: None)
+        self.towards = towards
 
     def of(self, paths: Sequence[tuple[Path, Path]], sizes: Sequence[tuple[Size, Size]]) -> list[Sides]:
         """What is trimmed of pairs of these paths and sizes, of input and target; called for each folder of pairs.
@@ -47,7 +54,7 @@ class Trims:
             ((ours, theirs), _), *_ = Counter(sizes).most_common()
             self.input_trim = self.trim if ours == theirs else UNTRIMMED
         given = self.input_trim, self.trim
-        if AUTO not in given:
+        if AUTO not in given or not sizes:
             return [given] * len(paths)  # type: ignore[list-item]  # neither is "auto"
         found = [
             _found([pair[side] for pair in paths], [size[side] for size in sizes], self.on_progress)
@@ -56,7 +63,8 @@ class Trims:
             for side, value in enumerate(given)
         ]
         trims = list(zip(*found, strict=True))
-        return _fitted(sizes, trims, [value == AUTO for value in given])
+        found, self.towards = _fitted(sizes, trims, [value == AUTO for value in given], self.towards)
+        return found
 
     def of_targets(self, paths: Sequence[Path], sizes: Sequence[Size]) -> list[Trim]:
         """What is trimmed of targets of which inputs are made, which are whole; as `of`."""
@@ -79,8 +87,12 @@ def _found(paths, sizes, on_progress):
     return [found[path.parent, size] for path, size in zip(paths, sizes, strict=True)]
 
 
-def _fitted(sizes, trims, free):
-    """Trims with a little more at each side, those of a side that is free, so that as many as can have one scale."""
+def _fitted(sizes, trims, free, wanted):
+    """Trims with a little more at each side, those of a side that is free, so that as many as can have one scale.
+
+    And that scale: the wanted one, if any of them can have it.
+    """
+    scales = []
     counts = Counter(zip(sizes, trims, strict=True))
     fitted = {each: [list(trim) for trim in each[1]] for each in counts}
     for axis in (0, 1):
@@ -97,14 +109,15 @@ def _fitted(sizes, trims, free):
             simple = scale.numerator <= SIMPLE
             return -votes[scale], not simple, less[scale] if simple else 0, scale.numerator, scale.denominator
 
-        common = min(votes, key=worth)
+        common = wanted[axis] if wanted is not None and wanted[axis] in votes else min(votes, key=worth)
+        scales.append(common)
         for each, found in ways.items():
             for side, more in enumerate(found[common if common in found else min(found, key=worth)]):
                 first = 2 - 2 * axis  # of a trim: left, right, top, bottom
                 fitted[each][side][first] += more // 2
                 fitted[each][side][first + 1] += more - more // 2
     made = {each: tuple(Trim(*trim) for trim in sides) for each, sides in fitted.items()}
-    return [made[each] for each in zip(sizes, trims, strict=True)]
+    return [made[each] for each in zip(sizes, trims, strict=True)], wanted or tuple(scales)
 
 
 def _ways(length, target, is_free, target_is_free):

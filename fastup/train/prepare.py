@@ -148,9 +148,13 @@ def _fitting(config, pairs):
     geometry, white = pairs.roomiest, pairs.input_white
     config = replace(config, tile=geometry.tile(config.tile), border=geometry.border(config.border))
     if config.black_level != "edge" and config.black_level > (white or 1):
-        raise OptionError(
-            f"black-level is {config.black_level}, expected at most the white of the input frames, {white or 1}"
+        several = len({kind.input_white for kind in pairs.kinds}) > 1
+        most = (
+            "edge, 0, or 1 for white, as input frames have several whites"
+            if several
+            else (f"at most the white of the input frames, {white or 1}")
         )
+        raise OptionError(f"black-level is {config.black_level}, expected {most}")
     if not count(pairs, config.tile, config.jitter, 1.0, config.edges):
         raise OptionError(
             f"edges is {config.edges}: no tile of {config.tile} lies so far inside of a picture of "

@@ -290,7 +290,7 @@ def _shown(name, value):
     if name == "colour":
         return f"{value['kind']} {crc32(json.dumps(value, sort_keys=True).encode()):08x}" if value else "as they are"
     if value is None:
-        return "none: floats" if name.endswith("white") else "not said"
+        return "none: floats or several" if name.endswith("white") else "not said"
     kinds = {"input_transfer": Transfer, "transfer": Transfer, "colorimetric": Colorimetric}
     return getattr(kinds[name].of(value), "text", str(value)) if name in kinds else str(value)
 

@@ -65,7 +65,8 @@ def evaluate(
     settings = upscaler.settings
     recipe = Recipe.parse(settings["degrade"]) if settings.get("degrade") else None
     scale = upscaler.model.scale if recipe else None
-    pairs = find_pairs(folder, settings["trim"], settings["input_trim"], scale=scale)
+    trims = settings["trim"], settings["input_trim"]
+    pairs = find_pairs(folder, *trims, scale=scale, towards=upscaler.model.scale)
     if recipe is not None:
         pairs = made_inputs(pairs, recipe, data / "cache", on_progress)
     check_scale(upscaler, pairs)
