@@ -181,6 +181,15 @@ def test_a_run_takes_the_recipe_of_its_set_and_goes_on_with_no_other(copied):
         prepare(copied, Config(), "new")
 
 
+def test_validation_in_other_colours_is_refused(copied, small, tmp_path):
+    shutil.copytree(small / "validation", tmp_path / "other")
+    _match(copied, COLOURS["matrix"])
+    with pytest.raises(
+        DataError, match=r"other: its inputs are not in the colours of .*train, expected the same match"
+    ):
+        prepare(copied, Config(validation=tmp_path / "other"), "new")
+
+
 def test_a_film_gets_the_colours_but_the_inputs_of_a_set_have_them(model, tmp_path):
     colour, folder = model
     data, tape = tmp_path / "data", tmp_path / "tape"

@@ -13,11 +13,12 @@ import keras
 from fastup import frames
 from fastup._scales import parsed
 from fastup._types import Progress, StrPath
-from fastup.errors import OptionError
+from fastup.errors import DataError, OptionError
 from fastup.footage.recipe import Recipe
 from fastup.networks import memory
 from fastup.networks.models import MODELS, Network, precision
 from fastup.pairs.alignment import off_note, sample
+from fastup.pairs.colour import recipe
 from fastup.pairs.digests import contents
 from fastup.pairs.folder import SIDES, Pairs, find_sets, seen, seen_note
 from fastup.pairs.geometry import size_text
@@ -64,6 +65,11 @@ def prepare(
     config = replace(config, **given)  # as the same command may come from elsewhere
     folders = [given.get(name, data / default) for name, default in SETS.items()]
     pairs, validation = _sets(folders, config, data / "cache", on_progress)
+    if recipe(pairs.folder) != recipe(validation.folder):
+        raise DataError(
+            f"{validation.folder}: its inputs are not in the colours of {pairs.folder}, expected the same match.json for "
+            "both: match them together"
+        )
     geometry = pairs.geometry
     border = geometry.border() if config.border is None else config.border
     rate = config.learning_rate or MODELS[config.model].learning_rate
