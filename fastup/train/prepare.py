@@ -67,8 +67,8 @@ def prepare(
     pairs, validation = _sets(folders, config, data / "cache", on_progress)
     if recipe(pairs.folder) != recipe(validation.folder):
         raise DataError(
-            f"{validation.folder}: its inputs are not in the colours of {pairs.folder}, expected the same match.json for "
-            "both: match them together"
+            f"{validation.folder}: its inputs are not in the colours of {pairs.folder}, expected the same match.json "
+            "for both: match them together"
         )
     geometry = pairs.geometry
     border = geometry.border() if config.border is None else config.border
