@@ -187,7 +187,7 @@ def test_validation_in_other_colours_is_refused(copied, small, tmp_path):
     with pytest.raises(
         DataError, match=r"other: its inputs are not in the colours of .*train, expected the same match"
     ):
-        prepare(copied, Config(validation=tmp_path / "other"), "new")
+        prepare(copied, Config(validation=str(tmp_path / "other")), "new")
 
 
 def test_a_film_gets_the_colours_but_the_inputs_of_a_set_have_them(model, tmp_path):
