@@ -42,7 +42,7 @@ def test_what_a_run_had_is_known_without_loading_it(copied):
     folder = copied / "models" / "compact"
     before = settings_of(folder)
     found = {"epochs": 2, "learning_rate": 3e-4, "batch": 2, "tile": 72, "border": 18, "input_trim": (0, 0, 0, 0)}
-    assert before | {"minutes": None} == asdict(Config()) | found
+    assert before | {"minutes": None, "scale": None} == asdict(Config()) | found
     assert "minutes" not in before  # they are over
     assert settings_of(copied / "models" / "none") == {}
     (folder / "last.keras").write_bytes((folder / "last.keras").read_bytes()[:-100])
