@@ -223,3 +223,30 @@ def _changes(grids, out):
         out[n, 0] = (blocks[-1] + blocks[-2] + blocks[-3]) / 3
         out[n, 1] = np.median(blocks)
         out[n, 2], out[n, 3] = -solution[2] / 65535, -solution[3] / 65535
+
+
+def warp(grids: Codes, matrices: Floats) -> Codes:
+    """Grids as they are where other ones have their cells: (n, 36, 48), bilinear, edges repeated.
+
+    `matrices` is (n, 2, 3): (down, across, 1) of a cell of the result, from the middle of the grid, in cells, to that
+    of where it is looked up.
+    """
+    out = np.empty((len(grids), ROWS, COLUMNS), np.uint16)
+    _warp(grids, np.ascontiguousarray(matrices, np.float32), out)
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _warp(grids, matrices, out):
+    for n in range(len(grids)):
+        m = matrices[n]
+        for row in range(ROWS):
+            for column in range(COLUMNS):
+                v, h = row - (ROWS - 1) / 2, column - (COLUMNS - 1) / 2
+                y = min(max(m[0, 0] * v + m[0, 1] * h + m[0, 2] + (ROWS - 1) / 2, 0.0), ROWS - 1.001)
+                x = min(max(m[1, 0] * v + m[1, 1] * h + m[1, 2] + (COLUMNS - 1) / 2, 0.0), COLUMNS - 1.001)
+                j, i = int(y), int(x)
+                y, x = y - j, x - i
+                above = grids[n, j, i] * (1 - x) + grids[n, j, i + 1] * x
+                below = grids[n, j + 1, i] * (1 - x) + grids[n, j + 1, i + 1] * x
+                out[n, row, column] = np.uint16(above * (1 - y) + below * y + 0.5)

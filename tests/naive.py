@@ -800,3 +800,16 @@ def mapped_by_matrix(frame, matrix):
     """Each pixel, with a 1 after it, by a matrix of three rows."""
     ones = np.ones((*frame.shape[:2], 1))
     return np.einsum("ij,hwj->hwi", np.asarray(matrix, float), np.concatenate([frame, ones], 2).astype(float))
+
+
+def moved_grid(grid, matrix):
+    """A grid (36, 48) looked up bilinearly where `matrix` has each cell, (down, across) from the middle; float64."""
+    grid, result = np.asarray(grid, np.float64), np.empty((36, 48))
+    for row in range(36):
+        for column in range(48):
+            y, x = np.asarray(matrix, np.float64) @ (row - 17.5, column - 23.5, 1) + (17.5, 23.5)
+            y, x = min(max(y, 0), 34.999), min(max(x, 0), 46.999)
+            j, i = int(y), int(x)
+            corners = grid[j : j + 2, i : i + 2]
+            result[row, column] = [1 - (y - j), y - j] @ corners @ [1 - (x - i), x - i]
+    return result

@@ -12,7 +12,7 @@ import fastup
 from fastup import _path, _signatures
 from fastup.errors import DataError, FastupError
 from fastup.footage.opening import source
-from fastup.pairs import signatures
+from fastup.pairs import registration, signatures
 from fastup.trim import Trim
 
 
@@ -65,6 +65,21 @@ def test_descriptions_likeness_and_changes_equal_their_twins(seed):
     assert not changes[0].any()
     for n in (1, 2):
         np.testing.assert_allclose(changes[n], naive.change(grids[n - 1], grids[n]), rtol=1e-3, atol=1e-3)
+
+
+@given(seed=st.integers(0, 999))
+@settings(deadline=None, max_examples=8)
+def test_a_map_between_grids_is_found(seed):
+    rng = np.random.default_rng(seed)
+    matrix = np.array([[rng.uniform(0.95, 1.05), 0.01, rng.uniform(-0.6, 0.6)],
+                       [-0.01, rng.uniform(0.95, 1.05), rng.uniform(-0.6, 0.6)]], np.float32)  # fmt: skip
+    sd = smooth(rng, 8)
+    hd = _signatures.warp(sd, np.repeat(matrix[None], 8, 0))
+    assert np.abs(hd[0] - naive.moved_grid(sd[0], matrix)).max() <= 1
+    found = registration.common(sd, hd)
+    np.testing.assert_allclose(found[:, 2], matrix[:, 2], atol=0.05)
+    np.testing.assert_allclose(found[:, :2], matrix[:, :2], atol=0.006)
+    assert np.abs(registration.shifts(sd, hd, found)).max() < 0.05
 
 
 @given(seed=st.integers(0, 999), curve=st.floats(0.6, 1.6), gain=st.floats(0.6, 1.0))

@@ -1,6 +1,8 @@
 """Shots and drawings of a film, from its signatures: where a cut is, and which frames hold one drawing."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +28,7 @@ class Shots:
     new: NDArray[np.bool_]  # (frames,): whether a drawing begins with it
     flat: NDArray[np.bool_]  # (frames,): black, or of one colour
     mixed: NDArray[np.bool_]  # (frames,): of two shots at once, in a dissolve
+    pan: NDArray[np.bool_]  # (frames,): whether the camera moves
     change: Floats  # (frames,): how much it differs from the one before, 1 for noise
 
     @property
@@ -71,13 +74,13 @@ def find(signatures: Signatures) -> Shots:
     linked = likeness.max((1, 2), initial=-1)
     linked[1:][flat[1:] & flat[:-1]] = 1
     begins = linked < CUT
-    begins &= linked == _around(linked, 2, np.min)  # of a few in a row, the clearest
+    begins &= linked == around(linked, 2, np.min)  # of a few in a row, the clearest
     begins[:1] = True
-    noise = _around(changes[:, 1], 250, _quiet) + 1
+    noise = around(changes[:, 1], 250, _quiet) + 1
     change = changes[:, 0] / noise
-    pan = np.hypot(*(_around(changes[:, axis], 3, np.mean) for axis in (2, 3))) > PAN
+    pan = np.hypot(*(around(changes[:, axis], 3, np.mean) for axis in (2, 3))) > PAN
     new = begins | (change > CHANGED) | pan
-    return Shots(begins, new, flat, np.zeros(count, bool), change.astype(np.float32))
+    return Shots(begins, new, flat, np.zeros(count, bool), pan, change.astype(np.float32))
 
 
 def _part(signatures, at):
@@ -103,7 +106,7 @@ def _quiet(window, axis):
     return np.quantile(window, 0.1, axis=axis)
 
 
-def _around(values, reach, summary):
+def around(values: Floats, reach: int, summary: Callable[..., Any]) -> NDArray[Any]:
     """A summary of the values up to `reach` before and after each; of a wide reach, of every so manyth place."""
     if not len(values):
         return values

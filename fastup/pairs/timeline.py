@@ -1,17 +1,20 @@
 """Which frame of an HD master shows the drawing of each frame of an SD one: one path over both films.
 
 For each drawing of SD the HD drawings that look most like it vote for how far apart the two films are there. What most
-votes of a while are for gives each frame its candidates. The cheapest path goes through them (Viterbi).
+votes of a while are for gives each frame its candidates. The cheapest path goes through them (Viterbi). Its pairs tell
+how SD's picture lies on HD's; laid so, the frames are held against their candidates, and those near the path, again.
 """
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastup import _path, _signatures
 from fastup._types import Floats, Progress
-from fastup.pairs import shots
+from fastup.pairs import registration, shots
+from fastup.pairs.registration import STILL
 from fastup.pairs.signatures import Signatures
 
 STEP = 4.0  # what a missing or a repeated frame costs, in nats; all costs are, and so are margins
@@ -23,6 +26,8 @@ NEAREST = 12  # drawings that vote
 WAYS, BIN = 12, 8  # of the distances that were voted for, how many are tried, each so many frames wide
 SPAN = 24  # frames of SD that share their candidates
 REACH = 10  # spans before and after which have a vote, with less weight the farther they are
+ROUNDS = 2  # of laying the pictures on one another, and finding the path again
+NEAR = 12  # frames to both sides of the last path that are candidates then
 _BLOCK = 2048
 
 
@@ -47,44 +52,108 @@ def align(sd: Signatures, hd: Signatures, on_progress: Progress | None = None) -
     A timeline of films that share nothing is not `related`, and has no partners.
     """
     ours, theirs = shots.find(sd), shots.find(hd)
-    places = _candidates(sd, hd, ours, theirs)
-    likeness = _likeness(sd, hd, places)
+    first = _candidates(sd, hd, ours, theirs)
+    matrices = np.broadcast_to(STILL, (len(sd), 2, 3))
+    found = _search(first, _likeness(sd, hd, first, matrices), ours)
+    if not (found.path >= 0).any():
+        return _timeline(found, ours, theirs)
+    for _ in range(ROUNDS):
+        matrices = _registered(sd, hd, found, ours)
+        places = _around(first, found.path, len(hd))
+        found = _search(places, _likeness(sd, hd, places, matrices), ours)
+    return _timeline(found, ours, theirs)
+
+
+class _Found(NamedTuple):
+    """The cheapest path through candidates, as of `_path.cheapest`."""
+
+    places: NDArray[np.int32]
+    likeness: Floats
+    path: NDArray[np.int32]
+    through: Floats
+    nowhere: Floats
+
+    @property
+    def alike(self):
+        """(frames,): how alike each frame and its partner are; 0 where there is none."""
+        there = (self.places == self.path[:, None]) & (self.places >= 0)
+        return np.where(self.path < 0, 0, np.where(there, self.likeness, -1).max(1, initial=-1)).astype(np.float32)
+
+
+def _search(places, likeness, ours):
+    """The cheapest path by how alike the candidates are."""
     cost = np.clip(GAIN / 10 * (LIKE - likeness), -MOST, MOST)
     best = likeness.max(1, initial=-1, keepdims=True)
     cost += (GAIN * np.minimum(best - likeness, 0.2)).astype(np.float32)
     jump = np.where(ours.begins, JUMP_AT_CUT, JUMP).astype(np.float32)
     alone = np.where(ours.flat, -MOST / 2, 0).astype(np.float32)
-    path, through, nowhere = _path.cheapest(places, cost, alone, jump, STEP)
-    return _timeline(path, places, likeness, through, nowhere, ours, theirs)
+    return _Found(places, likeness, *_path.cheapest(places, cost.astype(np.float32), alone, jump, STEP))
 
 
-def _timeline(path, places, likeness, through, nowhere, ours, theirs):
+def _registered(sd, hd, found, ours):
+    """(frames, 2, 3): how each SD grid lies on those of HD, by the pairs of a path."""
+    paired = np.flatnonzero((found.path >= 0) & (found.alike >= np.median(found.alike[found.path >= 0]) - 0.15))
+    some = paired[:: len(paired) // registration.MOST + 1]
+    matrix = registration.common(sd.levels[some], hd.levels[found.path[some]])
+    matrices = np.repeat(matrix[None], len(sd), 0)
+    paired = paired[~ours.pan[paired]]
+    if len(paired):
+        shift = np.concatenate(
+            [
+                registration.shifts(sd.levels[part], hd.levels[found.path[part]], matrix)
+                for part in np.array_split(paired, len(paired) // _BLOCK + 1)
+            ]
+        )
+        for axis in (0, 1):
+            smooth = shots.around(np.clip(shift[:, axis], -1, 1), 6, np.median)
+            matrices[:, axis, 2] += np.interp(np.arange(len(sd)), paired, smooth)
+    return matrices
+
+
+def _around(first, path, count):
+    """Candidates, and those near a path, ascending; where the path is nowhere, near where it would go on."""
+    frames = np.arange(len(path))
+    paired = np.flatnonzero(path >= 0)
+    wide = [first]
+    for side in ("left", "right"):
+        at = np.searchsorted(paired, frames, side="right") - 1 if side == "left" else np.searchsorted(paired, frames)
+        known = (at >= 0) & (at < len(paired))
+        base = paired[np.clip(at, 0, len(paired) - 1)]
+        places = (path[base] + frames - base)[:, None] + np.arange(-NEAR, NEAR + 1)
+        wide.append(np.where(known[:, None] & (places >= 0) & (places < count), places, -1).astype(np.int32))
+    places = np.sort(np.concatenate(wide, 1), axis=1)
+    places[:, 1:][places[:, 1:] == places[:, :-1]] = -1
+    return np.sort(places, axis=1)
+
+
+def _timeline(found, ours, theirs):
     """The `Timeline` of a path."""
     drawing, others = ours.drawing, theirs.drawing
+    places, path = found.places, found.path
     paired = path >= 0
     at = np.where(paired, path, 0)
     same = (others[np.maximum(places, 0)] == others[at][:, None]) & (places >= 0)
-    through = np.where(same, np.inf, through).min(1, initial=np.inf)
-    margin = np.where(paired, np.minimum(through, nowhere), 0).astype(np.float32)
-    found = np.where((places == path[:, None]) & (places >= 0), likeness, -1).max(1, initial=-1)
+    through = np.where(same, np.inf, found.through).min(1, initial=np.inf)
+    margin = np.where(paired, np.minimum(through, found.nowhere), 0).astype(np.float32)
     run = np.stack([ours.shot, theirs.shot[at], paired])
     shot = np.cumsum((np.diff(run, axis=1, prepend=-1) != 0).any(0)) - 1
     _, shot = np.unique(np.where(paired, shot, -1), return_inverse=True)
     shot = shot.astype(np.int32) - (not paired.all())
     why = ["" if p else "black, or of one colour" if f else "no HD frame is like it"
            for p, f in zip(paired, ours.flat, strict=True)]  # fmt: skip
-    return Timeline(path, margin, shot, drawing, others, why, np.where(paired, found, 0).astype(np.float32))
+    return Timeline(path, margin, shot, drawing, others, why, found.alike)
 
 
-def _likeness(sd, hd, places):
-    """(frames, k): how alike each SD frame and each of its candidates are."""
+def _likeness(sd, hd, places, matrices):
+    """(frames, k): how alike each SD frame, moved, and each of its candidates are."""
     parts = [np.empty((0, places.shape[1]), np.float32)]
     for at in range(0, len(sd), _BLOCK // 4):
         block = places[at : at + _BLOCK // 4]
         needed = np.unique(block[block >= 0])
         described = _signatures.describe(hd.levels[needed])
         pairs = np.where(block >= 0, np.searchsorted(needed, block), -1).astype(np.int32)
-        own = _signatures.describe(np.ascontiguousarray(sd.levels[at : at + _BLOCK // 4]))
+        part = slice(at, at + _BLOCK // 4)
+        own = _signatures.describe(_signatures.warp(np.ascontiguousarray(sd.levels[part]), matrices[part]))
         parts.append(_signatures.likeness(own, described, pairs))
     return np.concatenate(parts)
 
