@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 import fastup
+from fastup._scales import fractions
+from fastup.footage.recipe import Recipe
 from fastup.networks import start
 from fastup.pairs import digests
 
@@ -139,6 +141,34 @@ def test_step_against_a_cached_batch(folder, judged):
     judged(ours, kept, label=f"{what}: on one batch in TensorFlow's memory")
     # 1.02 is the promise. Runs on a noisy machine give 1.00 to 1.06, and this is to find what costs more than noise.
     judged(ours, cached, at_most=1.15, label=f"{what}: on one cached batch")
+
+
+def test_step_on_inputs_that_are_made(folder, tmp_path, judged):
+    """Of the model that is trained by default, with all that a tape does, against the same on inputs from files."""
+    batch, steps = 8, 5
+    (tmp_path / "alone").mkdir()
+    (tmp_path / "alone" / "Beta").symlink_to(folder / "few" / "train" / "Beta")
+    sides = []
+    for of, recipe in ((folder / "few" / "train", None), (tmp_path / "alone", "tape,softness=0.3:0.8,noise=0:0.01")):
+        pairs = find_pairs(of, scale=fractions(((9, 4), 2)))
+        tile, border = pairs.geometry.tile(), pairs.geometry.border()
+        index = tile_index(pairs, tile, True, quality=1)
+        index = replace(index, starts=np.arange(FRAMES + 1) * (steps * batch // FRAMES))
+        recipe = recipe and Recipe.parse(recipe)
+        batches = TileBatches(pairs, index, tile=tile, border=border, batch=batch, threads=2, recipe=recipe)
+        settings = {"model": "compact", "scale": [[9, 4], [2, 1]], "border": [border, border]}
+        network = Network(settings | {"input_white": 1023, "target_white": 1023})
+        network.compile(keras.optimizers.Adam(1e-4), MODELS["compact"].loss)
+        if recipe:
+            network.train_on_targets(batches.degraded)
+        sides.append((network, batches, Clock(batches)))
+    random = np.random.default_rng(0)
+    for turn in range(5):
+        for side in random.permutation(2):
+            network, batches, clock = sides[side]
+            network.fit(batches, epochs=1, shuffle=False, verbose=0, callbacks=[clock if turn else Clock(batches)])
+    files, made = (statistics.median(clock.steps) for *_, clock in sides)
+    judged(made, files, at_least=0.6, label=f"step of compact, {batch} tiles: inputs made, and from files")
 
 
 def test_index_of_many_frames(tmp_path, picture, judged, monkeypatch):
