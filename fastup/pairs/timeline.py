@@ -27,6 +27,7 @@ WAYS, BIN = 12, 8  # of the distances that were voted for, how many are tried, e
 SPAN = 24  # frames of SD that share their candidates
 REACH = 10  # spans before and after which have a vote, with less weight the farther they are
 ROUNDS = 2  # of laying the pictures on one another, and finding the path again
+UNLIKE = 0.24  # of the energy, left between a frame and its partner: no more is the same drawing, subtitles or not
 NEAR = 12  # frames to both sides of the last path that are candidates then
 _BLOCK = 2048
 
@@ -52,16 +53,37 @@ def align(sd: Signatures, hd: Signatures, on_progress: Progress | None = None) -
     A timeline of films that share nothing is not `related`, and has no partners.
     """
     ours, theirs = shots.find(sd), shots.find(hd)
-    first = _candidates(sd, hd, ours, theirs)
     matrices = np.broadcast_to(STILL, (len(sd), 2, 3))
+    first = _candidates(sd, hd, ours, theirs, matrices)
     found = _search(first, _likeness(sd, hd, first, matrices), ours)
     if not (found.path >= 0).any():
         return _timeline(found, ours, theirs)
     for _ in range(ROUNDS):
         matrices = _registered(sd, hd, found, ours)
+        first = _candidates(sd, hd, ours, theirs, matrices)
         places = _around(first, found.path, len(hd))
         found = _search(places, _likeness(sd, hd, places, matrices), ours)
+    found.path[_unlike(_left(sd, hd, found.path, matrices), ours.drawing)] = -1
     return _timeline(found, ours, theirs)
+
+
+def _left(sd, hd, path, matrices):
+    """(frames,): what is left between each SD frame, moved, and its partner, of the energy of a full description."""
+    left = np.zeros(len(path), np.float32)
+    paired = np.flatnonzero(path >= 0)
+    for part in np.array_split(paired, len(paired) // (_BLOCK // 4) + 1):
+        own = _signatures.describe(_signatures.warp(sd.levels[part], matrices[part])).astype(np.float32)
+        left[part] = ((own - _signatures.describe(hd.levels[path[part]])) ** 2).mean(1) / 1024
+    return left
+
+
+def _unlike(left, drawing):
+    """(frames,): whether more is left than the same drawing leaves: much, or much more than just before and after."""
+    first = np.flatnonzero(np.diff(drawing, prepend=-1))
+    own = np.maximum.reduceat(left, first)
+    before, after = np.append(own[:1], own[:-1]), np.append(own[1:], own[-1:])
+    spike = own > 2.5 * np.maximum(before, after) + 0.015
+    return (left > UNLIKE) | spike[drawing]
 
 
 class _Found(NamedTuple):
@@ -158,13 +180,13 @@ def _likeness(sd, hd, places, matrices):
     return np.concatenate(parts)
 
 
-def _candidates(sd, hd, ours, theirs):
+def _candidates(sd, hd, ours, theirs, matrices):
     """(frames, WAYS * BIN): HD frames that each SD frame may be the same as, ascending; -1 in front for none."""
     places = np.full((len(sd), WAYS * BIN), -1, np.int32)
     mine, other = shots.middles(ours.drawing), shots.middles(theirs.drawing)
     spans, bins, weights = [], [], []
     least = len(sd) // BIN + 1  # so that no bin is below 0
-    for rows, columns, alike in _nearest(sd, hd, mine, other):
+    for rows, columns, alike in _nearest(sd, hd, mine, other, matrices):
         distance = other[columns] - mine[rows][:, None]
         spans.append(np.broadcast_to((mine[rows] // SPAN)[:, None], alike.shape).ravel())
         bins.append((distance // BIN + least).ravel())
@@ -210,14 +232,14 @@ def _summed(keys, weights):
     return keys, np.bincount(where, weights, len(keys))
 
 
-def _nearest(sd, hd, mine, other):
+def _nearest(sd, hd, mine, other, matrices):
     """Yield rows of `mine`, and for each the columns of `other` that are most alike, the best first, and how alike."""
     count = min(NEAREST, len(other))
     if not count:
         return
     for at in range(0, len(mine), _BLOCK):
         rows = np.arange(at, min(at + _BLOCK, len(mine)))
-        own = _coarse(sd.levels[mine[rows]])
+        own = _coarse(_signatures.warp(sd.levels[mine[rows]], matrices[mine[rows]]))
         best, which = np.empty((len(rows), 0), np.float32), np.empty((len(rows), 0), np.intp)
         for start in range(0, len(other), _BLOCK):
             columns = np.arange(start, min(start + _BLOCK, len(other)))
