@@ -274,7 +274,7 @@ def test_a_frame_of_another_size_and_one_cut_short(tiny, tmp_path):
     with pytest.raises(FastupError, match=rf"{path.name}: image data is cut short"):
         match(sd, tiny[0] / "hd", tmp_path / "data")
     fastup.write(path, np.zeros((160, 238, 3), np.uint16))
-    with pytest.raises(DataError, match=rf"{path.name}: 238x160, expected 240x160"):
+    with pytest.raises(DataError, match=rf"{path.name}: 238x160, but frames before are 240x160"):
         match(sd, tiny[0] / "hd", tmp_path / "data")
 
 
