@@ -35,7 +35,7 @@ def by_time(folder, truth):
     trims = Trim(*truth.case.blanking), Trim(*truth.case.pillars)
     sources = (opening.source(folder / name) for name in ("sd", "hd"))
     line = timeline.align(*(signatures.read(*one, folder / "cache") for one in zip(sources, trims, strict=True)))
-    if not line.related:
+    if not (line.partner >= 0).any():
         return None
     usual = [not kind for kind in truth.kind]  # match leaves out the others
     return judged.times(truth, line.partner, (line.partner >= 0) & usual)

@@ -27,9 +27,7 @@ class Shots:
     begins: NDArray[np.bool_]  # (frames,): whether a shot begins with it
     new: NDArray[np.bool_]  # (frames,): whether a drawing begins with it
     flat: NDArray[np.bool_]  # (frames,): black, or of one colour
-    mixed: NDArray[np.bool_]  # (frames,): of two shots at once, in a dissolve
     pan: NDArray[np.bool_]  # (frames,): whether the camera moves
-    change: Floats  # (frames,): how much it differs from the one before, 1 for noise
 
     @property
     def shot(self) -> NDArray[np.int32]:
@@ -77,10 +75,9 @@ def find(signatures: Signatures) -> Shots:
     begins &= linked == around(linked, 2, np.min)  # of a few in a row, the clearest
     begins[:1] = True
     noise = around(changes[:, 1], 250, _quiet) + 1
-    change = changes[:, 0] / noise
     pan = np.hypot(*(around(changes[:, axis], 3, np.mean) for axis in (2, 3))) > PAN
-    new = begins | (change > CHANGED) | pan
-    return Shots(begins, new, flat, np.zeros(count, bool), pan, change.astype(np.float32))
+    new = begins | (changes[:, 0] > CHANGED * noise) | pan
+    return Shots(begins, new, flat, pan)
 
 
 def _part(signatures, at):

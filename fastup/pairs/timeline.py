@@ -5,14 +5,14 @@ votes of a while are for gives each frame its candidates. The cheapest path goes
 how SD's picture lies on HD's; laid so, the frames are held against their candidates, and those near the path, again.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastup import _path, _signatures
-from fastup._types import Floats, Progress
+from fastup._types import Floats
 from fastup.pairs import registration, shots
 from fastup.pairs.registration import STILL
 from fastup.pairs.signatures import Signatures
@@ -43,15 +43,10 @@ class Timeline:
     hd_drawing: NDArray[np.int32]  # (HD frames,): number of the HD drawing
     why: list[str]  # for each frame without a partner, why; else ""
     likeness: Floats  # (frames,): of the partners, 1 for the same; 0 where there is none
-    related: bool = True  # whether the two films share anything
-    notes: list[str] = field(default_factory=list)
 
 
-def align(sd: Signatures, hd: Signatures, on_progress: Progress | None = None) -> Timeline:
-    """Find for each SD frame the HD frame that shows the same drawing.
-
-    A timeline of films that share nothing is not `related`, and has no partners.
-    """
+def align(sd: Signatures, hd: Signatures) -> Timeline:
+    """Find for each SD frame the HD frame that shows the same drawing; films that share nothing have no partners."""
     ours, theirs = shots.find(sd), shots.find(hd)
     matrices = np.broadcast_to(STILL, (len(sd), 2, 3))
     first = _candidates(sd, hd, ours, theirs, matrices)
