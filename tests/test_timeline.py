@@ -80,7 +80,7 @@ def test_black_has_no_partner_and_what_is_around_it_does(seed):
     found = align(film([*scenes[:2], black, *scenes[2:]], rng), film([*scenes[:2], black[:5], *scenes[2:]], rng))
     assert found.partner[:48].tolist() == list(range(48))
     assert found.partner[60:].tolist() == list(range(53, 101))
-    assert set(found.why[48:60]) == {"", "black, or of one colour"}
+    assert set(found.why[48:60]) - {""} == {"black, or of one colour"}
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -16,6 +16,7 @@ AGAIN, NO_PARTNER = "the same drawing again", "no partner"  # why a frame is lef
 
 _FADED = 0.002  # of white: the frames of a drawing that differ more in level are of a fade
 _UNSURE, _MORE = 8.0, 5  # with a margin of less, in nats, so many drawings on each side of the partner's are looked at
+_WITHIN = 3  # frames of a hold on each side of its middle: grain may hide that it is two drawings
 _LOOKED_AT = 12  # candidates of a shot that are held against those of other shots
 _POOLED = 3, 3  # cells of a signature that are one where pictures are held against one another
 _COARSE = 6, 6  # and where they are told apart
@@ -43,7 +44,7 @@ class Film:
     partners: NDArray[np.int64]
     """The row of HD's signatures that it has: the middle of a hold."""
     others: list[tuple[int, ...]]
-    """Rows of HD's that it is to be held against: drawings before and after its partner's."""
+    """Rows of HD's that it is to be held against: drawings before and after its partner's, and the ends of its hold."""
 
     @classmethod
     def of(cls, sd: Side, hd: Side, cache: StrPath, on_progress: Progress | None = None) -> "Film":
@@ -76,9 +77,14 @@ class Film:
         level = hd_seen.mean
         faded = np.abs(level[partners] - level[line.partner[rows]]) > _FADED
         partners = np.where(faded, line.partner[rows], partners)
+        first = np.searchsorted(line.hd_drawing, np.arange(len(middle) + 1))
+        own = np.clip(partners[:, None] + (-_WITHIN, _WITHIN), first[holds][:, None], first[holds + 1][:, None] - 1)
         others = [
-            tuple(int(middle[k]) for k in range(max(0, hold - n), min(len(middle), hold + n + 1)) if k != hold)
-            for hold, n in zip(holds, np.where(line.margin[rows] < _UNSURE, _MORE, 1), strict=True)
+            (
+                *(int(middle[k]) for k in range(max(0, hold - n), min(len(middle), hold + n + 1)) if k != hold),
+                *ends.tolist(),
+            )
+            for hold, ends, n in zip(holds, own, np.where(line.margin[rows] < _UNSURE, _MORE, 1), strict=True)
         ]
         return cls(sd, hd, seen, hd_seen, line, why, rows, partners, others)
 
