@@ -135,6 +135,8 @@ def test_other_settings_are_refused(films, matched):
     before = contents(data)
     with pytest.raises(DataError, match=r"was begun with to sd, and this is to hd; expected .* or --overwrite"):
         match(films[0] / "sd", films[0] / "hd", data, to="hd")
+    with pytest.raises(DataError, match=r"was begun with most all, and this is most 3; expected"):
+        match(films[0] / "sd", films[0] / "hd", data, most=3)
     assert contents(data) == before
 
 
@@ -326,6 +328,10 @@ def test_the_command(tiny, tmp_path, run):
     assert len(list((data / "match" / "review").iterdir())) == 2
     for path in data.rglob("*.png"):
         assert fastup.read(path).shape[2] in (3, 4)
-    code, out, _ = run("match", str(folder / "sd"), str(folder / "hd"), str(data), "--json")
+    command = ("match", str(folder / "sd"), str(folder / "hd"), str(data))
+    assert run(*command, "--review", "1")[0] == 0
+    assert len(list((data / "match" / "review").iterdir())) == 1, "those of an earlier call are there"
+    code, out, _ = run(*command, "--overwrite", "--json")
+    assert not (data / "match" / "review").exists()
     assert json.loads(out)["summary"]["pairs"] == pairs
     assert run("pairs", str(data))[0] == 0

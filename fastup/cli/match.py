@@ -34,14 +34,16 @@ def match(
     from fastup.pairs.match import match
     from fastup.pairs.match_pictures import path, worst
     from fastup.pairs.match_pictures import review as draw
-    from fastup.pairs.matched import FOLDER, read_found
+    from fastup.pairs.matched import FOLDER, PATH, REVIEW, read_found, remove_review
 
     with show.progress("looking for borders") as advance:
         found = match(sd, hd, data, to=to, most=most, overwrite=overwrite, on_progress=advance)
         rows = read_found(data)["frames"]
         advance(0, None, "drawing the path")
-        path(data / FOLDER / "path.png", rows, found["shots"], f"{sd.name} and {hd.name}: {_pairs(found)}")
-        drawn = draw(data, data / FOLDER / "review", worst(rows, review), found["scale"], advance)
+        path(data / FOLDER / PATH, rows, found["shots"], f"{sd.name} and {hd.name}: {_pairs(found)}")
+        if review:
+            remove_review(data)
+        drawn = draw(data, data / FOLDER / REVIEW, worst(rows, review), found["scale"], advance)
     if as_json:
         show.data(found)
     else:
@@ -56,7 +58,7 @@ def _pairs(found: dict[str, Any]) -> str:
 
 
 def _print(found: dict[str, Any], data: Path, drawn: int) -> None:
-    from fastup.pairs.matched import FOLDER
+    from fastup.pairs.matched import FOLDER, PATH, REVIEW
 
     about = found["summary"]
     left, top, width, height = (found["window"][k] for k in (1, 0, 3, 2))
@@ -70,8 +72,8 @@ def _print(found: dict[str, Any], data: Path, drawn: int) -> None:
     if about["pairs"]:
         shift, scale, turn = (about[key] for key in ("shift", "scale", "rotation"))
         rows["place"] = (
-            f"HD lies {_pair(shift['median'], '+.2f')} SD pixels down, right (+- {_pair(shift['spread'], '.2f')}); "
-            f"turned by {turn['median']:+.2f} degrees (+- {turn['spread']:.2f})"
+            f"HD lies {_pair(shift['median'], '+z.2f')} SD pixels down, right (+- {_pair(shift['spread'], '.2f')}); "
+            f"turned by {turn['median']:+z.2f} degrees (+- {turn['spread']:.2f})"
         )
         rows["HD per SD"] = f"{_pair(scale['median'], '.4f')} pixels down, right (+- {_pair(scale['spread'], '.4f')})"
     rows["scale"] = f"{down} x {along} (vertical, horizontal), exact"
@@ -84,7 +86,7 @@ def _print(found: dict[str, Any], data: Path, drawn: int) -> None:
         )
     for name, counts in about["sets"].items():
         rows[name] = f"{counts['pairs']:,} pairs of {counts['shots']:,} shots" if counts["pairs"] else "none"
-    rows["pictures"] = str(data / FOLDER / "path.png") + (f", {drawn} in {data / FOLDER / 'review'}" if drawn else "")
+    rows["pictures"] = str(data / FOLDER / PATH) + (f", {drawn} in {data / FOLDER / REVIEW}" if drawn else "")
     show.table(rows, str(data))
     for text in found["notes"]:
         show.note(text)
@@ -98,4 +100,4 @@ def _target(found):
 
 
 def _pair(values, digits):
-    return ", ".join(f"{value + 0:{digits}}" for value in values)
+    return ", ".join(f"{value:{digits}}" for value in values)

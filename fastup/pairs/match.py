@@ -108,7 +108,7 @@ def match(
         if overwrite:
             record.remove()
         plan.check_room(record)
-        settings = plan.settings | {"most": most}
+        settings = {"most": most} | plan.settings  # what was asked for first: it is said first
         record.begin(settings)
         with closing(record):
             plan.run(record, on_progress)

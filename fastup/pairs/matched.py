@@ -15,6 +15,7 @@ from fastup.pairs.selection import SETS
 
 FOLDER = "match"  # in DATA: the record, and pictures
 RECORD = "pairs.jsonl"
+PATH, REVIEW = "path.png", "review"  # pictures, beside the record
 FOUND = "match.json"  # in DATA
 
 Row = dict[str, Any]  # what was measured of a frame: "frame", its number; "set", where its pair goes; ...
@@ -70,9 +71,11 @@ class Record:
             for name in {**self.settings, **settings}:
                 found, asked = self.settings.get(name), settings.get(name)
                 if found != asked:
+                    differs = f"{name} {_text(found)}, and this is {name} {_text(asked)}"
+                    if name == "plan":  # a digest says nothing
+                        differs = "other pairs than would be made now: SD, HD or fastup have changed"
                     raise DataError(
-                        f"{self.data}: was begun with {name} {_text(found)}, and this is {name} {_text(asked)}; "
-                        "expected the same, another DATA, or --overwrite"
+                        f"{self.data}: was begun with {differs}; expected the same, another DATA, or --overwrite"
                     )
         self.settings = settings
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -107,17 +110,28 @@ class Record:
         return row is not None and all(path.exists() for path in self.files(row))
 
     def remove(self) -> None:
-        """Remove the pairs of the record, what was found, and the record itself: nothing else."""
+        """Remove the pairs of the record, what was found, pictures, and the record itself: nothing else."""
         for row in self.rows.values():
             for path in self.files(row):
                 path.unlink(missing_ok=True)
         (self.data / FOUND).unlink(missing_ok=True)
         self.path.unlink(missing_ok=True)
+        (self.path.parent / PATH).unlink(missing_ok=True)
+        remove_review(self.data)
         for name in SETS:
             for folder in (*(self.data / name / side for side in SIDES), self.data / name):
                 with contextlib.suppress(OSError):  # there may be other things in it
                     folder.rmdir()
         self.settings, self.rows = None, {}
+
+
+def remove_review(data: StrPath) -> None:
+    """Remove the checkerboards that an earlier match left in DATA."""
+    folder = Path(data) / FOLDER / REVIEW
+    for path in folder.glob("[0-9][0-9][0-9]_*.png"):
+        path.unlink()
+    with contextlib.suppress(OSError):  # it is not there, or there are other things in it
+        folder.rmdir()
 
 
 def write_found(path: StrPath, found: Mapping[str, Any], frames: Iterable[Mapping[str, Any]]) -> None:
@@ -149,4 +163,4 @@ def _write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+    return value if isinstance(value, str) else "all" if value is None else json.dumps(value)
