@@ -15,7 +15,7 @@ from fastup.pairs.timeline import Timeline, align
 AGAIN, NO_PARTNER = "the same drawing again", "no partner"  # why a frame is left out; the timeline has more words
 
 _FADED = 0.002  # of white: the frames of a drawing that differ more in level are of a fade
-_UNSURE, _MORE = 8.0, 5  # with a margin of less, in nats, so many drawings on each side of the partner's are looked at
+_UNSURE, _MORE = 12.0, 5  # with a margin of less, in nats, so many drawings on each side of the partner's are looked at
 _WITHIN = 3  # frames of a hold on each side of its middle: grain may hide that it is two drawings
 _LOOKED_AT = 12  # candidates of a shot that are held against those of other shots
 _POOLED = 3, 3  # cells of a signature that are one where pictures are held against one another
@@ -102,6 +102,10 @@ class Film:
     def shot(self, candidate: int) -> int:
         """The number of its shot."""
         return int(self.line.shot[self.rows[candidate]])
+
+    def in_doubt(self, candidate: int) -> bool:
+        """Whether other HD drawings are nearly as likely."""
+        return bool(self.line.margin[self.rows[candidate]] < _UNSURE)
 
     def wanted(self, candidate: int) -> Wanted:
         """The number of its SD frame, and those of all HD frames that it is to be held against."""

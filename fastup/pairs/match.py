@@ -18,7 +18,7 @@ from fastup import frames
 from fastup._resample import resize
 from fastup._scales import Scale
 from fastup._threads import in_order
-from fastup._types import Progress, StrPath
+from fastup._types import Floats, Progress, StrPath
 from fastup.codes import scaled
 from fastup.errors import DataError, OptionError
 from fastup.footage import opening
@@ -38,12 +38,15 @@ from fastup.pairs.placement import Placement, common_window, covers, exact_scale
 TO = ("sd", "hd")
 
 # Why a frame is left out, beside the words of `candidates` and of the timeline.
-UNLIKE, UNSURE, BADLY = "another picture", "place unsure", "fits badly"
+UNLIKE, UNTOLD, UNSURE, BADLY = "another picture", "drawing unsure", "place unsure", "fits badly"
 BEYOND, ALIKE, UNREAD = "HD ends within the window", "others differ more", "cannot be read"
 
 _LIKENESS = 0.3  # of gradients; below it two frames show no one picture
 _RESIDUAL, _DIFFERS = 0.03, 0.05  # of white, and a share of the picture: what a pair may differ by
 _NOMINAL = 0.08  # by how much a scale that follows from the sizes of the pictures may differ from what was measured
+_SURE = 3  # HD frames at the most that an SD frame is held against where nothing is in doubt
+_MORE_ALIKE = 0.0001  # a likeness that is more by so much is no chance
+_LEAD = 0.003  # of a correlation; with less, in doubt, it cannot be told which drawing it is
 _SIMPLE = 20  # the largest numerator of such a scale
 _BEYOND = 0.02  # of the shots, at each side, that need not fill the window
 _WEAVE = 1.5  # SD pixels that frames of a shot may lie off its place, and fill the window
@@ -251,16 +254,19 @@ class Plan:
         codes, white = film.sd.codes(raw, number)
         sd, drawn = normalised(codes, white), {each: film.hd.picture(hd, each) for each, hd in partners.items()}
         lumas = {each: luma(hd) for each, hd in drawn.items()}
-        placement, likeness = refine(luma(sd), lumas[partner], shot.placement)
+        ours = luma(sd)
+        climbed, placement, likeness = _climbed(ours, lumas, partner, shot.placement)
         there = placement or shot.placement
         inner = covered(there)
         small = {each: warp(hd[:, :, None], there, inner, SAME)[:, :, 0] for each, hd in lumas.items()}
-        best, alike, lead = nearest(luma(cut(sd, inner)), small, partner)
-        if best != partner:
-            placement, likeness = refine(luma(sd), lumas[best], shot.placement)
+        best, alike, lead = nearest(cut(ours, inner), small, climbed)
+        if best != climbed:
+            placement, likeness = refine(ours, lumas[best], shot.placement)
         row |= {"partner": best, "likeness": round(likeness, 4), "alike": round(alike, 4), "lead": round(lead, 4)}
         if placement is None:
             return row | {"why": _unplaced(likeness)}, ()
+        if lead < _LEAD and len(drawn) > _SURE:
+            return row | {"why": UNTOLD}, ()
         row |= {
             "shift": [round(one, 4) for one in placement.shift], "scale": [round(one, 6) for one in placement.scale],
             "rotation": round(placement.rotation, 4),
@@ -269,14 +275,14 @@ class Plan:
             return row | {"why": BEYOND}, ()
         hd = warp(drawn[best], placement, self.window, self.scale)
         hd = shot.colour.apply(hd, out=hd)
-        ours = cut(sd, self.window)
-        found = residual(ours, resize(hd, ours.shape[:2], "area"))
+        picture = cut(sd, self.window)
+        found = residual(picture, resize(hd, picture.shape[:2], "area"))
         row |= {"residual": round(found.usual, 5), "differs": round(found.differs, 5)}
         if found.usual > _RESIDUAL or found.differs > _DIFFERS:
             return row | {"why": BADLY}, ()
         alpha = for_ten_bits(cut(codes, self.window), white)
         if self.to == "hd":
-            alpha, hd = self.recipe.apply(ours), self.recipe.apply(hd, out=hd)
+            alpha, hd = self.recipe.apply(picture), self.recipe.apply(hd, out=hd)
         row |= {"set": self.sets[film.shot(candidate)], "name": film.sd.source.name(number)}
         return row, ((alpha, self._sd_header(number)), (hd, self._hd_header(number, best)))
 
@@ -386,6 +392,31 @@ def _about(side: Side) -> dict[str, Any]:
 
 def _unplaced(likeness: float) -> str:
     return UNLIKE if likeness < _LIKENESS else UNSURE
+
+
+def _climbed(
+    sd: Floats, lumas: Mapping[int, Floats], partner: int, placement: Placement
+) -> tuple[int, Placement | None, float]:
+    """Which HD frame an SD frame is most like where each lies best, with its placement and likeness.
+
+    In a slow pan the frames beside are the same picture a little on, but for what is nearer and moves more. From the
+    partner it goes on to where frames become more alike. Of two frames beside, nothing is asked: nothing is in doubt.
+    """
+    numbers = sorted(lumas)
+    best = numbers.index(partner)
+    found, likeness = refine(sd, lumas[partner], placement)
+    if len(numbers) <= _SURE:
+        return partner, found, likeness
+    for step in (1, -1):
+        moved = False
+        while 0 <= best + step < len(numbers):
+            other, alike = refine(sd, lumas[numbers[best + step]], placement)
+            if other is None or alike < likeness + _MORE_ALIKE:
+                break
+            best, found, likeness, moved = best + step, other, alike, True
+        if moved:
+            break
+    return numbers[best], found, likeness
 
 
 def _scale(film: Film, placement: Placement) -> Scale:
