@@ -85,7 +85,8 @@ def _print(found: dict[str, Any], data: Path, drawn: int) -> None:
             f"colours to {off['median']:.2%} of white, gradients to {likeness['median']:.3f} (1 is the same)"
         )
     for name, counts in about["sets"].items():
-        rows[name] = f"{counts['pairs']:,} pairs of {counts['shots']:,} shots" if counts["pairs"] else "none"
+        shots = f"{counts['shots']:,} shot{'s' * (counts['shots'] != 1)}"
+        rows[name] = f"{counts['pairs']:,} pairs of {shots}" if counts["pairs"] else "none"
     rows["pictures"] = str(data / FOLDER / PATH) + (f", {drawn} in {data / FOLDER / REVIEW}" if drawn else "")
     show.table(rows, str(data))
     for text in found["notes"]:
