@@ -26,6 +26,7 @@ from fastup.footage.source import Source
 from fastup.footage.stills import Folder
 from fastup.header import FULL_BYTES, Header
 from fastup.pairs import borders, selection
+from fastup.pairs.alignment import fit
 from fastup.pairs.cache import clear_cache
 from fastup.pairs.candidates import Film, NothingShared
 from fastup.pairs.colour import Colour
@@ -180,14 +181,14 @@ class Plan:
             if one.placement is not None
         ]
         window = common_window(weave, scale, _BEYOND)
-        why, fit = {}, []
+        why, placed = {}, []
         for candidate in range(len(film)):
             shot = look.shots[film.shot(candidate)]
             if shot.placement is not None:
-                fit.append(candidate)
+                placed.append(candidate)
             else:
                 why[candidate] = _unplaced(shot.likeness)
-        order = fit if most is None else [fit[k] for k in selection.spread(film.features(fit))]
+        order = placed if most is None else [placed[k] for k in selection.spread(film.features(placed))]
         most = len(order) if most is None else min(most, len(order))
         groups = film.groups(order)
         sizes = Counter(dict.fromkeys(sorted(groups.values()), 0))
@@ -278,7 +279,7 @@ class Plan:
         picture = cut(sd, self.window)
         found = residual(picture, resize(hd, picture.shape[:2], "area"))
         row |= {"residual": round(found.usual, 5), "differs": round(found.differs, 5)}
-        if found.usual > _RESIDUAL or found.differs > _DIFFERS:
+        if found.usual > _RESIDUAL or found.differs > _DIFFERS or fit(picture, np.clip(hd, 0, 1)).off:
             return row | {"why": BADLY}, ()
         alpha = for_ten_bits(cut(codes, self.window), white)
         if self.to == "hd":
