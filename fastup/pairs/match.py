@@ -45,7 +45,6 @@ BEYOND, ALIKE, UNREAD = "HD ends within the window", "others differ more", "cann
 _LIKENESS = 0.3  # of gradients; below it two frames show no one picture
 _RESIDUAL, _DIFFERS = 0.03, 0.05  # of white, and a share of the picture: what a pair may differ by
 _NOMINAL = 0.08  # by how much a scale that follows from the sizes of the pictures may differ from what was measured
-_SURE = 3  # HD frames at the most that an SD frame is held against where nothing is in doubt
 _MORE_ALIKE = 0.0001  # a likeness that is more by so much is no chance
 _LEAD = 0.003  # of a correlation; with less, in doubt, it cannot be told which drawing it is
 _SIMPLE = 20  # the largest numerator of such a scale
@@ -256,7 +255,8 @@ class Plan:
         sd, drawn = normalised(codes, white), {each: film.hd.picture(hd, each) for each, hd in partners.items()}
         lumas = {each: luma(hd) for each, hd in drawn.items()}
         ours = luma(sd)
-        climbed, placement, likeness = _climbed(ours, lumas, partner, shot.placement)
+        doubt = film.in_doubt(candidate)
+        climbed, placement, likeness = _climbed(ours, lumas, partner, shot.placement, doubt)
         there = placement or shot.placement
         inner = covered(there)
         small = {each: warp(hd[:, :, None], there, inner, SAME)[:, :, 0] for each, hd in lumas.items()}
@@ -266,7 +266,7 @@ class Plan:
         row |= {"partner": best, "likeness": round(likeness, 4), "alike": round(alike, 4), "lead": round(lead, 4)}
         if placement is None:
             return row | {"why": _unplaced(likeness)}, ()
-        if lead < _LEAD and len(drawn) > _SURE:
+        if lead < _LEAD and doubt:
             return row | {"why": UNTOLD}, ()
         row |= {
             "shift": [round(one, 4) for one in placement.shift], "scale": [round(one, 6) for one in placement.scale],
@@ -396,17 +396,17 @@ def _unplaced(likeness: float) -> str:
 
 
 def _climbed(
-    sd: Floats, lumas: Mapping[int, Floats], partner: int, placement: Placement
+    sd: Floats, lumas: Mapping[int, Floats], partner: int, placement: Placement, doubt: bool
 ) -> tuple[int, Placement | None, float]:
     """Which HD frame an SD frame is most like where each lies best, with its placement and likeness.
 
     In a slow pan the frames beside are the same picture a little on, but for what is nearer and moves more. From the
-    partner it goes on to where frames become more alike. Of two frames beside, nothing is asked: nothing is in doubt.
+    partner it goes on to where frames become more alike. Without doubt it stays.
     """
     numbers = sorted(lumas)
     best = numbers.index(partner)
     found, likeness = refine(sd, lumas[partner], placement)
-    if len(numbers) <= _SURE:
+    if not doubt:
         return partner, found, likeness
     for step in (1, -1):
         moved = False
