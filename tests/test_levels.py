@@ -11,7 +11,7 @@ from fastup.errors import DataError
 from fastup.pairs.alignment import Fit, fits
 from fastup.pairs.cache import clear_cache
 from fastup.pairs.folder import find_pairs
-from fastup.pairs.levels import levels, match_levels, put_on
+from fastup.pairs.levels import levels, match_levels, put_on, silent_note
 
 GAIN, OFFSET = (0.95, 1.05, 1.0), (0.01, 0.0, -0.01)
 
@@ -136,6 +136,19 @@ def test_what_is_said():
     frame = put_on(np.full((2, 2, 3), 0.5, np.float32), found[0])
     assert frame.dtype == np.float32
     np.testing.assert_allclose(frame[0, 0], [0.47, 0.5, 0.5])
+
+
+def test_what_no_pair_says_is_told():
+    nothing, all_of_it = Fit("a"), Fit("b", 0.9, (0, 0), (1, 1.05, 0.9), (0, 0, 0))
+    one = Fit("c", 0.9, (0, 0), (0.9, None, 1.5), (0.02, None, 0.0))  # a gain of 1.5 is no difference of levels
+    assert silent_note([all_of_it], 1) is silent_note([nothing, all_of_it], 9) is None
+    told = (
+        "not show a gain and an offset of {}, so that targets stay as they are there{}; `fastup pairs DATA` tells more"
+    )
+    assert silent_note([nothing], 1) == "match: the pair does " + told.format("red, green, blue", "")
+    assert silent_note([one, nothing], 2) == "match: the 2 pairs looked at do " + told.format("green, blue", "")
+    unless = ", unless other pairs do"
+    assert silent_note([one, nothing], 9) == "match: the 2 pairs looked at do " + told.format("green, blue", unless)
 
 
 def test_a_frame_that_holds_no_number(own_pairs, tmp_path):

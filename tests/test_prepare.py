@@ -250,3 +250,13 @@ def test_borders_of_each_source_are_left_out(tmp_path):
         OptionError, match=r"a run with other settings is here: trim \[0, 0, 0, 0\] \(was auto\), input-"
     ):
         prepare(tmp_path, Config(model="espcn", epochs=2))
+
+
+def test_what_match_cannot_find_is_told(copied):
+    """Flat frames say nothing: targets stay as they are, but not in silence."""
+    for path in (copied / "train").rglob("*.dpx"):
+        fastup.write(path, np.full_like(fastup.read(path), 300), fastup.read_header(path))
+    start = "match: the "
+    assert not [note for note in prepare(copied, Config()).notes if note.startswith(start)]
+    (note,) = (note for note in prepare(copied, Config(match=True), "matched").notes if note.startswith(start))
+    assert "not show a gain and an offset of red, green, blue, so that targets stay as they are there" in note

@@ -12,7 +12,7 @@ from fastup._threads import in_order
 from fastup._types import Floats, Frame, Progress, StrPath
 from fastup.errors import FastupError
 from fastup.header import Header
-from fastup.pairs.alignment import Fit, fit_pair
+from fastup.pairs.alignment import CHANNELS, Fit, fit_pair
 from fastup.pairs.cache import set_name
 from fastup.pairs.digests import Digests, state_of
 from fastup.pairs.folder import SIDES, Pairs
@@ -32,6 +32,20 @@ def levels(sample: Sequence[Fit]) -> Floats:
     """
     own = np.array([_own(fit) for fit in sample]).reshape(-1, 2, 3)
     return np.where(np.isnan(own), _usual(own), own)
+
+
+def silent_note(sample: Sequence[Fit], count: int) -> str | None:
+    """A line on the channels of which no pair of a sample, of so many pairs, says what `levels` puts on; else None."""
+    own = np.array([_own(fit) for fit in sample]).reshape(-1, 2, 3)
+    silent = [name for k, name in enumerate(CHANNELS) if np.isnan(own[:, 0, k]).all()]
+    if not silent:
+        return None
+    looked = "the pair does" if count == 1 else f"the {len(sample)} pairs looked at do"
+    unless = ", unless other pairs do" if count > len(sample) else ""
+    return (
+        f"match: {looked} not show a gain and an offset of {', '.join(silent)}, so that targets stay as they are "
+        f"there{unless}; `fastup pairs DATA` tells more"
+    )
 
 
 def put_on(target: Frame, levels: Floats) -> Floats:

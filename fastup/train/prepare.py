@@ -23,6 +23,7 @@ from fastup.pairs.digests import contents
 from fastup.pairs.folder import SIDES, Pairs, find_sets, seen, seen_note
 from fastup.pairs.geometry import size_text
 from fastup.pairs.index import count, inside
+from fastup.pairs.levels import silent_note
 from fastup.pairs.made import made_inputs
 from fastup.train import lock
 from fastup.train.config import Config
@@ -102,10 +103,16 @@ def prepare(
     _check_best(run)
     _refuse_if_over(run)
     run.looked_at = sample(pairs)
+    silent = silent_note(run.looked_at, len(pairs)) if config.match else None
     if config.match:  # that is mended
         none = None, None, None
         run.looked_at = [replace(each, gain=none, offset=none) for each in run.looked_at]
-    notes = _empty_note(run), off_note(run.looked_at), seen_note(pairs, validation, seen(pairs, validation, run.cache))
+    notes = (
+        _empty_note(run),
+        off_note(run.looked_at),
+        silent,
+        seen_note(pairs, validation, seen(pairs, validation, run.cache)),
+    )
     run.notes += [note for note in notes if note]
     if not has_onnx():
         run.notes.append("onnx is not installed, so there will be no best.onnx: pip install 'fastup[train]'")
