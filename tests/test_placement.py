@@ -13,7 +13,7 @@ from fastup.codes import LUMA_601
 from fastup.errors import DataError
 from fastup.footage.degrade import degrade
 from fastup.pairs.alignment import LIKENESS
-from fastup.pairs.placement import Placement, common, common_window, covers, exact_scale, place, refine, shot, warp
+from fastup.pairs.placement import Placement, common, common_window, covers, exact_scale, place, refine, warp
 
 SD, HD = (180, 240), (405, 480)  # as 720x480 and 1440x1080
 CORNERS = np.array([(0, 0), (0, SD[1]), (SD[0], 0), SD])
@@ -233,43 +233,15 @@ def test_what_is_no_pair_is_refused():
 # -- a shot ----------------------------------------------------------------------------------------------------------
 
 
-def at(*shift):
-    return Placement((480, 720), (1080, 1440), shift, (2.2, 1.95), 0.3)
-
-
-def test_drift_is_told_from_jumps():
-    """Slow drift with a little noise; frame 12 jumps and is as alike; 20 jumps and is not; 30 was not found."""
-    rng = np.random.default_rng(0)
-    drift = [(0.5 * np.sin(k / 15), 0.01 * k) for k in range(50)]
-    found = [(at(*(one + rng.normal(0, 0.01, 2))), 0.95) for one in drift]
-    found[12] = at(drift[12][0] + 2, drift[12][1]), 0.94
-    found[20] = at(drift[20][0], drift[20][1] - 3), 0.6
-    found[30] = None, 0.1
-    base = common(found)
-    whole = shot(found, base)
-    assert [k for k in range(50) if whole.jumped[k]] == [12]
-    assert [k for k in range(50) if not whole.measured[k]] == [20, 30]
-    assert {(one.scale, one.rotation) for one in whole.placements} == {((2.2, 1.95), 0.3)}
-    expected = np.array(drift)
-    expected[12, 0] += 2
-    np.testing.assert_allclose([one.shift for one in whole.placements], expected, atol=0.08)
-
-
-def test_weave_is_no_jump():
-    rng = np.random.default_rng(1)
-    found = [(at(*rng.normal(0, 0.5, 2)), 0.9) for _ in range(40)]
-    whole = shot(found, common(found))
-    assert all(whole.measured)
-    assert [one.shift for one in whole.placements] == [one.shift for one, _ in found]
-
-
-def test_a_shot_that_shows_nothing_has_its_placement():
-    base = at(1, 2)
-    whole = shot([(None, 0.0)] * 3, base)
-    assert whole.placements == (base,) * 3
-    assert not any(whole.measured)
+def test_what_frames_have_in_common_is_the_median():
+    """One frame that was taken for another, and one that was not found, move nothing."""
+    frames = [Placement((480, 720), (1080, 1440), (k / 10, -k / 20), (2.2, 1.95 + k / 1000), 0.3) for k in range(4)]
+    wrong = Placement((480, 720), (1080, 1440), (9.0, 9.0), (2.4, 2.1), -1.0)
+    found = common([*((one, 0.9) for one in frames), (wrong, 0.4), (None, 0.1)])
+    np.testing.assert_allclose(found.shift, (0.2, -0.05))
+    np.testing.assert_allclose(found.scale, (2.2, 1.952))
+    assert found.rotation == 0.3
     assert common([(None, 0.1)]) is None
-    assert shot([], base).placements == ()
 
 
 # -- targets ---------------------------------------------------------------------------------------------------------

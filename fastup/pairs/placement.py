@@ -1,7 +1,7 @@
 """Where an HD picture lies on the SD picture of the same drawing: shift, scale and turn, and HD put there."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from itertools import chain
 from math import ceil, floor, lcm, log
@@ -17,7 +17,6 @@ from fastup.pairs.fitting import Level, Placement
 _OVERSCAN, _STEP = 0.06, 0.03  # scales that are tried around the given one, and the step between them
 _COARSE, _WIDE = 96, 480  # SD pixels that scales are tried at; pictures less wide are refined at full size
 _LARGEST_NUMERATOR, _LARGEST_TILE, _ABOVE = 20, 120, 1.03  # of a target's scale; of its smallest tile; beyond HD's own
-_JUMP = 0.1, 5.0  # SD pixels, and times what frames usually lie off the drift
 _SIMPLER = 0.002  # of a scale that one less in the numerator is worth
 
 
@@ -87,18 +86,6 @@ def refine(sd: Floats, hd: Floats, placement: Placement) -> tuple[Placement | No
     return level.fit(moved, scaled=False).told()
 
 
-@dataclass(frozen=True)
-class Shot:
-    """Where the frames of a shot lie."""
-
-    placements: tuple[Placement, ...]
-    """Of each frame: one scale and turn, and a shift of its own."""
-    measured: tuple[bool, ...]
-    """Whether a frame's shift is what was found of it, or that of the frames around it."""
-    jumped: tuple[bool, ...]
-    """Whether a frame lies off the drift of those around it, by more than they do."""
-
-
 def common(found: Sequence[tuple[Placement | None, float]]) -> Placement | None:
     """The placement that frames have in common: the median of each shift, scale and turn; None if none was found.
 
@@ -111,35 +98,6 @@ def common(found: Sequence[tuple[Placement | None, float]]) -> Placement | None:
     scale = np.median([one.scale for one in sure], axis=0)
     rotation = float(np.median([one.rotation for one in sure]))
     return replace(sure[0], shift=tuple(shift.tolist()), scale=tuple(scale.tolist()), rotation=rotation)
-
-
-def shot(found: Sequence[tuple[Placement | None, float]], placement: Placement) -> Shot:
-    """Where the frames of a shot lie, by what `refine` gave of each, in order, with the shot's `placement`.
-
-    The drift is the median of the shifts of up to nine frames around. A frame that lies off it, by 0.1 SD pixels and
-    more than five times what others do, has jumped: it keeps its shift where its pictures are as alike as others of the
-    shot, to a tenth. Where they are not, or no shift was found, it gets the drift's.
-    """
-    count = len(found)
-    shifts = np.array([one.shift if one is not None else (np.nan, np.nan) for one, _ in found]).reshape(count, 2)
-    sure = np.isfinite(shifts[:, 0])
-    if not sure.any():
-        return Shot((placement,) * count, (False,) * count, (False,) * count)
-    places, known = np.flatnonzero(sure), shifts[sure]
-    drift = np.array([np.median(known[_nearest(places, k)], axis=0) for k in range(count)])
-    off = np.where(sure, np.hypot(*(shifts - drift).T), 0.0)
-    jumped = off > max(_JUMP[0], _JUMP[1] * 1.4826 * float(np.median(off[sure])))
-    likeness = np.array([one for _, one in found])
-    measured = sure & ~(jumped & (likeness < 0.9 * np.median(likeness[sure])))
-    settled = np.where(measured[:, np.newaxis], shifts, drift)
-    placements = tuple(replace(placement, shift=tuple(one)) for one in settled.tolist())
-    return Shot(placements, tuple(measured.tolist()), tuple((jumped & measured).tolist()))
-
-
-def _nearest(places, k):
-    """Which of the sure frames are around frame k: those within four of it, or the nearest one."""
-    distance = np.abs(places - k)
-    return distance <= max(4, distance.min())
 
 
 # -- targets ----------------------------------------------------------------------------------------------------------
