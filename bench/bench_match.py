@@ -1,9 +1,15 @@
 """What `fastup match` does to every frame, against what one would do otherwise."""
 
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
+import fastup
 from fastup._warp import warp
+from fastup.footage import opening
+from fastup.pairs import signatures
 
 HD, SD = (1080, 1440), (480, 720)
 
@@ -53,3 +59,22 @@ def test_hd_is_made_smaller_by_lanczos(against, hd):
 
     assert np.abs(ours() - peer().get_pixels(oiio.FLOAT))[10:-10, 10:-10].max() < 0.01
     against(ours, peer, rounds=5, at_least=4.0)
+
+
+def test_pass_one_against_reading(against, tmp_path, picture):
+    """Signatures of 96 frames of 720x480, against nothing but reading them on two threads."""
+    frame = picture(SD)
+    paths = [tmp_path / "film" / f"{number:04d}.dpx" for number in range(96)]
+    paths[0].parent.mkdir()
+    for number, path in enumerate(paths):
+        fastup.write(path, np.roll(frame, 8 * number, axis=0))
+
+    def ours():
+        return signatures.read(opening.source(paths[0].parent), cache=tmp_path / "cache")
+
+    def peer():
+        with ThreadPoolExecutor(2) as pool:
+            return sum(len(frame) for frame in pool.map(fastup.read, paths))
+
+    assert len(ours()) == len(paths)
+    against(ours, peer, before=lambda: shutil.rmtree(tmp_path / "cache", True), rounds=7, at_least=0.6)

@@ -16,6 +16,7 @@ AGAIN, NO_PARTNER = "the same drawing again", "no partner"  # why a frame is lef
 
 _FADED = 0.002  # of white: the frames of a drawing that differ more in level are of a fade
 _UNSURE, _MORE = 12.0, 5  # with a margin of less, in nats, so many drawings on each side of the partner's are looked at
+_AS_ALIKE = 0.02  # a likeness that is less by no more is the same, but for grain
 _WITHIN = 3  # frames of a hold on each side of its middle: grain may hide that it is two drawings
 _LOOKED_AT = 12  # candidates of a shot that are held against those of other shots
 _POOLED = 3, 3  # cells of a signature that are one where pictures are held against one another
@@ -67,7 +68,7 @@ class Film:
             raise NothingShared(f"{sd.source.path} and {hd.source.path}: they share no drawing")
         middle = selection.middles(line.hd_drawing, np.ones(len(hd_seen), bool))
         holds = line.hd_drawing[line.partner[chosen]]  # numbers count from 0, so that they are places in `middle`
-        once = _once(holds, line.margin[chosen])
+        once = _once(holds, line.likeness[chosen], line.margin[chosen])
         rows, holds = chosen[once], holds[once]
         for row in np.flatnonzero(usable):
             why[row] = AGAIN
@@ -146,9 +147,15 @@ def _pooled(levels, pool):
     return levels.reshape(count, rows // pool[0], pool[0], columns // pool[1], pool[1]).mean((2, 4))
 
 
-def _once(holds, margin):
-    """Of candidates that have one HD drawing, the one with the largest margin; in order."""
-    order = np.lexsort((np.arange(len(holds)), -np.asarray(margin, float), holds))
+def _once(holds, likeness, margin):
+    """Of candidates that have one HD drawing, those most alike to it, and of those the one with the largest margin.
+
+    One that is less alike may be of a drawing that HD lacks. In order.
+    """
+    best = np.full(max(holds) + 1, -np.inf)
+    np.maximum.at(best, holds, likeness)
+    worse = likeness < best[holds] - _AS_ALIKE
+    order = np.lexsort((np.arange(len(holds)), -margin, worse, holds))
     return np.sort(order[np.diff(holds[order], prepend=-1) > 0])
 
 
