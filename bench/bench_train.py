@@ -28,15 +28,19 @@ from fastup.train.batches import TileBatches  # noqa: E402
 
 FRAMES, MANY, BATCH, STEPS, EPOCHS, ROUNDS = 20, 2000, 16, 20, 3, 5
 SIZES = {"Alpha": (480, 720), "Beta": (1080, 1440)}
+SMALL = {"Alpha": (240, 360), "Beta": (540, 720)}
 
 
-def write_frames(folder, picture, sizes, count):
-    """One picture that moves down."""
+def write_frames(folder, picture, sizes, count, several=False):
+    """One picture that moves down; as `several` sizes, each frame is another number of cells smaller."""
     for side, size in sizes.items():
         (folder / side).mkdir(parents=True)
         first = picture(size)
         for number in range(count):
-            fastup.write(folder / side / f"{number}.dpx", np.roll(first, number * size[0] // count, axis=0))
+            frame = np.roll(first, number * size[0] // count, axis=0)
+            if several:
+                frame = frame[: size[0] - number % 5 * size[0] // 60, : size[1] - number * size[1] // 360]
+            fastup.write(folder / side / f"{number}.dpx", frame)
 
 
 def link_frames(folder, source, count):
@@ -50,12 +54,14 @@ def link_frames(folder, source, count):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, picture):
-    """Two sets of data of the same frames: few, and many."""
+    """Sets of data of one picture: "large"; smaller of "one" size, and of several "sizes"; "many" of several."""
     folder = tmp_path_factory.mktemp("train")
-    write_frames(folder / "few" / "train", picture, SIZES, FRAMES)
-    link_frames(folder / "few" / "validation", folder / "few" / "train", 1)
-    link_frames(folder / "many" / "train", folder / "few" / "train", MANY)
-    link_frames(folder / "many" / "validation", folder / "few" / "train", 1)
+    write_frames(folder / "large" / "train", picture, SIZES, FRAMES)
+    write_frames(folder / "one" / "train", picture, SMALL, FRAMES)
+    write_frames(folder / "sizes" / "train", picture, SMALL, FRAMES, several=True)
+    link_frames(folder / "many" / "train", folder / "sizes" / "train", MANY)
+    for name in ("one", "many"):
+        link_frames(folder / name / "validation", folder / "one" / "train", 1)
     yield folder
     shutil.rmtree(folder)  # pytest would keep it for three runs
 
@@ -108,7 +114,7 @@ def test_step_against_a_cached_batch(folder, judged):
     """
     import tensorflow as tf
 
-    pairs = find_pairs(folder / "few" / "train")
+    pairs = find_pairs(folder / "large" / "train")
     geometry = pairs.geometry
     tile, border = geometry.tile(), geometry.border()
     index = tile_index(pairs, tile, True, quality=1)
@@ -143,32 +149,52 @@ def test_step_against_a_cached_batch(folder, judged):
     judged(ours, cached, at_most=1.15, label=f"{what}: on one cached batch")
 
 
+def side_of(folder, model, batch, steps, recipe=None):
+    """A network, and its batches, so many in an epoch."""
+    pairs = find_pairs(folder, scale=fractions(((9, 4), 2)))
+    tile, border = pairs.geometry.tile(), pairs.geometry.border()
+    index = tile_index(pairs, tile, True, quality=1)
+    skip = index.size // (steps * batch) - 1
+    batches = TileBatches(
+        pairs, index, tile=tile, border=border, batch=batch, skip=skip, threads=2,
+        recipe=recipe and Recipe.parse(recipe),
+    )  # fmt: skip
+    settings = {"model": model, "scale": [[9, 4], [2, 1]], "border": [border, border]}
+    network = Network(settings | {"input_white": 1023, "target_white": 1023})
+    network.compile(keras.optimizers.Adam(1e-4), MODELS[model].loss)
+    if recipe:
+        network.train_on_targets(batches.degraded)
+    return network, batches
+
+
+def steps_by_turns(sides, rounds):
+    """The medians of the steps of sides, which take turns; the first is not timed."""
+    random, clocks = np.random.default_rng(0), [Clock(batches) for _, batches in sides]
+    for turn in range(rounds + 1):
+        for side in random.permutation(len(sides)):
+            network, batches = sides[side]
+            callbacks = [clocks[side] if turn else Clock(batches)]
+            network.fit(batches, epochs=1, shuffle=False, verbose=0, callbacks=callbacks)
+    return [statistics.median(clock.steps) for clock in clocks]
+
+
 def test_step_on_inputs_that_are_made(folder, tmp_path, judged):
     """Of the model that is trained by default, with all that a tape does, against the same on inputs from files."""
-    batch, steps = 8, 5
-    (tmp_path / "alone").mkdir()
-    (tmp_path / "alone" / "Beta").symlink_to(folder / "few" / "train" / "Beta")
-    sides = []
-    for of, recipe in ((folder / "few" / "train", None), (tmp_path / "alone", "tape,softness=0.3:0.8,noise=0:0.01")):
-        pairs = find_pairs(of, scale=fractions(((9, 4), 2)))
-        tile, border = pairs.geometry.tile(), pairs.geometry.border()
-        index = tile_index(pairs, tile, True, quality=1)
-        index = replace(index, starts=np.arange(FRAMES + 1) * (steps * batch // FRAMES))
-        recipe = recipe and Recipe.parse(recipe)
-        batches = TileBatches(pairs, index, tile=tile, border=border, batch=batch, threads=2, recipe=recipe)
-        settings = {"model": "compact", "scale": [[9, 4], [2, 1]], "border": [border, border]}
-        network = Network(settings | {"input_white": 1023, "target_white": 1023})
-        network.compile(keras.optimizers.Adam(1e-4), MODELS["compact"].loss)
-        if recipe:
-            network.train_on_targets(batches.degraded)
-        sides.append((network, batches, Clock(batches)))
-    random = np.random.default_rng(0)
-    for turn in range(5):
-        for side in random.permutation(2):
-            network, batches, clock = sides[side]
-            network.fit(batches, epochs=1, shuffle=False, verbose=0, callbacks=[clock if turn else Clock(batches)])
-    files, made = (statistics.median(clock.steps) for *_, clock in sides)
-    judged(made, files, at_least=0.6, label=f"step of compact, {batch} tiles: inputs made, and from files")
+    (tmp_path / "Beta").symlink_to(folder / "large" / "train" / "Beta")
+    recipe = "tape,softness=0.3:0.8,noise=0:0.01"
+    sides = [
+        side_of(tmp_path, "compact", 8, 5, recipe),
+        side_of(folder / "large" / "train", "compact", 8, 5),
+    ]
+    label = "step of compact, 8 tiles: inputs made, and from files"
+    judged(*steps_by_turns(sides, 4), at_least=0.75, label=label, again=lambda: steps_by_turns(sides, 4))
+
+
+def test_step_on_frames_of_several_sizes(folder, judged):
+    """Of the fastest model."""
+    sides = [side_of(folder / name / "train", "espcn", BATCH, 10) for name in ("sizes", "one")]
+    label = f"step of espcn, {BATCH} tiles: frames of {FRAMES} sizes, and of one"
+    judged(*steps_by_turns(sides, 3), at_most=1.3, label=label, again=lambda: steps_by_turns(sides, 3))
 
 
 def test_index_of_many_frames(tmp_path, picture, judged, monkeypatch):
@@ -195,7 +221,8 @@ def test_index_of_many_frames(tmp_path, picture, judged, monkeypatch):
 
 
 def test_memory_of_many_frames(folder, peak_memory, judged):
+    """Of several sizes, against few of one."""
     how = ["--model", "espcn", "--quality", "0.5", "--minutes", "0.1"]
-    few, many = (peak_memory("train", folder / name, *how) for name in ("few", "many"))
-    label = f"peak memory of {MANY} frames: of {FRAMES}"
+    few, many = (peak_memory("train", folder / name, *how) for name in ("one", "many"))
+    label = f"peak memory of {MANY} frames of {FRAMES} sizes: of {FRAMES} of one"
     judged(many, few, at_most=1.2, label=label, shown=lambda size: f"{size / 1e6:.0f} MB")
