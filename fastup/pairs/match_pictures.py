@@ -119,7 +119,7 @@ def review(
         lines = [
             f"{row['name']}: SD frame {row['frame']}, HD frame {row['partner']}, {row['set']}",
             f"likeness {row['likeness']:.3f}; {row['residual']:.2%} of white off; other things on {row['differs']:.1%}",
-            f"HD lies {down:+.2f}, {along:+.2f} SD pixels (down, right)",
+            f"HD lies {down:+z.2f}, {along:+z.2f} SD pixels (down, right)",
         ]
         for line, text in enumerate(lines):
             at = 1 - (10 + 25 * line) / whole_height
