@@ -6,7 +6,6 @@ import zlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,12 +51,6 @@ class Signatures:
     def _each(self, measure):
         blocks = [measure(self.levels[at : at + _BLOCK].astype(np.float32)) for at in range(0, len(self), _BLOCK)]
         return np.concatenate([*blocks, np.empty(0)]).astype(np.float32) / np.float32(_signatures.FULL)
-
-
-def of_frames(frames: NDArray[Any], white: int | None = None) -> Signatures:
-    """The signatures of frames in memory, (frames, H, W, C), as of `fastup._signatures.levels`."""
-    grids = [_signatures.levels(frame, white) for frame in frames]
-    return Signatures(np.array(grids, np.uint16).reshape(-1, *_CELLS), np.arange(len(frames), dtype=np.int32))
 
 
 _CELLS = (_signatures.ROWS, _signatures.COLUMNS)
