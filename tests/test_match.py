@@ -12,6 +12,7 @@ import judged
 import masters
 import numpy as np
 import pytest
+from scipy import ndimage
 
 import fastup
 from fastup._resample import resize
@@ -22,6 +23,7 @@ from fastup.pairs.alignment import fits, median
 from fastup.pairs.folder import find_sets
 from fastup.pairs.match import match
 from fastup.pairs.matched import read_found
+from fastup.pairs.placement import Placement
 
 CASE = replace(
     masters.CASES["clean"], **masters.SMALL, frames=40, scene=(7, 9), holds=(2,), motion=("act",), shared=0.0,
@@ -335,3 +337,21 @@ def test_the_command(tiny, tmp_path, run):
     assert not (data / "match" / "review").exists()
     assert json.loads(out)["summary"]["pairs"] == pairs
     assert run("pairs", str(data))[0] == 0
+
+
+def test_where_the_whole_picture_pans_the_frame_at_the_shots_place_is_the_partner():
+    """Another frame fits as well, shifted: by chance it was taken, 28 times of 222 (the case "camera", seed 2)."""
+    rng, taken = np.random.default_rng(0), []
+    rough = ndimage.gaussian_filter(rng.standard_normal((160, 260)), 3)
+    wide = (0.5 + 0.15 * rough / rough.std()).astype(np.float32)
+    place = Placement.fitted((120, 180), (120, 180))
+    for _ in range(12):
+        lumas = {
+            number: wide[20:140, 40 + 2 * number : 220 + 2 * number]
+            + rng.normal(0, 0.01, (120, 180)).astype(np.float32)
+            for number in range(-2, 3)
+        }
+        tape = wide[20:140, 40:220] + rng.normal(0, 0.01, (120, 180)).astype(np.float32)
+        partner = int(rng.integers(-1, 2))
+        taken.append(matching._climbed(tape, lumas, partner, place, True)[0])
+    assert taken == [0] * 12

@@ -8,6 +8,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
+from math import hypot
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,7 @@ _LIKENESS = 0.3  # of gradients; below it two frames show no one picture
 _RESIDUAL, _DIFFERS = 0.03, 0.05  # of white, and a share of the picture: what a pair may differ by
 _NOMINAL = 0.08  # by how much a scale that follows from the sizes of the pictures may differ from what was measured
 _MORE_ALIKE = 0.0001  # a likeness that is more by so much is no chance
+_AWAY = 0.001  # of likeness, that a shift one SD pixel nearer to the shot's is worth
 _LEAD = 0.003  # of a correlation; with less, in doubt, it cannot be told which drawing it is
 _SIMPLE = 20  # the largest numerator of such a scale
 _BEYOND = 0.02  # of the shots, at each side, that need not fill the window
@@ -401,8 +403,13 @@ def _climbed(
     """Which HD frame an SD frame is most like where each lies best, with its placement and likeness.
 
     In a slow pan the frames beside are the same picture a little on, but for what is nearer and moves more. From the
-    partner it goes on to where frames become more alike. Without doubt it stays.
+    partner it goes on to where frames become more alike, or as alike in a place nearer to the shot's: where the whole
+    picture pans, another frame fits as well, shifted. Without doubt it stays.
     """
+
+    def off(found: Placement | None) -> float:
+        return 0.0 if found is None else _AWAY * hypot(*np.subtract(found.shift, placement.shift))
+
     numbers = sorted(lumas)
     best = numbers.index(partner)
     found, likeness = refine(sd, lumas[partner], placement)
@@ -412,7 +419,7 @@ def _climbed(
         moved = False
         while 0 <= best + step < len(numbers):
             other, alike = refine(sd, lumas[numbers[best + step]], placement)
-            if other is None or alike < likeness + _MORE_ALIKE:
+            if other is None or alike - off(other) < likeness - off(found) + _MORE_ALIKE:
                 break
             best, found, likeness, moved = best + step, other, alike, True
         if moved:
