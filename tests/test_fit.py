@@ -572,13 +572,18 @@ def test_a_folder_of_any_bytes(data):
 
 
 def test_tensorboard(data):
-    run = prepare(data, Config(model="espcn", epochs=2, tensorboard=True))
-    fit.fit(run)
+    for epochs in (1, 2):
+        run = prepare(data, Config(model="espcn", epochs=epochs, tensorboard=True))
+        fit.fit(run)
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    events = EventAccumulator(str(run.folder / "tensorboard" / "validation"), size_guidance={"tensors": 0})
+    events = EventAccumulator(str(run.folder / "tensorboard" / "validation"))
     events.Reload()
-    assert len(events.Tensors("epoch_psnr")) == 2
+    history = run.state["history"]
+    assert [event.value for event in events.Scalars("epoch_psnr")] == pytest.approx([row["psnr"] for row in history])
+    assert len(events.Tags()["images"]) == 4
+    for tag in events.Tags()["images"]:
+        assert [event.step for event in events.Images(tag)] == [0, 1, 2]
 
 
 def test_frames_that_are_not_dpx(data, small):

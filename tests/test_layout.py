@@ -34,7 +34,7 @@ FLOORS = [
      "upscale.engines", "upscale.strips", "upscale.upscaler", "upscale.pillars", "upscale.difference",
      "upscale.film", "upscale.timing", "upscale.evaluate"],
     ["train", "train.config", "train.degraded", "train.batches", "train.lock", "train.run", "train.outcome",
-     "train.warm", "train.prepare", "train.fit"],
+     "train.warm", "train.prepare", "train.board", "train.fit"],
     ["_cartoon", "demo"],
     ["cli.show", "cli.options", "cli.footage", "cli.match", "cli.pairs", "cli.train", "cli.upscale", "cli.demo", "cli"],
 ]  # fmt: skip
@@ -135,8 +135,9 @@ except SystemExit as end:
     assert not loaded(code, *arguments) & {"numba", "llvmlite", "keras", "tensorflow", "OpenImageIO", "matplotlib"}
 
 
-def test_upscaling_is_imported_without_keras():
-    assert not loaded("import fastup.upscale.evaluate, fastup.upscale.metrics; fastup.Upscaler") & {"keras"}
+def test_upscaling_and_what_writes_for_tensorboard_are_imported_without_keras():
+    code = "import fastup.upscale.evaluate, fastup.upscale.metrics, fastup.train.board; fastup.Upscaler"
+    assert not loaded(code) & {"keras", "tensorflow"}
 
 
 def test_public_names_resolve():

@@ -152,7 +152,7 @@ class Config:
     seed: int = setting(0, whole(0, 2**32 - 1), "Of the first weights and the order of tiles.")
     threads: int | None = setting(None, whole(1, 64), "That read tiles.", "as many as cores, at most 4")
     checkpoint_minutes: float = setting(10.0, positive(), "Save after so many minutes within an epoch, too.")
-    tensorboard: bool = setting(False, true_or_false, "Log for TensorBoard too, in the run's folder.")
+    tensorboard: bool = setting(False, true_or_false, "Write curves and crops for TensorBoard, in the run's folder.")
 
     def __post_init__(self) -> None:
         for option, each in SETTINGS.items():

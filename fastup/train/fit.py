@@ -74,8 +74,18 @@ def fit(
         if run.config.match:
             pairs = match_levels(pairs, run.cache, on_progress)
             validation = match_levels(validation, run.cache, on_progress)
-        with contextlib.closing(_batches(run, pairs, on_progress)) as batches:
-            _train(run, batches, _Watch(run, batches, validation, on_step, on_epoch, on_progress))
+        with contextlib.closing(_batches(run, pairs, on_progress)) as batches, _board(run, validation) as board:
+            _train(run, batches, _Watch(run, batches, validation, board, on_step, on_epoch, on_progress))
+
+
+def _board(run, validation):
+    """What writes for TensorBoard, closed at the end of its context; None where nobody asked for it."""
+    if not run.config.tensorboard:
+        return contextlib.nullcontext()
+    from fastup.train.board import Board
+
+    begun = bool(run.state["history"])
+    return contextlib.closing(Board(run.folder / "tensorboard", validation, run.state["epoch"] + begun))
 
 
 def _batches(run, pairs, on_progress):
@@ -121,11 +131,8 @@ def _train(run, batches, watch):
 
 def _fit_epochs(run, batches, watch, last):
     """Let Keras train to the end of epoch `last`."""
-    callbacks = [watch]
-    if run.config.tensorboard:
-        callbacks.append(keras.callbacks.TensorBoard(run.folder / "tensorboard", write_graph=False))
     first = run.state["epoch"]
-    run.network.fit(batches, epochs=last, initial_epoch=first, shuffle=False, verbose=0, callbacks=callbacks)
+    run.network.fit(batches, epochs=last, initial_epoch=first, shuffle=False, verbose=0, callbacks=[watch])
     if run.config.ema is not None:  # Keras leaves the averages in their place
         run.network.set_weights(watch.weights)
 
@@ -150,9 +157,9 @@ def _asked_to_stop(watch):
 class _Watch(keras.callbacks.Callback):
     """Sets the learning rate, keeps time, saves, and validates after each epoch."""
 
-    def __init__(self, run, batches, validation, on_step, on_epoch, on_progress):
+    def __init__(self, run, batches, validation, board, on_step, on_epoch, on_progress):
         super().__init__()
-        self.run, self.batches, self.validation = run, batches, validation
+        self.run, self.batches, self.validation, self.board = run, batches, validation, board
         calls = on_step, on_epoch, on_progress
         self.on_step, self.on_epoch, self.on_progress = (call or (lambda *_: None) for call in calls)
         self.limit = run.config.minutes * 60 if run.config.minutes else None
@@ -201,8 +208,7 @@ class _Watch(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         self.model  # noqa: B018  as above
-        row = self.finish_epoch()
-        logs["val_psnr"] = row["psnr"]
+        self.finish_epoch()
         self.model.stop_training = self._is_over()  # validation takes its time, too
 
     def validate_first(self):
@@ -215,14 +221,14 @@ class _Watch(keras.callbacks.Callback):
         self.epoch_begun = self.step_ended = time.perf_counter()
 
     def finish_epoch(self):
-        """Validate, and save the epoch. Returns its row of the history."""
+        """Validate, and save the epoch."""
         step = self._step_done()
         with self._averaged():
             scores = self._validate()
         if scores is None:
             self._checkpoint()
             raise KeyboardInterrupt
-        return self._add_row(self.epoch + 1, scores, step, self.rate)
+        self._add_row(self.epoch + 1, scores, step, self.rate)
 
     def _add_row(self, epoch, scores, step=None, rate=None):
         """Add an epoch to the history, with the `Step` that it ended with and its rate, and save it."""
@@ -250,8 +256,9 @@ class _Watch(keras.callbacks.Callback):
                 self.run.save("best")
         self.run.save("last")
         self.saved = time.perf_counter()
+        if self.board is not None:
+            self.board.write(row)
         self.on_epoch(row)
-        return row
 
     def _checkpoint(self):
         """Save where the epoch is, so that another run goes on from there."""
@@ -325,7 +332,9 @@ class _Watch(keras.callbacks.Callback):
         """PSNR of the model and of bicubic over whole validation frames, as `evaluate.mean`; None if asked to stop."""
         upscaler, pairs = Upscaler(self.run.network), self.validation
         scores, flat = [], []
-        for _, ours, bicubic, target in compare(upscaler, pairs):
+        for number, (_, ours, bicubic, target) in enumerate(compare(upscaler, pairs)):
+            if self.board is not None:
+                self.board.look(number, ours, bicubic, target)
             scores.append((bounded(psnr(ours, target)), bounded(psnr(bicubic, target))))
             flat.append(of_one_colour(target))
             if self.asked:
