@@ -1,4 +1,4 @@
-# make demo | test | bench | lint | dist     (PYTHON=python3.12 picks another interpreter)
+# make demo | test | bench | lint | dist | weights     (PYTHON=python3.12 picks another interpreter)
 # FASTUP_SANITIZE=address,undefined make test     make fuzz SECONDS=600     (see CONTRIBUTING.md)
 
 PYTHON ?= python3
@@ -7,7 +7,7 @@ NATIVE := setup.py $(wildcard fastup/*.pyx fastup/*.h fastup/*.cpp)
 FASTUP_SANITIZE ?=
 unexport FASTUP_SANITIZE # but for the build that is meant: what lies in fastup/ and in a wheel is never sanitized
 
-.PHONY: demo test bench lint dist clean fuzz
+.PHONY: demo test bench lint dist weights clean fuzz
 
 demo: .venv/installed
 	rm -rf demo
@@ -75,6 +75,10 @@ lint: .venv/installed
 # TensorFlow for each Python, the first time.
 dist: .venv/installed
 	$(BIN)/python tests/wheels.py
+
+# The models in the box: hours on two cores, minutes with a card (see weights/make.py).
+weights: .venv/installed
+	$(BIN)/python weights/make.py build/weights
 
 clean:
 	rm -rf .venv build dist fastup.egg-info fastup/_dpx.c fastup/*.so

@@ -72,6 +72,8 @@ def dim(colour: Colour, by: float = 0.76) -> Colour:
 class Cel:
     """A drawing: flat colours on shapes, in the order in which they are painted."""
 
+    pen = 1.0  # times this is how wide ink is drawn; 0: not at all
+
     def __init__(self) -> None:
         self.items: list[tuple[Colour, list[Points]]] = []
 
@@ -84,7 +86,7 @@ class Cel:
     def paint(self, shape: Points, colour: Colour, ink: float = 0.0, line: Colour = INK) -> None:
         """Fill a shape and ink its outline, heavier below and to the right."""
         self.fill(colour, shape)
-        if ink:
+        if ink := ink * self.pen:
             along = np.roll(shape, -1, 0) - np.roll(shape, 1, 0)
             out = np.stack([along[:, 1], -along[:, 0]], 1) / (np.linalg.norm(along, axis=1, keepdims=True) + 1e-9)
             half = ink * (0.38 + 0.3 * np.maximum(0, out @ (0.5, -0.85)))[:, None] * out
@@ -92,7 +94,8 @@ class Cel:
 
     def stroke(self, points: ArrayLike, ink: float, line: Colour = INK) -> None:
         """Draw a line of ink that thins out at both ends."""
-        self.fill(line, tube(points, (0.15 * ink, ink, 0.9 * ink, 0.15 * ink), steps=4))
+        if ink := ink * self.pen:
+            self.fill(line, tube(points, (0.15 * ink, ink, 0.9 * ink, 0.15 * ink), steps=4))
 
     def text(self, words: str, x: float, y: float, height: float, colour: Colour = INK, family: str = "DejaVu Sans",
              width: float | None = None) -> None:  # fmt: skip
