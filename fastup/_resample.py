@@ -1,4 +1,4 @@
-"""Frames made smaller, and blurred along an axis: all of it products with banded matrices."""
+"""Frames made smaller, and blurred along an axis, by products with banded matrices; and MATLAB's ``imresize``."""
 
 import math
 import operator
@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastup._types import Floats, Frame, Size
+from fastup.codes import codes_of
 from fastup.errors import OptionError
 
-FILTERS = ("lanczos", "area", "bicubic")
+FILTERS = ("lanczos", "area", "bicubic", "matlab")
+CODES = 255  # white of the codes to which `imresize` rounds
 
 _BLOCK = 8  # lines of a banded matrix that are multiplied at once: few enough zeros, few enough calls
 _PRODUCTS = 1 << 17  # in a call of BLAS: with more it starts threads, which only slow down those that have a frame each
@@ -31,10 +33,11 @@ def resize(frame: Frame, size: Iterable[int], filter: str = "lanczos") -> Floats
     frame : (H, W, C), floating
     size : height, width
         Of the result, 1 or more and no larger than the frame's.
-    filter : {"lanczos", "area", "bicubic"}
+    filter : {"lanczos", "area", "bicubic", "matlab"}
         sinc(x) sinc(x / 3) out to 3; the mean of the rectangle that a pixel covers, partly covered source pixels by
         their share; Keys' cubic with a = -1/2 (Keys 1981, "Cubic convolution interpolation for digital image
-        processing"). Lanczos and bicubic go a little beyond the frame's range beside sharp edges.
+        processing"). Lanczos and bicubic go a little beyond the frame's range beside sharp edges. `matlab` is the
+        bicubic of MATLAB for pictures of 8 bits, code by code: see `imresize`.
     """
     frame = np.asarray(frame)
     if frame.ndim != 3:
@@ -44,12 +47,52 @@ def resize(frame: Frame, size: Iterable[int], filter: str = "lanczos") -> Floats
     height, width = check_size(size, frame.shape)
     if filter not in FILTERS:
         raise OptionError(f"filter: found {filter!r}, expected one of {', '.join(FILTERS)}")
+    if filter == "matlab":
+        return imresize(frame, (height, width))
     picture = frame.astype(np.float32, copy=False)
     if height < picture.shape[0]:
         picture = _multiply(picture, 0, resampling, height, filter)
     if width < picture.shape[1]:
         picture = _multiply(picture, 1, resampling, width, filter)
     return picture.copy() if picture is frame else picture
+
+
+def imresize(frame: Frame, size: Size) -> Floats:
+    """Resize as MATLAB's ``imresize(picture, size)`` does a ``uint8`` picture, to the same codes; larger, too.
+
+    Keys' cubic with a = -1/2, made wider where the picture shrinks. Beyond the border the picture is mirrored, the last
+    pixel being there twice. The axis that shrinks the most goes first, rows where both do alike. Sums are in double
+    precision, in the order of their pixels, and rounded to codes after each axis, halves upwards. Super-resolution's
+    papers make their inputs so.
+
+    Parameters
+    ----------
+    frame : (H, W, C), floating
+        Normalised; it is rounded to 8 bits first.
+    size : height, width
+        Of the result, 1 or more.
+
+    Returns
+    -------
+    ndarray of float32
+        Codes over 255.
+    """
+    codes = codes_of(frame, CODES).astype(np.float64)
+    for axis in sorted((0, 1), key=lambda axis: size[axis] / frame.shape[axis]):
+        length = frame.shape[axis]
+        if size[axis] == length:
+            continue
+        source, weights = _contributions(length, size[axis])
+        source %= 2 * length
+        source = np.minimum(source, 2 * length - 1 - source)
+        lines = codes if axis == 0 else codes.swapaxes(0, 1)
+        made = np.zeros((size[axis], *lines.shape[1:]))
+        for places, weight in zip(source.T, weights.T, strict=True):
+            made += weight[:, np.newaxis, np.newaxis] * lines[places]
+        whole = np.floor(made.clip(0, CODES, out=made))
+        whole += made - whole >= 0.5
+        codes = whole if axis == 0 else whole.swapaxes(0, 1)
+    return np.ascontiguousarray(codes, np.float32) / np.float32(CODES)
 
 
 def gaussian(frame: Floats, sigma: float) -> Floats:
@@ -72,7 +115,7 @@ def check_size(size: Iterable[int], shape: tuple[int, ...]) -> Size:
 # -- products with banded matrices -------------------------------------------------------------------------------------
 #
 # A matrix is two arrays of (lines of the result, weights of a line): which lines of the source each is made of, and the
-# weights. Source lines that lie outside are the nearest ones inside.
+# weights. Source lines that lie outside are the nearest ones inside; of `matlab`, those mirrored.
 
 
 def resampling(length: int, count: int, filter: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -82,6 +125,8 @@ def resampling(length: int, count: int, filter: str) -> tuple[NDArray[np.int64],
         source = i * length // count + np.arange(-(-length // count) + 1)
         overlap = np.minimum((i + 1) * length, (source + 1) * count) - np.maximum(i * length, source * count)
         return source, np.maximum(overlap, 0) / length
+    if filter == "matlab":
+        return _contributions(length, count)
     kernel, reach = {"lanczos": (_lanczos, 3), "bicubic": (_keys, 2)}[filter]
     scale = length / count
     centre = (i + 0.5) * scale - 0.5
@@ -97,6 +142,25 @@ def _lanczos(x):
 def _keys(x):
     x = abs(x)
     return np.where(x < 1, (1.5 * x - 2.5) * x * x + 1, np.where(x < 2, ((2.5 - 0.5 * x) * x - 4) * x + 2, 0))
+
+
+def _contributions(length, count):
+    """MATLAB's own arithmetic, operation by operation, but for places, which are counted from 0 here.
+
+    Its ``imresize.m``, ``contributions``, with ``cubic``, antialiased. Weights that are nothing in every line go.
+    """
+    scale = count / length
+    shrinks = min(scale, 1)
+    u = np.arange(1, count + 1)[:, np.newaxis] / scale + 0.5 * (1 - 1 / scale)
+    width = 4 / shrinks
+    places = np.floor(u - width / 2) + np.arange(math.ceil(width) + 2)
+    x = abs(shrinks * (u - places))
+    x2, x3 = x**2, x**3
+    near, far = 1.5 * x3 - 2.5 * x2 + 1, -0.5 * x3 + 2.5 * x2 - 4 * x + 2
+    weights = shrinks * np.where(x <= 1, near, np.where(x <= 2, far, 0))
+    weights /= sum(weights.T)[:, np.newaxis]  # one after the other, not in pairs
+    used = weights.any(axis=0)
+    return places[:, used].astype(int) - 1, weights[:, used]
 
 
 def _blurring(length, sigma):

@@ -90,7 +90,7 @@ GOOD = {
     "trim": [(240, 240, 0, 0), (1, 2, 3, 4), "auto"],
     "input_trim": [None, (0, 0, 3, 3), "auto"],
     "black_level": ["edge", 0, 64, 65535],
-    "degrade": [None, "downscale", "vhs,filter=area", "softness=0.3:0.8,noise=0:0.01"],
+    "degrade": [None, "downscale", "matlab", "vhs,filter=area", "softness=0.3:0.8,noise=0:0.01"],
     "scale": [None, "1", "9/4,2"],
     "match": [True],
     "quality": [1e-6, 0.5, 1, 1.0],

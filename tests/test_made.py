@@ -2,6 +2,7 @@
 
 from fractions import Fraction
 
+import naive
 import numpy as np
 import pytest
 from framesets import write_frame, write_other
@@ -99,6 +100,37 @@ def test_inputs_are_what_degrade_makes_and_are_made_once(targets, tmp_path, read
     assert made.inputs[1].read_bytes() == before
     other = made_inputs(pairs, Recipe.parse("downscale"), tmp_path / "cache")
     assert set(other.inputs).isdisjoint(made.inputs)
+
+
+def test_inputs_by_matlab_are_exact(tmp_path):
+    """A set of 8-bit pictures of any sizes, cut to whole cells; and a frame of 10 bits, rounded to 8 first."""
+    folder, recipe = tmp_path / "set", Recipe.parse("matlab")
+    write_other(folder / "Beta" / "a.png", (41, 32), "uint8", 3)
+    write_other(folder / "Beta" / "b.png", (30, 25), "uint8", 4)
+    write_frame(folder / "Beta" / "c.dpx", (24, 26), 5)
+    made = made_inputs(find_pairs(folder, scale=(Fraction(2),) * 2), recipe, tmp_path / "cache")
+    for number, size in enumerate(((20, 16), (15, 12), (12, 13))):
+        target = frames.read(made.targets[number])[: 2 * size[0], : 2 * size[1]]
+        white = made.kind(number).input_white
+        codes = naive.matlab(naive.codes(target / made.kind(number).target_white, 255), size)
+        np.testing.assert_array_equal(frames.read(made.inputs[number]), naive.codes(codes / 255, white))
+
+
+@pytest.mark.parametrize(
+    ("text", "filter", "noise", "shown"),
+    [
+        ("matlab", "matlab", 0, "matlab"),
+        ("filter=matlab", "matlab", 0, "matlab"),
+        ("MATLAB,noise=0.01", "matlab", 0.01, "filter=matlab,noise=0.01"),
+        ("matlab,filter=area", "area", 0, "filter=area"),
+        ("tape,filter=matlab", "matlab", 0.006, "tape,filter=matlab"),
+    ],
+)
+def test_the_word_matlab_is_a_filter(text, filter, noise, shown):
+    recipe = Recipe.parse(text)
+    assert (recipe.filter, recipe.tape["noise"]) == (filter, (noise, noise))
+    assert str(recipe) == shown
+    assert Recipe.parse(shown) == recipe
 
 
 def test_a_frame_that_holds_no_number_is_named(tmp_path):

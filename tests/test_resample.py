@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastup._resample import gaussian, resize
+from fastup._resample import gaussian, imresize, resize
 from fastup.errors import OptionError
 
 
@@ -70,6 +70,35 @@ def test_lanczos_agrees_with_openimageio():
     )  # their sines are near ones
 
 
+@pytest.mark.parametrize(
+    ("size", "made"),
+    [((8, 12), (4, 6)), ((7, 9), (4, 4)), ((9, 6), (4, 3)), ((6, 9), (4, 3)), ((9, 6), (3, 2)), ((12, 8), (3, 2)),
+     ((5, 3), (1, 1)), ((3, 5), (1, 4)), ((7, 5), (7, 2)), ((4, 6), (8, 12)), ((3, 2), (9, 5)), ((2, 8), (6, 4))],
+)  # fmt: skip
+def test_imresize_is_matlabs_to_the_code(size, made):
+    """Of odd sizes and small ones, larger, and larger along one axis alone; noise of two levels makes halves."""
+    rng = np.random.default_rng(1)
+    for high in (256, 2):
+        codes = (rng.integers(0, high, (*size, 3)) * 255 // (high - 1)).astype(np.uint8)
+        found = imresize(codes / np.float32(255), made)
+        assert found.dtype == np.float32
+        np.testing.assert_array_equal(found, naive.matlab(codes, made) / np.float32(255))
+        if made[0] <= size[0] and made[1] <= size[1]:
+            np.testing.assert_array_equal(resize(codes / np.float64(255), made, "matlab"), found)
+
+
+def test_imresize_by_hand():
+    """A step halved: weights -3, -9, 29, 111 and back over 256, mirrored at the ends; rows first where both shrink."""
+    step = np.array([0, 0, 0, 0, 255, 255, 255, 255], np.float32)[:, np.newaxis, np.newaxis] / 255
+    edge = 255 * np.array([-3 / 256, (29 - 9 - 3) / 256], np.float32)
+    expected = np.floor(np.clip([edge[0], edge[1], 255 - edge[1], 255 - edge[0]], 0, 255) + 0.5)
+    np.testing.assert_array_equal(imresize(step, (4, 1))[:, 0, 0] * 255, expected)
+    half = np.array([[[0.0]], [[1 / 255]]])  # a mean of half a code goes up, and what lies beyond 0 to 255 is cut
+    assert imresize(half, (1, 1)) * 255 == 1
+    checks = np.indices((16, 16)).sum(0)[:, :, np.newaxis] % 2 * 1.0
+    np.testing.assert_array_equal(imresize(checks, (8, 8))[2:-2, 2:-2] * 255, 128)
+
+
 @pytest.mark.parametrize("filter", ["lanczos", "area", "bicubic"])
 def test_resize_keeps_what_is_flat_and_what_has_its_size(filter):
     np.testing.assert_allclose(resize(np.full((54, 72, 3), 0.3, np.float32), (24, 31), filter), 0.3, atol=1e-6)
@@ -87,5 +116,5 @@ def test_resize_reads_views_and_doubles():
 
 
 def test_a_filter_that_there_is_not():
-    with pytest.raises(OptionError, match="filter: found 'mitchell', expected one of lanczos, area, bicubic"):
+    with pytest.raises(OptionError, match="filter: found 'mitchell', expected one of lanczos, area, bicubic, matlab"):
         resize(picture(4, 4), (2, 2), "mitchell")

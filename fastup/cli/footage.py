@@ -33,7 +33,7 @@ from fastup.errors import OptionError
 from fastup.frames import refuse_other
 from fastup.trim import Trim
 
-Filter = Literal["lanczos", "area", "bicubic"]
+Filter = Literal["lanczos", "area", "bicubic", "matlab"]
 Curve = Literal["log", "linear", "srgb", "rec709"]
 Video = Literal["keep", "bob"]
 Interlaced = Annotated[

@@ -13,7 +13,8 @@ TAPE = {"softness": 0.5, "peaking": 0.25, "noise": 0.006, "chroma": 1.4}  # a go
 # VHS: bands of 3 and 0.4 MHz (IEC 60774), see `degrade`; peaking as of a tape; noise 40 dB below white.
 VHS = {"softness": 0.6, "peaking": 0.25, "noise": 0.01, "chroma": 4.5}
 LIMITS = {"softness": 20.0, "peaking": 10.0, "noise": 1.0, "chroma": 20.0}
-WORDS: Mapping[str, Mapping[str, float]] = MappingProxyType({"downscale": {}, "tape": TAPE, "vhs": VHS})
+# A word that names a filter is that filter; the others go with the first.
+WORDS: Mapping[str, Mapping[str, float]] = MappingProxyType({"downscale": {}, "tape": TAPE, "vhs": VHS, "matlab": {}})
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Recipe:
 
     @classmethod
     def parse(cls, text: str, name: str = "degrade") -> "Recipe":
-        """A recipe of words: ``downscale``, ``tape``, ``vhs``, or parts ``name=value``, or a word and then parts.
+        """A recipe of a word (`WORDS`), or of parts ``name=value``, or of a word and then parts.
 
         A value is a number or ``LOW:HIGH``, of ``filter`` one of `FILTERS`; what is not said is nothing (Lanczos).
         OptionError, that begins with `name`, where a part is none.
@@ -46,7 +47,7 @@ class Recipe:
             raise OptionError(
                 f"{name} is {text!r}, expected {', '.join(WORDS)}, or parts such as softness=0.3:0.8,noise=0:0.01"
             )
-        filter, strengths, seen = FILTERS[0], dict[str, float | Range](WORDS[word]), set()
+        filter, strengths, seen = _filter_of(word), dict[str, float | Range](WORDS[word]), set()
         for part in parts:
             key, _, value = (each.strip() for each in part.partition("="))
             if key in seen:
@@ -64,11 +65,17 @@ class Recipe:
 
     def __str__(self) -> str:
         """The recipe as `parse` takes it, each the shortest way: every number comes back as it was."""
+        if self.filter in WORDS and not any(high for _, high in self.tape.values()):
+            return self.filter
         filter = [f"filter={self.filter}"] if self.filter != FILTERS[0] else []
         for word, strengths in WORDS.items():
             if strengths_of(strengths) == self.tape:
                 return ",".join([*([word] if strengths or not filter else []), *filter])
         return ",".join([*filter, *(f"{name}={_shown(value)}" for name, value in self.tape.items() if value[1])])
+
+
+def _filter_of(word):
+    return word if word in FILTERS else FILTERS[0]
 
 
 def check_strength(name: str, value: float, before: str = "") -> None:

@@ -123,8 +123,8 @@ class Config:
     black_level: int | str = setting("edge", whole(0, 65535, "edge"), "What lies outside the picture: a code, or its "
                                      "nearest pixel.", metavar="CODE|edge")  # fmt: skip
     degrade: str | None = setting(
-        None, recipe_text, "Make inputs of targets, where train has no Alpha: downscale, tape, vhs, or parts such as "
-        "softness=0.3:0.8,noise=0:0.01.", "inputs are in Alpha", "RECIPE",
+        None, recipe_text, "Make inputs of targets, where train has no Alpha: downscale, tape, vhs, matlab, or parts "
+        "such as softness=0.3:0.8,noise=0:0.01.", "inputs are in Alpha", "RECIPE",
     )  # fmt: skip
     scale: str | None = setting(
         None, scale_text, "Of the inputs that --degrade makes: 2, or 9/4,2 (vertical, horizontal).",

@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from fastup._resample import gaussian_weights, resampling
+from fastup._resample import CODES, gaussian_weights, resampling
 from fastup._scales import Scale, cell_of
 from fastup._types import Floats
 from fastup.codes import LUMA_601
@@ -65,6 +65,8 @@ class Degraded:
         self.window = tile + 2 * self.margin[0], tile + 2 * self.margin[1]  # target pixels
         # Where tile, with its border, and what is made before the first step along the lines, begin in the window.
         self.corner = self.cell[0] * cells[0], self.cell[1] * cells[1]
+        self.matlab = recipe.filter == "matlab"
+        self.scale = scale
         self.rows, self.columns = (
             _matrix(recipe.filter, s, size, corner - side, count + 2 * side)
             for s, size, corner, count, side in zip(scale, self.window, self.corner, self.tile, sides, strict=True)
@@ -114,10 +116,16 @@ class Degraded:
         count = ops.shape(windows)[0]
         (height, width), (_, across) = self.tile, self.window
         columns = inside[:, 2:]
-        pixels = ops.matmul(self.rows, ops.reshape(windows, (count, -1, across * 3)))
-        pixels = ops.transpose(ops.reshape(pixels, (count, height, across, 3)), (0, 2, 1, 3))
+        if self.matlab:
+            pixels, resized = self._by_codes(windows, inside), np.eye(len(self.columns), dtype=np.float32)
+        else:
+            pixels = ops.matmul(self.rows, ops.reshape(windows, (count, -1, across * 3)))
+            pixels, resized = ops.reshape(pixels, (count, height, across, 3)), self.columns
         # From here on columns come first, each of all its rows, as every step goes along the lines.
-        pixels = ops.matmul(self._along(columns, strengths), ops.reshape(pixels, (count, across, height * 3)))
+        pixels = ops.transpose(pixels, (0, 2, 1, 3))
+        pixels = ops.reshape(pixels, (count, -1, height * 3))
+        if not self.matlab or self.soft or self.peak:
+            pixels = ops.matmul(self._along(resized, columns, strengths), pixels)
         if self.noisy:
             noise = ops.matmul(self.noise, ops.reshape(noise, (count, -1, height * 3)))
             pixels = pixels + strengths[:, 2, None, None] * noise
@@ -129,15 +137,36 @@ class Degraded:
         pixels = ops.floor(ops.clip(pixels, 0, 1) * self.white + 0.5) / self.white
         return pixels if self.fill == "edge" else self._filled(pixels, inside)
 
-    def _along(self, inside, strengths):
+    def _by_codes(self, windows, inside):
+        """Windows resized as by MATLAB, (n, rows, columns, 3): mirrored at the picture's rim, codes after each axis.
+
+        At scales of 2 and 4 weights are whole over a power of 2, and floats sum them without an error.
+        """
+        pixels = ops.floor(windows * CODES + 0.5)
+        for axis in sorted((0, 1), key=lambda axis: -self.scale[axis]):
+            matrix, p, q = (self.rows, self.columns)[axis], self.cell_target[axis], self.cell[axis]
+            first, end = inside[:, 2 * axis, None] // q * p, (inside[:, 2 * axis + 1, None] + 1) // q * p
+            place = (ops.arange(self.window[axis], dtype="int32") - first) % (2 * (end - first))
+            place = first + ops.minimum(place, 2 * (end - first) - 1 - place)
+            pixels = pixels if axis == 0 else ops.transpose(pixels, (0, 2, 1, 3))
+            count, length, others, _ = ops.shape(pixels)
+            lines = _taken(ops.reshape(pixels, (count, length, others * 3)), ops.clip(place, 0, length - 1))
+            lines = ops.floor(ops.clip(ops.matmul(matrix, lines), 0, CODES) + 0.5)
+            pixels = ops.reshape(lines, (count, -1, others, 3))
+            pixels = pixels if axis == 0 else ops.transpose(pixels, (0, 2, 1, 3))
+        return pixels / CODES
+
+    def _along(self, resized, inside, strengths):
         """The matrix, or matrices, (columns, columns of a window) of what is done along the lines before the noise.
+
+        `resized` is that of the filter.
 
         Beyond the picture each step sees the last column of what the step before gave, so that is put there.
         """
         if not (self.soft or self.peak):
-            return self.columns
-        begin, count = self.corner[1] - self.soft - self.peak - self.colour, self.columns.shape[0]
-        matrix = ops.take(self.columns, _nearest(inside, begin, count), axis=0)
+            return resized
+        begin, count = self.corner[1] - self.soft - self.peak - self.colour, len(resized)
+        matrix = ops.take(resized, _nearest(inside, begin, count), axis=0)
         if self.soft:
             begin, count = begin + self.soft, count - 2 * self.soft
             matrix = ops.matmul(_gaussians(strengths[:, 0], self.soft, count), matrix)
@@ -217,6 +246,11 @@ def _nearest(inside, begin, count):
 
 def _repeated(lines, inside, begin):
     """Lines (n, count, any), which begin there in windows, with the nearest line inside for those outside."""
+    return _taken(lines, _nearest(inside, begin, ops.shape(lines)[1]))
+
+
+def _taken(lines, places):
+    """Of lines (n, count, any) those at places (n, any)."""
     tiles, count, size = ops.shape(lines)
-    places = _nearest(inside, begin, count) + count * ops.expand_dims(ops.arange(tiles, dtype="int32"), 1)
+    places = places + count * ops.expand_dims(ops.arange(tiles, dtype="int32"), 1)
     return ops.take(ops.reshape(lines, (-1, size)), places, axis=0)
