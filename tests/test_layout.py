@@ -36,7 +36,8 @@ FLOORS = [
     ["train", "train.config", "train.degraded", "train.batches", "train.lock", "train.run", "train.outcome",
      "train.warm", "train.prepare", "train.board", "train.fit"],
     ["_cartoon", "demo"],
-    ["cli.show", "cli.options", "cli.footage", "cli.match", "cli.pairs", "cli.train", "cli.upscale", "cli.demo", "cli"],
+    ["cli.plot", "cli.monitor", "cli.show", "cli.options", "cli.footage", "cli.match", "cli.pairs", "cli.train",
+     "cli.upscale", "cli.demo", "cli"],
 ]  # fmt: skip
 ORDER = {module: (floor, place) for floor, modules in enumerate(FLOORS) for place, module in enumerate(modules)}
 SOURCES = {

@@ -71,7 +71,19 @@ def _run():
         going_on = hasattr(commands.get("".join(sys.argv[1:2])), "carries_on") and "-" not in sys.argv
         return show.complain("stopped" + "; the same command carries on" * going_on, 1)
     except ModuleNotFoundError as error:
-        extras = "keras", "tensorflow", "tensorboard", "skimage", "matplotlib", "jax", "torch", "onnx", "av", "scipy", "xxhash"
+        extras = (
+            "keras",
+            "tensorflow",
+            "tensorboard",
+            "skimage",
+            "matplotlib",
+            "jax",
+            "torch",
+            "onnx",
+            "av",
+            "scipy",
+            "xxhash",
+        )
         if error.name not in extras:
             raise
         extra = "video" if error.name in ("av", "scipy") else "train"

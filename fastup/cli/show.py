@@ -17,6 +17,7 @@ from rich.table import Table
 from fastup._types import Progress
 
 if TYPE_CHECKING:
+    from fastup.cli.monitor import Monitor
     from fastup.footage.chore import Plan
     from fastup.pairs.folder import Pairs
 
@@ -200,13 +201,22 @@ def progress(what: str, unit: str = "frames", clock: Callable[[], float] = time.
 
 
 @contextlib.contextmanager
-def training_line() -> Iterator[tuple[Callable[..., None], ...]]:
-    """A live line while training, on a terminal; and a line an epoch, everywhere."""
+def training_line(monitor: "Monitor | None" = None) -> Iterator[tuple[Callable[..., None], ...]]:
+    """A live line while training, on a terminal, under the plots of a monitor; and a line an epoch, everywhere.
+
+    The plots stay when it ends.
+    """
+    from rich.console import Group
+    from rich.live import Live
     from rich.progress import BarColumn, TextColumn
     from rich.progress import Progress as Bar
 
     columns = TextColumn("{task.description}"), BarColumn(bar_width=20), TextColumn("{task.fields[text]}")
-    with Bar(*columns, **_live()) as bar:
+    bar = Bar(*columns, **_live())
+    if not bar.console.is_terminal:
+        monitor = None
+    plots = Live(Group(monitor, bar), console=bar.console, transient=True, refresh_per_second=2) if monitor else None
+    with plots or bar:
         task = bar.add_task("starting", total=None, text="")
 
         def on_progress(done, total, what):
@@ -221,8 +231,12 @@ def training_line() -> Iterator[tuple[Callable[..., None], ...]]:
                 text=f"step {step.step}/{step.steps}  loss {step.loss:.5f}  {step.tiles_per_second:.0f} tiles/s  "
                 f"waiting {step.waiting:.1%}  {_clock(step.seconds_left)} left",
             )
+            if monitor is not None:
+                monitor.on_step(step)
 
         def on_epoch(row):
+            if monitor is not None:
+                monitor.on_epoch(row)
             trained, speed = "", ""
             if row["epoch"]:
                 trained = f"{row['steps']} steps  loss {row['loss']:.5f}  "
@@ -231,6 +245,8 @@ def training_line() -> Iterator[tuple[Callable[..., None], ...]]:
             say(f"epoch {row['epoch']}  {trained}{scores}{speed}{_clock(row['seconds'])}")
 
         yield on_step, on_epoch, on_progress
+    if monitor is not None:
+        bar.console.print(monitor)
 
 
 def _live() -> dict[str, Any]:

@@ -12,6 +12,7 @@ from rich.table import Table
 from typer import Argument, Option
 
 from fastup.cli import show
+from fastup.cli.monitor import Monitor
 from fastup.cli.options import Json, carries_on, setting
 from fastup.errors import OptionError
 from fastup.frames import refuse_other
@@ -54,6 +55,7 @@ def train(
         Option("--from", metavar="MODEL", help="Begin with the weights of this .keras file, or those that fit."),
     ] = None,
     more_epochs: Annotated[int | None, Option(help="Passes beyond those done, instead of --epochs.", min=1)] = None,
+    monitor: Annotated[bool, Option("--monitor", help="Plot validation and loss in the terminal.")] = False,
     **settings: Any,
 ) -> None:
     """Train a model on pairs of frames, or carry on. It goes to DATA/models.
@@ -73,7 +75,7 @@ def train(
     elif data is None:
         raise OptionError("DATA is missing, expected the folder that holds train/ and validation/")
     else:
-        run_training(data, chosen, sources, name, more_epochs, begin)
+        run_training(data, chosen, sources, name, more_epochs, begin, monitor)
 
 
 def settings_in_force(
@@ -102,7 +104,7 @@ def settings_in_force(
 
 def run_training(
     data: Path, config: Config, sources: dict[str, str], name: str, more_epochs: int | None = None,
-    begin: Path | None = None,
+    begin: Path | None = None, monitor: bool = False,
 ) -> None:  # fmt: skip
     refuse_other(data)
     start()
@@ -122,7 +124,7 @@ def run_training(
     for note in run.notes:
         show.note(note)
     try:
-        with show.training_line() as callbacks:
+        with show.training_line(Monitor(run.state["history"]) if monitor else None) as callbacks:
             fit(run, *callbacks)
     except KeyboardInterrupt:
         if text := outcome(run):
