@@ -9,7 +9,7 @@ from test_cli import fails
 
 import fastup
 from fastup.cli import train
-from fastup.train.config import ABSENT, OPTIONS, Config
+from fastup.train.config import ABSENT, ARCHITECTURES, OPTIONS, Config
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ def test_models_lists_every_architecture(run):
     code, out, _ = run("models", "--json")
     rows = json.loads(out)
     assert code == 0
-    assert [row["model"] for row in rows] == ["srcnn", "vdsr", "espcn", "compact"]
+    assert [row["model"] for row in rows] == [*ARCHITECTURES]
     assert all(row["parameters"] > 10_000 for row in rows)
     code, out, _ = run("models")
     assert code == 0

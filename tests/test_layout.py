@@ -29,7 +29,7 @@ FLOORS = [
      "pairs.ranking", "pairs.signatures", "pairs.shots", "pairs.registration", "pairs.timeline", "pairs.fitting",
      "pairs.placement", "pairs.measuring", "pairs.selection", "pairs.candidates", "pairs.look", "pairs.matched",
      "pairs.match", "pairs.match_pictures"],
-    ["networks", "networks.layers", "networks.models", "networks.memory"],
+    ["networks", "networks.layers", "networks.branches", "networks.reach", "networks.models", "networks.memory"],
     ["upscale", "upscale.metrics", "upscale.onnx_file", "upscale.model", "upscale.ensemble", "upscale.export",
      "upscale.engines", "upscale.strips", "upscale.upscaler", "upscale.pillars", "upscale.difference",
      "upscale.film", "upscale.timing", "upscale.evaluate"],

@@ -19,7 +19,9 @@ from fastup.networks.layers import SubPixel
 from fastup.networks.models import MODELS, Network
 
 NTSC = [[9, 4], [2, 1]]
-SMALL = {"vdsr": {"features": 4, "depth": 4}, "compact": {"features": 4, "depth": 2}}
+SMALL = {"vdsr": {"features": 4, "depth": 4}} | {
+    name: {"features": 4, "depth": 2} for name in ("compact", "span", "ecbsr", "sesr")
+}
 
 
 def _network(model, scale=NTSC, seed=0, **settings):
@@ -81,7 +83,7 @@ def _seen(network, axis):
     shape = [(2 + 2 * border // p) * q for border, q, p in zip(network.border, *network.cell, strict=True)]
     shape[axis] = q * (2 * middle + 1)
     # A picture for each target pixel of the cell in the middle.
-    pictures = ops.convert_to_tensor(np.repeat(rng.uniform(0.2, 0.8, (1, *shape, 3)).astype(np.float32), p, 0))
+    pictures = ops.convert_to_tensor(np.repeat(rng.uniform(0.5, 0.51, (1, *shape, 3)).astype(np.float32), p, 0))
     with tensorflow.GradientTape() as tape:
         tape.watch(pictures)
         made = ops.take(network(pictures), range((middle - context) * p, (middle - context + 1) * p), axis=1 + axis)
@@ -111,7 +113,10 @@ def test_receptive_is_how_far_it_sees(model, scale, border, residual):
 def test_receptive_at_the_published_depth(model):
     size = {key: 2 if key == "features" else value for key, value in MODELS[model].size.items()}
     network = Network({"model": model, "scale": NTSC, **size})
-    expected = {"srcnn": (5, 6), "vdsr": (11, 12), "espcn": (4, 4), "compact": (10, 10)}[model]
+    expected = {
+        "srcnn": (5, 6), "vdsr": (11, 12), "espcn": (4, 4), "compact": (10, 10), "span": (21, 21), "ecbsr": (6, 6),
+        "sesr": (15, 15),
+    }[model]  # fmt: skip
     assert network.receptive == expected
     for axis, (q, reach) in enumerate(zip(network.cell[0], expected, strict=True)):
         seen = _seen(network, axis)
@@ -343,7 +348,7 @@ def test_records_are_complete():
 @pytest.mark.parametrize(
     ("change", "error", "words"),
     [
-        ({"model": "unet"}, OptionError, "model is 'unet', expected one of srcnn, vdsr, espcn, compact"),
+        ({"model": "unet"}, OptionError, "model is 'unet', expected one of srcnn, vdsr, espcn, compact, span, "),
         ({"model": None}, OptionError, "model is None"),
         ({"depth": 0}, OptionError, "depth is 0, expected a whole number of at least 1"),
         ({"features": 24.0}, OptionError, "features is 24.0"),

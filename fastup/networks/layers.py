@@ -1,4 +1,4 @@
-"""Layers that enlarge by exact fractions: a fixed bicubic one and a learned sub-pixel convolution.
+"""Layers that enlarge by exact fractions, a fixed bicubic one and a learned sub-pixel convolution; and small ones.
 
 Inputs hold whole cells along both axes, see `fastup._scales`. Pictures are channels last: (batch, height, width,
 channels). Everything here is written with ``keras.ops`` alone, so it runs on every Keras backend.
@@ -150,3 +150,21 @@ class SubPixel(keras.layers.Layer):
             "kernel_size": self.kernel_size,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
         }
+
+
+@keras.saving.register_keras_serializable(package="fastup")
+class Affine(keras.layers.Layer):
+    """Every value times a factor, plus an offset. Nothing in it is learned."""
+
+    def __init__(self, factor: float = 1.0, offset: float = 0.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.factor, self.offset = factor, offset
+
+    def call(self, inputs: Any) -> Any:
+        return inputs * self.factor + self.offset
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "factor": self.factor, "offset": self.offset}

@@ -4,16 +4,17 @@ import contextlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from math import ceil, prod
 from types import MappingProxyType
 from typing import Any
 
 import keras
 
-from fastup._scales import Scale, cell_of, fractions, phases
+from fastup._scales import Scale, cell_of, fractions
 from fastup._types import Size
 from fastup.errors import OptionError
-from fastup.networks.layers import Bicubic, SubPixel
+from fastup.networks import reach
+from fastup.networks.branches import Branches, EdgeBranches, LinearBranches, SwiftBranches
+from fastup.networks.layers import Affine, Bicubic, SubPixel
 
 
 @dataclass(frozen=True)
@@ -26,13 +27,16 @@ class Architecture:
         One sentence, with the source.
     build : callable
         ``build(inputs, enlarged, scale, last, **size)`` gives the target-size output from the input tile, or from its
-        bicubic enlargement; `last` initialises the kernel of the last convolution.
+        bicubic enlargement; `last` initialises the kernel of the last convolution. Where it `folds`, it takes `folded`,
+        too.
     size : mapping
         The sizes that settings may change, with their defaults.
     loss : str
         As `keras.Model.compile` takes it.
     defaults : mapping
         What it wants by default of the fields of `fastup.train.config.Config`; ``learning_rate`` at least.
+    folds : bool
+        Whether it trains sums of branches, which fold into plain convolutions for use.
     """
 
     summary: str
@@ -40,6 +44,7 @@ class Architecture:
     loss: str
     defaults: Mapping[str, Any]
     size: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    folds: bool = False
 
     @property
     def learning_rate(self) -> float:
@@ -53,6 +58,10 @@ def _convolve(x, features, kernel_size, activation=None, kernel_initializer="he_
         kernel_initializer=kernel_initializer,
     )  # fmt: skip
     return layer(x)
+
+
+def _prelu(x):
+    return keras.layers.PReLU(alpha_initializer=keras.initializers.Constant(0.25), shared_axes=(1, 2))(x)
 
 
 def _srcnn(inputs, enlarged, scale, last):
@@ -77,9 +86,52 @@ def _espcn(inputs, enlarged, scale, last):
 def _compact(inputs, enlarged, scale, last, features, depth):
     x = inputs
     for _ in range(1 + depth):
-        x = _convolve(x, features, 3)
-        x = keras.layers.PReLU(alpha_initializer=keras.initializers.Constant(0.25), shared_axes=(1, 2))(x)
+        x = _prelu(_convolve(x, features, 3))
     return SubPixel(scale, kernel_initializer=last)(x)
+
+
+def _convolver(kind, folded):
+    """A function that convolves: by branches of a kind, or by the convolution that they fold into."""
+
+    def convolve(x, features, kernel_size=3):
+        return _convolve(x, features, kernel_size) if folded else kind(features, kernel_size)(x)
+
+    return convolve
+
+
+def _ecbsr(inputs, enlarged, scale, last, features, depth, folded):
+    convolve = _convolver(EdgeBranches, folded)
+    x = inputs
+    for _ in range(1 + depth):
+        x = _prelu(convolve(x, features))
+    return SubPixel(scale, kernel_initializer=last)(x)
+
+
+def _sesr(inputs, enlarged, scale, last, features, depth, folded):
+    convolve = _convolver(LinearBranches, folded)
+    x = first = _prelu(convolve(inputs, features, 5))
+    for _ in range(depth):
+        x = _prelu(convolve(x, features))
+    return SubPixel(scale, kernel_size=5, kernel_initializer=last)(keras.layers.Add()([x, first]))
+
+
+def _span(inputs, enlarged, scale, last, features, depth, folded):
+    convolve = _convolver(SwiftBranches, folded)
+
+    def activate(x):  # SiLU
+        return keras.layers.Multiply()([x, keras.layers.Activation("sigmoid")(x)])
+
+    # Published for codes of 8 bits, less their mean: an attention of small values would let nothing through.
+    x = first = convolve(Affine(255, -127.5)(inputs), features)
+    outputs = []
+    for _ in range(depth):
+        inside = convolve(x, features)
+        made = convolve(activate(convolve(activate(inside), features)), features)
+        attention = Affine(offset=-0.5)(keras.layers.Activation("sigmoid")(made))
+        x = keras.layers.Multiply()([keras.layers.Add()([made, x]), attention])
+        outputs.append(x)
+    x = keras.layers.Concatenate()([first, convolve(x, features), outputs[0], inside])
+    return SubPixel(scale, kernel_initializer=last)(_convolve(x, features, 1))
 
 
 MODELS = MappingProxyType(
@@ -116,6 +168,38 @@ MODELS = MappingProxyType(
             defaults=MappingProxyType({"learning_rate": 1e-3}),
             size=MappingProxyType({"features": 24, "depth": 8}),
         ),
+        "span": Architecture(
+            "Blocks of three 3x3 convolutions whose output is its own attention, on the input, and a sub-pixel"
+            " convolution; trains expanded, folds"
+            " (Wan et al. 2023, Swift parameter-free attention network for efficient super-resolution, published with"
+            " 48 features).",
+            _span,
+            loss="mean_squared_error",
+            defaults=MappingProxyType({"learning_rate": 5e-4}),
+            size=MappingProxyType({"features": 24, "depth": 6}),
+            folds=True,
+        ),
+        "ecbsr": Architecture(
+            "A stack of 3x3 convolutions with PReLU on the input, trained with branches that find edges, and a"
+            " sub-pixel convolution; folds"
+            " (Zhang et al. 2021, Edge-oriented convolution block for real-time super resolution on mobile devices,"
+            " its M4C32).",
+            _ecbsr,
+            loss="mean_squared_error",
+            defaults=MappingProxyType({"learning_rate": 5e-4}),
+            size=MappingProxyType({"features": 32, "depth": 4}),
+            folds=True,
+        ),
+        "sesr": Architecture(
+            "A stack of convolutions with PReLU on the input, trained through 256 channels and with the input added,"
+            " a skip over all, and a sub-pixel convolution; folds"
+            " (Bhardwaj et al. 2022, Collapsible linear blocks for super-efficient super resolution, its M11).",
+            _sesr,
+            loss="mean_squared_error",
+            defaults=MappingProxyType({"learning_rate": 5e-4}),
+            size=MappingProxyType({"features": 16, "depth": 11}),
+            folds=True,
+        ),
     }
 )
 
@@ -137,7 +221,8 @@ class Network(keras.Model):
     settings
         What JSON can hold. ``model``: a name in `MODELS`. ``scale``: see `fastup._scales.fractions`.
         ``border``: (vertical, horizontal) target pixels, whole cells; none if absent. ``residual``: over bicubic, true
-        if absent. ``features``, ``depth``: where the architecture has them. The attribute of the name is a copy,
+        if absent. ``features``, ``depth``: where the architecture has them. ``folded``: where it folds,
+        whether it is; false if absent. The attribute of the name is a copy,
         through JSON, in which defaults fill in what is absent.
 
     Raises
@@ -155,7 +240,8 @@ class Network(keras.Model):
             raise OptionError(f"model is {name!r}, expected one of {', '.join(MODELS)}")
         architecture = MODELS[name]
         scale = fractions(settings["scale"])
-        settings = {"border": [0, 0], "residual": True, **architecture.size, **settings}
+        folded = {"folded": False} if architecture.folds else {}
+        settings = {"border": [0, 0], "residual": True, **architecture.size, **folded, **settings}
         settings["scale"] = [list(factor.as_integer_ratio()) for factor in scale]
         size = {key: settings[key] for key in architecture.size}
         for key, value in size.items():
@@ -169,7 +255,8 @@ class Network(keras.Model):
         inputs = keras.Input((None, None, 3))
         enlarged = Bicubic(scale)(inputs)
         last = "zeros" if settings["residual"] else "glorot_uniform"
-        outputs = architecture.build(inputs, enlarged, scale, last, **size)
+        folded = {name: settings[name] for name in folded}
+        outputs = architecture.build(inputs, enlarged, scale, last, **size, **folded)
         # The picture itself stays float32 under mixed precision: half precision can't hold 10 bits.
         if settings["residual"]:
             outputs = keras.layers.Add(dtype="float32")([enlarged, outputs])
@@ -202,21 +289,21 @@ class Network(keras.Model):
 
         The target pixels of a cell depend on the cell's input pixels and this many more on every side, no others.
         """
-        # All architectures are chains, so what the convolutions reach adds up.
-        reach = sum(layer.kernel_size[0] // 2 for layer in self.layers if isinstance(layer, keras.layers.Conv2D))
-        subpixel = [layer.kernel_size // 2 for layer in self.layers if isinstance(layer, SubPixel)]
-        if not subpixel:
-            return tuple(_bicubic_reach(factor, reach) for factor in self.scale)
-        bicubic = [_bicubic_reach(factor, 0) if self.settings["residual"] else 0 for factor in self.scale]
-        return tuple(max(reach + sum(subpixel), radius) for radius in bicubic)
+        return reach.receptive(self, self.scale)
 
     @property
     def widest(self) -> int:
         """The most values for each pixel of input, rounded up, that the output of one layer holds."""
-        # Of a cell, and what is around it.
-        rows, columns = (s.denominator + 2 * int(b / s) for b, s in zip(self.border, self.scale, strict=True))
-        every = keras.Model(self.inputs, [layer.output for layer in self.layers])
-        return max(ceil(prod(shape) / (rows * columns)) for shape in every.compute_output_shape((1, rows, columns, 3)))
+        return reach.widest(self, self.scale)
+
+    def folded(self) -> "Network":
+        """The network with each sum of branches as the one convolution that it is; itself, where there is none."""
+        if not MODELS[self.settings["model"]].folds or self.settings["folded"]:
+            return self
+        plain = Network({**self.settings, "folded": True})
+        for ours, its in zip(plain.layers, self.layers, strict=True):
+            ours.set_weights(its.collapsed() if isinstance(its, Branches) else its.get_weights())
+        return plain
 
     def train_on_targets(self, degrade: Callable[..., Any]) -> None:
         """Take windows of targets, too, of which `degrade` makes input tiles on the device.
@@ -265,12 +352,26 @@ def _normalised(pixels, white):
     return keras.ops.cast(pixels, "float32") / white
 
 
-def _bicubic_reach(scale, reach):
-    """Input pixels beyond a cell that its target pixels, and `reach` more on either side, are interpolated from."""
-    first, weights = phases(scale)
-    furthest = 0
-    for row in range(-reach, 1):
-        cell, phase = divmod(row, scale.numerator)
-        used = weights[phase].nonzero()[0]
-        furthest = max(furthest, -(cell * scale.denominator + int(first[phase] + used[0])))
-    return furthest
+@dataclass(frozen=True)
+class Facts:
+    """What a network is, in figures.
+
+    Attributes
+    ----------
+    parameters : int
+        As used: of branches, those of the convolution that they fold into.
+    macs : float
+        Multiply-adds of the convolutions for each target pixel away from the edges. Bicubic, activations and sums are
+        not counted, as papers don't.
+    receptive : (vertical, horizontal)
+        See `Network.receptive`.
+    """
+
+    parameters: int
+    macs: float
+    receptive: Size
+
+
+def facts(network: Network) -> Facts:
+    """The figures of a network."""
+    return Facts(reach.parameters(network), reach.multiply_adds(network, network.scale), network.receptive)

@@ -143,14 +143,15 @@ class Run:
 
         It is not held against Keras, for which an engine would start, and a second model: a test does that.
         """
+        network = self.network.folded()
         onnx = self.folder / "best.onnx"
         with whole(onnx) if has_onnx() else contextlib.nullcontext() as part_onnx:
             if part_onnx is not None:
                 from fastup.upscale.export import graph
 
-                part_onnx.write_bytes(graph(self.network))
+                part_onnx.write_bytes(graph(network))
             with whole(self.folder / "best.keras") as part:
-                self.network.save(part)
+                network.save(part)
                 onnx.unlink(missing_ok=True)
 
 

@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial, reduce
 from math import gcd
 from pathlib import Path
 from typing import Any
@@ -24,14 +25,14 @@ from fastup._scales import phases
 from fastup._types import Floats, StrPath
 from fastup._whole import whole
 from fastup.errors import FastupError, OptionError
-from fastup.networks.layers import Bicubic, SubPixel
+from fastup.networks.layers import Affine, Bicubic, SubPixel
 from fastup.networks.models import Network, precision
 from fastup.pairs.colour import Colour
 from fastup.upscale.model import Model, load
 from fastup.upscale.onnx_file import KEY, VERSION, signed
 
 OPSET, IR_VERSION = 17, 8  # of 2022: what engines have long had
-ACTIVATIONS = {"linear": None, "relu": "Relu", "tanh": "Tanh"}
+ACTIVATIONS = {"linear": None, "relu": "Relu", "tanh": "Tanh", "sigmoid": "Sigmoid"}
 TOLERANCE = 1e-4  # of white, from Keras: a tenth of a code of 10 bits
 LARGEST_KERNEL = 2**14  # values for each colour; a kernel for both axes that has more is made two
 Scale = tuple[Fraction, ...]
@@ -126,6 +127,7 @@ def graph(network: Network, whole_scale: bool = False) -> bytes:
     FastupError
         If the network has a layer that it does not know.
     """
+    network = network.folded()
     multiple = _multiple(network) if whole_scale else None
     nodes = _Nodes()
     picture = "input" if multiple is None else nodes.picture_of("input", network.scale, multiple)
@@ -341,6 +343,11 @@ def _node_of(nodes, layer, inputs):
         if len(scales) == 1:  # all are cells, or none: added before the pixels are moved, which is done once
             return _Tensor(_sum(nodes, [each.name for each in inputs]), inputs[0].scale, inputs[0].of)
         return _Tensor(_sum(nodes, [nodes.pixels(each) for each in inputs]))
+    if isinstance(layer, keras.layers.Multiply | keras.layers.Average | keras.layers.Concatenate):
+        names = [nodes.pixels(each) for each in inputs]
+        if isinstance(layer, keras.layers.Concatenate):
+            return _Tensor(nodes.op("Concat", *names, axis=1))
+        return _Tensor(nodes.op("Mean", *names) if isinstance(layer, keras.layers.Average) else _product(nodes, names))
     (given,) = inputs
     given = nodes.pixels(given)
     if isinstance(layer, Bicubic):
@@ -351,6 +358,11 @@ def _node_of(nodes, layer, inputs):
         return _Tensor(_convolution(nodes, given, layer))
     if isinstance(layer, keras.layers.PReLU) and layer.alpha.shape[:2] == (1, 1):
         return _Tensor(nodes.op("PRelu", given, nodes.weights(_array(layer.alpha).transpose(2, 0, 1))))
+    if isinstance(layer, keras.layers.Activation) and (kind := ACTIVATIONS.get(layer.activation.__name__)):
+        return _Tensor(nodes.op(kind, given))
+    if isinstance(layer, Affine):
+        scaled = given if layer.factor == 1 else nodes.op("Mul", given, nodes.weights(np.array(layer.factor)))
+        return _Tensor(nodes.op("Add", scaled, nodes.weights(np.array(layer.offset))))
     if isinstance(layer, keras.layers.Cropping2D):
         (top, bottom), (left, right) = layer.cropping
         ends = [-last if last else np.iinfo(np.int64).max for last in (bottom, right)]
@@ -359,10 +371,11 @@ def _node_of(nodes, layer, inputs):
 
 
 def _sum(nodes, names):
-    first, *others = names
-    for name in others:
-        first = nodes.op("Add", first, name)
-    return first
+    return reduce(partial(nodes.op, "Add"), names)
+
+
+def _product(nodes, names):
+    return reduce(partial(nodes.op, "Mul"), names)
 
 
 def _convolution(nodes, given, layer):
