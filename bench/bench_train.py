@@ -21,6 +21,7 @@ start()
 
 import keras  # noqa: E402
 
+from fastup.networks.losses import TileLoss  # noqa: E402
 from fastup.networks.models import MODELS, Network  # noqa: E402
 from fastup.pairs.folder import find_pairs  # noqa: E402
 from fastup.pairs.index import detail_scores, tile_index  # noqa: E402
@@ -116,7 +117,7 @@ def test_step_against_a_cached_batch(folder, judged):
 
     pairs = find_pairs(folder / "large" / "train")
     geometry = pairs.geometry
-    tile, border = geometry.tile(), geometry.border()
+    tile, border = geometry.tile(), geometry.border(18)
     index = tile_index(pairs, tile, True, quality=1)
     index = replace(index, starts=np.arange(FRAMES + 1) * (STEPS * BATCH // FRAMES))
     batches = TileBatches(pairs, index, tile=tile, border=border, batch=BATCH, threads=2)
@@ -124,12 +125,12 @@ def test_step_against_a_cached_batch(folder, judged):
     settings = {
         "model": "espcn",
         "scale": [list(factor.as_integer_ratio()) for factor in geometry.scale],
-        "border": [border, border],
+        "border": list(border),
         "input_white": 1023,
         "target_white": 1023,
     }
     network = Network(settings)
-    network.compile(keras.optimizers.Adam(1e-4), MODELS["espcn"].loss)
+    network.compile(keras.optimizers.Adam(1e-4), TileLoss(MODELS["espcn"].loss))
     batch = batches[0]
     inside = tf.data.Dataset.from_tensors(tuple(map(tf.constant, batch))).repeat(STEPS)
     for _ in range(3):  # what disturbs a machine only adds, and more where threads read beside the step
@@ -152,16 +153,16 @@ def test_step_against_a_cached_batch(folder, judged):
 def side_of(folder, model, batch, steps, recipe=None):
     """A network, and its batches, so many in an epoch."""
     pairs = find_pairs(folder, scale=fractions(((9, 4), 2)))
-    tile, border = pairs.geometry.tile(), pairs.geometry.border()
+    tile, border = pairs.geometry.tile(), pairs.geometry.border(18)
     index = tile_index(pairs, tile, True, quality=1)
     skip = index.size // (steps * batch) - 1
     batches = TileBatches(
         pairs, index, tile=tile, border=border, batch=batch, skip=skip, threads=2,
         recipe=recipe and Recipe.parse(recipe),
     )  # fmt: skip
-    settings = {"model": model, "scale": [[9, 4], [2, 1]], "border": [border, border]}
+    settings = {"model": model, "scale": [[9, 4], [2, 1]], "border": list(border)}
     network = Network(settings | {"input_white": 1023, "target_white": 1023})
-    network.compile(keras.optimizers.Adam(1e-4), MODELS[model].loss)
+    network.compile(keras.optimizers.Adam(1e-4), TileLoss(MODELS[model].loss))
     if recipe:
         network.train_on_targets(batches.degraded)
     return network, batches

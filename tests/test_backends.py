@@ -27,10 +27,10 @@ from fastup.upscale.evaluate import evaluate, mean
 from fastup.upscale.film import upscale
 from fastup.upscale.upscaler import Upscaler
 
-data, backend = sys.argv[1:]
+data, backend, more = sys.argv[1:]
 assert keras.backend.backend() == backend
 fit.fit(prepare(data, Config(learning_rate=3e-4), more_epochs=2))
-alone = Config(model="espcn", epochs=1, ema=0.9, degrade="tape", scale="9/4,2")
+alone = Config(model="espcn", epochs=1, ema=0.9, degrade="tape", scale="9/4,2", **eval(more))
 fit.fit(prepare(f"{data}/alone", alone, begin=f"{data}/first.keras"))
 model = Upscaler(f"{data}/models/compact/last.keras", "keras")
 score = mean(evaluate(model, data))
@@ -42,6 +42,9 @@ if backend == "jax":
 counts = upscale(model, f"{data}/evaluation/Alpha", f"{data}/upscaled")
 print(json.dumps([score.psnr, score.psnr_bicubic, *counts]))
 """
+
+
+MORE = {"tile": (72, 64), "border": (0, 4), "loss": "charbonnier,mse", "luma": 0.3, "warmup": 2, "swap_channels": True}
 
 
 def _flat(weights):
@@ -76,10 +79,11 @@ def test_other_backends(backend, trained, data, tmp_path):
     for folder in (here, data):
         shutil.copytree(trained, folder / "models" / "compact")
     # Each backend draws other first weights.
-    alone = prepare(here / "alone", Config(model="espcn", epochs=1, ema=0.9, degrade="tape", scale="9/4,2"))
+    config = Config(model="espcn", epochs=1, ema=0.9, degrade="tape", scale="9/4,2", **MORE)
+    alone = prepare(here / "alone", config)
     alone.network.save(data / "first.keras")
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, data, backend],
+        [sys.executable, "-c", SCRIPT, data, backend, repr(MORE)],
         env={**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,

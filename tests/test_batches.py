@@ -306,7 +306,7 @@ def test_augmented_tiles_are_turned_alike(tmp_path, sizes):
     pairs = _pairs(tmp_path, *sizes)
     geometry = pairs.geometry
     same = geometry.scale[0] == geometry.scale[1]
-    tile, border = geometry.tile(24 if same else 36), geometry.border()
+    tile, border = geometry.tile(24 if same else 36), geometry.border(2 if same else 18)
     plain = _batches(pairs, tile, border, seed=2)
     turned = _batches(pairs, tile, border, seed=2, augment=True)
     seen = Counter()
@@ -325,6 +325,39 @@ def test_augmented_tiles_are_turned_alike(tmp_path, sizes):
                 seen.update(ways)
     assert set(seen) == set(range(8 if same else 4))
     assert min(seen.values()) > sum(seen.values()) / len(seen) / 3
+
+
+def test_tiles_that_are_not_square_are_flipped_alone(tmp_path):
+    pairs = _pairs(tmp_path, (48, 60), (96, 120))
+    for tile, border, ways in (((24, 24), (2, 2), 8), ((24, 20), 2, 4), (24, (2, 4), 4)):
+        batches = _batches(pairs, tile, border, augment=True)
+        assert batches.turns == ways
+        (inputs, targets), (v, h) = batches[0], np.broadcast_to(border, 2)
+        assert targets.shape[1:] == (*np.broadcast_to(tile, 2), 3)
+        assert inputs.shape[1:] == (targets.shape[1] // 2 + v, targets.shape[2] // 2 + h, 3)
+
+
+def test_channels_are_swapped_alike(noise):
+    options = {"batch": 4, "seed": 3, "augment": True}
+    plain = _batches(noise, 36, 18, **options)
+    swapped = _batches(noise, 36, 18, swap_channels=True, **options)
+    part = _batches(noise, 36, 18, swap_channels=True, shard=(1, 2), **options)
+    seen = Counter()
+    for epoch in range(4):
+        for each in (plain, swapped, part):
+            each.begin(epoch)
+        for batch, other, share in zip(_epoch(plain), _epoch(swapped), _epoch(part), strict=True):
+            _same([(side[2:] for side in other)], [share])
+            for a, b, c, d in zip(*batch, *other, strict=True):
+                orders = [
+                    order
+                    for order in itertools.permutations(range(3))
+                    if np.array_equal(a[..., order], c) and np.array_equal(b[..., order], d)
+                ]
+                assert len(orders) == 1
+                seen.update(orders)
+    assert len(seen) == 6
+    assert min(seen.values()) > sum(seen.values()) / 6 / 3
 
 
 # -- under Keras, on its threads -------------------------------------------------------------------------------------

@@ -75,7 +75,7 @@ SETTINGS = {
     "--minutes": ("1.5", 1.5),
     "--patience": ("2", 2),
     "--tile": ("72", 72),
-    "--border": ("18", 18),
+    "--border": ("18,4", [18, 4]),
     "--trim": ("240,240,1,0", [240, 240, 1, 0]),
     "--input-trim": ("0,0,3,3", [0, 0, 3, 3]),
     "--black-level": ("64", 64),
@@ -90,9 +90,15 @@ SETTINGS = {
     "--skip": ("1", 1),
     "--no-shuffle": (None, False),
     "--augment": (None, True),
+    "--swap-channels": (None, True),
+    "--features": ("48", 48),
+    "--depth": ("5", 5),
     "--no-residual": (None, False),
+    "--loss": ("l1,mse", "l1,mse"),
+    "--luma": ("0.5", 0.5),
     "--learning-rate": ("1e-5", 1e-5),
     "--schedule": ("linear", "linear"),
+    "--warmup": ("100", 100),
     "--ema": ("0.99", 0.99),
     "--batch": ("auto", "auto"),
     "--precision": ("bfloat16", "bfloat16"),
@@ -133,7 +139,9 @@ def test_settings_come_from_the_strongest_place(run, tmp_path):
     assert places["tile"] == ("60", "command line")
     assert places["jitter"] == ("true", "command line")
     assert places["batch"] == ("16", "default")
-    assert "# border =                      # default: the smallest that fits of 2 or more\n" in text
+    assert places["border"] == ("0", "default")
+    assert "# loss =                        # default: the model's\n" not in text
+    assert "# features =                    # default: the model's\n" in text
     code, text, _ = run("train", tmp_path, "--config", path, "--model", "espcn", "--print-config")
     assert re.search("^# learning-rate = 0.001 +# model$", text, re.MULTILINE)
     assert tomllib.loads(text) == {"model": "espcn", "tile": 72, "jitter": False}  # what somebody chose
@@ -176,12 +184,12 @@ def test_the_table_says_where_settings_came_from(run, data, tmp_path):
     assert (code, err) == (0, "")
     rows = table(out)
     assert {name: cells[1] for name, cells in rows.items() if len(cells) == 2} == {
-        "model": "[run].toml", "epochs": "command line", "tile": "frames", "border": "frames", "trim": "default",
+        "model": "[run].toml", "epochs": "command line", "tile": "frames", "border": "default", "trim": "default",
         "input-trim": "frames", "black-level": "default", "quality": "[run].toml", "jitter": "default",
         "edges": "default", "skip": "default", "shuffle": "default", "augment": "command line",
-        "residual": "command line",
-        "learning-rate": "model", "schedule": "default", "batch": "command line", "precision": "default",
-        "seed": "[run].toml", "checkpoint-minutes": "default",
+        "residual": "command line", "loss": "model", "luma": "default",
+        "learning-rate": "model", "schedule": "default", "warmup": "default", "batch": "command line",
+        "precision": "default", "seed": "[run].toml", "checkpoint-minutes": "default",
     }  # fmt: skip
     assert re.search(r"^epoch 0  validation \d+\.\d\d dB, bicubic (\d+\.\d\d) dB  \d:\d\d$", out, re.MULTILINE)
     # One epoch of a network that is not residual does not come near.
@@ -209,7 +217,7 @@ def test_the_table_says_where_settings_came_from(run, data, tmp_path):
     changed = {"batch": "auto", "learning-rate": "command line", "skip": "command line", "epochs": "command line"}
     assert {name: cells[1] for name, cells in rows.items() if len(cells) == 2} == dict.fromkeys(
         ("model", "tile", "border", "trim", "input-trim", "black-level", "quality", "jitter", "edges", "shuffle",
-         "residual", "schedule", "precision", "seed", "checkpoint-minutes"), "run",
+         "residual", "loss", "luma", "schedule", "warmup", "precision", "seed", "checkpoint-minutes"), "run",
     ) | changed  # fmt: skip
     assert (rows["batch"][0], rows["learning-rate"][0], rows["skip"][0]) == ("4", "0.0001 (was 0.001)", "0")
     assert (rows["quality"][0], rows["residual"][0], rows["seed"][0]) == ("0.1", "no", "3")

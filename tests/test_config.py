@@ -15,6 +15,7 @@ from fastup.errors import OptionError
 from fastup.train.config import (
     ABSENT,
     ARCHITECTURES,
+    LOSSES,
     OPTIONS,
     SCHEDULES,
     Config,
@@ -31,8 +32,28 @@ BAD = {
     "patience": [(0, "1 or more"), (1.5, "whole"), ("1", "whole"), (True, "whole")],
     "training": [("", "text"), (3, "text"), ("a\udc80", "UTF-8")],
     "validation": [("", "text"), (3, "text")],
-    "tile": [(0, "1 or more"), (-72, "1 or more"), (72.5, "whole"), ("72", "whole"), (True, "whole"), (nan, "whole")],
-    "border": [(-1, "0 or more"), (1.5, "whole"), ("2", "whole"), (inf, "whole")],
+    "tile": [
+        (0, "1 or more"),
+        (-72, "1 or more"),
+        (72.5, "whole"),
+        ("72.5", "whole"),
+        ("", "whole"),
+        (True, "whole"),
+        (nan, "whole"),
+        ((72, 0), "1 or more"),
+        ("72,60,60", "or two"),
+        ((), "or two"),
+        ((72, True), "whole"),
+        ({"size": 72}, "whole"),
+    ],
+    "border": [
+        (-1, "0 or more"),
+        (1.5, "whole"),
+        ("two", "whole"),
+        (inf, "whole"),
+        ("18,-4", "0 or more"),
+        (None, "0"),
+    ],
     "trim": [
         ((240, 240), "left,right,top,bottom"),
         ((-1, 0, 0, 0), "left,right,top,bottom"),
@@ -61,9 +82,15 @@ BAD = {
     "skip": [(-1, "0 to 3"), (4, "0 to 3"), (1.5, "whole"), (None, "0 to 3")],
     "shuffle": [(0, "True or False"), ("yes", "True or False")],
     "augment": [(1, "True or False"), ("flips", "True or False"), (None, "True or False")],
+    "swap_channels": [(1, "True or False"), (None, "True or False")],
+    "features": [(0, "1 or more"), (1.5, "whole"), ("24", "whole")],
+    "depth": [(0, "1 or more"), (True, "whole")],
     "residual": [(0, "True or False"), ("no", "True or False")],
+    "loss": [("l2", "mse, l1, charbonnier"), ("l1,", "or two"), ("l1,mse,l1", "or two"), ("", "one of"), (1, "one of")],
+    "luma": [(-0.1, "0 to 1"), (1.1, "0 to 1"), (nan, "0 to 1"), (True, "0 to 1"), ("1", "0 to 1"), (None, "0 to 1")],
     "learning_rate": [(0, "more than 0"), (-1e-3, "more than 0"), (1.5, "at most 1"), (nan, "0"), ("1e-3", "0")],
     "schedule": [("step", "one of cosine, linear, constant"), (None, "one of"), (1, "one of")],
+    "warmup": [(-1, "0 or more"), (0.5, "whole"), (None, "whole")],
     "ema": [(0, "more than 0"), (1, "less than 1"), (1.0, "less than 1"), (nan, "less than 1"), ("0.9", "less than 1")],
     "batch": [
         (0, "'auto' or a whole number, 1 or more"),
@@ -85,8 +112,8 @@ GOOD = {
     "patience": [None, 1, 50],
     "training": [None, "a", "/b c"],
     "validation": [None, "a"],
-    "tile": [None, 1, 10**6],
-    "border": [None, 0, 18],
+    "tile": [None, 1, 10**6, (72, 64)],
+    "border": [0, 18, (18, 0)],
     "trim": [(240, 240, 0, 0), (1, 2, 3, 4), "auto"],
     "input_trim": [None, (0, 0, 3, 3), "auto"],
     "black_level": ["edge", 0, 64, 65535],
@@ -99,9 +126,15 @@ GOOD = {
     "skip": [0, 3],
     "shuffle": [False],
     "augment": [True],
+    "swap_channels": [True],
+    "features": [None, 1, 64],
+    "depth": [None, 1, 20],
     "residual": [False],
+    "loss": [None, "l1", "l1,mse", "mse,charbonnier"],
+    "luma": [0, 0.5, 1],
     "learning_rate": [None, 1e-9, 1],
     "schedule": ["cosine", "linear", "constant"],
+    "warmup": [0, 500],
     "ema": [None, 0.5, 0.999],
     "batch": [1, 4096, "auto"],
     "precision": ["float32", "bfloat16", "float16"],
@@ -116,6 +149,10 @@ def _parts(high):
     return st.floats(0, high, exclude_min=True, allow_subnormal=False) | st.integers(1, int(high))
 
 
+def _two(low):
+    return st.tuples(st.integers(low), st.integers(low)).filter(lambda pair: pair[0] != pair[1])
+
+
 _trims = st.tuples(*[st.integers(0, 10**6)] * 4)
 ANY = {
     "model": st.sampled_from(ARCHITECTURES),
@@ -124,8 +161,8 @@ ANY = {
     "patience": st.integers(1),
     "training": st.none() | st.text(min_size=1),
     "validation": st.none() | st.text(min_size=1),
-    "tile": st.integers(1),
-    "border": st.integers(0),
+    "tile": st.integers(1) | _two(1),
+    "border": st.integers(0) | _two(0),
     "trim": _trims | st.just("auto"),
     "input_trim": _trims | st.just("auto"),
     "black_level": st.just("edge") | st.integers(0, 65535),
@@ -138,9 +175,15 @@ ANY = {
     "skip": st.integers(0, 3),
     "shuffle": st.booleans(),
     "augment": st.booleans(),
+    "swap_channels": st.booleans(),
+    "features": st.integers(1),
+    "depth": st.integers(1),
     "residual": st.booleans(),
+    "loss": st.sampled_from(["mse", "l1,charbonnier"]),
+    "luma": st.floats(0, 1),
     "learning_rate": _parts(1),
     "schedule": st.sampled_from(SCHEDULES),
+    "warmup": st.integers(0),
     "ema": st.floats(0, 1, exclude_min=True, exclude_max=True),
     "batch": st.just("auto") | st.integers(1),
     "precision": st.sampled_from(["float32", "bfloat16", "float16"]),
@@ -175,19 +218,27 @@ def test_a_trim_may_be_text_or_a_list():
     assert Config(trim="1,2,3,4") == Config(trim=[1, 2, 3, 4]) == Config(trim=(1, 2, 3, 4))
 
 
+def test_sizes_along_each_axis():
+    assert Config(tile="72,60").tile == Config(tile=[72, 60]).tile == (72, 60)
+    assert Config(tile="72", border="18, 18") == Config(tile=(72, 72), border=18) == Config(tile=72, border=[18])
+
+
 def test_what_may_be_absent_says_what_that_means():
     assert list(ABSENT) == [field.name for field in fields(Config) if field.default is None]
 
 
 def test_names_are_those_of_training():
+    from fastup.networks import losses
     from fastup.networks.models import MODELS
     from fastup.train import fit
 
     assert tuple(MODELS) == ARCHITECTURES
     assert tuple(fit.RATE_LEFT) == SCHEDULES
+    assert tuple(losses.LOSSES) == LOSSES
     for architecture in MODELS.values():
         assert architecture.defaults.keys() <= ANY.keys() - {"model"}
-        assert Config(**architecture.defaults).learning_rate == architecture.learning_rate
+        config = Config(**architecture.defaults)
+        assert (config.loss, config.learning_rate) == (architecture.loss, architecture.learning_rate)
         with pytest.raises(TypeError):
             architecture.defaults["jitter"] = False
 
@@ -281,7 +332,7 @@ def test_what_is_written_is_what_is_read(file, values, place):
     file.write_text(text, "utf-8")
     again, sources = resolve([("run.toml", read_toml(file))])
     assert again == config
-    assert {type(value) for value in asdict(again).values()} <= {str, int, float, bool, Trim, type(None)}
+    assert {type(value) for value in asdict(again).values()} <= {str, int, float, bool, tuple, Trim, type(None)}
     absent = {name for name, value in asdict(config).items() if value is None}
     comments = absent | {name for name in asdict(config) if name not in values}  # what nobody chose
     assert {name for name, source in sources.items() if source == "default"} == comments

@@ -51,7 +51,7 @@ def test_a_run(trained, small):
 def test_what_a_model_carries(trained):
     settings = load(trained / "best.keras").settings
     assert settings["scale"] == [[9, 4], [2, 1]]
-    assert settings["border"] == [18, 18]
+    assert settings["border"] == [0, 0]
     assert settings["trim"] == settings["input_trim"] == [0, 0, 0, 0]
     assert settings["input_white"] == settings["target_white"] == 1023
     assert settings["pixel_aspect"] == [1, 1]
@@ -374,7 +374,8 @@ def _run_exactly(data, *runs, **options):
 
 
 def test_killed_at_any_step_a_run_ends_as_if_it_had_not_been(data):
-    options = {"epochs": 2, "checkpoint_minutes": 1e-9, "ema": 0.9, "augment": True, "skip": 1}
+    options = {"epochs": 2, "checkpoint_minutes": 1e-9, "ema": 0.9, "augment": True, "skip": 1, "swap_channels": True}
+    options |= {"tile": (72, 64), "border": (0, 4), "loss": "l1,mse", "luma": 0.3, "warmup": 5}
     for runs in ([("whole", 0), ("cut", 3)], [("cut", 17)]):  # within the first epoch, and the second
         _run_exactly(data, *runs, **options)
         steps, after = check_whole(data / "models" / "whole")["steps"] // 2, runs[-1][1]
@@ -406,9 +407,20 @@ def test_another_order_begins_the_epoch_anew(data):
     with pytest.raises(KeyboardInterrupt):
         fit.fit(prepare(data, config), interrupt)
     assert prepare(data, config).state["step"] > 0
-    for changed in ({"batch": 5}, {"seed": 1}, {"jitter": False}, {"skip": 1}, {"augment": True}, {"shuffle": False}):
+    for changed in (
+        {"batch": 5},
+        {"tile": (72, 64)},
+        {"swap_channels": True},
+        {"seed": 1},
+        {"jitter": False},
+        {"skip": 1},
+        {"augment": True},
+        {"shuffle": False},
+    ):
         assert prepare(data, replace(config, **changed)).state["step"] == 0
-    kept = prepare(data, replace(config, threads=3, learning_rate=1e-5, minutes=5, patience=2))
+    kept = prepare(
+        data, replace(config, loss="l1", luma=0.5, warmup=9, threads=3, learning_rate=1e-5, minutes=5, patience=2)
+    )
     assert kept.state["step"] > 0
 
 

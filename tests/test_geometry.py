@@ -34,10 +34,10 @@ PILLARS = (240, 240, 0, 0)
 def test_the_sizes_of_the_trade(sizes, trims, scale, tile, border):
     geometry = Geometry.of(*sizes, *trims)
     assert geometry.scale == tuple(map(Fraction, scale))
-    assert geometry.tile() == tile
-    assert geometry.border() == border
-    assert geometry.tile(2 * tile) == 2 * tile
-    assert geometry.border(0) == 0
+    assert geometry.tile() == (tile, tile)
+    assert geometry.tile(2 * tile) == (2 * tile, 2 * tile)
+    assert geometry.border(border) == (border, border)
+    assert geometry.border(0) == (0, 0)
 
 
 def test_ntsc_to_hd():
@@ -100,6 +100,11 @@ def test_a_trim_that_leaves_nothing(trim, input_trim, name, size):
         ("border", 2, "0 or 18"),
         ("border", 19, "18 or 36"),
         ("border", 9, "0 or 18"),
+        ("tile", (72, 62), "72,60 or 72,64"),
+        ("tile", (70, 62), "54,60 or 72,64"),
+        ("tile", (9, 64), "18,64"),
+        ("border", (9, 3), "9,2 or 9,4"),
+        ("border", (8, 2), "0,2 or 9,2"),
     ],
 )
 def test_sizes_that_are_not_whole_cells(name, value, nearest):
@@ -107,7 +112,8 @@ def test_sizes_that_are_not_whole_cells(name, value, nearest):
     with pytest.raises(OptionError) as caught:
         getattr(geometry, name)(value)
     message = str(caught.value)
-    assert message.startswith(f"{name} is {value} ")
+    given = value if isinstance(value, int) else ",".join(map(str, value))
+    assert message.startswith(f"{name} is {given} ")
     assert message.endswith(f": {nearest}")
     assert "720x480" in message
     assert "1440x1080" in message
@@ -115,7 +121,10 @@ def test_sizes_that_are_not_whole_cells(name, value, nearest):
 
 def test_a_tile_larger_than_the_picture():
     geometry = Geometry.of((120, 180), (270, 360), NONE)
-    assert geometry.tile(252) == 252
+    assert geometry.tile(252) == (252, 252)
+    assert geometry.tile((270, 356)) == (270, 356)
+    with pytest.raises(OptionError, match=r"tile is 252,364.*360x270"):
+        geometry.tile((252, 364))
     with pytest.raises(OptionError, match=r"tile is 288.*360x270"):
         geometry.tile(288)
 
@@ -125,7 +134,7 @@ def test_the_nearest_tiles_that_are_named_can_be_used():
     with pytest.raises(OptionError) as caught:
         geometry.tile(260)
     for size in str(caught.value).split(": ")[-1].split(" or "):
-        assert geometry.tile(int(size)) == int(size)
+        assert geometry.tile(int(size)) == (int(size),) * 2
 
 
 @pytest.mark.parametrize("sizes", [((2, 2), (3, 3)), ((719, 480), (1440, 1080)), ((479, 720), (1080, 1440))])
@@ -161,15 +170,15 @@ def test_any_scale(sizes, wish):
         assert all(length.denominator == 1 for length in exact)
         assert geometry.to_input(pixels) == tuple(map(int, exact))
 
-    border = geometry.border()
-    assert border == min(size for size in range(2, 2 + lcm(*geometry.cell_target)) if fits(size))
+    border = lcm(*geometry.cell_target)
+    assert geometry.border(border) == (border, border)
     check(border)
     unit = next(size for size in range(2, 10**6, 2) if fits(size // 2))
     smallest = next(size for size in range(unit, 10**6, unit) if size >= 60)
     room = min(geometry.target_picture)
     if unit <= room:
-        tile = geometry.tile()
-        assert tile == min(smallest, max(range(unit, room + 1, unit)))
+        tile, also = geometry.tile()
+        assert also == tile == min(smallest, max(range(unit, room + 1, unit)))
         check(tile)
         check(tile // 2)
         inputs, targets = geometry.grids(tile, border, jitter=True)
@@ -183,7 +192,7 @@ def test_any_scale(sizes, wish):
         (geometry.tile, wish % unit == 0 and wish <= room), (geometry.border, fits(wish)),
     ):  # fmt: skip
         if usable:
-            assert method(wish) == wish
+            assert method(wish) == (wish, wish)
         else:
             with pytest.raises(FastupError) as caught:
                 method(wish)
@@ -195,7 +204,7 @@ def test_any_scale(sizes, wish):
 
 
 def test_the_smallest_of_defaults_is_stated():
-    assert (module.SMALLEST_DEFAULT_TILE, module.SMALLEST_DEFAULT_BORDER) == (60, 2)
+    assert module.SMALLEST_DEFAULT_TILE == 60
 
 
 def test_a_scale_too_odd_names_the_nearest_that_is_simple():
@@ -206,5 +215,5 @@ def test_a_scale_too_odd_names_the_nearest_that_is_simple():
 
 
 def test_a_small_picture_has_a_small_default_tile():
-    assert Geometry.of((24, 40), (54, 80), (0, 0, 0, 0)).tile() == 36
-    assert Geometry.of((50, 50), (50, 50), (0, 0, 0, 0)).tile() == 50
+    assert Geometry.of((24, 40), (54, 80), (0, 0, 0, 0)).tile() == (36, 36)
+    assert Geometry.of((50, 50), (50, 50), (0, 0, 0, 0)).tile() == (50, 50)

@@ -16,7 +16,7 @@ from fastup.pairs.folder import find_pairs
 from fastup.train.config import Config
 from fastup.train.fit import fit
 from fastup.train.prepare import prepare
-from fastup.train.run import facts_of, settings_of
+from fastup.train.run import BEFORE, facts_of, settings_of
 from fastup.upscale.model import load
 
 
@@ -41,7 +41,8 @@ def test_what_a_model_takes_from_its_targets(tmp_path):
 def test_what_a_run_had_is_known_without_loading_it(copied):
     folder = copied / "models" / "compact"
     before = settings_of(folder)
-    found = {"epochs": 2, "learning_rate": 3e-4, "batch": 2, "tile": 72, "border": 18, "input_trim": (0, 0, 0, 0)}
+    found = {"epochs": 2, "learning_rate": 3e-4, "batch": 2, "tile": 72, "input_trim": (0, 0, 0, 0)}
+    found |= {"loss": "mse", "features": 24, "depth": 8}
     assert before | {"minutes": None, "scale": None} == asdict(Config()) | found
     assert "minutes" not in before  # they are over
     assert settings_of(copied / "models" / "none") == {}
@@ -49,11 +50,34 @@ def test_what_a_run_had_is_known_without_loading_it(copied):
     assert settings_of(folder) == {}
 
 
+def test_a_run_that_had_none_of_these_settings_goes_on(copied):
+    last = copied / "models" / "compact" / "last.keras"
+    network = load(last)
+    for name in BEFORE:
+        del network.settings[name]
+    network.settings["border"] = [18, 18]
+    network.compile(network.optimizer, "mean_squared_error")
+    network.save(last)
+    given = settings_of(last.parent)
+    assert {name: given[name] for name in BEFORE} == BEFORE
+    assert given["border"] == 18
+    with pytest.raises(OptionError, match=r"border 0 \(was 18\)"):
+        prepare(copied, Config(epochs=3))
+    run = prepare(copied, Config(**given | {"epochs": 3}))
+    assert run.network.border == (18, 18)
+    assert int(run.network.optimizer.iterations) == run.state["steps"] > 0
+    before, after = (each.optimizer.variables[3].numpy() for each in (network, run.network))  # moments are kept
+    np.testing.assert_array_equal(before, after)
+    assert np.abs(after).max() > 0
+
+
 @pytest.mark.parametrize(
     ("name", "value", "found"),
     [
         ("residual", False, "residual False (was True)"),
-        ("border", 36, "border"),
+        ("border", 36, "border 36 (was 0)"),
+        ("border", (0, 2), "border 0,2 (was 0)"),
+        ("features", 8, "features 8 (was 24)"),
         ("trim", (0, 0, 0, 135), "trim"),
         ("input_trim", (0, 0, 0, 60), "input-trim"),
         ("black_level", 64, "black-level 64 (was edge)"),

@@ -105,7 +105,7 @@ EngineOption = Annotated[
 ]  # fmt: skip
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Make frames again that are there already.")]
-TileOption = Annotated[int | None, setting("tile")]
+TileOption = Annotated[str | None, setting("tile")]
 TrimOption = Annotated[str | None, setting("trim")]
 TrainingOption = Annotated[str | None, setting("training")]
 ValidationOption = Annotated[str | None, setting("validation")]

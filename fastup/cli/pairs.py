@@ -239,17 +239,18 @@ def rank(
         raise OptionError(f"output is {output}, expected a name that ends in .png")
     refuse_other(data)
     from fastup.pairs.folder import find_pairs
+    from fastup.pairs.geometry import along_text
     from fastup.pairs.ranking import picture, ranking
     from fastup.pairs.transcode import transcode
 
     with show.progress("looking for borders", "folders") as advance:
         folder = Path(training or data / "train")
         found = find_pairs(folder, config.trim, config.input_trim, advance, _scale_without_inputs(folder))
-    tile = found.roomiest.tile(config.tile)
+    size = found.holding(config.tile).tile(config.tile)
     with show.progress("transcoding") as advance:
         found = transcode(found, data / "cache", advance)
     with show.progress("ranking tiles") as advance:
-        ranked = ranking(found, tile, config.jitter, config.quality, data / "cache", advance)
+        ranked = ranking(found, size, config.jitter, config.quality, data / "cache", advance)
     picture(output, ranked)
     line, kept = ranked.thresholds, ranked.kept
     tiles = [len(order) for order in ranked.order]
@@ -257,7 +258,8 @@ def rank(
     show.table(
         {
             "frames": f"{len(found)}",
-            "tiles": f"{_each(tiles)}, of {tile} target pixels, {'with' if config.jitter else 'without'} jitter",
+            "tiles": f"{_each(tiles)}, of {along_text(size)} target pixels, "
+            f"{'with' if config.jitter else 'without'} jitter",
             "kept": f"{_each(kept)}, {sum(kept):,} in all: quality {config.quality:g}",
             "the line": f"{line.min():{digits}}"
             + (f" to {line.max():{digits}}, by frame" if line.min() < line.max() else ""),

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from rich import box
 from rich.markup import escape
@@ -114,8 +114,8 @@ def run_training(
 
     with show.progress("looking for borders", "folders") as advance:
         run = prepare(data, config, name, more_epochs, advance, begin=begin)
-    follow = [field for field in ("tile", "border", "input_trim") if getattr(config, field) is None]
-    sources = sources | dict.fromkeys(follow, "frames")
+    follow = {"tile": "frames", "input_trim": "frames"} | dict.fromkeys(("features", "depth"), "model")
+    sources = sources | {field: place for field, place in follow.items() if getattr(config, field) is None}
     if config.batch == "auto":
         sources["batch"] = "auto"
     if more_epochs is not None:
@@ -205,7 +205,7 @@ def _shapes(run):
 
 def _value(option, given):
     """A setting of what the command line has for it; which words will do is for `Config` to say."""
-    if SETTINGS[option].type == int | str:
+    if isinstance(given, str) and int in get_args(SETTINGS[option].type):
         with contextlib.suppress(ValueError):
             return int(given)
     return given

@@ -6,20 +6,22 @@ import keras
 import numpy as np
 
 from fastup import _free
+from fastup._types import Size
 from fastup.errors import OptionError
 from fastup.networks.models import Network
+from fastup.pairs.geometry import pair_of
 
 ROOM = 0.8  # share of what is free that a batch may take: the estimate is one
 
 
-def of_step(network: Network, batch: int, tile: int) -> int:
+def of_step(network: Network, batch: int, tile: int | Size) -> int:
     """About how many bytes a step takes on the device.
 
     Every layer's output is kept for the way back, where it gets a gradient of its own size; and the weights have their
     gradients and the two moments of Adam beside them. What libraries use inside a convolution is not known. `tile` is
-    in target pixels, wide and high, without the border.
+    in target pixels, of both axes or of each, without the border.
     """
-    shape = tuple(int((tile + 2 * b) / s) for b, s in zip(network.border, network.scale, strict=True))
+    shape = _shape(network, tile)
     every = keras.Model(network.inputs, [layer.output for layer in network.layers])
     outputs = sum(
         prod(output) * _bytes(layer)
@@ -37,7 +39,7 @@ def free() -> int | None:
     return _free.of_card() if on_gpu() else _free.of_machine()
 
 
-def largest_batch(network: Network, tile: int, tiles: int) -> int:
+def largest_batch(network: Network, tile: int | Size, tiles: int) -> int:
     """The largest power of two that fits: by the estimate, and then by a step on zeros.
 
     1 if not even that fits: then the first step says so. The network is compiled; its weights are left as they are.
@@ -64,15 +66,19 @@ def _fits(network, batch, tile):
     """Whether a step on zeros runs on the device, on a twin of the network."""
     twin = type(network)(network.settings)
     twin.compile(type(network.optimizer).from_config(network.optimizer.get_config()), network.loss)
-    sides = [(tile + 2 * b, s) for b, s in zip(network.border, network.scale, strict=True)]
-    inputs = np.zeros((batch, *(int(size / scale) for size, scale in sides), 3), np.float32)
+    inputs = np.zeros((batch, *_shape(network, tile), 3), np.float32)
     try:
-        twin.train_on_batch(inputs, np.zeros((batch, tile, tile, 3), np.float32))
+        twin.train_on_batch(inputs, np.zeros((batch, *pair_of(tile), 3), np.float32))
     except Exception as error:  # every backend has one of its own
         if _free.ran_out(error):
             return False
         raise
     return True
+
+
+def _shape(network, tile):
+    """Rows and columns of an input tile with its border."""
+    return tuple(int((t + 2 * b) / s) for t, b, s in zip(pair_of(tile), network.border, network.scale, strict=True))
 
 
 def _bytes(layer):

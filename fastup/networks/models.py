@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+import fastup.networks.losses  # noqa: F401  what files of models name
 from fastup._scales import Scale, cell_of, fractions
 from fastup._types import Size
 from fastup.errors import OptionError
@@ -31,20 +32,22 @@ class Architecture:
         too.
     size : mapping
         The sizes that settings may change, with their defaults.
-    loss : str
-        As `keras.Model.compile` takes it.
     defaults : mapping
-        What it wants by default of the fields of `fastup.train.config.Config`; ``learning_rate`` at least.
+        What it wants by default of the fields of `fastup.train.config.Config`; ``loss`` and ``learning_rate`` at least.
     folds : bool
         Whether it trains sums of branches, which fold into plain convolutions for use.
     """
 
     summary: str
     build: Callable[..., Any]
-    loss: str
     defaults: Mapping[str, Any]
     size: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     folds: bool = False
+
+    @property
+    def loss(self) -> str:
+        """Its name, as `fastup.networks.losses` has it."""
+        return self.defaults["loss"]
 
     @property
     def learning_rate(self) -> float:
@@ -140,15 +143,13 @@ MODELS = MappingProxyType(
             "Three convolutions (9-5-5, 64-32) over the bicubic enlargement"
             " (Dong et al. 2014, Learning a deep convolutional network for image super-resolution).",
             _srcnn,
-            loss="mean_squared_error",
-            defaults=MappingProxyType({"learning_rate": 1e-3}),
+            defaults=MappingProxyType({"loss": "mse", "learning_rate": 1e-3}),
         ),
         "vdsr": Architecture(
             "Twenty 3x3 convolutions over the bicubic enlargement"
             " (Kim et al. 2016, Accurate image super-resolution using very deep convolutional networks).",
             _vdsr,
-            loss="mean_squared_error",
-            defaults=MappingProxyType({"learning_rate": 1e-4}),
+            defaults=MappingProxyType({"loss": "mse", "learning_rate": 1e-4}),
             size=MappingProxyType({"features": 64, "depth": 20}),
         ),
         "espcn": Architecture(
@@ -156,16 +157,14 @@ MODELS = MappingProxyType(
             " (Shi et al. 2016, Real-time single image and video super-resolution using an efficient sub-pixel"
             " convolutional neural network).",
             _espcn,
-            loss="mean_squared_error",
-            defaults=MappingProxyType({"learning_rate": 1e-3}),
+            defaults=MappingProxyType({"loss": "mse", "learning_rate": 1e-3}),
         ),
         "compact": Architecture(
             "SRVGGNet: a plain stack of 3x3 convolutions with PReLU on the input and a sub-pixel convolution"
             " (Wang et al. 2021, Real-ESRGAN; the repository's SRVGGNetCompact, published with 64 features, 16 deep).",
             _compact,
             # Published with an absolute error; on drawn frames a squared one gained 0.8 dB more from the same steps.
-            loss="mean_squared_error",
-            defaults=MappingProxyType({"learning_rate": 1e-3}),
+            defaults=MappingProxyType({"loss": "mse", "learning_rate": 1e-3}),
             size=MappingProxyType({"features": 24, "depth": 8}),
         ),
         "span": Architecture(
@@ -174,8 +173,7 @@ MODELS = MappingProxyType(
             " (Wan et al. 2023, Swift parameter-free attention network for efficient super-resolution, published with"
             " 48 features).",
             _span,
-            loss="mean_squared_error",
-            defaults=MappingProxyType({"learning_rate": 5e-4}),
+            defaults=MappingProxyType({"loss": "mse", "learning_rate": 5e-4}),
             size=MappingProxyType({"features": 24, "depth": 6}),
             folds=True,
         ),
@@ -185,8 +183,7 @@ MODELS = MappingProxyType(
             " (Zhang et al. 2021, Edge-oriented convolution block for real-time super resolution on mobile devices,"
             " its M4C32).",
             _ecbsr,
-            loss="mean_squared_error",
-            defaults=MappingProxyType({"learning_rate": 5e-4}),
+            defaults=MappingProxyType({"loss": "mse", "learning_rate": 5e-4}),
             size=MappingProxyType({"features": 32, "depth": 4}),
             folds=True,
         ),
@@ -195,8 +192,7 @@ MODELS = MappingProxyType(
             " a skip over all, and a sub-pixel convolution; folds"
             " (Bhardwaj et al. 2022, Collapsible linear blocks for super-efficient super resolution, its M11).",
             _sesr,
-            loss="mean_squared_error",
-            defaults=MappingProxyType({"learning_rate": 5e-4}),
+            defaults=MappingProxyType({"loss": "mse", "learning_rate": 5e-4}),
             size=MappingProxyType({"features": 16, "depth": 11}),
             folds=True,
         ),
@@ -325,6 +321,12 @@ class Network(keras.Model):
         return super().compute_loss(
             x, _normalised(y, self.settings.get("target_white")), y_pred, sample_weight, training
         )
+
+    @property
+    def metrics(self) -> list[Any]:
+        """Keras' own, and how much of the loss is the second of two, which JAX hands to a step if it is among them."""
+        share = getattr(self.loss, "share", None)
+        return super().metrics + ([share] if share is not None else [])
 
     def get_config(self) -> dict[str, Any]:
         return {"settings": json.loads(json.dumps(self.settings))}

@@ -17,7 +17,7 @@ from fastup._types import Frame, Progress, Size, StrPath
 from fastup.errors import DataError, FastupError, OptionError
 from fastup.header import Header
 from fastup.pairs.digests import Digests
-from fastup.pairs.geometry import Geometry, scale_text, size_text
+from fastup.pairs.geometry import Geometry, pair_of, scale_text, size_text
 from fastup.pairs.trims import Trims
 from fastup.trim import UNTRIMMED, AnyTrim, Trim
 
@@ -132,6 +132,14 @@ class Pairs:
     def roomiest(self) -> Geometry:
         """Of the kind whose pictures hold the largest tile."""
         return max((kind.geometry for kind in self.kinds), key=lambda each: min(each.target_picture))
+
+    def holding(self, tile: int | Size | None) -> Geometry:
+        """Of the most common kind whose pictures hold such a tile; of the roomiest if none do, or none is given."""
+        if tile is not None:
+            for kind in self.kinds:
+                if all(size <= room for size, room in zip(pair_of(tile), kind.geometry.target_picture, strict=True)):
+                    return kind.geometry
+        return self.roomiest
 
     @property
     def input_white(self) -> int | None:

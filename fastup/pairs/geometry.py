@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from math import lcm
+from math import inf, lcm
+from numbers import Integral
 
 from fastup._grid import TileGrid
 from fastup._types import Size
@@ -11,7 +12,6 @@ from fastup.errors import DataError, OptionError
 from fastup.trim import UNTRIMMED, Trim
 
 SMALLEST_DEFAULT_TILE = 60  # target pixels
-SMALLEST_DEFAULT_BORDER = 2  # target pixels
 
 
 @dataclass(frozen=True)
@@ -65,24 +65,31 @@ class Geometry:
         """Target pixels of a cell."""
         return self.scale[0].numerator, self.scale[1].numerator
 
-    def tile(self, tile: int | None = None) -> int:
-        """The tile in target pixels: the given one, checked, or the smallest that fits of 60 or more.
+    def tile(self, tile: int | Size | None = None) -> Size:
+        """The tile in target pixels: the given one, checked, or the smallest square that fits of 60 or more.
 
         Half a tile is a whole number of cells, so that jittered tiles are too. In a small picture the default is the
-        largest that it holds.
+        largest that it holds. One number is that of both axes.
         """
-        unit, room = 2 * lcm(*self.cell_target), min(self.target_picture)
-        if tile is not None and tile > room:
-            raise OptionError(f"tile is {tile}, but the target picture is {size_text(self.target_picture)}")
-        if unit > room:
+        given, room = tile if tile is None else pair_of(tile), self.target_picture
+        if given is not None and any(size > most for size, most in zip(given, room, strict=True)):
+            raise OptionError(f"tile is {along_text(given)}, but the target picture is {size_text(room)}")
+        units = self._units(given, 2)
+        if any(unit > most for unit, most in zip(units, room, strict=True)):
             raise (OptionError if any(self.trim + self.input_trim) else DataError)(
-                f"the scale from {size_text(self.input_picture)} to {size_text(self.target_picture)} is "
-                f"{scale_text(self.scale)} (vertical x horizontal): its smallest tile, {unit}, is larger "
+                f"the scale from {size_text(self.input_picture)} to {size_text(room)} is "
+                f"{scale_text(self.scale)} (vertical x horizontal): its smallest tile, {along_text(units)}, is larger "
                 f"than the picture; the nearest target picture with a simple scale: {size_text(self._simple_target())}"
             )
-        if tile is None:
-            return min(-(-SMALLEST_DEFAULT_TILE // unit) * unit, room // unit * unit)
-        return self._fitting("tile", tile, unit, unit, room)
+        if given is None:
+            side = min(-(-SMALLEST_DEFAULT_TILE // units[0]) * units[0], min(room) // units[0] * units[0])
+            return side, side
+        return self._fitting("tile", given, units, units, room if given[0] != given[1] else 2 * (min(room),))
+
+    def _units(self, given, cells=1):
+        """What sizes are multiples of, along each axis, so many cells; one number where they are one, or not given."""
+        units = [cells * cell for cell in self.cell_target]
+        return units if given is not None and given[0] != given[1] else [lcm(*units)] * 2
 
     def _simple_target(self):
         """The target picture nearest to this one whose cell has 20 target pixels a side or fewer."""
@@ -94,32 +101,45 @@ class Geometry:
             for i, t in zip(self.input_picture, self.target_picture, strict=True)
         )
 
-    def border(self, border: int | None = None) -> int:
-        """The border in target pixels: the given one, checked, or the smallest that fits of 2 or more."""
-        unit = lcm(*self.cell_target)
-        if border is None:
-            return -(-SMALLEST_DEFAULT_BORDER // unit) * unit
-        return self._fitting("border", border, unit, 0, border + unit)
+    def border(self, border: int | Size) -> Size:
+        """A border in target pixels, checked. One number is that of both axes."""
+        given = pair_of(border)
+        return self._fitting("border", given, self._units(given), (0, 0), (inf, inf))
 
-    def _fitting(self, name, value, unit, low, high):
-        """Refuse a value that is not a multiple of `unit`. Names the nearest that are, of low to high."""
-        if value % unit:
-            below = value // unit * unit
-            nearest = " or ".join(str(n) for n in (below, below + unit) if low <= n <= high)
+    def _fitting(self, name, given, units, low, high):
+        """Refuse sizes that are not multiples of `units`. Names the nearest that are, of low to high."""
+        if any(value % unit for value, unit in zip(given, units, strict=True)):
+            each = [*zip(given, units, low, high, strict=True)]
+            below = [max(value // unit * unit, least) for value, unit, least, _ in each]
+            above = [min(-(-value // unit), most // unit) * unit for value, unit, _, most in each]
+            nearest = " or ".join(dict.fromkeys(map(along_text, (below, above))))
             raise OptionError(
-                f"{name} is {value} target pixels, which is not whole cells of {size_text(self.input_picture)} to "
-                f"{size_text(self.target_picture)}; the nearest that are: {nearest}"
+                f"{name} is {along_text(given)} target pixels, which is not whole cells of "
+                f"{size_text(self.input_picture)} to {size_text(self.target_picture)}; the nearest that are: {nearest}"
             )
-        return value
+        return given
 
-    def grids(self, tile: int, border: int, jitter: bool) -> tuple[TileGrid, TileGrid]:
+    def grids(self, tile: int | Size, border: int | Size, jitter: bool) -> tuple[TileGrid, TileGrid]:
         """The grids of the input and of the target picture: the same tiles; the input's carry the border."""
-        grid = TileGrid(self.target_picture, (tile, tile), 0, jitter)
+        grid = TileGrid(self.target_picture, tile, 0, jitter)
         return TileGrid(self.input_picture, self.to_input(tile), self.to_input(border), jitter), grid
 
-    def to_input(self, pixels: int) -> Size:
-        """A length of whole cells in target pixels as (vertical, horizontal) input pixels."""
-        return int(pixels / self.scale[0]), int(pixels / self.scale[1])
+    def to_input(self, pixels: int | Size) -> Size:
+        """Lengths of whole cells in target pixels, of both axes or of each, as (vertical, horizontal) input pixels."""
+        vertical, horizontal = pair_of(pixels)
+        return int(vertical / self.scale[0]), int(horizontal / self.scale[1])
+
+
+def pair_of(size: int | Sequence[int]) -> Size:
+    """(vertical, horizontal) of that, or of one number for both."""
+    vertical, horizontal = (size, size) if isinstance(size, Integral) else size  # type: ignore[misc]
+    return vertical, horizontal  # type: ignore[return-value]
+
+
+def along_text(size: int | Sequence[int]) -> str:
+    """A size along each axis as options have it: V,H, or one number where both are equal."""
+    vertical, horizontal = pair_of(size)
+    return str(vertical) if vertical == horizontal else f"{vertical},{horizontal}"
 
 
 def size_text(size: Sequence[int]) -> str:

@@ -12,7 +12,7 @@ from fastup import frames
 from fastup._grid import TileGrid
 from fastup._threads import on_threads
 from fastup._tiles import detail, kept, rank
-from fastup._types import Floats, Progress, StrPath
+from fastup._types import Floats, Progress, Size, StrPath
 from fastup._whole import whole
 from fastup.errors import DataError
 from fastup.pairs.cache import set_name
@@ -58,7 +58,7 @@ class TileIndex:
 
 
 def detail_scores(
-    pairs: Pairs, tile: int, jitter: bool, cache: StrPath | None = None, on_progress: Progress | None = None
+    pairs: Pairs, tile: int | Size, jitter: bool, cache: StrPath | None = None, on_progress: Progress | None = None
 ) -> list[Floats]:
     """The detail of every tile of every target's picture: see `fastup.detail`.
 
@@ -69,7 +69,7 @@ def detail_scores(
     Parameters
     ----------
     tile
-        In target pixels.
+        In target pixels, along both axes or each.
     jitter
         Whether there are tiles half a tile off.
 
@@ -183,7 +183,7 @@ def _measured(target, kind, grid):
     return scores
 
 
-def inside(pairs: Pairs, tile: int, jitter: bool, edges: int = 0) -> list[NDArray[np.int32]]:
+def inside(pairs: Pairs, tile: int | Size, jitter: bool, edges: int = 0) -> list[NDArray[np.int32]]:
     """The tiles of each kind of pairs that can be trained on: those in the picture, `edges` target pixels off its rim.
 
     They are numbers in the grid of the kind's target picture; of a picture that is smaller than a tile there are none.
@@ -191,14 +191,14 @@ def inside(pairs: Pairs, tile: int, jitter: bool, edges: int = 0) -> list[NDArra
     return [_grid(kind.geometry, tile, jitter).well_inside(edges) for kind in pairs.kinds]
 
 
-def count(pairs: Pairs, tile: int, jitter: bool, quality: float, edges: int = 0) -> int:
+def count(pairs: Pairs, tile: int | Size, jitter: bool, quality: float, edges: int = 0) -> int:
     """How many tiles `tile_index` has."""
     each = zip(pairs.counts(), inside(pairs, tile, jitter, edges), strict=True)
     return sum(frames * kept(quality, len(tiles)) for frames, tiles in each)
 
 
 def tile_index(
-    pairs: Pairs, tile: int, jitter: bool, quality: float, cache: StrPath | None = None,
+    pairs: Pairs, tile: int | Size, jitter: bool, quality: float, cache: StrPath | None = None,
     on_progress: Progress | None = None, edges: int = 0,
 ) -> TileIndex:  # fmt: skip
     """The tiles to train on.

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from fastup import frames
 from fastup._grid import TileGrid
 from fastup._tiles import kept, rank
-from fastup._types import Floats, Progress, StrPath
+from fastup._types import Floats, Progress, Size, StrPath
 from fastup._whole import whole
 from fastup.pairs.folder import Pairs
+from fastup.pairs.geometry import pair_of
 from fastup.pairs.index import detail_scores, inside
 
 _ROWS, _COLUMNS = 6, 6  # of each half of the sheet
@@ -26,7 +27,7 @@ class Ranking:
     """The detail of the tiles that can be trained on, frame by frame, and which of them are kept."""
 
     pairs: Pairs
-    tile: int
+    tile: int | Size
     jitter: bool
     quality: float
     tiles: list[NDArray[np.int32]]
@@ -65,8 +66,9 @@ class Ranking:
 
 
 def ranking(
-    pairs: Pairs, tile: int, jitter: bool, quality: float, cache: StrPath, on_progress: Progress | None = None
-) -> Ranking:
+    pairs: Pairs, tile: int | Size, jitter: bool, quality: float, cache: StrPath,
+    on_progress: Progress | None = None,
+) -> Ranking:  # fmt: skip
     """Rank the tiles of each target frame, as training does.
 
     The measure is `fastup.detail`: the sum of absolute differences between each pixel of a tile and its right and its
@@ -76,7 +78,7 @@ def ranking(
     Parameters
     ----------
     tile
-        In target pixels.
+        In target pixels, along both axes or each.
     jitter
         Whether tiles half a tile off are ranked, too.
     quality
@@ -133,9 +135,10 @@ def picture(path: StrPath, ranking: Ranking) -> None:
             np.sum([(n, len(o)) for n, o in zip(ranking.kept, ranking.order, strict=True)], axis=0),
             "",
         )
+    height, width = pair_of(ranking.tile)
     sheet.suptitle(
         f"quality {ranking.quality:g} keeps {kept:,} of the {total:,} tiles of {each}{frames:,} "
-        f"frame{'s' * (frames != 1)}: {ranking.tile} x {ranking.tile} target pixels"
+        f"frame{'s' * (frames != 1)}: {width} x {height} target pixels"
         + (", jittered too" if ranking.jitter else ""),
         color=_TEXT, fontsize=16,
     )  # fmt: skip
@@ -146,7 +149,8 @@ def picture(path: StrPath, ranking: Ranking) -> None:
         axes.set_title(f"{title}, most detail first: rank in its frame, and score", color=colour, fontsize=13)
         _contact_sheet(axes, ranking, bool(half))
         axes.set(xlim=(0, _COLUMNS), ylim=(_ROWS, 0), xticks=[], yticks=[], facecolor=_GROUND)
-        axes.set_box_aspect(_ROWS / _COLUMNS * 0.92 / 0.8)  # which makes tiles square
+        height, width = pair_of(ranking.tile)
+        axes.set_box_aspect(_ROWS / _COLUMNS * 0.92 / 0.8 * height / width)  # which makes pixels square
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with whole(path) as part:
         canvas.print_png(part)

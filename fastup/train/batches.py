@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+from itertools import permutations
 from typing import TYPE_CHECKING, Any, Literal
 
 import keras
@@ -12,10 +13,11 @@ from numpy.typing import NDArray
 from fastup import _dpx
 from fastup._grid import TileGrid
 from fastup._loader import FrameKind, Problem, Side, TileLoader
+from fastup._types import Size
 from fastup.errors import OptionError
 from fastup.footage.recipe import Recipe
 from fastup.pairs.folder import SIDES, Pairs
-from fastup.pairs.geometry import Geometry
+from fastup.pairs.geometry import Geometry, pair_of
 from fastup.pairs.index import TileIndex
 from fastup.train.degraded import Degraded
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 TIMED = 1000  # batches whose times are kept: more than any backend takes ahead
 AHEAD = 8  # batches that are ready or under way before they are asked for
 OPEN_FILES = 64  # that the loader keeps open to read from, beside those that it maps (as many again)
+ORDERS = np.array(list(permutations(range(3))))  # of channels
 
 
 class TileBatches(keras.utils.PyDataset):
@@ -47,12 +50,12 @@ class TileBatches(keras.utils.PyDataset):
     index
         The tiles of each frame to train on, as `tile_index` gives them.
     tile, border, jitter
-        In target pixels, and whether the index has tiles that are half a tile off.
+        In target pixels, along both axes or each, and whether the index has tiles that are half a tile off.
     recipe
         How inputs are made, of pairs that are `made`.
     fill
         What lies outside the picture of an input: its nearest pixel, or this code; normalised where whites differ.
-    batch, seed, shuffle, skip, augment
+    batch, seed, shuffle, skip, augment, swap_channels
         See `Config`.
     shard
         (i, n): of every batch that a single worker would see, the i-th of n equal parts.
@@ -61,16 +64,19 @@ class TileBatches(keras.utils.PyDataset):
     """
 
     def __init__(
-        self, pairs: Pairs, index: TileIndex, *, tile: int, border: int, jitter: bool = True,
+        self, pairs: Pairs, index: TileIndex, *, tile: int | Size, border: int | Size, jitter: bool = True,
         recipe: Recipe | None = None,
         fill: Literal["edge"] | int = "edge", batch: int = 16, seed: int = 0, shuffle: bool = True, skip: int = 0,
-        augment: bool = False, shard: tuple[int, int] = (0, 1), threads: int | None = None,
+        augment: bool = False, swap_channels: bool = False, shard: tuple[int, int] = (0, 1),
+        threads: int | None = None,
     ) -> None:  # fmt: skip
         super().__init__(workers=1)  # the threads are the loader's own
         self.pairs, self.index = pairs, index
         self.seed, self.shuffle, self.skip = seed, shuffle, skip
         self.batch = min(batch, len(range(0, index.size - skip, skip + 1)) or 1)
-        self.turns = turns_of(pairs.geometry) if augment else 1
+        square = len({*pair_of(tile)}) == len({*pair_of(border)}) == 1
+        self.turns = turns_of(pairs.geometry, square) if augment else 1
+        self.swap_channels = swap_channels
         part, parts = shard
         if not 0 <= part < parts or self.batch % parts:
             raise OptionError(f"shard is {shard}, expected (i, n), i of 0 to n - 1, and a batch, {batch}, of n parts")
@@ -140,6 +146,8 @@ class TileBatches(keras.utils.PyDataset):
                 files = (self.pairs.inputs, self.pairs.targets)[batch.side]
                 self.error = _dpx.error(files[batch.frame], batch)
                 raise self.error
+            if self.swap_channels:
+                self._swap(batch, place)
             if self.degraded is not None:
                 batch = (batch[0], *self._drawn(place)), batch[1]
         self.times[number] = asked, time.perf_counter()
@@ -199,6 +207,13 @@ class TileBatches(keras.utils.PyDataset):
         drawn = self.degraded.draw(self.batch, [self.seed, epoch, step, 1])
         return inside, *(part[self.shard] for part in drawn)
 
+    def _swap(self, sides, place):
+        """Give the channels of each tile of a batch another order, one of all six at random, the same on both sides."""
+        drawn = np.random.default_rng([self.seed, *divmod(place, len(self)), 2]).integers(len(ORDERS), size=self.batch)
+        for number, order in enumerate(ORDERS[drawn[self.shard]]):
+            for side in sides:
+                side[number] = side[number][..., order]
+
     def _corners(self, kinds, tiles):
         """(n, 4): the corners of tiles, with their border, in the pictures of input and target, by number in the grid.
 
@@ -213,10 +228,10 @@ class TileBatches(keras.utils.PyDataset):
         )
 
 
-def turns_of(geometry: Geometry) -> int:
-    """Ways to turn a tile: 8 where both scales are equal, else 4, as rows cannot become columns."""
+def turns_of(geometry: Geometry, square: bool = True) -> int:
+    """Ways to turn a tile: 8 where it is square and both scales are equal, else 4, as rows cannot become columns."""
     vertical, horizontal = geometry.scale
-    return 8 if vertical == horizontal else 4
+    return 8 if square and vertical == horizontal else 4
 
 
 def steps_of(tiles: int, batch: int, skip: int) -> int:

@@ -11,7 +11,7 @@ from sys import float_info
 from typing import Any, Literal, get_args
 
 from fastup._scales import parsed
-from fastup._types import StrPath
+from fastup._types import Size, StrPath
 from fastup.errors import OptionError
 from fastup.footage.recipe import Recipe
 from fastup.trim import UNTRIMMED, Trim, parse
@@ -20,6 +20,7 @@ Architecture = Literal["srcnn", "vdsr", "espcn", "compact", "span", "ecbsr", "se
 Schedule = Literal["cosine", "linear", "constant"]
 Precision = Literal["float32", "bfloat16", "float16"]
 ARCHITECTURES, SCHEDULES, PRECISIONS = map(get_args, (Architecture, Schedule, Precision))
+LOSSES = "mse", "l1", "charbonnier"
 
 Check = Callable[[str, Any], Any]  # of a setting's name and value: raises an OptionError, or gives what to keep instead
 
@@ -44,6 +45,43 @@ def whole(low: int, high: float = inf, word: str = "") -> Check:
             raise OptionError(f"{name} is {value!r}, expected {instead}a whole number, {span}")
 
     return check
+
+
+def along_axes(low: int) -> Check:
+    """A whole number of at least `low`, or two, vertical and horizontal; kept as one where both are equal.
+
+    As text, too, with a comma between two.
+    """
+
+    def check(name, value):
+        each = value.split(",") if isinstance(value, str) else value
+        pair = each if isinstance(each, (list, tuple)) else (each,)
+        try:
+            pair = [int(part) if isinstance(value, str) else part for part in pair]
+        except ValueError:
+            pair = []
+        if not (0 < len(pair) <= 2 and all(isinstance(n, Integral) and not isinstance(n, bool) for n in pair)) or (
+            min(pair) < low
+        ):
+            raise OptionError(
+                f"{name} is {value!r}, expected a whole number, {low} or more, or two, such as 36,64 (vertical, "
+                "horizontal)"
+            )
+        return int(pair[0]) if pair[0] == pair[-1] else (int(pair[0]), int(pair[1]))
+
+    return check
+
+
+def losses(name: str, value: Any) -> None:
+    """The name of a loss, or two with a comma, one after the other."""
+    if not isinstance(value, str) or value.count(",") > 1 or not set(value.split(",")) <= set(LOSSES):
+        raise OptionError(f"{name} is {value!r}, expected one of {', '.join(LOSSES)}, or two, such as l1,mse")
+
+
+def share(name: str, value: Any) -> None:
+    """A number, 0 <= value <= 1."""
+    if not isinstance(value, Real) or isinstance(value, bool) or not 0 <= value <= 1:  # type: ignore[operator]
+        raise OptionError(f"{name} is {value!r}, expected a number of 0 to 1")
 
 
 def positive(high: float = float_info.max, below: float = inf) -> Check:
@@ -109,9 +147,12 @@ class Config:
                                    "FOLDER")  # fmt: skip
     validation: str | None = setting(None, text, "The same for those to validate on.", "DATA/validation",
                                      "FOLDER")  # fmt: skip
-    tile: int | None = setting(None, whole(1), "Tile, in target pixels.", "the smallest that fits of 60 or more")
-    border: int | None = setting(None, whole(0), "Context around a tile, in target pixels.",
-                                 "the smallest that fits of 2 or more")  # fmt: skip
+    tile: int | Size | None = setting(
+        None, along_axes(1), "Tile, in target pixels: a number, or two (vertical, horizontal).",
+        "the smallest square that fits of 60 or more", "V[,H]",
+    )  # fmt: skip
+    border: int | Size = setting(0, along_axes(0), "Context around a tile, in target pixels, likewise.",
+                                 metavar="V[,H]")  # fmt: skip
     trim: Trim | Literal["auto"] = setting(
         UNTRIMMED, parsed_trim, "Pixels to trim from target frames: left, right, top, bottom; auto: what is no picture "
         "of each folder's frames.", metavar="auto|L,R,T,B",
@@ -138,10 +179,20 @@ class Config:
     skip: int = setting(0, whole(0, 3), "Tiles left out after each one used, 0 to 3.")
     shuffle: bool = setting(True, true_or_false, "Take the tiles in a random order.")
     augment: bool = setting(False, true_or_false, "Flip tiles at random, and turn them where both scales are equal.")
+    swap_channels: bool = setting(False, true_or_false, "Give R, G and B of each tile a random order.")
+    features: int | None = setting(None, whole(1), "Channels inside the network, where it has that size.",
+                                   "the model's")  # fmt: skip
+    depth: int | None = setting(None, whole(1), "Its layers, likewise.", "the model's")
     residual: bool = setting(True, true_or_false, "Learn the difference to bicubic.")
+    loss: str | None = setting(
+        None, losses, f"What is made small: {', '.join(LOSSES)}; or two, such as l1,mse, the second in the run's last "
+        "quarter.", "the model's", "LOSS[,LOSS]",
+    )  # fmt: skip
+    luma: float = setting(0.0, share, "Share of the loss that is of luma alone, 0 to 1.")
     learning_rate: float | None = setting(None, positive(1), "At the start.", "the model's")
     schedule: Schedule = setting("cosine", one_of(SCHEDULES),
                                  "How the learning rate falls to 0 over the run, if it does.")  # fmt: skip
+    warmup: int = setting(0, whole(0), "Steps in which the learning rate rises from 0, before it falls.")
     ema: float | None = setting(
         None, positive(below=1), "Momentum of averaged weights, such as 0.999; best.keras then has those.", "no average"
     )

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from fastup._resample import CODES, gaussian_weights, resampling
 from fastup._scales import Scale, cell_of
-from fastup._types import Floats
+from fastup._types import Floats, Size
 from fastup.codes import LUMA_601
 from fastup.footage.recipe import TAPE, Recipe
+from fastup.pairs.geometry import pair_of
 
 _NARROW = 1e-3  # deviation of a Gaussian that does nothing: its weights are 1 and 0
 
@@ -36,7 +37,7 @@ class Degraded:
     recipe, scale
         Of the inputs.
     tile, border
-        As `Config` has them, target pixels.
+        As `Config` has them, target pixels, along both axes or each.
     white
         Of the inputs: what they are rounded to.
     fill
@@ -46,7 +47,7 @@ class Degraded:
     """
 
     def __init__(
-        self, recipe: Recipe, scale: Scale, tile: int, border: int, *, white: int,
+        self, recipe: Recipe, scale: Scale, tile: int | Size, border: int | Size, *, white: int,
         fill: Literal["edge"] | int = "edge", square: bool = False,
     ) -> None:  # fmt: skip
         self.recipe, self.white, self.fill = recipe, white, fill
@@ -55,14 +56,15 @@ class Degraded:
         # How far each step reaches along the lines, in input pixels. What a step gives is as much narrower.
         self.soft, self.colour = (ceil(4 * most[name]) for name in ("softness", "chroma"))
         self.peak = gaussian_weights(1.0)[0] if most["peaking"] else 0
-        self.tile = int((tile + 2 * border) / scale[0]), int((tile + 2 * border) / scale[1])  # input pixels
+        tile, border = pair_of(tile), pair_of(border)
+        self.tile = tuple(int((t + 2 * b) / s) for t, b, s in zip(tile, border, scale, strict=True))  # input pixels
         sides = 0, self.soft + self.peak + self.colour
         cells = [_context(recipe.filter, *of) for of in zip(scale, self.tile, sides, strict=True)]
         if square:
             cells = [max(cells)] * 2
         context = [p * n for p, n in zip(self.cell_target, cells, strict=True)]
-        self.margin = border + context[0], border + context[1]  # target pixels around the tile
-        self.window = tile + 2 * self.margin[0], tile + 2 * self.margin[1]  # target pixels
+        self.margin = border[0] + context[0], border[1] + context[1]  # target pixels around the tile
+        self.window = tile[0] + 2 * self.margin[0], tile[1] + 2 * self.margin[1]  # target pixels
         # Where tile, with its border, and what is made before the first step along the lines, begin in the window.
         self.corner = self.cell[0] * cells[0], self.cell[1] * cells[1]
         self.matlab = recipe.filter == "matlab"

@@ -35,6 +35,8 @@ RATE_LEFT = {
     "constant": lambda done: 1.0,
 }
 
+SECOND_LOSS = 0.75  # of the run is done when the second of two losses takes over
+
 
 @dataclass(frozen=True)
 class Step:
@@ -97,7 +99,7 @@ def _batches(run, pairs, on_progress):
     batches = TileBatches(
         pairs, index, tile=config.tile, border=config.border, jitter=config.jitter, recipe=recipe,
         fill=config.black_level, batch=config.batch, seed=config.seed, shuffle=config.shuffle, skip=config.skip,
-        augment=config.augment, threads=config.threads,
+        augment=config.augment, swap_channels=config.swap_channels, threads=config.threads,
     )  # fmt: skip
     if batches.degraded is not None:
         run.network.train_on_targets(batches.degraded)
@@ -165,6 +167,7 @@ class _Watch(keras.callbacks.Callback):
         self.limit = run.config.minutes * 60 if run.config.minutes else None
         self.rate_left = RATE_LEFT[run.config.schedule]
         self.asked = False  # to stop
+        self.second = False  # whether the second loss has taken over
         self.reported = 0.0
         self.saved = time.perf_counter()
         self.begun = self.saved - run.state["under_way"]["seconds"]
@@ -185,6 +188,10 @@ class _Watch(keras.callbacks.Callback):
     def on_train_batch_begin(self, batch, logs=None):
         self.rate = self._rate()
         self.model.optimizer.learning_rate = self.rate
+        loss = self.model.loss
+        if loss.share is not None and (second := self._progress() >= SECOND_LOSS) != self.second:
+            loss.share.share.assign(float(second))
+            self.second = second
 
     def on_train_batch_end(self, batch, logs=None):
         now = time.perf_counter()
@@ -295,12 +302,19 @@ class _Watch(keras.callbacks.Callback):
     def _out_of_time(self):
         return self.limit is not None and time.perf_counter() - self.begun >= self.limit
 
-    def _rate(self):
-        """The learning rate of the next step, by how near the end of the run is, be that an epoch or a time."""
+    def _progress(self):
+        """How much of the run is done, 0 to 1, by its epochs or its time, whichever is nearer the end."""
         progress = (self.epoch + self.step / self.steps) / self.run.config.epochs
         if self.limit is not None:
             progress = max(progress, (time.perf_counter() - self.begun) / self.limit)
-        return self.run.config.learning_rate * self.rate_left(min(progress, 1))
+        return min(progress, 1)
+
+    def _rate(self):
+        """The learning rate of the next step."""
+        state, config = self.run.state, self.run.config
+        rate = config.learning_rate * self.rate_left(self._progress())
+        done = state["steps"] + self.step - state["step"]
+        return rate * (done + 1) / config.warmup if done < config.warmup else rate
 
     def _step_done(self):
         """The `Step` that is done; refuses losses that are no numbers. Keras gives the mean of the epoch so far."""

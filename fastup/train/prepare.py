@@ -16,18 +16,29 @@ from fastup._types import Progress, StrPath
 from fastup.errors import DataError, OptionError
 from fastup.footage.recipe import Recipe
 from fastup.networks import memory
+from fastup.networks.losses import TileLoss
 from fastup.networks.models import MODELS, Network, precision
 from fastup.pairs.alignment import off_note, sample
 from fastup.pairs.colour import recipe
 from fastup.pairs.digests import contents
 from fastup.pairs.folder import SIDES, Pairs, find_sets, seen, seen_note
-from fastup.pairs.geometry import size_text
+from fastup.pairs.geometry import along_text, size_text
 from fastup.pairs.index import count, inside
 from fastup.pairs.levels import silent_note
 from fastup.pairs.made import made_inputs
 from fastup.train import lock
 from fastup.train.config import Config
-from fastup.train.run import Run, as_settings, config_of, facts_of, has_onnx, last_network, saved_settings, stamp_of
+from fastup.train.run import (
+    SIZES,
+    Run,
+    as_settings,
+    config_of,
+    facts_of,
+    has_onnx,
+    last_network,
+    saved_settings,
+    stamp_of,
+)
 from fastup.train.warm import begin as begin_with
 from fastup.train.warm import is_source, read, sizes, source
 from fastup.trim import AUTO, UNTRIMMED
@@ -36,6 +47,7 @@ from fastup.upscale.upscaler import Upscaler
 
 # The steps of an epoch have their tiles in an order that depends on these.
 ORDERED_BY = ("batch", "tile", "trim", "quality", "jitter", "skip", "shuffle", "augment", "seed")
+ADDED = {"edges": 0, "swap_channels": False}  # to those, where they are not this, which older runs do not have
 
 
 # Settings that name folders, and what they are in DATA without.
@@ -50,7 +62,7 @@ def prepare(
 
     `data` holds train/ and validation/, each with Alpha/ and Beta/, where `config` has no other folders. The run lives
     in data/models/NAME, NAME being the model's if absent, and what is made of the frames in data/cache. `config` is as
-    `resolve` makes it: of a model's own defaults, a bare `Config` gets the learning rate alone. `more_epochs` are
+    `resolve` makes it: of a model's own defaults, a bare `Config` gets loss and learning rate alone. `more_epochs` are
     trained after those that were done before, instead of `config.epochs` in all. `on_progress` is called while borders
     are looked for, and inputs made.
 
@@ -72,11 +84,15 @@ def prepare(
             "for both: match them together"
         )
     geometry = pairs.geometry
-    border = geometry.border() if config.border is None else config.border
-    rate = config.learning_rate or MODELS[config.model].learning_rate
+    model = MODELS[config.model]
+    loss, rate = config.loss or model.loss, config.learning_rate or model.learning_rate
     follows = config.trim == AUTO and config.input_trim is None
     input_trim = AUTO if follows or config.input_trim == AUTO else pairs.kinds[0].input_trim
-    config = replace(config, border=border, input_trim=input_trim, learning_rate=rate)
+    border = geometry.border(config.border)
+    config = replace(config, border=border, input_trim=input_trim, loss=loss, learning_rate=rate)
+    if absent := [name for name in SIZES if getattr(config, name) is not None and name not in model.size]:
+        sizes = f"has {' and '.join(model.size)}" if model.size else "has one size"
+        raise OptionError(f"{absent[0]} is {getattr(config, absent[0])}, but {config.model} {sizes}, expected no other")
     free, facts = memory.free(), facts_of(pairs, config.match)
     held = lock.held(folder) if folder.is_dir() else contextlib.nullcontext()
     with held, _seeded(config.seed), precision(config.precision):
@@ -92,6 +108,11 @@ def prepare(
         config = _fitting(config, pairs)
         if network is None:
             network = _new_network(config, facts, begin)
+        optimizer = network.optimizer if network.compiled else _optimizer(config)
+        network.compile(optimizer, TileLoss(loss, config.luma))
+        # Or what is saved before the first step lacked its moments.
+        network.optimizer.build(network.trainable_variables)
+        config = replace(config, **{name: network.settings.get(name) for name in SIZES})
         run = Run(folder, data / "cache", config, pairs, validation, network, free, before, [], [], stamp)
         if config.batch == "auto":
             batch = before.get("batch") or memory.largest_batch(network, geometry.tile(config.tile), run.tiles)
@@ -158,8 +179,8 @@ def _folder_of(data, config, name):
 
 def _fitting(config, pairs):
     """The settings with tile and border filled in; refuses those that do not fit the frames."""
-    geometry, white = pairs.roomiest, pairs.input_white
-    config = replace(config, tile=geometry.tile(config.tile), border=geometry.border(config.border))
+    geometry, white = pairs.holding(config.tile), pairs.input_white
+    config = replace(config, tile=geometry.tile(config.tile))
     if config.black_level != "edge" and config.black_level > (white or 1):
         several = len({kind.input_white for kind in pairs.kinds}) > 1
         most = (
@@ -170,7 +191,7 @@ def _fitting(config, pairs):
         raise OptionError(f"black-level is {config.black_level}, expected {most}")
     if not count(pairs, config.tile, config.jitter, 1.0, config.edges):
         raise OptionError(
-            f"edges is {config.edges}: no tile of {config.tile} lies so far inside of a picture of "
+            f"edges is {config.edges}: no tile of {along_text(config.tile)} lies so far inside of a picture of "
             f"{size_text(geometry.target_picture)}, expected less"
         )
     return config
@@ -183,7 +204,7 @@ def _empty_note(run):
     if not (empty := sum(count for count, tiles in each if not tiles.size)):
         return None
     are = "is" if empty == 1 else "are"
-    room = f"a tile of {config.tile}" + (f" that is {config.edges} off the rim" if config.edges else "")
+    room = f"a tile of {along_text(config.tile)}" + (f" that is {config.edges} off the rim" if config.edges else "")
     return f"{empty:,} of the {len(pairs):,} pairs of {pairs.folder} {are} too small for {room}, and not trained on"
 
 
@@ -201,15 +222,18 @@ def _seeded(seed: int) -> Iterator[None]:
 def _new_network(config, facts, begin):
     other = None if begin is None else read(begin)
     size = {} if other is None else sizes(other, config.model)
+    size = {name: value for name, value in size.items() if getattr(config, name) is None}
     trained = {"epoch": 0, "step": 0, "loss": None, "steps": 0, "best_psnr": None, "best_epoch": None, "history": []}
     network = Network(as_settings(config) | size | facts | {"trained": trained})
     if other is not None:
         trained["from"] = source(begin) | {"taken": begin_with(network, other, begin)}
         network.settings["trained"] = trained
-    average = {"use_ema": True, "ema_momentum": config.ema} if config.ema is not None else {}
-    network.compile(keras.optimizers.Adam(config.learning_rate, **average), MODELS[config.model].loss)
-    network.optimizer.build(network.trainable_variables)  # or what is saved before the first step lacked its moments
     return network
+
+
+def _optimizer(config):
+    average = {"use_ema": True, "ema_momentum": config.ema} if config.ema is not None else {}
+    return keras.optimizers.Adam(config.learning_rate, **average)
 
 
 def _set_end(run, more_epochs):
@@ -228,8 +252,7 @@ def _set_end(run, more_epochs):
 def _set_order(run):
     """Begin the epoch under way anew where its tiles would come in another order: the steps done had other tiles."""
     order = {name: run.network.settings[name] for name in ORDERED_BY} | {"tiles": run.tiles}
-    if run.config.edges:  # older runs do not have it, nor what follows
-        order["edges"] = run.config.edges
+    order |= {name: value for name, off in ADDED.items() if (value := getattr(run.config, name)) != off}
     if len(run.pairs.kinds) > 1:
         kinds = repr((run.pairs.kinds, run.pairs.kind_of)).encode()
         order["kinds"] = hashlib.blake2b(kinds, digest_size=16).hexdigest()

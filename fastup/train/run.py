@@ -25,18 +25,24 @@ from fastup.networks.models import Network
 from fastup.pairs.alignment import Fit
 from fastup.pairs.colour import recipe
 from fastup.pairs.folder import Pairs
+from fastup.pairs.geometry import along_text, pair_of
 from fastup.pairs.index import count
 from fastup.pairs.levels import in_copy, with_copies
 from fastup.train.batches import steps_of
-from fastup.train.config import OPTIONS, Config
+from fastup.train.config import OPTIONS, Config, along_axes
 from fastup.trim import parse
 from fastup.upscale.model import load
 from fastup.upscale.onnx_file import NEEDED
 
 # A run cannot go on with other values of these: what a model computes, and what its optimiser keeps, depend on them.
 FIXED = (
-    "model", "residual", "border", "trim", "input_trim", "black_level", "degrade", "match", "precision", "ema",
+    "model", "features", "depth", "residual", "border", "trim", "input_trim", "black_level", "degrade", "match",
+    "precision", "ema",
 )  # fmt: skip
+SIZES = "features", "depth"  # of a network, which not every architecture has
+
+# What runs of older versions had, which did not say so.
+BEFORE = {"loss": "mse", "luma": 0.0, "warmup": 0, "swap_channels": False}
 
 
 @dataclass
@@ -252,7 +258,8 @@ def config_of(settings: Mapping[str, Any]) -> dict[str, Any]:
     if given.get("degrade"):  # else it is that of the frames
         given["scale"] = ",".join(str(Fraction(*factor)) for factor in settings["scale"])
     trims = {name: parse(given[name], name) for name in ("trim", "input_trim")}
-    return given | trims | {"border": given["border"][0]}
+    axes = {name: along_axes(0)(name, given[name]) for name in ("tile", "border")}
+    return BEFORE | given | trims | axes
 
 
 def as_settings(config: Config) -> dict[str, Any]:
@@ -261,15 +268,16 @@ def as_settings(config: Config) -> dict[str, Any]:
     The scale is left out: it is that of the frames, a fact.
     """
     settings = json.loads(json.dumps(asdict(config)))
+    sizes = {name: value for name in SIZES if (value := settings.pop(name)) is not None}
     del settings["scale"]
-    return settings | {"border": [config.border, config.border]}
+    return settings | sizes | {"border": list(pair_of(config.border))}
 
 
 def _check_same(folder, before, config, facts):
     """Refuse settings that the model was not built for, and frames that differ from those that it was trained on."""
-    ours = as_settings(config) | {"border": config.border}
-    was = as_settings(Config()) | before | {"border": before["border"][0]}
-    pairs = {name: (ours[name], was[name]) for name in FIXED}
+    ours = as_settings(config) | {"border": along_text(config.border)}
+    was = as_settings(Config()) | before | {"border": along_text(before["border"])}
+    pairs = {name: (ours[name], was[name]) for name in FIXED if name in ours}  # sizes that are not given are the run's
     options = [f"{name.replace('_', '-')} {new} (was {old})" for name, (new, old) in pairs.items() if new != old]
     before = {"colour": None} | before
     compared = [name for name in facts if name in before and name != "levels"]  # older runs do not have all of it
