@@ -95,6 +95,43 @@ def ssim(a, b):
     return float(np.mean(total))
 
 
+def highest(values, reach):
+    """The highest value within so many pixels each way."""
+    result = np.empty_like(values)
+    for y, x in np.ndindex(values.shape):
+        result[y, x] = values[max(y - reach, 0) : y + reach + 1, max(x - reach, 0) : x + reach + 1].max()
+    return result
+
+
+def parts(target):
+    """Which pixels of normalised RGB are beside lines, and which are flats: by steps of luma in 3 x 3 pixels."""
+    luma = target @ [0.299, 0.587, 0.114]
+    step = highest(luma, 1) + highest(-luma, 1)
+    return highest(step, 2) >= 0.15, highest(step, 8) < 0.04
+
+
+def halo(picture, target, reach):
+    """How much too bright edges are on their bright side, in codes of 10 bits: pixel by pixel."""
+    luma, flats = target @ [0.299, 0.587, 0.114], parts(target)[1]
+    more = picture @ [0.299, 0.587, 0.114] - luma
+    more = more - (more[flats].mean() if flats.any() else 0)
+    sums, count, top = {}, 0, highest(luma, reach)
+    for y, x in np.ndindex(luma.shape):
+        rings = [
+            distance
+            for distance in range(2, reach + 1, 2)
+            if (
+                luma[max(y - distance, 0) : y + distance + 1, max(x - distance, 0) : x + distance + 1]
+                <= luma[y, x] - 0.15
+            ).any()
+        ]
+        if rings and luma[y, x] >= top[y, x] - 0.02:
+            place = y // 16, x // 16, rings[0]
+            sums[place] = sums.get(place, 0) + more[y, x]
+            count += 1
+    return 1023 * sum(max(each, 0) for each in sums.values()) / count
+
+
 def tile_origins(height, width, tile_h, tile_w, jitter):
     """(y, x) of each tile: plain ones in raster order, then those half a tile down and right."""
     plain = [(y, x) for y in range(0, height, tile_h) for x in range(0, width, tile_w)]

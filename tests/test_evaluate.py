@@ -13,12 +13,13 @@ from OpenImageIO import ImageBuf
 
 import fastup
 from fastup.cli.upscale import print_scores
-from fastup.errors import DataError, FastupError
+from fastup.errors import DataError, FastupError, OptionError
 from fastup.pairs.folder import find_pairs
 from fastup.train import fit
 from fastup.upscale import evaluate as module
 from fastup.upscale.evaluate import Score, compare, evaluate, mean
 from fastup.upscale.film import upscale
+from fastup.upscale.metrics import Parts
 from fastup.upscale.upscaler import Upscaler
 
 
@@ -83,6 +84,12 @@ def test_the_model_is_what_is_scored(model, small):
     (score, *_) = evaluate(model, small)
     assert score.psnr != score.psnr_bicubic
     assert 0 < score.ssim_y < 1
+    _, ours, bicubic, target = next(compare(Upscaler(model), find_pairs(small / "evaluation")))
+    parts = Parts(target, 7)
+    for picture, suffix in ((ours, ""), (bicubic, "_bicubic")):
+        assert getattr(score, f"halo{suffix}") == parts.halo(picture)
+        assert getattr(score, f"psnr_lines{suffix}") == parts.psnr(picture)[1] < getattr(score, f"psnr{suffix}")
+        assert getattr(score, f"psnr_flats{suffix}") == parts.psnr(picture)[2] > getattr(score, f"psnr{suffix}")
 
 
 def test_a_folder_of_pairs_will_do(model, small):
@@ -103,6 +110,8 @@ def test_mean():
             assert getattr(result, name) == pytest.approx(sum(getattr(score, name) for score in scores) / 3)
     assert dataclasses.replace(mean([black, black]), frame="black", flat=True) == pytest.approx(black)
     assert mean([dataclasses.replace(scores[0], psnr=100), dataclasses.replace(scores[0], psnr=np.inf)]).psnr == 100
+    lined = [dataclasses.replace(score, halo=halo) for score, halo in zip(scores, (1.0, 2.0, None), strict=True)]
+    assert (mean(lined).halo, mean(lined).psnr_lines) == (1.5, None)
 
 
 def test_a_black_frame_is_told_apart(model, small, tmp_path, run):
@@ -116,7 +125,7 @@ def test_a_black_frame_is_told_apart(model, small, tmp_path, run):
     assert mean(scores) == mean(others) == mean(evaluate(model, small))
     trained = SimpleNamespace(network=model)
     pairs = find_pairs(tmp_path / "evaluation")
-    watch = SimpleNamespace(run=trained, validation=pairs, asked=0, on_progress=lambda *_: None)
+    watch = SimpleNamespace(run=trained, validation=pairs, asked=0, board=None, on_progress=lambda *_: None)
     assert fit._Watch._validate(watch) == pytest.approx([mean(scores).psnr, mean(scores).psnr_bicubic], abs=1e-9)
     model.save(tmp_path / "m.keras")
     code, out, _ = run("evaluate", tmp_path / "m.keras", tmp_path)
@@ -180,6 +189,88 @@ def test_trims_are_the_models(model, small, tmp_path):
     finally:
         network.settings.update(before)
     assert score == evaluate(model, small)[0]
+
+
+# -- the papers' protocol ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def images(small, tmp_path_factory):
+    """A folder of images of 8 bits, of several sizes, one of them not whole cells; read-only, as others' sets are."""
+    folder = tmp_path_factory.mktemp("images")
+    frame = fastup.read(fastup.find(small / "evaluation" / "Beta")[0], "float32")
+    for name, part in (("a", np.s_[:46, 30:91]), ("b", np.s_[100:154, :50])):
+        assert ImageBuf(np.ascontiguousarray(frame[part])).write(str(folder / f"{name}.png"), "uint8")
+    folder.chmod(0o555)
+    return folder
+
+
+def test_papers(model, images):
+    """Inputs by MATLAB's imresize, results of 8 bits, unrounded luma without the rim, the mean of decibels."""
+    scores = evaluate(model, images, protocol="papers")
+    assert [score.frame for score in scores] == ["a", "b"]
+    assert [path.name for path in images.iterdir()] == ["a.png", "b.png"]
+    for score, (height, width) in zip(scores, ((45, 60), (54, 50)), strict=True):
+        target = fastup.read(images / f"{score.frame}.png")[:height, :width]
+        given = naive.matlab(target, (height * 4 // 9, width // 2))
+        ours = np.floor(Upscaler(model)(given / np.float32(255)).astype(float) * 255 + 0.5)
+        for picture, suffix in ((ours, ""), (naive.matlab(given, target.shape[:2]), "_bicubic")):
+            inside = [naive.luma(each[3:-3, 3:-3] / 255) for each in (picture, target)]
+            assert getattr(score, f"psnr_y{suffix}") == pytest.approx(_psnr(*inside, 255), abs=1e-6)
+            assert getattr(score, f"ssim_y{suffix}") == pytest.approx(naive.ssim(*inside), abs=1e-6)
+            assert getattr(score, f"psnr{suffix}") == pytest.approx(_psnr(picture, target, 255), abs=1e-5)
+    result = mean(scores, "papers")
+    assert result.psnr_y == pytest.approx((scores[0].psnr_y + scores[1].psnr_y) / 2, abs=1e-12)
+    assert result.psnr_y != mean(scores).psnr_y
+
+
+def test_papers_on_other_folders(model, small, images, tmp_path):
+    """In Beta; whatever a model trims of its own frames, and what made the inputs that it was trained on."""
+    expected = evaluate(model, images, protocol="papers")
+    (tmp_path / "evaluation").mkdir()
+    (tmp_path / "evaluation" / "Beta").symlink_to(images)
+    assert evaluate(model, tmp_path, protocol="papers") == expected
+    before = dict(model.settings)
+    model.settings.update(trim=[20, 10, 0, 6], input_trim=[4, 3, 2, 1], degrade="vhs")
+    try:
+        assert evaluate(model, images, protocol="papers") == expected
+    finally:
+        model.settings.clear()
+        model.settings.update(before)
+    # Inputs that there are, are taken.
+    assert [score.psnr for score in evaluate(model, small, protocol="papers")] == pytest.approx(
+        [score.psnr for score in evaluate(model, small)], abs=0.1
+    )
+
+
+def test_the_command_by_the_papers(trained, images, run):
+    code, out, _ = run("evaluate", trained / "best.keras", images, "--protocol", "papers")
+    assert code == 0
+    assert "Y PSNR" in out
+    assert "lines" not in out
+    code, text, _ = run("evaluate", trained / "best.keras", images, "--protocol", "papers", "--json")
+    rows = json.loads(text)
+    assert [row["frame"] for row in rows] == ["a", "b", "mean"]
+    assert all(f"{row['psnr_y']:.2f}" in out for row in rows)
+    assert {"psnr_lines", "psnr_flats", "halo", "halo_bicubic"} < rows[0].keys()
+    code, _, err = run("evaluate", trained / "best.keras", images)
+    assert (code, err.count("makes inputs, as does `fastup evaluate --protocol papers`")) == (1, 2)
+
+
+def test_protocols_that_do_not_go(model, images):
+    with pytest.raises(OptionError, match="protocol is 'paper', expected one of restoration, papers"):
+        evaluate(model, images, protocol="paper")
+    with pytest.raises(OptionError, match="match changes the targets, which the papers' protocol takes as they are"):
+        evaluate(model, images, match=True, protocol="papers")
+
+
+def test_tables_have_room_in_a_hundred_columns(capfd, run):
+    score = Score("a" * 20, *([33.333] * 4), 0.99, 0.99, 33.333, 33.333, None, None, 1023.0, 1023.0)
+    for protocol in ("restoration", "papers"):
+        print_scores([score, mean([score], protocol)], protocol)
+        out = capfd.readouterr().out
+        assert max(map(len, out.splitlines())) <= 100
+        assert "33.33" in out
 
 
 def test_another_scale(model, tmp_path):

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastup.upscale.metrics import mean_psnr, psnr, psnr_y, ssim_y
+from fastup._resample import gaussian
+from fastup.upscale.metrics import Parts, mean_psnr, psnr, psnr_y, ssim_y
 
 
 def _pair(shape, seed=0, noise=0.05):
@@ -100,3 +101,102 @@ def test_pictures_too_small_or_not_rgb():
         ssim_y(small, small, 1)
     with pytest.raises(ValueError, match=r"expected \(height, width, 3\)"):
         psnr_y(small[..., 0], small[..., 0], 0)
+
+
+# -- lines, flats and halos --------------------------------------------------------------------------------------------
+
+
+def _blurred(picture, sigma):
+    return gaussian(gaussian(picture, sigma).swapaxes(0, 1), sigma).swapaxes(0, 1)
+
+
+def _drawing(height=120, width=150):
+    """A cel: two fills, a dark line around a disc, a stripe; drawn four times as large, so edges are soft."""
+    y, x = np.mgrid[: 4 * height, : 4 * width] / 4
+    distance = np.hypot(y - height / 2, x - width / 2)
+    picture = np.where(distance[..., None] < height / 3, [0.8, 0.6, 0.5], [0.4, 0.5, 0.7])
+    picture[abs(distance - height / 3) < 1.5] = 0.05
+    picture[abs(y - 0.2 * x - 5) < 2] = 0.9
+    return picture.reshape(height, 4, width, 4, 3).mean((1, 3)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def drawing():
+    target = _drawing()
+    return target, Parts(target, 6)
+
+
+def _peaked(target, strength, sigma=2.0):
+    return target + np.float32(strength) * (target - gaussian(target, sigma))
+
+
+@pytest.mark.parametrize("reach", [6, 7])
+def test_parts_and_halos_equal_naive(reach):
+    """Of an odd size, and noisy, so that thresholds are met anywhere."""
+    rng = np.random.default_rng(2)
+    target = (_drawing(41, 55) + 0.01 * rng.standard_normal((41, 55, 3))).clip(0, 1)
+    picture = _peaked(target, 0.4) + 0.02 * rng.standard_normal(target.shape)
+    parts = Parts(target, reach)
+    lines, flats = naive.parts(target)
+    np.testing.assert_array_equal(parts.lines, lines)
+    np.testing.assert_array_equal(parts.flats, flats)
+    assert 0.05 < lines.mean() < 0.6
+    assert 0.05 < flats.mean() < 0.6
+    assert parts.halo(picture) == pytest.approx(naive.halo(picture, target, reach), rel=1e-4)
+    expected = [-10 * math.log10(np.mean((picture - target)[mask] ** 2)) for mask in (np.True_, lines, flats)]
+    assert parts.psnr(picture) == pytest.approx(expected)
+    assert parts.psnr(picture)[0] == pytest.approx(psnr(picture, target))
+
+
+def test_parts_of_a_line_by_hand():
+    """One dark column in a flat: lines go three columns to either side, flats begin nine off."""
+    target = np.full((30, 40, 3), 0.5, np.float32)
+    target[:, 20] = 0.2
+    parts = Parts(target, 6)
+    assert [*np.flatnonzero(parts.lines[0])] == list(range(17, 24))
+    assert [*np.flatnonzero(~parts.flats[0])] == list(range(11, 30))
+    rim = target.copy()
+    rim[:, [19, 21]] += 4 / 1023  # of the six columns on either side two, four codes each
+    assert parts.halo(rim) == pytest.approx(4 * 2 / 12, rel=1e-3)
+    assert parts.halo(target + np.float32(0.1)) == pytest.approx(0, abs=1e-3)  # a brighter picture is no halo
+    rim[:, [19, 21]] = 0.5 - 4 / 1023
+    assert parts.halo(rim) == 0
+
+
+def test_parts_that_a_target_does_not_have():
+    flat = np.full((20, 20, 3), 0.5, np.float32)
+    parts = Parts(flat, 6)
+    assert parts.psnr(flat + np.float32(0.1)) == pytest.approx((20, None, 20))
+    assert parts.psnr(flat) == (math.inf, None, math.inf)
+    assert parts.halo(flat) is None
+    busy = np.indices((20, 20)).sum(0)[..., None] % 2 * np.ones(3)
+    assert Parts(busy, 6).psnr(1 - busy) == (0, 0, None)
+    assert Parts(busy, 6).halo(busy) == 0
+
+
+def test_halos_of_equal_pictures_are_none(drawing):
+    target, parts = drawing
+    assert parts.halo(target) == 0
+    assert type(parts.halo(target)) is float
+
+
+def test_halos_grow_with_the_peaking(drawing):
+    target, parts = drawing
+    found = [parts.halo(_peaked(target, strength)) for strength in (0.1, 0.25, 0.5, 1)]
+    np.testing.assert_allclose(found, np.multiply([0.1, 0.25, 0.5, 1], found[-1]), rtol=1e-3)
+    assert found[-1] > 20
+    wide = [parts.halo(_peaked(target, 0.5, sigma)) for sigma in (1, 2, 3)]
+    assert wide == sorted(wide)
+    soft = [parts.halo(_blurred(_peaked(target, strength), 1)) for strength in (0, 0.25, 0.5, 1)]
+    assert soft == sorted(soft)
+    assert soft[1] > 10 * soft[0]
+
+
+def test_halos_are_nearly_blind_to_noise_and_to_blur(drawing):
+    target, parts = drawing
+    little = parts.halo(_peaked(target, 0.1))
+    rng = np.random.default_rng(0)
+    noise = np.float32(0.006) * rng.standard_normal(target.shape, np.float32)
+    assert 0 < parts.halo(target + noise) < little / 5
+    for sigma in (0.5, 1, 2, 3):
+        assert parts.halo(_blurred(target, sigma)) < little / 20

@@ -38,7 +38,7 @@ from fastup.frames import refuse_other
 if TYPE_CHECKING:
     from fastup.footage.stages import Stages
     from fastup.upscale.difference import Difference
-    from fastup.upscale.evaluate import Score
+    from fastup.upscale.evaluate import Protocol, Score
     from fastup.upscale.upscaler import Upscaler
 
 WORTH = 10  # seconds of a run, of which it is worth saying what it waited for
@@ -202,7 +202,14 @@ def _facts_of(found):
 
 def evaluate(
     model: ModelFile,
-    data: Annotated[Path, Argument(metavar="DATA", help="Holds evaluation/; or Alpha/ and Beta/ themselves.")],
+    data: Annotated[
+        Path,
+        Argument(metavar="DATA", help="Holds evaluation/; or Alpha/ and Beta/ themselves; or the targets alone."),
+    ],
+    protocol: Annotated[
+        Literal["restoration", "papers"],
+        Option(help="papers: 8 bits, the mean of decibels, and inputs made by MATLAB's imresize where there are none."),
+    ] = "restoration",
     match: Annotated[
         bool, Option("--match", help="First give targets the gain and offset of their inputs, as `train --match` does.")
     ] = False,
@@ -214,12 +221,12 @@ def evaluate(
 
     refuse_other(data)
     upscaler = Upscaler(model, engine)
-    scores = scores_of(upscaler, data, match, quiet=as_json)
+    scores = scores_of(upscaler, data, match, protocol, quiet=as_json)
     if as_json:
         show.data([asdict(score) for score in scores])
         return
-    print_scores(scores)
-    if upscaler.settings.get("match") and not match:
+    print_scores(scores, protocol)
+    if upscaler.settings.get("match") and not match and protocol == "restoration":
         show.note(
             "the model learned from targets with the gain and offset of their inputs: --match compares with those"
         )
@@ -258,7 +265,9 @@ def export(
     show.table(rows, "exported")
 
 
-def scores_of(upscaler: "Upscaler", data: Path, match: bool = False, quiet: bool = False) -> "list[Score]":
+def scores_of(
+    upscaler: "Upscaler", data: Path, match: bool = False, protocol: "Protocol" = "restoration", quiet: bool = False
+) -> "list[Score]":
     """Scores of every frame, the mean last; unless `quiet`, what is to be said of the inputs is."""
     from fastup.pairs.colour import recipe
     from fastup.upscale.evaluate import evaluate, mean
@@ -266,28 +275,48 @@ def scores_of(upscaler: "Upscaler", data: Path, match: bool = False, quiet: bool
     if not quiet and upscaler.colour is not None and not (recipe(data) or recipe(data / "evaluation")):
         show.note(f"the inputs of {data} are taken to have the colours of the targets; no match.json there says so")
     with show.progress("evaluating") as advance:
-        scores = evaluate(upscaler, data, advance, match)
-    return [*scores, mean(scores)]
+        scores = evaluate(upscaler, data, advance, match, protocol)
+    return [*scores, mean(scores, protocol)]
 
 
-def print_scores(scores: "list[Score]") -> None:
+def print_scores(scores: "list[Score]", protocol: "Protocol" = "restoration") -> None:
     *each, mean = scores
     apart = [score for score in each if score.flat]
     apart = apart if len(apart) < len(each) else []
     left_out = "; frames of one colour, below, are left out" if apart else ""
-    caption = (
-        "PSNR: RGB, whole picture, dB. Y PSNR, Y SSIM: luma by the papers' protocol.\n"
-        f"Mean: PSNR of the mean squared error{left_out}."
-    )
-    columns = "frame", "PSNR", "bicubic", "gain", "Y PSNR", "bicubic", "Y SSIM", "bicubic"
-    table = show.figures(*columns, caption=caption)
-    for score in [*(score for score in each if score not in apart), mean, *apart]:
-        table.add_row(
-            escape(score.frame),
-            f"{score.psnr:.2f}", f"{score.psnr_bicubic:.2f}", f"{score.psnr - score.psnr_bicubic:+.2f}",
-            f"{score.psnr_y:.2f}", f"{score.psnr_y_bicubic:.2f}",
-            f"{score.ssim_y:.4f}", f"{score.ssim_y_bicubic:.4f}",
-            style="bold" if score is mean else None,
-            end_section=score is mean,
+    if protocol == "papers":
+        caption = (
+            "By the papers' protocol: pictures of 8 bits, luma without the rim; bicubic is MATLAB's, and so are\n"
+            f"inputs where there were none. Mean: of decibels{left_out}. --json has more."
+        )
+        columns = (
+            ("Y PSNR", "psnr_y", ""), ("bicubic", "psnr_y", "bicubic"), ("gain", "psnr_y", "gain"),
+            ("Y SSIM", "ssim_y", ""), ("bicubic", "ssim_y", "bicubic"),
         )  # fmt: skip
+    else:
+        caption = (
+            "PSNR, and its gain over bicubic: RGB, of the whole picture, beside lines and in flats. halos: codes\n"
+            "of 10 bits by which edges are too bright on their bright side. Y PSNR, Y SSIM: luma, as in papers.\n"
+            f"Mean: PSNR of the mean squared error{left_out}. --json has more."
+        )
+        columns = (
+            ("PSNR", "psnr", ""), ("gain", "psnr", "gain"), ("lines", "psnr_lines", ""), ("gain", "psnr_lines", "gain"),
+            ("flats", "psnr_flats", ""), ("gain", "psnr_flats", "gain"), ("halos", "halo", ""),
+            ("bicubic", "halo", "bicubic"), ("Y PSNR", "psnr_y", ""), ("Y SSIM", "ssim_y", ""),
+        )  # fmt: skip
+    table = show.figures("frame", *(head for head, *_ in columns), caption=caption)
+    table.collapse_padding = True
+    for score in [*(score for score in each if score not in apart), mean, *apart]:
+        cells = [_cell(score, name, what) for _, name, what in columns]
+        table.add_row(escape(score.frame), *cells, style="bold" if score is mean else None, end_section=score is mean)
     show.out.print(table)
+
+
+def _cell(score, name, what):
+    """A figure of a score: the model's, bicubic's, or what the model gains over that."""
+    ours, bicubic = getattr(score, name), getattr(score, f"{name}_bicubic")
+    if ours is None:
+        return "-"
+    value = {"": ours, "bicubic": bicubic, "gain": ours - bicubic}[what]
+    digits = {"ssim_y": 4, "halo": 1}.get(name, 2)
+    return f"{value:+.{digits}f}" if what == "gain" else f"{value:.{digits}f}"

@@ -174,7 +174,8 @@ def find_pairs(
 
     Frames pair by their paths in Alpha and Beta, without suffixes. They may differ in size and white. `trim` and
     `input_trim` are as of `Trims`, as is the scale `towards`; `on_progress` is called while they are looked for. With a
-    `scale`, a folder may lack Alpha: its inputs are those that can be made of the targets.
+    `scale`, a folder may lack Alpha: its inputs are those that can be made of the targets. It may then lack Beta, too:
+    the frames in it, without those of the folders in it, are the targets.
 
     Raises
     ------
@@ -217,17 +218,23 @@ def _check(folder, trims, scale):
     problems, sides = [], {}
     lacks_inputs = not os.path.lexists(folder / SIDES[0])
     made = scale is not None and lacks_inputs
-    hint = "; `fastup train --degrade` makes inputs" if lacks_inputs and (folder / SIDES[1]).is_dir() else ""
-    for side in SIDES[made:]:
+    places = {side: folder / side for side in SIDES[made:]}
+    alone = lacks_inputs and not os.path.lexists(folder / SIDES[1]) and _holds_frames(folder)  # targets, in no Beta
+    hint = ""
+    if alone or (lacks_inputs and (folder / SIDES[1]).is_dir()):
+        hint = "; `fastup train --degrade` makes inputs, as does `fastup evaluate --protocol papers`"
+    if made and alone:
+        places = {SIDES[1]: folder}
+    for side, place in places.items():
         try:
-            if not (folder / side).is_dir():
+            if not place.is_dir():
                 raise DataError(f"{folder}: no folder {side} here, expected {expected}{hint}")
-            sides[side] = frames.find(folder / side, deep=True)
+            sides[side] = frames.find(place, deep=place != folder)
         except (FastupError, OSError) as error:
-            problems.append(_reason(folder / side, error))
+            problems.append(_reason(place, error))
     faults, by_stem, probes = defaultdict(list), {}, {}  # by path, and the others by side
     for side, paths in sides.items():
-        by_stem[side] = _probed(folder / side, paths, faults, probes)
+        by_stem[side] = _probed(places[side], paths, faults, probes)
     for one, other in (SIDES, SIDES[::-1]) if len(sides) == 2 else ():
         for stem, path in by_stem[one].items():
             if stem not in by_stem[other]:
@@ -241,13 +248,20 @@ def _check(folder, trims, scale):
         kinds = list(_kinds([(probes[path], probes[target]) for path, target in whole], whole, trims))
         _check_scale(whole, kinds, faults)
     for side, paths in sides.items():
-        problems += _in_common(folder / side, paths, faults)
-    stems = {path: stem_in(folder / side, path) for side, paths in sides.items() for path in paths}
+        problems += _in_common(places[side], paths, faults)
+    stems = {path: stem_in(places[side], path) for side, paths in sides.items() for path in paths}
     places = {stem: n for n, stem in enumerate(dict.fromkeys(stem for each in by_stem.values() for stem in each))}
     problems += [line for path in sorted(faults, key=lambda path: places[stems[path]]) for line in faults[path]]
     if problems:
         return None, problems
     return Pairs.of(folder, *zip(*whole, strict=True), kinds), []
+
+
+def _holds_frames(folder):
+    try:
+        return bool(frames.find(folder))
+    except (FastupError, OSError):
+        return False
 
 
 def _kinds(probes, paths, trims):

@@ -5,29 +5,34 @@ from dataclasses import dataclass, fields
 from itertools import tee
 from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar, get_args
 
 import numpy as np
 
 from fastup import frames
+from fastup._resample import imresize
 from fastup._scales import bicubic as enlarged
 from fastup._types import Floats, Frame, Progress, StrPath
 from fastup.codes import codes_of
-from fastup.errors import DataError
+from fastup.errors import DataError, OptionError
+from fastup.footage.degrade import twin
 from fastup.footage.recipe import Recipe
 from fastup.pairs.alignment import fits
-from fastup.pairs.folder import Pairs, find_pairs, of_one_colour
+from fastup.pairs.folder import SIDES, Pairs, find_pairs, of_one_colour
 from fastup.pairs.geometry import scale_text
 from fastup.pairs.levels import levels, put_on
 from fastup.pairs.made import made_inputs
-from fastup.trim import AUTO
-from fastup.upscale.metrics import mean_psnr, psnr, psnr_y, ssim_y
+from fastup.trim import AUTO, UNTRIMMED
+from fastup.upscale.metrics import Parts, mean_psnr, psnr_y, ssim_y
 from fastup.upscale.upscaler import BITS, Upscaler
 
 if TYPE_CHECKING:
     from fastup.networks.models import Network
 
 CEILING = 100.0  # dB
+Protocol = Literal["restoration", "papers"]
+RESTORATION, PAPERS = PROTOCOLS = get_args(Protocol)
+MATLAB = Recipe.parse("matlab")  # the inputs of the papers
 Scored = TypeVar("Scored")
 
 
@@ -35,9 +40,12 @@ Scored = TypeVar("Scored")
 class Score:
     """How near a frame is to its target: the model, and bicubic beside it.
 
-    Both are judged as `upscale` would write them, clipped and rounded to codes of 10 bits. `psnr` is of normalised RGB
-    over the whole picture; `psnr_y` and `ssim_y` follow the papers (see `fastup.upscale.metrics`), the crop being the
-    scale, rounded up. Equal pictures, such as two black ones, count as `CEILING`.
+    Both are judged as `upscale` would write them, clipped and rounded to codes of 10 bits, or of 8 by the protocol of
+    the papers. `psnr` is of normalised RGB over the whole picture; `psnr_y` and `ssim_y` follow the papers (see
+    `fastup.upscale.metrics`), the crop being the scale, rounded up. Equal pictures, such as two black ones, count as
+    `CEILING`. `psnr_lines`, `psnr_flats` and `halo` are of `fastup.upscale.metrics.Parts`: RGB PSNR beside the lines of
+    the target and in its flats, and by how many codes of 10 bits edges are too bright on their bright side. They are
+    None where a target has no such pixels.
     """
 
     frame: str
@@ -47,45 +55,74 @@ class Score:
     psnr_y_bicubic: float
     ssim_y: float
     ssim_y_bicubic: float
+    psnr_lines: float | None = None
+    psnr_lines_bicubic: float | None = None
+    psnr_flats: float | None = None
+    psnr_flats_bicubic: float | None = None
+    halo: float | None = None
+    halo_bicubic: float | None = None
     flat: bool = False
     """Whether the target is of one colour, such as a black frame, of which the figures say little."""
 
 
 def evaluate(
-    model: "StrPath | Network | Upscaler", data: StrPath, on_progress: Progress | None = None, match: bool = False
+    model: "StrPath | Network | Upscaler",
+    data: StrPath,
+    on_progress: Progress | None = None,
+    match: bool = False,
+    protocol: Protocol = RESTORATION,
 ) -> list[Score]:
     """Score a model on DATA/evaluation (or on a folder that holds Alpha and Beta itself).
 
     Without Alpha, a model that was trained on inputs that were made is scored on such: `made_inputs` puts them in the
     cache of `data`. With `match`, targets get the gain and offset of their inputs first: see `fastup.pairs.levels`.
+
+    By the protocol "papers", what models and bicubic make is rounded to 8 bits, and bicubic is MATLAB's; without Alpha,
+    inputs of any model are what MATLAB makes of the targets, whole pictures but for what is not whole cells, and
+    nothing is written. The targets are then those in Beta, or in the folder itself.
+
+    OptionError if there is no such protocol, or one that does not go with `match`.
     """
+    if protocol not in PROTOCOLS:
+        raise OptionError(f"protocol is {protocol!r}, expected one of {', '.join(PROTOCOLS)}")
+    papers = protocol == PAPERS
+    if match and papers:
+        raise OptionError(
+            "match changes the targets, which the papers' protocol takes as they are; expected one of them"
+        )
     upscaler = model if isinstance(model, Upscaler) else Upscaler(model)
     data = Path(data)
     folder = data / "evaluation" if (data / "evaluation").is_dir() else data
     settings = upscaler.settings
-    recipe = Recipe.parse(settings["degrade"]) if settings.get("degrade") else None
+    recipe = MATLAB if papers else Recipe.parse(settings["degrade"]) if settings.get("degrade") else None
     scale = upscaler.model.scale if recipe else None
     trims = settings["trim"], settings["input_trim"]
+    if papers and not (folder / SIDES[0]).exists():
+        trims = UNTRIMMED, UNTRIMMED
     pairs = find_pairs(folder, *trims, scale=scale, towards=upscaler.model.scale)
-    if recipe is not None:
+    if recipe is not None and not papers:
         pairs = made_inputs(pairs, recipe, data / "cache", on_progress)
     check_scale(upscaler, pairs)
-    rim = ceil(max(upscaler.model.scale))
+    largest = max(upscaler.model.scale)
+    rim, reach = ceil(largest), ceil(3 * largest)
     put = levels(fits(pairs, on_progress)) if match else None
     scores = []
-    for done, (_, ours, bicubic, target) in enumerate(compare(upscaler, pairs, put), 1):
-        scores.append(
-            Score(
-                pairs.name(done - 1),
-                bounded(psnr(ours, target)), bounded(psnr(bicubic, target)),
-                bounded(psnr_y(ours, target, rim)), bounded(psnr_y(bicubic, target, rim)),
-                ssim_y(ours, target, rim), ssim_y(bicubic, target, rim),
-                of_one_colour(target),
-            )
-        )  # fmt: skip
+    for done, (_, ours, bicubic, target) in enumerate(compare(upscaler, pairs, put, protocol), 1):
+        parts = Parts(target, reach)
+        both = [_figures(picture, target, parts, rim) for picture in (ours, bicubic)]
+        figures = [figure for each in zip(*both, strict=True) for figure in each]
+        scores.append(Score(pairs.name(done - 1), *figures, of_one_colour(target)))
         if on_progress is not None:
             on_progress(done, len(pairs), "evaluating")
     return scores
+
+
+def _figures(picture, target, parts, rim):
+    """A picture's, in the order in which `Score` has them."""
+    whole, *others = (each if each is None else bounded(each) for each in parts.psnr(picture))
+    return [
+        whole, bounded(psnr_y(picture, target, rim)), ssim_y(picture, target, rim), *others, parts.halo(picture)
+    ]  # fmt: skip
 
 
 def bounded(decibels: float) -> float:
@@ -98,12 +135,20 @@ def counted(scores: Sequence[Scored], flat: Sequence[bool]) -> Sequence[Scored]:
     return [score for score, out in zip(scores, flat, strict=True) if not out] or scores
 
 
-def mean(scores: Sequence[Score]) -> Score:
-    """One Score for many frames: PSNR of the mean squared error, and the mean of SSIM; see `counted`."""
+def mean(scores: Sequence[Score], protocol: Protocol = RESTORATION) -> Score:
+    """One Score for many frames: PSNR of the mean squared error, and the mean of the others; see `counted`.
+
+    By the protocol of the papers, PSNR is the mean of decibels. A figure that a frame does not have counts nothing.
+    """
 
     def over(name):
         values = [getattr(score, name) for score in counted(scores, [score.flat for score in scores])]
-        return float(np.mean(values)) if name.startswith("ssim") else bounded(mean_psnr(values))
+        values = [value for value in values if value is not None]
+        if not values:
+            return None
+        if name.startswith("psnr") and protocol == RESTORATION:
+            return bounded(mean_psnr(values))
+        return float(np.mean(values))
 
     return Score("mean", *(over(field.name) for field in fields(Score) if field.name not in ("frame", "flat")))
 
@@ -116,16 +161,21 @@ def check_scale(upscaler: Upscaler, pairs: Pairs) -> None:
 
 
 def compare(
-    upscaler: Upscaler, pairs: Pairs, put: Floats | None = None
+    upscaler: Upscaler, pairs: Pairs, put: Floats | None = None, protocol: Protocol = RESTORATION
 ) -> Iterator[tuple[Path, Floats, Floats, Frame]]:
     """For each pair its input path, and the model's picture, bicubic's and the target: normalised, as `upscale` writes.
 
     Pairs are trimmed as the model's settings say, and inputs are taken to have the colours that it was trained in.
-    Targets get the gain and offset of `put`, as `levels` gives it. Raises DataError where a picture holds NaN or
-    infinity.
+    Targets get the gain and offset of `put`, as `levels` gives it. By the protocol of the papers, pictures have 8 bits,
+    bicubic is MATLAB's, and so are inputs that there are not. Raises DataError where a picture holds NaN or infinity.
     """
-    read, targets = (frames.stream(paths, "float32", threads=1, ahead=2) for paths in (pairs.inputs, pairs.targets))
-    if upscaler.settings["input_trim"] == AUTO:  # which the upscaler leaves to others
+    targets = frames.stream(pairs.targets, "float32", threads=1, ahead=2)
+    if pairs.made:
+        targets, seen = tee(targets)
+        read = _made(upscaler, pairs, seen)
+    else:
+        read = frames.stream(pairs.inputs, "float32", threads=1, ahead=2)
+    if upscaler.settings["input_trim"] == AUTO and not pairs.made:  # which the upscaler leaves to others
         read = ((path, pairs.kind(number).input_trim.crop(frame)) for number, (path, frame) in enumerate(read))
     inputs, read = tee(read)
     each = zip(inputs, upscaler.stream(read, matched=True), targets, strict=True)
@@ -135,10 +185,23 @@ def compare(
         if put is not None:
             target = put_on(target, put[number])
             target = target if pairs.kind(number).target_white is None else target.clip(0, 1)
-        bicubic = enlarged(upscaler.picture(frame), upscaler.model.scale)
-        yield path, _as_written(ours), _as_written(bicubic), target
+        picture = upscaler.picture(frame)
+        if protocol == PAPERS:
+            yield path, _as_written(ours, 8), imresize(picture, target.shape[:2]), target
+        else:
+            yield path, _as_written(ours), _as_written(enlarged(picture, upscaler.model.scale)), target
 
 
-def _as_written(picture):
-    white = 2**BITS - 1
+def _made(upscaler, pairs, targets):
+    """Inputs of the papers, made of targets; around them as much as the upscaler trims."""
+    trim = upscaler.input_trim
+    for number, (path, target) in enumerate(targets):
+        kind = pairs.kind(number)
+        frames.refuse_nan(path, target)
+        made = twin(kind.trim.crop(target), kind.geometry.input_picture, MATLAB, pairs.name(number))
+        yield path, np.pad(made, ((trim.top, trim.bottom), (trim.left, trim.right), (0, 0)), "edge")
+
+
+def _as_written(picture, bits=BITS):
+    white = 2**bits - 1
     return codes_of(picture, white) / np.float32(white)
