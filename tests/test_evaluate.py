@@ -214,11 +214,13 @@ def test_papers(model, images):
         target = fastup.read(images / f"{score.frame}.png")[:height, :width]
         given = naive.matlab(target, (height * 4 // 9, width // 2))
         ours = np.floor(Upscaler(model)(given / np.float32(255)).astype(float) * 255 + 0.5)
-        for picture, suffix in ((ours, ""), (naive.matlab(given, target.shape[:2]), "_bicubic")):
+        bicubic = naive.matlab(given, target.shape[:2])
+        # An engine's halves may fall apart.
+        for picture, suffix, off in ((ours, "", 2e-4), (bicubic, "_bicubic", 1e-6)):
             inside = [naive.luma(each[3:-3, 3:-3] / 255) for each in (picture, target)]
-            assert getattr(score, f"psnr_y{suffix}") == pytest.approx(_psnr(*inside, 255), abs=1e-6)
-            assert getattr(score, f"ssim_y{suffix}") == pytest.approx(naive.ssim(*inside), abs=1e-6)
-            assert getattr(score, f"psnr{suffix}") == pytest.approx(_psnr(picture, target, 255), abs=1e-5)
+            assert getattr(score, f"psnr_y{suffix}") == pytest.approx(_psnr(*inside, 255), abs=off)
+            assert getattr(score, f"ssim_y{suffix}") == pytest.approx(naive.ssim(*inside), abs=off)
+            assert getattr(score, f"psnr{suffix}") == pytest.approx(_psnr(picture, target, 255), abs=off)
     result = mean(scores, "papers")
     assert result.psnr_y == pytest.approx((scores[0].psnr_y + scores[1].psnr_y) / 2, abs=1e-12)
     assert result.psnr_y != mean(scores).psnr_y

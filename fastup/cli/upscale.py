@@ -289,7 +289,7 @@ def print_scores(scores: "list[Score]", protocol: "Protocol" = "restoration") ->
             "By the papers' protocol: pictures of 8 bits, luma without the rim; bicubic is MATLAB's, and so are\n"
             f"inputs where there were none. Mean: of decibels{left_out}. --json has more."
         )
-        columns = (
+        columns: tuple[tuple[str, str, str], ...] = (
             ("Y PSNR", "psnr_y", ""), ("bicubic", "psnr_y", "bicubic"), ("gain", "psnr_y", "gain"),
             ("Y SSIM", "ssim_y", ""), ("bicubic", "ssim_y", "bicubic"),
         )  # fmt: skip

@@ -109,20 +109,20 @@ def evaluate(
     scores = []
     for done, (_, ours, bicubic, target) in enumerate(compare(upscaler, pairs, put, protocol), 1):
         parts = Parts(target, reach)
-        both = [_figures(picture, target, parts, rim) for picture in (ours, bicubic)]
-        figures = [figure for each in zip(*both, strict=True) for figure in each]
-        scores.append(Score(pairs.name(done - 1), *figures, of_one_colour(target)))
+        figures = _figures(ours, target, parts, rim)
+        figures |= {f"{name}_bicubic": each for name, each in _figures(bicubic, target, parts, rim).items()}
+        scores.append(Score(pairs.name(done - 1), **figures, flat=of_one_colour(target)))
         if on_progress is not None:
             on_progress(done, len(pairs), "evaluating")
     return scores
 
 
 def _figures(picture, target, parts, rim):
-    """A picture's, in the order in which `Score` has them."""
-    whole, *others = (each if each is None else bounded(each) for each in parts.psnr(picture))
-    return [
-        whole, bounded(psnr_y(picture, target, rim)), ssim_y(picture, target, rim), *others, parts.halo(picture)
-    ]  # fmt: skip
+    """A picture's, by the names that `Score` has for them."""
+    figures = dict(zip(("psnr", "psnr_lines", "psnr_flats"), parts.psnr(picture), strict=True))
+    figures = {name: each if each is None else bounded(each) for name, each in figures.items()}
+    luma = {"psnr_y": bounded(psnr_y(picture, target, rim)), "ssim_y": ssim_y(picture, target, rim)}
+    return figures | luma | {"halo": parts.halo(picture)}
 
 
 def bounded(decibels: float) -> float:

@@ -137,8 +137,8 @@ class Parts:
         self.lines = _highest(step, NEAR) >= STEP
         self.flats = _highest(step, FAR) < FAINT
         # The bright sides of edges in rings of two pixels, as soft edges are too dark in the first of them.
-        top, self._rings, nearer = _highest(self.luma, reach), [], np.False_
-        bright = top - self.luma <= LEVEL
+        bright = _highest(self.luma, reach) - self.luma <= LEVEL
+        self._rings, nearer = [], np.zeros_like(bright)
         for distance in range(2, reach + 1, 2):
             beside = bright & (self.luma + _highest(-self.luma, distance) >= STEP)
             self._rings.append(beside & ~nearer)
