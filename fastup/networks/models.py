@@ -9,7 +9,8 @@ from typing import Any
 
 import keras
 
-import fastup.networks.losses  # noqa: F401  what files of models name
+import fastup.networks.losses
+import fastup.networks.muon  # noqa: F401  what files of models name, as the losses
 from fastup._scales import Scale, cell_of, fractions
 from fastup._types import Size
 from fastup.errors import OptionError

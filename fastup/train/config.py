@@ -19,7 +19,8 @@ from fastup.trim import UNTRIMMED, Trim, parse
 Architecture = Literal["srcnn", "vdsr", "espcn", "compact", "span", "ecbsr", "sesr"]
 Schedule = Literal["cosine", "linear", "constant"]
 Precision = Literal["float32", "bfloat16", "float16"]
-ARCHITECTURES, SCHEDULES, PRECISIONS = map(get_args, (Architecture, Schedule, Precision))
+Optimizer = Literal["adam", "muon"]
+ARCHITECTURES, SCHEDULES, PRECISIONS, OPTIMIZERS = map(get_args, (Architecture, Schedule, Precision, Optimizer))
 LOSSES = "mse", "l1", "charbonnier"
 
 Check = Callable[[str, Any], Any]  # of a setting's name and value: raises an OptionError, or gives what to keep instead
@@ -189,6 +190,7 @@ class Config:
         "quarter.", "the model's", "LOSS[,LOSS]",
     )  # fmt: skip
     luma: float = setting(0.0, share, "Share of the loss that is of luma alone, 0 to 1.")
+    optimizer: Optimizer = setting("adam", one_of(OPTIMIZERS), "What makes steps of gradients; muon needs fewer.")
     learning_rate: float | None = setting(None, positive(1), "At the start.", "the model's")
     schedule: Schedule = setting("cosine", one_of(SCHEDULES),
                                  "How the learning rate falls to 0 over the run, if it does.")  # fmt: skip

@@ -18,6 +18,7 @@ from fastup.footage.recipe import Recipe
 from fastup.networks import memory
 from fastup.networks.losses import TileLoss
 from fastup.networks.models import MODELS, Network, precision
+from fastup.networks.muon import Muon
 from fastup.pairs.alignment import off_note, sample
 from fastup.pairs.colour import recipe
 from fastup.pairs.digests import contents
@@ -233,7 +234,8 @@ def _new_network(config, facts, begin):
 
 def _optimizer(config):
     average = {"use_ema": True, "ema_momentum": config.ema} if config.ema is not None else {}
-    return keras.optimizers.Adam(config.learning_rate, **average)
+    kind = Muon if config.optimizer == "muon" else keras.optimizers.Adam
+    return kind(config.learning_rate, **average)
 
 
 def _set_end(run, more_epochs):

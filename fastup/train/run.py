@@ -37,12 +37,12 @@ from fastup.upscale.onnx_file import NEEDED
 # A run cannot go on with other values of these: what a model computes, and what its optimiser keeps, depend on them.
 FIXED = (
     "model", "features", "depth", "residual", "border", "trim", "input_trim", "black_level", "degrade", "match",
-    "precision", "ema",
+    "precision", "optimizer", "ema",
 )  # fmt: skip
 SIZES = "features", "depth"  # of a network, which not every architecture has
 
 # What runs of older versions had, which did not say so.
-BEFORE = {"loss": "mse", "luma": 0.0, "warmup": 0, "swap_channels": False}
+BEFORE = {"loss": "mse", "luma": 0.0, "warmup": 0, "swap_channels": False, "optimizer": "adam"}
 
 
 @dataclass
