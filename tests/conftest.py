@@ -6,7 +6,6 @@ import signal
 import sys
 import time
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,18 +14,23 @@ import pytest
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# Workers of a parallel run share the processors: told before NumPy and TensorFlow are imported. Each has a cache of
-# kernels of its own: Numba's can mix up two that processes compile at once.
+# Workers of a parallel run share the processors: told before NumPy and TensorFlow are imported.
 if worker := os.environ.get("PYTEST_XDIST_WORKER"):
     share = max(1, os.cpu_count() // int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))
     for name in ("OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
         os.environ[name] = str(share)
-    os.environ["NUMBA_CACHE_DIR"] = str(Path(__file__).parents[1] / "build" / "numba" / worker)
+
+from numba.core import caching
 
 import fastup.networks  # first of all: it quiets TensorFlow
 from fastup import cli, demo, frames
 from fastup.cli import show
 from fastup.header import Header
+
+# They share Numba's cache, so that each kernel is compiled once. Numba only counts its files: of two kernels that two
+# processes compile at once, one would be taken for the other.
+_named = caching.IndexDataCacheFile._data_name
+caching.IndexDataCacheFile._data_name = lambda self, number: f"{os.getpid()}-{_named(self, number)}"
 
 SD, HD = (120, 180), (270, 360)  # 9/4 x 2, as 720x480 to 1440x1080
 

@@ -60,7 +60,7 @@ def made(frame, size, down, right, **tape):
 
 @pytest.mark.parametrize("size", INPUTS.values(), ids=INPUTS)
 @pytest.mark.parametrize("tape", [{}, TAPE, VHS], ids=["clean", "tape", "vhs"])
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(number=st.integers(0, 2), down=st.integers(-20, 20), right=st.integers(-20, 20))
 def test_shifts_are_found_to_a_twentieth_of_a_pixel(large, size, tape, number, down, right):
     picture, target, shift = made(large[number], size, down, right, **tape)
@@ -101,7 +101,7 @@ def test_another_picture_is_not_like_it(large, strengths):
 level = st.tuples(st.floats(0.9, 1.1), st.floats(-0.03, 0.03))
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(number=st.integers(0, 1), levels=st.tuples(level, level, level), down=st.sampled_from([0, 3]))
 def test_gain_and_offset_are_found_behind_tape(drawn, number, levels, down):
     target = drawn[number]

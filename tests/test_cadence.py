@@ -32,8 +32,8 @@ def scored(case, seed):
      "mixed, breaks inside scenes", "on twos, bottom field first", "on threes, MPEG-2"],
 )  # fmt: skip
 def test_drawings_stay_as_long_as_on_film(name):
-    wrong, drawings, woven, frames = sum(scored(replace(CASES[name], frames=120), seed) for seed in range(5))
-    assert drawings > 100
+    wrong, drawings, woven, frames = sum(scored(replace(CASES[name], frames=120), seed) for seed in range(2))
+    assert drawings > 60
     assert wrong <= 0.01 * drawings
     assert woven <= 0.01 * frames
 

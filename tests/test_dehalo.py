@@ -108,11 +108,13 @@ def test_the_kernel_is_found_and_undone(clean, halo, noise):
     assert psnr(ours, clean) > psnr(frames, clean) + (3 if noise else 8)
 
 
-@pytest.mark.parametrize(("noise", "draws", "bound"), [(0.0, 2, 0.05), (2 / 255, 4, 0.08)])
-@pytest.mark.parametrize("times", [3, 4])
+@pytest.mark.parametrize(("times", "noise", "draws", "bound"), [(4, 0.0, 2, 0.05), (3, 2 / 255, 4, 0.08)])
 @pytest.mark.parametrize("halo", HALOS)
 def test_the_peaking_is_right_on_average(halo, times, noise, draws, bound):
-    """A few draws of drawings and noise, and so much as their mean may be off by; `bench/bench_dehalo.py` has ten."""
+    """A few draws of drawings and noise, and so much as their mean may be off by.
+
+    `bench/bench_dehalo.py` prints both for ten draws of every kind.
+    """
     found = np.array([peaking(halo, times, noise, seed) for seed in range(draws)]) - halo.peaking
     assert abs(found.mean()) < bound * (halo.peaking or 1)
     assert found.std(ddof=1) < bound * (halo.peaking or 1)
@@ -128,7 +130,7 @@ def test_a_change_that_nobody_sees_changes_nothing(clean, noise):
     assert other.width == pytest.approx(found.width, abs=0.012)
 
 
-@pytest.mark.parametrize("noise", [0.0, 2 / 255, 4 / 255])
+@pytest.mark.parametrize("noise", [0.0, 4 / 255])
 @pytest.mark.parametrize("softness", [0.0, 0.6, 1.2])
 def test_clean_frames_have_no_halo(noise, softness):
     soft = [gaussian(drawing(seed), softness) for seed in range(16)]  # fewer have too few edges when they are soft

@@ -31,7 +31,7 @@ CASE = replace(
 )  # fmt: skip
 
 
-TINY = replace(CASE, frames=14, scene=(6, 9), colour="matrix")
+TINY = replace(CASE, frames=14, scene=(6, 9), colour="matrix", hd=(270, 360), sd=(120, 180))
 
 
 @pytest.fixture(scope="module")
@@ -245,7 +245,7 @@ def test_what_is_refused(tiny, tmp_path, run):
     one = _shortened(sd, tmp_path / "one", 1)
     empty = _shortened(sd, tmp_path / "empty", 0)
     for arguments, code, words in (
-        ((hd, sd), 1, ("is 240x160, smaller than", "swapped?")),
+        ((hd, sd), 1, ("is 180x120, smaller than", "swapped?")),
         ((sd, sd), 1, ("SD and HD are the same",)),
         ((one, hd), 1, ("1 frame, expected a film",)),
         ((empty, hd), 1, (str(empty), "no frame")),
@@ -277,8 +277,8 @@ def test_a_frame_of_another_size_and_one_cut_short(tiny, tmp_path):
     path.write_bytes(whole[:-100])
     with pytest.raises(FastupError, match=rf"{path.name}: image data is cut short"):
         match(sd, tiny[0] / "hd", tmp_path / "data")
-    fastup.write(path, np.zeros((160, 238, 3), np.uint16))
-    with pytest.raises(DataError, match=rf"{path.name}: 238x160, but frames before are 240x160"):
+    fastup.write(path, np.zeros((120, 178, 3), np.uint16))
+    with pytest.raises(DataError, match=rf"{path.name}: 178x120, but frames before are 180x120"):
         match(sd, tiny[0] / "hd", tmp_path / "data")
 
 
