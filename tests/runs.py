@@ -36,7 +36,7 @@ def check_whole(folder):
     assert rows == state["history"]
     assert [row["epoch"] for row in rows] == list(range(state["epoch"] + 1))
     assert sum(row["steps"] for row in rows) + state["step"] == state["steps"] == int(last.optimizer.iterations)
-    scores = [row["psnr"] for row in rows]
+    scores = [-1 if row["psnr"] is None else row["psnr"] for row in rows]
     assert state["best_psnr"] == max(scores)
     assert state["best_epoch"] == scores.index(max(scores))
     assert best.settings["trained"]["epoch"] == state["best_epoch"]

@@ -1,5 +1,6 @@
 """A run: what it writes, how it ends, and that the same command goes on where it ended."""
 
+import itertools
 import json
 import os
 import shutil
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -257,6 +259,43 @@ def test_minutes_that_end_between_epochs_start_no_other(data):
     assert "minutes" not in settings_of(run.folder)
 
 
+@pytest.mark.parametrize(
+    ("validation", "steps", "seconds", "validated"),
+    [
+        (1 / 16, 76, 10 + 1 / 16, set(range(9))),
+        (0.5, 68, 10, {0, 4, 7}),  # too long for every epoch of a second and a quarter
+        (20, 40, 45, {0, 4}),  # half of the minutes, whatever it takes
+    ],
+)
+def test_what_of_its_minutes_a_run_gives_to_steps(data, monkeypatch, validation, steps, seconds, validated):
+    """By a clock that goes on by an eighth of a second a step, and by what a validation takes."""
+    now, rates, begin = [0.0], [], fit._Watch.on_train_batch_begin
+
+    def step(self, batch, logs=None):
+        begin(self, batch, logs)
+        rates.append(self.rate)
+        now[0] += 1 / 8
+
+    def slow(*args):
+        for row in compare(*args):
+            now[0] += validation
+            yield row
+
+    monkeypatch.setattr(fit, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    monkeypatch.setattr(fit, "compare", slow)
+    monkeypatch.setattr(fit._Watch, "on_train_batch_begin", step)
+    run = prepare(data, Config(model="espcn", epochs=1000, batch=8, minutes=1 / 6))
+    assert run.steps == 10
+    fit.fit(run)
+    state = check_whole(run.folder)
+    assert state["under_way"] is None
+    assert (state["steps"], now[0]) == (steps, seconds)
+    assert {row["epoch"] for row in state["history"] if row["psnr"] is not None} == validated
+    assert rates[0] > 0.9e-3
+    assert rates[-1] < 2e-6  # it has come down
+    assert all(later <= earlier for earlier, later in itertools.pairwise(rates))
+
+
 def test_a_loss_that_is_not_a_number(copied):
     before = contents_of(copied / "models" / "compact")
     run = prepare(copied, Config(epochs=3))
@@ -379,7 +418,7 @@ def test_killed_at_any_step_a_run_ends_as_if_it_had_not_been(data):
     for runs in ([("whole", 0), ("cut", 3)], [("cut", 17)]):  # within the first epoch, and the second
         _run_exactly(data, *runs, **options)
         steps, after = check_whole(data / "models" / "whole")["steps"] // 2, runs[-1][1]
-        assert steps == 10
+        assert steps == 11
         state = json.loads((data / "models" / "cut" / "state.json").read_text())
         assert (state["epoch"], state["step"]) == divmod(after, steps)
     _run_exactly(data, ("cut", 0), **options)

@@ -41,8 +41,9 @@ class Monitor:
             points = zip(steps, (row[key] for row in history), strict=True)
             return Curve(words, style, [(step, value) for step, value in points if value is not None])
 
-        if history:
-            best, bicubic = max(history, key=lambda row: row["psnr"]), history[-1]["psnr_bicubic"]
+        seen = [row for row in history if row["psnr"] is not None]  # validated
+        if seen:
+            best, bicubic = max(seen, key=lambda row: row["psnr"]), seen[-1]["psnr_bicubic"]
             beside = curve(f"bicubic {bicubic:.2f}", "yellow", "psnr_bicubic")
             beside = replace(beside, points=[*beside.points, (until, bicubic)])
             ours = curve(f"model, best {best['psnr']:.2f} in epoch {best['epoch']}", "green", "psnr")

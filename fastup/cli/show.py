@@ -241,7 +241,9 @@ def training_line(monitor: "Monitor | None" = None) -> Iterator[tuple[Callable[.
             if row["epoch"]:
                 trained = f"{row['steps']} steps  loss {row['loss']:.5f}  "
                 speed = f"{row['tiles_per_second']:.0f} tiles/s  waiting {row['waiting']:.1%}  "
-            scores = f"validation {row['psnr']:.2f} dB, bicubic {row['psnr_bicubic']:.2f} dB  "
+            scores = "not validated  "
+            if row["psnr"] is not None:
+                scores = f"validation {row['psnr']:.2f} dB, bicubic {row['psnr_bicubic']:.2f} dB  "
             say(f"epoch {row['epoch']}  {trained}{scores}{speed}{_clock(row['seconds'])}")
 
         yield on_step, on_epoch, on_progress

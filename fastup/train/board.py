@@ -51,7 +51,7 @@ class Board:
         self.numbers = {n * (len(pairs) - 1) // max(count - 1, 1) for n in range(count)}
         self.each = ceil(CROPS / count)
         self.seen: dict[int, list[tuple[str, Any, Floats]]] = {}  # name, window and input of the crops of a frame
-        self.rows: dict[str, Floats] = {}  # of the validation under way, or the last
+        self.rows: dict[str, Floats] = {}  # of the validation under way
         self.events = {name: _Events(folder / name, epoch) for name in ("train", "validation", "bicubic")}
 
     def look(self, number: int, ours: Floats, bicubic: Floats, target: Frame) -> None:
@@ -89,6 +89,7 @@ class Board:
             height, width, _ = picture.shape
             image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=_png(picture))
             self.events["validation"].add(row["epoch"], tag=tag, image=image)
+        self.rows.clear()  # of an epoch that is not validated there is nothing to show
         for events in self.events.values():
             events.writer.flush()
 

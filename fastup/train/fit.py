@@ -37,6 +37,10 @@ RATE_LEFT = {
 
 SECOND_LOSS = 0.75  # of the run is done when the second of two losses takes over
 
+# Of a run that ends by time: the least share of its minutes that steps get, and the most that it takes to validate, of
+# the time since that was done last; else it is left to a later epoch.
+LEAST_STEPS, MOST_VALIDATION = 0.5, 0.1
+
 
 @dataclass(frozen=True)
 class Step:
@@ -56,6 +60,10 @@ def fit(
     on_epoch: Callable[[dict[str, float]], object] | None = None, on_progress: Progress | None = None,
 ) -> None:  # fmt: skip
     """Train a run to its end; after each epoch validate and save, and save in between every `checkpoint_minutes`.
+
+    A run that ends by time, `minutes`, takes them for steps and validation, that at its end included, and for saves. An
+    epoch of it is not validated where that would take more than a tenth of the time since the last one was, unless it
+    ends the run or `patience` needs it.
 
     What the run begins with is validated before the first step, as epoch 0, and is the best until an epoch beats it: a
     residual network is bicubic there.
@@ -165,12 +173,17 @@ class _Watch(keras.callbacks.Callback):
         calls = on_step, on_epoch, on_progress
         self.on_step, self.on_epoch, self.on_progress = (call or (lambda *_: None) for call in calls)
         self.limit = run.config.minutes * 60 if run.config.minutes else None
+        self.over = False  # the minutes are, but for the last validation
+        self.cost = 0.0  # seconds that it takes to validate
         self.rate_left = RATE_LEFT[run.config.schedule]
         self.asked = False  # to stop
         self.second = False  # whether the second loss has taken over
         self.reported = 0.0
         self.saved = time.perf_counter()
         self.begun = self.saved - run.state["under_way"]["seconds"]
+        self.beside = run.state["under_way"].get("beside", 0.0)  # seconds that were not for steps
+        self.paused: float | None = None  # since when it is not at steps
+        self.validated = self.saved
         self.on_epoch_begin(run.state["epoch"])
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -201,7 +214,8 @@ class _Watch(keras.callbacks.Callback):
         self.waited += min(max(ready - max(asked, self.step_ended), 0), now - self.step_ended)
         self.step_ended, self.step = now, self.step + 1
         self.losses.append(logs["loss"])  # not looked at yet: that would wait for the device
-        if self._out_of_time() or (self.steps_before and self.step == self.steps):
+        self.over = self._time_done() >= 1
+        if self.over or (self.steps_before and self.step == self.steps):
             self.model.stop_training = True
         if now - self.reported > 0.25:
             self.reported = now
@@ -220,28 +234,48 @@ class _Watch(keras.callbacks.Callback):
 
     def validate_first(self):
         """Validate and save what the run begins with, as epoch 0."""
-        self.run.save("last")  # first: a best.keras without it would be what is left of a run
-        scores = self._validate()
-        if scores is None:
-            raise KeyboardInterrupt
-        self._add_row(0, scores)
+        with self._beside_steps():
+            self.run.save("last")  # first: a best.keras without it would be what is left of a run
+            scores = self._validate()
+            if scores is None:
+                raise KeyboardInterrupt
+            self._add_row(0, scores)
         self.epoch_begun = self.step_ended = time.perf_counter()
 
     def finish_epoch(self):
-        """Validate, and save the epoch."""
-        step = self._step_done()
-        with self._averaged():
-            scores = self._validate()
-        if scores is None:
-            self._checkpoint()
-            raise KeyboardInterrupt
-        self._add_row(self.epoch + 1, scores, step, self.rate)
+        """Validate, if that is due, and save the epoch."""
+        step, scores = self._step_done(), (None, None)
+        with self._beside_steps():
+            if self._validation_is_due():
+                with self._averaged():
+                    scores = self._validate()
+            if scores is None:
+                self._checkpoint()
+                raise KeyboardInterrupt
+            self._add_row(self.epoch + 1, scores, step, self.rate)
+
+    def _validation_is_due(self):
+        """Whether this epoch is validated: all are, but those of a run by time for which it would take too much."""
+        config = self.run.config
+        if self.limit is None or config.patience is not None or self.over or self.epoch + 1 >= config.epochs:
+            return True
+        return self.cost <= MOST_VALIDATION * (time.perf_counter() - self.validated)
+
+    @contextlib.contextmanager
+    def _beside_steps(self):
+        """What is done in this context takes none of the time of steps."""
+        self.paused = time.perf_counter()
+        yield
+        self.beside, self.paused = self._time_beside(), None
+
+    def _time_beside(self):
+        return self.beside + (time.perf_counter() - self.paused if self.paused is not None else 0)
 
     def _add_row(self, epoch, scores, step=None, rate=None):
         """Add an epoch to the history, with the `Step` that it ended with and its rate, and save it."""
         state = self.run.state
         ours, bicubic = scores
-        if not np.isfinite(ours):
+        if ours is not None and not np.isfinite(ours):
             check_finite(self.run.validation)
             raise self._diverged(f"the validation PSNR is {ours} after epoch {epoch}")
         row = {
@@ -251,7 +285,7 @@ class _Watch(keras.callbacks.Callback):
         }  # fmt: skip
         state.update(epoch=epoch, steps=state["steps"] + self.step - state["step"], step=0, loss=None)
         state["history"].append(row)
-        gain = state["best_psnr"] is None or ours > state["best_psnr"]
+        gain = ours is not None and (state["best_psnr"] is None or ours > state["best_psnr"])
         if gain:
             state.update(best_psnr=ours, best_epoch=epoch)
         self._note_time()
@@ -293,21 +327,28 @@ class _Watch(keras.callbacks.Callback):
                 network.set_weights(self.weights)
 
     def _note_time(self):
-        self.run.state["under_way"]["seconds"] = time.perf_counter() - self.begun
+        under_way = {"seconds": time.perf_counter() - self.begun, "beside": self._time_beside()}
+        self.run.state["under_way"].update(under_way)
 
     def _is_over(self):
         run = self.run
-        return run.state["epoch"] >= run.config.epochs or self._out_of_time() or run.is_out_of_patience
+        self.over = self.over or self._time_done() >= 1
+        return run.state["epoch"] >= run.config.epochs or self.over or run.is_out_of_patience
 
-    def _out_of_time(self):
-        return self.limit is not None and time.perf_counter() - self.begun >= self.limit
+    def _time_for_steps(self):
+        """How many seconds of the minutes are for steps: without what else there was, and the last validation."""
+        return max(self.limit - self._time_beside() - self.cost, LEAST_STEPS * self.limit)
+
+    def _time_done(self):
+        """The share of them that is over; 0 where there is no limit."""
+        if self.limit is None:
+            return 0
+        return (time.perf_counter() - self.begun - self._time_beside()) / self._time_for_steps()
 
     def _progress(self):
         """How much of the run is done, 0 to 1, by its epochs or its time, whichever is nearer the end."""
         progress = (self.epoch + self.step / self.steps) / self.run.config.epochs
-        if self.limit is not None:
-            progress = max(progress, (time.perf_counter() - self.begun) / self.limit)
-        return min(progress, 1)
+        return min(max(progress, self._time_done()), 1)
 
     def _rate(self):
         """The learning rate of the next step."""
@@ -333,7 +374,7 @@ class _Watch(keras.callbacks.Callback):
         speed = max(done, 1) / elapsed
         left = ((self.run.config.epochs - self.epoch) * self.steps - self.step) / speed
         if self.limit is not None:
-            left = min(left, self.limit - (self.step_ended - self.begun))
+            left = min(left, self._time_for_steps() * (1 - self._time_done()))
         return Step(
             self.epoch + 1, self.step, self.steps, loss, done / elapsed * self.batches.batch,
             min(self.waited / elapsed, 1.0), max(left, 0),
@@ -346,6 +387,7 @@ class _Watch(keras.callbacks.Callback):
         """PSNR of the model and of bicubic over whole validation frames, as `evaluate.mean`; None if asked to stop."""
         upscaler, pairs = Upscaler(self.run.network), self.validation
         scores, flat = [], []
+        begun = time.perf_counter()
         for number, (_, ours, bicubic, target) in enumerate(compare(upscaler, pairs)):
             if self.board is not None:
                 self.board.look(number, ours, bicubic, target)
@@ -354,4 +396,8 @@ class _Watch(keras.callbacks.Callback):
             if self.asked:
                 return None
             self.on_progress(len(scores), len(pairs), "validating")
+            if number == 0 and len(pairs) > 1:
+                begun = time.perf_counter()  # the first one may be compiled for
+        self.validated = time.perf_counter()
+        self.cost = (self.validated - begun) * len(pairs) / max(len(pairs) - 1, 1)
         return [bounded(mean_psnr(values)) for values in zip(*counted(scores, flat), strict=True)]

@@ -67,9 +67,10 @@ def _best(run):
 
 
 def _trained(run):
-    """The rows of the history but for epoch 0, of the validation frames of the best: bicubic has the same PSNR."""
+    """The rows of the history with a validation, but epoch 0, of the frames of the best: bicubic has the same PSNR."""
     bicubic = _best(run)["psnr_bicubic"]
-    return [row for row in run.state["history"] if row["epoch"] and abs(row["psnr_bicubic"] - bicubic) < _SAME]
+    rows = (row for row in run.state["history"] if row["epoch"] and row["psnr"] is not None)
+    return [row for row in rows if abs(row["psnr_bicubic"] - bicubic) < _SAME]
 
 
 def _decibels(row):

@@ -247,8 +247,9 @@ def _set_end(run, more_epochs):
         run.config = replace(run.config, epochs=epochs)
     elif run.config.epochs == before.get("epochs"):
         more_epochs = cut["more_epochs"]
-    seconds = cut["seconds"] if run.config.minutes == before.get("minutes") else 0.0
-    state["under_way"] = {"more_epochs": more_epochs, "seconds": seconds}
+    times = {name: value for name, value in cut.items() if name != "more_epochs"}
+    times = times if run.config.minutes == before.get("minutes") else {"seconds": 0.0}
+    state["under_way"] = {"more_epochs": more_epochs, **times}
 
 
 def _set_order(run):

@@ -93,11 +93,13 @@ class Run:
     def state(self) -> dict[str, Any]:
         """Progress: epochs and steps done, the best epoch and its PSNR, and the history, one dictionary an epoch.
 
-        Epoch 0 is what the run began with; it has no loss, rate or speed. Runs of older versions have none.
+        Epoch 0 is what the run began with; it has no loss, rate or speed. Runs of older versions have none. Of
+        an epoch that was not validated there is no PSNR.
         ``step`` and ``loss`` are of the epoch under way: its steps that are done, and their mean. ``validation`` is a
         digest of the frames that the best epoch was found on. ``under_way`` is of a run that has not come to its end:
-        what it was given as ``more_epochs``, and the ``seconds`` of its ``minutes`` that are over. ``from``, if it is
-        there, is the model that the run began with, and what it took of it.
+        what it was given as ``more_epochs``, and the ``seconds`` of its ``minutes`` that are over, of which those
+        ``beside`` were not for steps. ``from``, if it is there, is the model that the run began with, and what it took
+        of it.
         """
         return self.network.settings["trained"]
 
