@@ -13,6 +13,7 @@ from fastup.footage.degrade import twin
 from fastup.footage.recipe import Recipe
 from fastup.pairs.folder import find_pairs, find_sets
 from fastup.pairs.made import made_inputs
+from fastup.pairs.transcode import transcode
 
 SCALE = Fraction(9, 4), Fraction(2)
 RECIPE = Recipe.parse("tape,softness=0.3:0.8")
@@ -102,6 +103,24 @@ def test_inputs_are_what_degrade_makes_and_are_made_once(targets, tmp_path, read
     assert made.inputs[1].read_bytes() == before
     other = made_inputs(pairs, Recipe.parse("downscale"), tmp_path / "cache")
     assert set(other.inputs).isdisjoint(made.inputs)
+
+
+def test_a_folder_of_pictures_is_a_set_of_targets(targets, tmp_path):
+    """Those in it, not what is in its folders; as in Beta."""
+    expected, alone = found(targets), found(targets / "Beta")
+    assert [alone.name(number) for number in range(len(alone))] == ["f1", "f2", "f3"]
+    assert set(alone.kinds) < set(expected.kinds)
+    made, others = (made_inputs(pairs.only(range(2)), RECIPE, tmp_path / "cache") for pairs in (alone, expected))
+    assert len(set(made.inputs + others.inputs)) == 4
+    for ours, theirs in zip(made.inputs, others.inputs, strict=True):
+        np.testing.assert_array_equal(frames.read(ours), frames.read(theirs))
+    copies = transcode(alone, tmp_path / "cache")
+    assert [path.suffix for path in copies.targets] == [".dpx"] * 3
+    write_frame(targets / "Beta" / "small.dpx", (8, 40))
+    with pytest.raises(DataError, match=r"Beta/small.dpx: the picture is 40x8, expected one cell"):
+        found(targets / "Beta")
+    with pytest.raises(DataError, match=r"no folder Alpha here, .* makes inputs, as does `fastup evaluate"):
+        find_pairs(targets / "Beta")
 
 
 def test_inputs_by_matlab_are_exact(tmp_path):

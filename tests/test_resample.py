@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastup._resample import gaussian, imresize, resize
+from fastup._scales import phases
 from fastup.errors import OptionError
 
 
@@ -85,6 +86,12 @@ def test_imresize_is_matlabs_to_the_code(size, made):
         np.testing.assert_array_equal(found, naive.matlab(codes, made) / np.float32(255))
         if made[0] <= size[0] and made[1] <= size[1]:
             np.testing.assert_array_equal(resize(codes / np.float64(255), made, "matlab"), found)
+
+
+def test_bicubic_of_models_has_matlabs_weights():
+    first, weights = phases(Fraction(2))
+    np.testing.assert_array_equal(first, [-2, -1])
+    np.testing.assert_array_equal(weights * 128, [[-3, 29, 111, -9], [-9, 111, 29, -3]])
 
 
 def test_imresize_by_hand():

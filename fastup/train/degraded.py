@@ -12,6 +12,7 @@ from fastup._scales import Scale, cell_of
 from fastup._types import Floats, Size
 from fastup.codes import LUMA_601
 from fastup.footage.recipe import TAPE, Recipe
+from fastup.networks import float32
 from fastup.pairs.geometry import pair_of
 
 _NARROW = 1e-3  # deviation of a Gaussian that does nothing: its weights are 1 and 0
@@ -113,6 +114,7 @@ class Degraded:
         (v, h), (height, width) = self.margin, self.window
         return windows[:, v : height - v, h : width - h]
 
+    @float32()  # of 11 bits, as cards have factors by default, codes of 10 bits would be off
     def __call__(self, windows: Any, inside: Any, strengths: Any, noise: Any) -> Any:
         """Input tiles (n, h, w, 3) of windows (n, H, W, 3), both normalised float32; see `inside` and `draw`."""
         count = ops.shape(windows)[0]
