@@ -26,8 +26,8 @@ SIZES = {"train": (720, 960), "validation": (360, 480)}  # of pictures: whole ce
 TAPE = "softness=0:1,peaking=0:0.5,noise=0:0.02,chroma=0:4.5"
 ABSENT, CLEAN = 0.12, 0.1  # share of tiles that lack a strength, each by itself; and that lack all
 SETTINGS = {
-    "model": "compact", "tile": 144, "border": 0, "batch": 16, "quality": 0.8, "augment": True, "ema": 0.999,
-    "degrade": TAPE, "epochs": 10000,
+    "model": "compact", "tile": 144, "border": 0, "batch": 16, "quality": 0.8, "augment": True, "optimizer": "muon",
+    "ema": 0.999, "degrade": TAPE, "epochs": 10000,
 }  # fmt: skip
 MOST = 300_000  # bytes of a file
 
