@@ -99,9 +99,12 @@ SCALES = [(NTSC, 0), (NTSC, 2), ([[3, 2], [1, 1]], 0), ([[2, 1], [20, 9]], 0), (
 
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize(("scale", "border"), SCALES, ids=str)
-@pytest.mark.parametrize("residual", [True, False])
-def test_receptive_is_how_far_it_sees(model, scale, border, residual):
-    """Exactly: the first target pixel of some row or column sees so far, the last likewise, and none sees further."""
+def test_receptive_is_how_far_it_sees(model, scale, border):
+    """Exactly: the first target pixel of some row or column sees so far, the last likewise, and none sees further.
+
+    Every other one, of a model and of a scale, is residual.
+    """
+    residual = bool(([*MODELS].index(model) + SCALES.index((scale, border))) % 2)
     network = _network(model, scale, residual=residual, border=[border * s[0] for s in scale])
     for axis, reach in enumerate(network.receptive):
         q = network.cell[0][axis]
@@ -260,7 +263,7 @@ print("all agree")
 """
 
 
-@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
+@pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_other_processes_and_backends_agree(backend, tmp_path):
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend} isn't installed")

@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fastup._warp import warp as resample
@@ -194,7 +194,8 @@ def test_any_size_is_taken(sd, hd):
     assert refine(np.zeros(sd, np.float32), np.zeros(hd, np.float32), Placement.fitted(sd, hd))[0] is None
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
+@example(seed=46861982, kinds=("dots", "dots"))  # whose error is the root of less than nothing
 @given(
     seed=st.integers(0, 2**32), kinds=st.tuples(*[st.sampled_from(["noise", "ramp", "dots", "checks", "waves"])] * 2)
 )

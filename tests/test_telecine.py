@@ -187,16 +187,16 @@ def stills(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("gone", "lost", "half", "words", "options"),
+    ("gone", "lost", "half", "words", "options", "renumbered"),
     [
-        (range(60, 80), range(48, 64), [], "20 stills are missing between t0059.dpx ", {}),
-        (range(60, 80), range(48, 64), [], "20 stills are missing between t0059.dpx ", {"sync": True}),
-        (range(60, 73), range(48, 58), [58], "13 stills are missing between ", {"sync": True}),
-        ([7, 30, 31, 40], [24, 32], [6, 25], "4 stills are missing: 1 between t0006.dpx ", {}),
-        ([40], [1], [], "1 still is missing between t0039.dpx ", {"start": 38}),
+        (range(60, 80), range(48, 64), [], "20 stills are missing between t0059.dpx ", {}, False),
+        (range(60, 80), range(48, 64), [], "20 stills are missing between t0059.dpx ", {"sync": True}, True),
+        (range(60, 73), range(48, 58), [58], "13 stills are missing between ", {"sync": True}, False),
+        ([7, 30, 31, 40], [24, 32], [6, 25], "4 stills are missing: 1 between t0006.dpx ", {}, False),
+        ([7, 30, 31, 40], [24, 32], [6, 25], "4 stills are missing: 1 between t0006.dpx ", {}, True),
+        ([40], [1], [], "1 still is missing between t0039.dpx ", {"start": 38}, True),
     ],
 )
-@pytest.mark.parametrize("renumbered", [False, True])
 def test_missing_stills_keep_their_time(stills, tmp_path, gone, lost, half, words, options, renumbered):
     """Film frames are what and where they are without a gap, but for those whose fields are missing."""
     (tmp_path / "tape").mkdir()

@@ -120,8 +120,10 @@ class Level:
             if np.abs(step).max() < _STILL:
                 break
         corners = self._design(placement, np.array([(0, 0), (0, 2), (2, 0), (2, 2)]) * half, half)[..., :count]
-        error = np.sqrt(np.einsum("kip,pq,kiq->k", corners, covariance, corners).max()) / self.sd_shrink.min()
-        return Fit(placement, likeness, float(error) if weakest >= LIKENESS else np.inf)
+        variance = np.einsum("kip,pq,kiq->k", corners, covariance, corners).max()
+        # Where next to nothing tells it, rounding may leave less than nothing.
+        error = float(np.sqrt(variance)) / self.sd_shrink.min() if variance > 0 else np.inf
+        return Fit(placement, likeness, error if weakest >= LIKENESS else np.inf)
 
     def _sums(self, placement):
         """Sums over blocks, (21, n); their middles, (n, 2); whether HD covers them, (n,)."""
