@@ -9,7 +9,7 @@ from test_cli import fails
 
 import fastup
 from fastup.cli import train
-from fastup.train.config import ABSENT, ARCHITECTURES, OPTIONS, Config
+from fastup.train.config import ABSENT, OPTIONS, Config
 
 
 @pytest.mark.parametrize(
@@ -234,17 +234,6 @@ def test_training_on_nothing(run, tmp_path):
     fails(run("train", tmp_path), 1, "4 problems", "no frames", *(folder / "Alpha" for folder in folders), lines=5)
     (folders[0] / "Alpha").rmdir()
     fails(run("train", tmp_path), 1, "4 problems", folders[0], "no folder Alpha", lines=5)
-
-
-def test_models_lists_every_architecture(run):
-    code, out, _ = run("models", "--json")
-    rows = json.loads(out)
-    assert code == 0
-    assert [row["model"] for row in rows] == [*ARCHITECTURES]
-    assert all(row["parameters"] > 10_000 for row in rows)
-    code, out, _ = run("models")
-    assert code == 0
-    assert all(f"{row['parameters']:,}" in out for row in rows)
 
 
 def test_the_whole_road(run, tmp_path, monkeypatch):

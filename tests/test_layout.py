@@ -30,15 +30,15 @@ FLOORS = [
      "pairs.placement", "pairs.measuring", "pairs.selection", "pairs.candidates", "pairs.look", "pairs.matched",
      "pairs.match", "pairs.match_pictures"],
     ["networks", "networks.layers", "networks.branches", "networks.reach", "networks.losses", "networks.muon",
-     "networks.models", "networks.memory"],
+     "networks.models", "networks.graph", "networks.memory"],
     ["upscale", "upscale.metrics", "upscale.onnx_file", "upscale.model", "upscale.ensemble", "upscale.export",
      "upscale.engines", "upscale.strips", "upscale.upscaler", "upscale.pillars", "upscale.difference",
      "upscale.film", "upscale.timing", "upscale.evaluate"],
     ["train", "train.config", "train.degraded", "train.batches", "train.lock", "train.run", "train.outcome",
      "train.warm", "train.prepare", "train.board", "train.fit"],
     ["_cartoon", "demo"],
-    ["cli.plot", "cli.monitor", "cli.show", "cli.options", "cli.footage", "cli.match", "cli.pairs", "cli.train",
-     "cli.upscale", "cli.demo", "cli"],
+    ["cli.plot", "cli.graph", "cli.monitor", "cli.show", "cli.options", "cli.footage", "cli.match", "cli.pairs",
+     "cli.train", "cli.models", "cli.upscale", "cli.demo", "cli"],
 ]  # fmt: skip
 ORDER = {module: (floor, place) for floor, modules in enumerate(FLOORS) for place, module in enumerate(modules)}
 SOURCES = {

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import fastup
-from fastup.cli import demo, footage, match, pairs, show, train, upscale
+from fastup.cli import demo, footage, match, models, pairs, show, train, upscale
 from fastup.errors import FastupError, OptionError
 
 app = typer.Typer(
@@ -21,7 +21,7 @@ app = typer.Typer(
 
 for command in (
     demo.demo, footage.info, footage.convert, footage.extract, footage.detelecine, footage.degrade, footage.dehalo,
-    match.match, pairs.pairs, pairs.rank, train.train, train.models, upscale.upscale, upscale.evaluate,
+    match.match, pairs.pairs, pairs.rank, train.train, models.models, upscale.upscale, upscale.evaluate,
     upscale.export,
 ):  # fmt: skip
     app.command()(command)

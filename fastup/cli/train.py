@@ -1,4 +1,4 @@
-"""Make networks: train, models."""
+"""Make networks: train."""
 
 import contextlib
 from collections.abc import Mapping, Sequence
@@ -6,14 +6,11 @@ from inspect import Parameter, Signature, signature
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
-from rich import box
-from rich.markup import escape
-from rich.table import Table
 from typer import Argument, Option
 
 from fastup.cli import show
 from fastup.cli.monitor import Monitor
-from fastup.cli.options import Json, carries_on, setting
+from fastup.cli.options import carries_on, setting
 from fastup.errors import OptionError
 from fastup.frames import refuse_other
 from fastup.networks import start
@@ -209,49 +206,3 @@ def _value(option, given):
         with contextlib.suppress(ValueError):
             return int(given)
     return given
-
-
-def models(
-    timed: Annotated[
-        bool, Option("--time", help="Time a frame of each with every engine that is installed; takes minutes.")
-    ] = False,
-    as_json: Json = False,
-) -> None:
-    """List the networks that can be trained, at 720x480 to 1440x1080."""
-    start()
-    from fastup.networks.models import MODELS, Network
-
-    rows = []
-    for name, architecture in MODELS.items():
-        network = Network({"model": name, "scale": [[9, 4], [2, 1]]})
-        figures = {"model": name, "parameters": network.count_params(), "receptive": list(network.receptive)}
-        rows.append(figures | {key: getattr(architecture, key) for key in ("loss", "learning_rate", "summary")})
-    words: dict[str, str] = {}
-    if timed:
-        from fastup.upscale.timing import times
-
-        with show.progress("timing", "timings") as advance:
-            words, seconds = times(advance)
-        for row in rows:
-            row["seconds"] = seconds[row["model"]]
-    if as_json:
-        show.data(rows)
-        return
-    table = Table(box=box.SIMPLE_HEAD)
-    for column in ("model", "parameters", "sees (input pixels)", "loss", "learning rate"):
-        table.add_column(column, justify="right" if column in ("parameters", "learning rate") else "left")
-    for row in rows:
-        table.add_row(
-            row["model"], f"{row['parameters']:,}", "{} x {}".format(*(1 + 2 * r for r in row["receptive"])),
-            row["loss"].replace("_", " "), f"{row['learning_rate']:g}",
-        )  # fmt: skip
-    show.out.print(table)
-    for row in rows:
-        show.say(f"{row['model']}: {row['summary']}")
-    if timed:
-        caption = "\n".join(f"{name}: {escape(text)}" for name, text in words.items())
-        table = show.figures("seconds a frame", *words, caption=caption)
-        for row in rows:
-            each = (row["seconds"][name] for name in words)
-            table.add_row(row["model"], *("-" if found is None else f"{found:.3g}" for found in each))
-        show.out.print(table)

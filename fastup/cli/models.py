@@ -1,0 +1,97 @@
+"""List networks: models."""
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated, Any
+
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+from typer import Argument, Option
+
+from fastup._scales import parsed
+from fastup.cli import show
+from fastup.cli.graph import drawn
+from fastup.cli.options import Json
+from fastup.networks import start
+
+
+def models(
+    names: Annotated[
+        list[str] | None,
+        Argument(metavar="[NAME|MODEL]...", help="Of networks, or .keras files.  [default: all names]"),
+    ] = None,
+    scale: Annotated[str, Option(metavar="V[,H]", help="Of those given by name (vertical, horizontal).")] = "9/4,2",
+    graph: Annotated[bool, Option("--graph", help="Draw the layers.")] = False,
+    timed: Annotated[
+        bool, Option("--time", help="Time a frame of 720x480 with every engine that is installed; takes minutes.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """List the networks that can be trained: what they cost and see, and where they come from."""
+    scales = [list(factor.as_integer_ratio()) for factor in parsed(scale)]
+    start()
+    from fastup.networks.graph import nodes, notes
+    from fastup.networks.models import MODELS, Network, facts
+    from fastup.upscale.model import load
+    from fastup.upscale.timing import SETTINGS, times
+
+    networks = {
+        name: load(name, compile=False)
+        if Path(name).suffix.lower() == ".keras"
+        else Network({**SETTINGS, "model": name, "scale": scales})
+        for name in names or MODELS
+    }
+    rows: list[dict[str, Any]] = []
+    for name, network in networks.items():
+        found, architecture = facts(network), MODELS[network.settings["model"]]
+        settings = {**architecture.defaults, **network.settings}
+        row = {"model": name, "scale": network.settings["scale"], "parameters": found.parameters}
+        row |= {"multiply_adds": found.macs, "receptive": list(found.receptive)}
+        row |= {key: settings[key] for key in architecture.size}
+        rows.append(row | {key: settings[key] for key in ("loss", "learning_rate")} | {"summary": architecture.summary})
+    words: dict[str, str] = {}
+    if timed:
+        with show.progress("timing", "timings") as advance:
+            words, seconds = times(networks, advance)
+        for row in rows:
+            row["seconds"] = seconds[row["model"]]
+    if as_json:
+        if graph:
+            for row in rows:
+                row["graph"] = [vars(node) for node in nodes(networks[row["model"]])]
+        show.data(rows)
+        return
+    if graph:
+        for name, network in networks.items():
+            show.say(f"{name}: channels of each layer, and what it is")
+            for line in [*drawn(nodes(network)), *notes(network), ""]:
+                show.say(line)
+    else:
+        _print_table(rows)
+    if timed:
+        caption = "\n".join(f"{name}: {escape(text)}" for name, text in words.items())
+        table = show.figures("seconds a frame", *words, caption=caption)
+        for row in rows:
+            each = (row["seconds"][name] for name in words)
+            table.add_row(row["model"], *("-" if found is None else f"{found:.3g}" for found in each))
+        show.out.print(table)
+
+
+def _print_table(rows):
+    """What networks cost and see, and under it where each comes from."""
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("model", overflow="fold")
+    table.add_column("scale", justify="right", no_wrap=True)
+    for column in ("parameters", "multiply-adds\na target pixel", "sees input\npixels", "features,\ndepth"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("loss")
+    table.add_column("learning\nrate", justify="right")
+    for row in rows:
+        scale = " x ".join(str(Fraction(*factor)) for factor in row["scale"])
+        sees = " x ".join(str(1 + 2 * reach) for reach in row["receptive"])
+        size = ", ".join(str(row[key]) for key in ("features", "depth") if key in row)
+        figures = f"{row['parameters']:,}", f"{row['multiply_adds']:,.0f}"
+        table.add_row(escape(row["model"]), scale, *figures, sees, size, row["loss"], f"{row['learning_rate']:g}")
+    show.out.print(table)
+    show.table([(row["model"], row["summary"]) for row in rows], "where they come from")
