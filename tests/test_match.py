@@ -17,7 +17,7 @@ from scipy import ndimage
 import fastup
 from fastup._resample import resize
 from fastup.errors import DataError, FastupError
-from fastup.pairs import blocks, colour
+from fastup.pairs import blocks, colour, measuring
 from fastup.pairs import match as matching
 from fastup.pairs.alignment import fits, median
 from fastup.pairs.folder import find_sets
@@ -353,5 +353,5 @@ def test_where_the_whole_picture_pans_the_frame_at_the_shots_place_is_the_partne
         }
         tape = wide[20:140, 40:220] + rng.normal(0, 0.01, (120, 180)).astype(np.float32)
         partner = int(rng.integers(-1, 2))
-        taken.append(matching._climbed(tape, lumas, partner, place, True)[0])
+        taken.append(measuring.climbed_to(tape, lumas, partner, place, True)[0])
     assert taken == [0] * 12

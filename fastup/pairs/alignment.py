@@ -26,6 +26,7 @@ _FALL = 0.02  # a peak falls by more of itself within a pixel, by 0.08 at least;
 _SURE, _UNLIKE = 0.0025, 0.03  # the largest standard error of a sure gain; residuals that are more than noise
 _FEWEST, _SPREAD = 20, 0.02  # a gain needs so many blocks, and so much deviation among their levels
 _CODE = 5e-4  # half a code of 10 bits: the smallest error that counts
+_HALVED = 64  # lines and columns of a picture that is looked at in half the size as well
 
 
 @dataclass(frozen=True)
@@ -160,6 +161,11 @@ def fit(picture: Floats, target: Floats, frame: str = "") -> Fit:
     target = resize(target, picture.shape[:2])
     one, other = gradient(picture @ LUMA_601), gradient(target @ LUMA_601)
     shift, likeness, fall = register(one, other)
+    if likeness < LIKENESS and min(picture.shape[:2]) >= _HALVED:  # noise, which is finer, may hide what is alike
+        size = picture.shape[0] // 2, picture.shape[1] // 2
+        half, alike, less = register(*(gradient(resize(one, size, "area") @ LUMA_601) for one in (picture, target)))
+        if alike >= LIKENESS:
+            shift, likeness, fall = (2 * half[0], 2 * half[1]), alike, less
     if fall < _FALL * likeness:
         return Fit(frame)
     if likeness < LIKENESS:

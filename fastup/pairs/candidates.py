@@ -1,6 +1,7 @@
 """What is when on two masters, and which SD frames may become pairs: one of each drawing that HD has."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,8 @@ AGAIN, NO_PARTNER = "the same drawing again", "no partner"  # why a frame is lef
 _FADED = 0.002  # of white: the frames of a drawing that differ more in level are of a fade
 _UNSURE, _MORE = 12.0, 5  # with a margin of less, in nats, so many drawings on each side of the partner's are looked at
 _AS_ALIKE = 0.02  # a likeness that is less by no more is the same, but for grain
+_FULL = 0.95  # of the contrast of a hold: frames with less are of a fade
+_RIVALS, _INSTEAD = 2, 2  # drawings beside the likeliest that may be a hold's; frames that are tried where one fails
 _WITHIN = 3  # frames of a hold on each side of its middle: grain may hide that it is two drawings
 _LOOKED_AT = 12  # candidates of a shot that are held against those of other shots
 _POOLED = 3, 3  # cells of a signature that are one where pictures are held against one another
@@ -30,7 +33,8 @@ class NothingShared(DataError):
 
 @dataclass(frozen=True)
 class Film:
-    """Two masters, and what is when on them. Candidates, by number from 0, are SD frames that may become pairs."""
+    """Two masters, and what is when on them. Candidates, by number from 0, are SD frames that may become pairs: those
+    that are tried `first`, and those that are tried `instead` where one fails."""
 
     sd: Side
     hd: Side
@@ -46,6 +50,10 @@ class Film:
     """The row of HD's signatures that it has: the middle of a hold."""
     others: list[tuple[int, ...]]
     """Rows of HD's that it is to be held against: drawings before and after its partner's, and the ends of its hold."""
+    first: list[int]
+    """Candidates, one of each drawing; where it is in doubt whose an HD drawing is, one of each that may be."""
+    instead: dict[int, int]
+    """Of a candidate, the one that is tried where it fails: another frame of its drawing, or of its partner's."""
 
     @classmethod
     def of(cls, sd: Side, hd: Side, cache: StrPath, on_progress: Progress | None = None) -> "Film":
@@ -67,27 +75,31 @@ class Film:
         if not len(chosen):
             raise NothingShared(f"{sd.source.path} and {hd.source.path}: they share no drawing")
         middle = selection.middles(line.hd_drawing, np.ones(len(hd_seen), bool))
-        holds = line.hd_drawing[line.partner[chosen]]  # numbers count from 0, so that they are places in `middle`
-        once = _once(holds, line.likeness[chosen], line.margin[chosen])
-        rows, holds = chosen[once], holds[once]
+        hold = np.where(line.partner >= 0, line.hd_drawing[line.partner], -1)  # counts from 0: a place in `middle`
+        chains = _chains(line, hold, np.flatnonzero(usable), chosen, hd_seen.contrast[line.partner])
+        rows = np.array(sorted(row for chain in chains for row in chain))
+        number = {row: k for k, row in enumerate(rows.tolist())}
+        first = sorted(number[chain[0]] for chain in chains)
+        instead = {number[one]: number[other] for chain in chains for one, other in pairwise(chain)}
         for row in np.flatnonzero(usable):
             why[row] = AGAIN
         for row in rows:
             why[row] = ""
+        holds = hold[rows]
         partners = middle[holds]
         level = hd_seen.mean
         faded = np.abs(level[partners] - level[line.partner[rows]]) > _FADED
         partners = np.where(faded, line.partner[rows], partners)
-        first = np.searchsorted(line.hd_drawing, np.arange(len(middle) + 1))
-        own = np.clip(partners[:, None] + (-_WITHIN, _WITHIN), first[holds][:, None], first[holds + 1][:, None] - 1)
+        starts = np.searchsorted(line.hd_drawing, np.arange(len(middle) + 1))
+        own = np.clip(partners[:, None] + (-_WITHIN, _WITHIN), starts[holds][:, None], starts[holds + 1][:, None] - 1)
         others = [
             (
-                *(int(middle[k]) for k in range(max(0, hold - n), min(len(middle), hold + n + 1)) if k != hold),
+                *(int(middle[k]) for k in range(max(0, at - n), min(len(middle), at + n + 1)) if k != at),
                 *ends.tolist(),
             )
-            for hold, ends, n in zip(holds, own, np.where(line.margin[rows] < _UNSURE, _MORE, 1), strict=True)
+            for at, ends, n in zip(holds, own, np.where(line.margin[rows] < _UNSURE, _MORE, 1), strict=True)
         ]
-        return cls(sd, hd, seen, hd_seen, line, why, rows, partners, others)
+        return cls(sd, hd, seen, hd_seen, line, why, rows, partners, others, first, instead)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -104,9 +116,17 @@ class Film:
         """The number of its shot."""
         return int(self.line.shot[self.rows[candidate]])
 
+    def hold(self, candidate: int) -> int:
+        """The number of the HD drawing that its partner holds."""
+        return int(self.line.hd_drawing[self.partners[candidate]])
+
+    def margin(self, candidate: int) -> float:
+        """By how much its partner is the likeliest, in nats."""
+        return float(self.line.margin[self.rows[candidate]])
+
     def in_doubt(self, candidate: int) -> bool:
         """Whether other HD drawings are nearly as likely."""
-        return bool(self.line.margin[self.rows[candidate]] < _UNSURE)
+        return self.margin(candidate) < _UNSURE
 
     def wanted(self, candidate: int) -> Wanted:
         """The number of its SD frame, and those of all HD frames that it is to be held against."""
@@ -147,16 +167,38 @@ def _pooled(levels, pool):
     return levels.reshape(count, rows // pool[0], pool[0], columns // pool[1], pool[1]).mean((2, 4))
 
 
-def _once(holds, likeness, margin):
-    """Of candidates that have one HD drawing, those most alike to it, and of those the one with the largest margin.
+def _chains(line, hold, usable, chosen, contrast):
+    """Lists of SD frames, of which each is tried where those before it failed. The first frames are candidates.
 
-    One that is less alike may be of a drawing that HD lacks. In order.
+    Of frames that have one HD drawing, in `hold`, the candidate is one of those most alike to it: another one may be of
+    a drawing that HD lacks. Of those, one that is of no fade, and then the one with the largest margin. Where margins
+    are small, others are candidates as well. After it come frames of its own drawing, and of others that have its
+    partner, of the same shot.
     """
-    best = np.full(max(holds) + 1, -np.inf)
-    np.maximum.at(best, holds, likeness)
-    worse = likeness < best[holds] - _AS_ALIKE
-    order = np.lexsort((np.arange(len(holds)), -margin, worse, holds))
-    return np.sort(order[np.diff(holds[order], prepend=-1) > 0])
+    chains = []
+    frames_of = _by(hold[usable], usable)
+    for number, drawn in _by(hold[chosen], chosen).items():
+        worse = line.likeness[drawn] < line.likeness[drawn].max() - _AS_ALIKE
+        faded = contrast[drawn] < _FULL * contrast[drawn].max()
+        order = np.lexsort((drawn, -line.margin[drawn], faded, worse))
+        best, *others = drawn[order].tolist()
+        doubtful = line.margin[drawn] < _UNSURE
+        alike = drawn[doubtful & ~worse & ~faded & (drawn != best)]
+        rivals = alike[np.argsort(-line.likeness[alike], kind="stable")][:_RIVALS].tolist()
+        frames = frames_of[number]
+        own = [row for row in frames.tolist() if line.drawing[row] == line.drawing[best] and row != best]
+        spare = [row for row in others if row not in rivals and line.shot[row] == line.shot[best]]
+        own = [row for row in own if line.shot[row] == line.shot[best]]
+        chains.append([best, *[*evenly(own, _INSTEAD), *spare][:_INSTEAD]])
+        chains += [[row] for row in rivals]
+    return chains
+
+
+def _by(keys, values):
+    """A dictionary: the values of each key, in order."""
+    order = np.argsort(keys, kind="stable")
+    numbers, first = np.unique(keys[order], return_index=True)
+    return dict(zip(numbers.tolist(), np.split(values[order], first[1:]), strict=True))
 
 
 def evenly(items: list[int], count: int) -> list[int]:

@@ -208,6 +208,14 @@ class Gather:
             most -= -(-most // 8)
         self._kept = seen[order[rank < most][:_ROOM]]
 
+    def off(self, colour: Colour) -> float:
+        """How far a map leaves what was gathered off, as a share of white, in the mean over colours; 0 where nothing
+        was."""
+        if not len(self):
+            return 0.0
+        seen = _Seen.of(self._kept)
+        return seen.off(colour.apply(np.ascontiguousarray(self._kept["hd"])[None])[0].clip(0, 1) - seen.sd)
+
     def fit(self) -> Colour:
         """The map from HD's colours to SD's: curves or a matrix, whichever is nearer on colours that were held out.
 

@@ -11,17 +11,19 @@ from pathlib import Path
 
 import numpy as np
 
+from fastup._resample import resize
 from fastup._threads import in_order
-from fastup._types import Frame, Progress, StrPath, Window
+from fastup._types import Floats, Frame, Progress, StrPath, Window
 from fastup._whole import whole
 from fastup.pairs.candidates import Film, NothingShared, evenly
 from fastup.pairs.colour import Colour, Gather
-from fastup.pairs.measuring import luma, together
+from fastup.pairs.measuring import luma, residual, together
 from fastup.pairs.placement import Placement, common, common_window, place, warp
 
 SAME = Fraction(1), Fraction(1)  # the scale of SD itself
 
 _FIRST, _EACH = 9, 5  # frames of the film, and of each shot, that are looked at
+_ONE_MAP, _BETTER = 0.002, 0.6  # of white: what one map may leave of a frame; how much less those of parts have to
 
 
 @dataclass(frozen=True)
@@ -31,8 +33,15 @@ class Shot:
     placement: Placement | None
     likeness: float
     """Of the frame that is most alike."""
-    colour: Colour
-    """HD's to SD's; the film's, where the shot shows too little."""
+    colours: tuple[Colour, ...]
+    """HD's to SD's; the film's, where the shot shows too little; those of its parts, where a dissolve is in it."""
+
+    def nearest(self, sd: Floats, hd: Floats) -> Colour:
+        """The one of its colours that leaves least between a picture and its HD twin in that place."""
+        if len(self.colours) == 1:
+            return self.colours[0]
+        hd = resize(hd, sd.shape[:2], "area")
+        return min(self.colours, key=lambda one: residual(sd, one.apply(hd)).usual)
 
 
 @dataclass(frozen=True)
@@ -52,7 +61,7 @@ class Look:
         NothingShared if none of nine frames of the film lies on its partner; what reading a frame raises.
         """
         by_shot = defaultdict(list)
-        for candidate in range(len(film)):
+        for candidate in film.first:
             by_shot[film.shot(candidate)].append(candidate)
         picks = sorted(k for each in by_shot.values() for k in evenly(each, _EACH))
         first = evenly(picks, _FIRST)
@@ -84,21 +93,47 @@ class Look:
             )
         shot_of = {film.number(k): film.shot(k) for k in picks}
         places: dict[int, list[tuple[Placement | None, float]]] = defaultdict(list)
-        gathered: dict[int, Gather] = defaultdict(Gather)
+        gathered: dict[int, list[Gather]] = defaultdict(list)
         whole = Gather()
         for number, found, colours in looked(picks, lambda item: _measured(film, item, start)):
             places[shot_of[number]].append(found)
             if colours is not None:
-                gathered[shot_of[number]].merge(colours)
+                gathered[shot_of[number]].append(colours)
                 whole.merge(colours)
         colour, shots = whole.fit(), {}
         for shot in by_shot:
-            own = gathered[shot].fit()
             likeness = max(alike for _, alike in places[shot])
-            shots[shot] = Shot(common(places[shot]), likeness, colour if own.why else own)
+            shots[shot] = Shot(common(places[shot]), likeness, _colours(gathered[shot], colour))
         look = cls(shots, start, colour)
         _write(file, look)
         return look
+
+
+def _colours(gathers, film):
+    """The map of a shot, by what some frames of it show, in order; the film's, where they show too little.
+
+    A dissolve is no cut to the signatures, and the scenes on both sides of it may be of other colours. So where the map
+    leaves a frame off, those of the frames before a place and of those after it are taken, if they leave much less.
+    """
+    own, off = _map(gathers)
+    if own.why:
+        return (film,)
+    best = off, (own,)
+    if off > _ONE_MAP:
+        for at in range(1, len(gathers)):
+            (before, one), (after, other) = _map(gathers[:at]), _map(gathers[at:])
+            if not before.why and not after.why:
+                best = min(best, (max(one, other), (before, after)), key=lambda each: each[0])
+    return best[1] if best[0] < _BETTER * off else (own,)
+
+
+def _map(gathers):
+    """The map that frames have in common, and how far it leaves the one off that it leaves off most."""
+    both = Gather()
+    for each in gathers:
+        both.merge(each)
+    found = both.fit()
+    return found, max((each.off(found) for each in gathers), default=0.0)
 
 
 def _digest(film, picks):
@@ -114,7 +149,7 @@ def _digest(film, picks):
 
 def _write(file, look):
     rows = [
-        [shot, found.placement and asdict(found.placement), found.likeness, found.colour.as_dict()]
+        [shot, found.placement and asdict(found.placement), found.likeness, [one.as_dict() for one in found.colours]]
         for shot, found in look.shots.items()
     ]
     text = json.dumps({"placement": asdict(look.placement), "colour": look.colour.as_dict(), "shots": rows})
@@ -127,7 +162,9 @@ def _read(file):
         return given and Placement(**{key: tuple(one) if isinstance(one, list) else one for key, one in given.items()})
 
     found = json.loads(file.read_text("utf-8"))
-    shots = {shot: Shot(placement(place), alike, Colour.of(map)) for shot, place, alike, map in found["shots"]}
+    shots = {
+        shot: Shot(placement(place), alike, tuple(map(Colour.of, maps))) for shot, place, alike, maps in found["shots"]
+    }
     return Look(shots, placement(found["placement"]), Colour.of(found["colour"]))
 
 

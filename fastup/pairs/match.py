@@ -3,7 +3,6 @@
 import hashlib
 import shutil
 from collections import Counter
-from collections.abc import Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -13,13 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from fastup import frames
 from fastup._resample import resize
 from fastup._scales import Scale
 from fastup._threads import in_order
-from fastup._types import Floats, Progress, StrPath
+from fastup._types import Progress, StrPath
 from fastup.codes import scaled
 from fastup.errors import DataError, OptionError
 from fastup.footage import opening
@@ -27,14 +25,26 @@ from fastup.footage.source import Source
 from fastup.footage.stills import Folder
 from fastup.header import FULL_BYTES, Header
 from fastup.pairs import borders, selection
-from fastup.pairs.alignment import fit
+from fastup.pairs.alignment import OFFSET, SHIFT, Fit, fit
 from fastup.pairs.cache import clear_cache
-from fastup.pairs.candidates import Film, NothingShared
+from fastup.pairs.candidates import AGAIN, Film, NothingShared
 from fastup.pairs.colour import Colour
 from fastup.pairs.geometry import size_text
 from fastup.pairs.look import SAME, Look, covered, cut
-from fastup.pairs.matched import FOUND, Record, Row, write_found
-from fastup.pairs.measuring import Read, Side, for_ten_bits, luma, nearest, normalised, residual, together
+from fastup.pairs.matched import FOUND, Record, Row, figures, spans, spreads, write_found
+from fastup.pairs.measuring import (
+    MORE_ALIKE,
+    TOLD,
+    Read,
+    Side,
+    climbed_to,
+    for_ten_bits,
+    luma,
+    nearest,
+    normalised,
+    residual,
+    together,
+)
 from fastup.pairs.placement import Placement, common_window, covers, exact_scale, refine, warp
 
 TO = ("sd", "hd")
@@ -46,9 +56,8 @@ BEYOND, ALIKE, UNREAD = "HD ends within the window", "others differ more", "cann
 _LIKENESS = 0.3  # of gradients; below it two frames show no one picture
 _RESIDUAL, _DIFFERS = 0.03, 0.05  # of white, and a share of the picture: what a pair may differ by
 _NOMINAL = 0.08  # by how much a scale that follows from the sizes of the pictures may differ from what was measured
-_MORE_ALIKE = 0.0001  # a likeness that is more by so much is no chance
-_AWAY = 0.001  # of likeness, that a shift one SD pixel nearer to the shot's is worth
-_LEAD = 0.003  # of a correlation; with less, in doubt, it cannot be told which drawing it is
+_MOST = 999.0  # standard errors, where there are more
+_AS_MUCH = 1.2  # times what the most alike leaves unexplained is no more than chance
 _SIMPLE = 20  # the largest numerator of such a scale
 _BEYOND = 0.02  # of the shots, at each side, that need not fill the window
 _WEAVE = 1.5  # SD pixels that frames of a shot may lie off its place, and fill the window
@@ -183,7 +192,7 @@ class Plan:
         ]
         window = common_window(weave, scale, _BEYOND)
         why, placed = {}, []
-        for candidate in range(len(film)):
+        for candidate in film.first:
             shot = look.shots[film.shot(candidate)]
             if shot.placement is not None:
                 placed.append(candidate)
@@ -222,28 +231,57 @@ class Plan:
             )
 
     def run(self, record: Record, on_progress: Progress | None = None) -> None:
-        """Make the pairs that are not there yet; for one that fits badly, the next is made, as long as there are."""
-        candidate_of = {self.film.number(k): k for k in self.order}
-        queue, good, done = list(self.order), 0, 0
+        """Make the pairs that are not there yet; for one that fails, another of its drawing, or else the next one."""
+        film, queue, tried, good = self.film, list(self.order), list[int](), 0
         while queue and good < self.most:
             batch, queue = queue[: self.most - good], queue[self.most - good :]
-            todo = sorted(k for k in batch if not record.is_made(self.film.number(k)))
-            wanted = [self.film.wanted(k) for k in todo]
-            total = done + len(todo)
-            with (
-                frames.write_stream(2, 4) as write,
-                closing(together(self.film.sd.source, self.film.hd.source, wanted)) as items,
-                closing(in_order(lambda item: self._pair(candidate_of[item[0]], item), items)) as results,
-            ):
-                for row, pair in results:
-                    record.add(row)
-                    for path, (frame, header) in zip(record.files(row), pair, strict=True):
-                        path.parent.mkdir(parents=True, exist_ok=True)
-                        write(path, frame, header)
-                    done += 1
-                    if on_progress is not None:
-                        on_progress(done, total, "making pairs")
-            good += sum(bool(record.rows.get(self.film.number(k), {}).get("set")) for k in batch)
+            self._make(record, batch, len(tried), on_progress)
+            tried += batch
+            self._settle(record, tried)
+            made = [k for k in tried if record.rows.get(film.number(k), {}).get("set")]
+            good, there = len(made), {film.hold(k) for k in made}
+            again = [film.instead[k] for k in batch if k in film.instead and film.hold(k) not in there]
+            queue = again + queue
+
+    def _make(self, record: Record, batch: list[int], done: int, on_progress: Progress | None) -> None:
+        """Make the pairs of some candidates that are not there yet."""
+        number = self.film.number
+        candidate_of = {number(k): k for k in batch}
+        todo = sorted((k for k in batch if not record.is_made(number(k))), key=number)
+        done, total = done + len(batch) - len(todo), done + len(batch)
+        with (
+            frames.write_stream(2, 4) as write,
+            closing(together(self.film.sd.source, self.film.hd.source, map(self.film.wanted, todo))) as items,
+            closing(in_order(lambda item: self._pair(candidate_of[item[0]], item), items)) as results,
+        ):
+            for row, pair in results:
+                record.add(row)
+                for path, (frame, header) in zip(record.files(row), pair, strict=True):
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    write(path, frame, header)
+                done += 1
+                if on_progress is not None:
+                    on_progress(done, total, "making pairs")
+
+    def _settle(self, record: Record, tried: list[int]) -> None:
+        """Of pairs that have one HD frame, leave the one most alike: another may be of a drawing that HD lacks.
+
+        What is as alike, but for grain, is the same drawing again: of those, the one with the largest margin is left.
+        """
+        claims: dict[int, list[int]] = {}
+        for k in tried:
+            row = record.rows.get(self.film.number(k), {})
+            if row.get("set") or row.get("why") == AGAIN:
+                claims.setdefault(row["partner"], []).append(k)
+        for several in claims.values():
+            rows = {k: record.rows[self.film.number(k)] for k in several}
+            least = min(1 - row["likeness"] for row in rows.values())
+            alike = [k for k in several if 1 - rows[k]["likeness"] <= _AS_MUCH * least + MORE_ALIKE]
+            best = max(alike, key=lambda k: (self.film.margin(k), -k))
+            for k in set(several) - {best}:
+                for path in record.files(rows[k]):  # before the row says so: a file without a row is not ours
+                    path.unlink(missing_ok=True)
+                record.add({name: rows[k][name] for name in rows[k] if name not in ("set", "name")} | {"why": AGAIN})
 
     def _pair(self, candidate: int, item: Read) -> tuple[Row, tuple[Any, ...]]:
         """The row of a candidate, and (frame, header) of SD and HD; none where it is left out."""
@@ -258,30 +296,32 @@ class Plan:
         lumas = {each: luma(hd) for each, hd in drawn.items()}
         ours = luma(sd)
         doubt = film.in_doubt(candidate)
-        climbed, placement, likeness = _climbed(ours, lumas, partner, shot.placement, doubt)
+        climbed, placement, likeness = climbed_to(ours, lumas, partner, shot.placement, doubt)
         there = placement or shot.placement
         inner = covered(there)
         small = {each: warp(hd[:, :, None], there, inner, SAME)[:, :, 0] for each, hd in lumas.items()}
         best, alike, lead = nearest(cut(ours, inner), small, climbed)
         if best != climbed:
             placement, likeness = refine(ours, lumas[best], shot.placement)
-        row |= {"partner": best, "likeness": round(likeness, 4), "alike": round(alike, 4), "lead": round(lead, 4)}
+        row |= {
+            "partner": best,
+            "likeness": round(likeness, 4),
+            "alike": round(alike, 4),
+            "lead": round(min(lead, _MOST), 1),
+        }
         if placement is None:
             return row | {"why": _unplaced(likeness)}, ()
-        if lead < _LEAD and doubt:
+        if lead < TOLD and doubt:
             return row | {"why": UNTOLD}, ()
-        row |= {
-            "shift": [round(one, 4) for one in placement.shift], "scale": [round(one, 6) for one in placement.scale],
-            "rotation": round(placement.rotation, 4),
-        }  # fmt: skip
+        row |= figures(placement)
         if not covers(placement, self.window, self.scale):
             return row | {"why": BEYOND}, ()
         hd = warp(drawn[best], placement, self.window, self.scale)
-        hd = shot.colour.apply(hd, out=hd)
         picture = cut(sd, self.window)
+        hd = shot.nearest(picture, hd).apply(hd, out=hd)
         found = residual(picture, resize(hd, picture.shape[:2], "area"))
         row |= {"residual": round(found.usual, 5), "differs": round(found.differs, 5)}
-        if found.usual > _RESIDUAL or found.differs > _DIFFERS or fit(picture, np.clip(hd, 0, 1)).off:
+        if found.usual > _RESIDUAL or found.differs > _DIFFERS or _is_off(fit(picture, np.clip(hd, 0, 1))):
             return row | {"why": BADLY}, ()
         alpha = for_ten_bits(cut(codes, self.window), white)
         if self.to == "hd":
@@ -330,8 +370,16 @@ class Plan:
             }  # fmt: skip
             if row in candidate_of:
                 candidate = candidate_of[row]
-                about |= record.rows.get(number) or {"why": self.why.get(candidate, ALIKE)}
+                about |= record.rows.get(number) or {"why": self._untried(candidate)}
             yield about
+
+    def _untried(self, candidate: int) -> str:
+        """Why there is no row of a candidate."""
+        return self.why.get(candidate, ALIKE) if candidate in self._first else AGAIN
+
+    @cached_property
+    def _first(self) -> set[int]:
+        return set(self.film.first)
 
     def found(self, record: Record) -> dict[str, Any]:
         """What was found, in figures: all of match.json but settings and frames."""
@@ -340,16 +388,18 @@ class Plan:
         del why[""]
         for candidate in range(len(film)):
             row = record.rows.get(film.number(candidate))
-            text = self.why.get(candidate, ALIKE) if row is None else row["why"]
+            text = self._untried(candidate) if row is None else row["why"]
             why.update([text] if text else [])
-        shots, spans, theirs = [], _spans(film.line.shot, film.seen.numbers), _spans(film.line.shot, film.line.partner)
+        shots = []
+        ours, theirs = (spans(film.line.shot, each) for each in (film.seen.numbers, film.line.partner))
         for shot, found in self.look.shots.items():
             shots.append(
                 {
-                    "shot": shot, "sd": spans[shot], "hd": [int(film.hd_seen.numbers[row]) for row in theirs[shot]],
+                    "shot": shot, "sd": ours[shot], "hd": [int(film.hd_seen.numbers[row]) for row in theirs[shot]],
                     "set": self.sets.get(shot),
-                    **_figures(found.placement), "likeness": round(found.likeness, 4), "colour": found.colour.as_dict(),
-                    "in_words": found.colour.words,
+                    **figures(found.placement), "likeness": round(found.likeness, 4),
+                    "colours": [one.as_dict() for one in found.colours],
+                    "in_words": "; or ".join(one.words for one in found.colours),
                 }
             )  # fmt: skip
         colour = self.recipe if self.to == "hd" else self.look.colour
@@ -366,7 +416,7 @@ class Plan:
                     }
                     for name in selection.SETS
                 },
-                **_spreads(rows), "colour": colour.words,
+                **spreads(rows), "colour": colour.words,
             },
             "notes": self._notes(rows),
             "shots": shots,
@@ -393,38 +443,20 @@ def _about(side: Side) -> dict[str, Any]:
     return {"path": str(side.source.path.absolute()), "size": list(side.source.size), "trim": list(side.trim)}
 
 
+def _is_off(found: Fit) -> bool:
+    """Whether a pair that shows one picture fits badly: by its shift, or by what a channel does to black, or to white.
+
+    A gain alone says little where few levels are: its offset makes up for it.
+    """
+    levels = [
+        off for gain, offset in zip(found.gain, found.offset, strict=True) if gain is not None and offset is not None
+        for off in (offset, gain + offset - 1)
+    ]  # fmt: skip
+    return hypot(*(found.shift or ())) > SHIFT or any(abs(off) > OFFSET for off in levels)
+
+
 def _unplaced(likeness: float) -> str:
     return UNLIKE if likeness < _LIKENESS else UNSURE
-
-
-def _climbed(
-    sd: Floats, lumas: Mapping[int, Floats], partner: int, placement: Placement, doubt: bool
-) -> tuple[int, Placement | None, float]:
-    """Which HD frame an SD frame is most like where each lies best, with its placement and likeness.
-
-    In a slow pan the frames beside are the same picture a little on, but for what is nearer and moves more. From the
-    partner it goes on to where frames become more alike, or as alike in a place nearer to the shot's: where the whole
-    picture pans, another frame fits as well, shifted. Without doubt it stays.
-    """
-
-    def off(found: Placement | None) -> float:
-        return 0.0 if found is None else _AWAY * hypot(*np.subtract(found.shift, placement.shift))
-
-    numbers = sorted(lumas)
-    best = numbers.index(partner)
-    found, likeness = refine(sd, lumas[partner], placement)
-    if not doubt:
-        return partner, found, likeness
-    for step in (1, -1):
-        moved = False
-        while 0 <= best + step < len(numbers):
-            other, alike = refine(sd, lumas[numbers[best + step]], placement)
-            if other is None or alike - off(other) < likeness - off(found) + _MORE_ALIKE:
-                break
-            best, found, likeness, moved = best + step, other, alike, True
-        if moved:
-            break
-    return numbers[best], found, likeness
 
 
 def _scale(film: Film, placement: Placement) -> Scale:
@@ -460,34 +492,3 @@ def _header(source: Source, number: int, size: tuple[int, int], bits: int, colou
     if header.frame_position is None and len(header.raw) >= FULL_BYTES:
         values["frame_position"] = number
     return header.replace(**values)
-
-
-def _spans(shot: ArrayLike, values: ArrayLike) -> dict[int, list[int]]:
-    """The least and the largest value of each shot."""
-    shot, values = np.asarray(shot), np.asarray(values)
-    order = np.argsort(shot, kind="stable")
-    numbers, first = np.unique(shot[order], return_index=True)
-    parts = np.split(values[order], first[1:])
-    return {int(number): [int(part.min()), int(part.max())] for number, part in zip(numbers, parts, strict=True)}
-
-
-def _figures(placement: Placement | None) -> dict[str, Any]:
-    if placement is None:
-        return {"shift": None, "scale": None, "rotation": None}
-    return {
-        "shift": [round(one, 4) for one in placement.shift], "scale": [round(one, 6) for one in placement.scale],
-        "rotation": round(placement.rotation, 4),
-    }  # fmt: skip
-
-
-def _spreads(rows: list[Mapping[str, Any]]) -> dict[str, Any]:
-    """Median and spread, half of what lies between the 5th and 95th percentile, of what was measured of the pairs."""
-    found: dict[str, Any] = {}
-    for name in ("shift", "scale", "rotation", "likeness", "residual"):
-        values = np.array([row[name] for row in rows], float)
-        if not len(rows):
-            found[name] = None
-            continue
-        low, middle, high = np.quantile(values, (0.05, 0.5, 0.95), axis=0)
-        found[name] = {"median": np.round(middle, 5).tolist(), "spread": np.round((high - low) / 2, 5).tolist()}
-    return found

@@ -7,10 +7,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
+import numpy as np
+from numpy.typing import ArrayLike
+
 from fastup._types import StrPath
 from fastup._whole import whole
 from fastup.errors import DataError, FastupError
 from fastup.pairs.folder import SIDES
+from fastup.pairs.placement import Placement
 from fastup.pairs.selection import SETS
 
 FOLDER = "match"  # in DATA: the record, and pictures
@@ -153,6 +157,38 @@ def read_found(data: StrPath) -> dict[str, Any]:
         raise DataError(f"{path}: no JSON: {error}; expected what `fastup match` wrote") from None
     if not isinstance(found, dict) or "frames" not in found:
         raise DataError(f"{path}: no frames in it, expected what `fastup match` wrote")
+    return found
+
+
+def spans(shot: ArrayLike, values: ArrayLike) -> dict[int, list[int]]:
+    """The least and the largest value of each shot."""
+    shot, values = np.asarray(shot), np.asarray(values)
+    order = np.argsort(shot, kind="stable")
+    numbers, first = np.unique(shot[order], return_index=True)
+    parts = np.split(values[order], first[1:])
+    return {int(number): [int(part.min()), int(part.max())] for number, part in zip(numbers, parts, strict=True)}
+
+
+def figures(placement: Placement | None) -> dict[str, Any]:
+    """A placement as match.json has it; None for what was not found."""
+    if placement is None:
+        return {"shift": None, "scale": None, "rotation": None}
+    return {
+        "shift": [round(one, 4) for one in placement.shift], "scale": [round(one, 6) for one in placement.scale],
+        "rotation": round(placement.rotation, 4),
+    }  # fmt: skip
+
+
+def spreads(rows: list[Mapping[str, Any]]) -> dict[str, Any]:
+    """Median and spread, half of what lies between the 5th and 95th percentile, of what was measured of the pairs."""
+    found: dict[str, Any] = {}
+    for name in ("shift", "scale", "rotation", "likeness", "residual"):
+        values = np.array([row[name] for row in rows], float)
+        if not len(rows):
+            found[name] = None
+            continue
+        low, middle, high = np.quantile(values, (0.05, 0.5, 0.95), axis=0)
+        found[name] = {"median": np.round(middle, 5).tolist(), "spread": np.round((high - low) / 2, 5).tolist()}
     return found
 
 

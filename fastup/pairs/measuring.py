@@ -3,6 +3,7 @@
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from math import copysign, hypot, inf, log, sqrt
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from fastup.codes import CHROMA, LUMA_601
 from fastup.errors import DataError
 from fastup.footage.source import WHITE, Source
 from fastup.footage.stills import Folder
+from fastup.pairs.placement import Placement, refine
 from fastup.trim import UNTRIMMED, Trim
 
 NEAR = 250  # frames: to one that is no farther on, a source is read on; to others it jumps
@@ -23,7 +25,10 @@ _DIFFERS = 0.12  # of white: a block's mean that is so far off shows something e
 _NOISE, _FAINT = 5.0, 0.006  # drawings differ where gradients do by so many times the usual, and by so much of white
 _BLUR = np.array([1, 4, 6, 4, 1], np.float32) / np.float32(16)
 _FEWEST = 16  # pixels of a difference
-_CLEARLY = 0.001  # a correlation that is more by so much is that of the drawing
+_APART = 2 * (70 / 256) ** 2  # independent values in the two gradients of a pixel of a picture blurred by `_BLUR`
+MORE_ALIKE = 0.0001  # a likeness that is more by so much is no chance
+_AWAY = 0.001  # of likeness, that a shift one SD pixel nearer to the shot's is worth
+TOLD = 8.0  # standard errors by which a drawing is told from another
 
 Wanted = tuple[int, tuple[int, ...]]  # an SD frame, and the HD frames that are to be held against it
 Read = tuple[
@@ -128,11 +133,42 @@ def luma(picture: Floats) -> Floats:
     return picture @ LUMA_601
 
 
-def nearest(sd: Floats, drawn: Mapping[int, Floats], partner: int) -> tuple[int, float, float]:
-    """Which of several HD pictures an SD picture shows: the partner, unless another one fits clearly better.
+def climbed_to(
+    sd: Floats, lumas: Mapping[int, Floats], partner: int, placement: Placement, doubt: bool
+) -> tuple[int, Placement | None, float]:
+    """Which HD frame an SD frame is most like where each lies best, with its placement and likeness.
 
-    Only where the HD pictures differ can it be told. There the gradients of the SD picture are correlated with theirs:
-    colours change them little, and blurred a little they hold little grain.
+    In a slow pan the frames beside are the same picture a little on, but for what is nearer and moves more. From the
+    partner it goes on to where frames become more alike, or as alike in a place nearer to the shot's: where the whole
+    picture pans, another frame fits as well, shifted. Without doubt it stays.
+    """
+
+    def off(found: Placement | None) -> float:
+        return 0.0 if found is None else _AWAY * hypot(*np.subtract(found.shift, placement.shift))
+
+    numbers = sorted(lumas)
+    best = numbers.index(partner)
+    found, likeness = refine(sd, lumas[partner], placement)
+    if not doubt:
+        return partner, found, likeness
+    for step in (1, -1):
+        moved = False
+        while 0 <= best + step < len(numbers):
+            other, alike = refine(sd, lumas[numbers[best + step]], placement)
+            if other is None or alike - off(other) < likeness - off(found) + MORE_ALIKE:
+                break
+            best, found, likeness, moved = best + step, other, alike, True
+        if moved:
+            break
+    return numbers[best], found, likeness
+
+
+def nearest(sd: Floats, drawn: Mapping[int, Floats], partner: int) -> tuple[int, float, float]:
+    """Which of several HD pictures an SD picture shows: the partner, unless another one clearly fits better.
+
+    Two HD pictures can be told apart only where they differ, a mouth say, and each is held against another there alone:
+    what the gradients of the one leave of SD's, up to a gain, against what those of the other leave. Colours change
+    gradients little, and blurred a little they hold little grain.
 
     Parameters
     ----------
@@ -147,28 +183,37 @@ def nearest(sd: Floats, drawn: Mapping[int, Floats], partner: int) -> tuple[int,
     number
         Of the one that it shows.
     likeness
-        Its correlation with the SD picture where the HD pictures differ; 1 where they don't.
+        Its correlation with the SD picture where it differs from the one that is hardest to tell from it; 1 where none
+        does.
     lead
-        By how much that is more than that of the next; 1 where they don't differ.
+        By how many standard errors it fits better than that one, below 0 if it fits worse; infinity where none differs.
+        With `TOLD` or more it is told from all others.
     """
-    one, edges = _edges(sd), {number: _edges(picture) for number, picture in drawn.items()}
-    differ = np.zeros(sd.shape, bool)
-    others = []
+    ours, edges = _edges(sd), {number: _edges(picture) for number, picture in drawn.items()}
+    best = partner
     for number, other in edges.items():
-        apart = ((edges[partner] - other) ** 2).sum(-1)
-        clear = apart > max(_NOISE**2 * float(np.median(apart)), _FAINT**2)
-        if number != partner and clear.sum() >= max(_FEWEST, clear.size // 20000):
-            differ |= clear
-            others.append(number)
-    if not others:
-        return partner, 1.0, 1.0
-    differ = _wider(differ)
-    ours = one[differ]
-    alike = {number: _correlation(ours, edges[number][differ]) for number in (partner, *others)}
-    best = max(alike, key=lambda number: (alike[number], number == partner))
-    if alike[best] < alike[partner] + _CLEARLY:
-        best = partner
-    return best, alike[best], alike[best] - max(like for number, like in alike.items() if number != best)
+        if number != best and _lead(ours, edges[best], other)[0] < -TOLD:
+            best = number
+    leads = [_lead(ours, edges[best], other) for number, other in edges.items() if number != best]
+    lead, likeness = min(leads, default=(inf, 1.0))
+    return best, likeness, lead
+
+
+def _lead(ours, one, other):
+    """By how many standard errors one picture fits better than another where they differ, and its correlation there.
+
+    What fits worse by chance alone leaves as much: the logarithm of the ratio of what both leave, times the count of
+    independent values, is then about 1.
+    """
+    apart = ((one - other) ** 2).sum(-1)
+    clear = apart > max(_NOISE**2 * float(np.median(apart)), _FAINT**2)
+    if clear.sum() < max(_FEWEST, clear.size // 20000):
+        return inf, 1.0
+    where = _wider(clear)
+    alike = [max(0.0, _correlation(ours[where], edges[where])) for edges in (one, other)]
+    left = [max(1 - each**2, 1e-9) for each in alike]
+    ratio = log(left[1] / left[0])
+    return copysign(sqrt(abs(ratio) * _APART * where.sum()), ratio), alike[0]
 
 
 def _correlation(one, other):
