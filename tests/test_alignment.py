@@ -96,6 +96,17 @@ def test_another_picture_is_not_like_it(large, strengths):
             assert ("another picture" in found.off) == (number != other)
 
 
+def test_what_noise_hides_is_seen_in_half_the_size(large):
+    """A dark, hazy picture of a fade passed for another one: its edges are weaker than noise."""
+    picture, target, _ = made(large[1], INPUTS["9/4 x 2"], 0, 0)
+    other = resize(view(large[2]), TARGET)
+    faint = 0.1 + 0.05 * picture + np.random.default_rng(3).normal(0, 0.01, picture.shape).astype(np.float32)
+    found = fit(faint, 0.1 + 0.05 * target)
+    assert found.off == ()
+    np.testing.assert_allclose(found.shift, (0, 0), atol=0.1)
+    assert fit(faint, 0.1 + 0.05 * other).off == ("another picture",)
+
+
 # -- gain and offset -------------------------------------------------------------------------------------------------
 
 level = st.tuples(st.floats(0.9, 1.1), st.floats(-0.03, 0.03))

@@ -16,6 +16,7 @@ from fastup.errors import DataError
 from fastup.footage.degrade import degrade
 from fastup.pairs import blocks
 from fastup.pairs.colour import FEWEST, Colour, Curve, Gather, recipe
+from fastup.pairs.look import _colours
 
 HD, SD = (270, 360), (160, 240)
 SEEDS = range(5)
@@ -188,6 +189,18 @@ def gathered(pictures, truth, seed, grain, softness=0.4):
         sd = degrade(other, SD, softness=softness, peaking=0.5, noise=grain, chroma=1.5, seed=number)
         gather.add(sd, resize(hd, SD))
     return gather
+
+
+def test_a_dissolve_parts_a_shot_in_two():
+    """Scenes on both sides of a dissolve are one shot to the signatures; one map of both left 18 of 138 drawings."""
+    one, other = (TRUTHS[name](np.random.default_rng(8)) for name in ("gain", "hue"))
+    before, after = (gathered(drawn(seed)[:1], truth, seed, 0.005) for seed, truth in ((1, one), (2, other)))
+    film = Colour.identity("of the film")
+    for gathers, count in (([before, before, after], 2), ([before, after], 2), ([before, before], 1)):
+        found = _colours(gathers, film)
+        assert len(found) == count
+        assert max(gathers[0].off(found[0]), gathers[-1].off(found[-1])) < 0.003
+    assert _colours([Gather()], film) == (film,)
 
 
 def off(colour, picture, truth):

@@ -20,9 +20,10 @@ from fastup.errors import DataError, FastupError
 from fastup.pairs import blocks, colour, measuring
 from fastup.pairs import match as matching
 from fastup.pairs.alignment import fits, median
+from fastup.pairs.candidates import _chains
 from fastup.pairs.folder import find_sets
 from fastup.pairs.match import match
-from fastup.pairs.matched import read_found
+from fastup.pairs.matched import Record, read_found
 from fastup.pairs.placement import Placement
 
 CASE = replace(
@@ -232,6 +233,53 @@ def test_the_most_that_differ(tiny, tmp_path, monkeypatch):
     assert sum(bool(row["set"]) for row in rows) == 6  # two others took their places
 
 
+def test_where_a_frame_fails_another_of_its_drawing_is_tried():
+    """A drawing was lost where the middle of its hold was spoilt."""
+    hold = np.array([0, 0, 0, 0, 1, 1, 1, 2, 2, -1])
+    line = SimpleNamespace(
+        likeness=np.array([0.9, 0.9, 0.9, 0.9, 0.9, 0.85, 0.9, 0.9, 0.9, 0]),
+        drawing=np.array([0, 0, 0, 0, 1, 2, 3, 4, 5, 6]),
+        margin=np.array([20.0, 30, 40, 20, 15, 90, 15, 5, 6, 0]), shot=np.array([0, 0, 0, 0, 0, 0, 1, 2, 2, -1]),
+    )  # fmt: skip
+    full, chosen = np.ones(10), np.array([1, 4, 5, 6, 7, 8])
+    full[4] = 0.9  # of a fade
+    found = _chains(line, hold, np.arange(9), chosen, full)
+    assert found == [[1, 0, 3], [6], [8], [7]]  # 5 is less alike; 7 and 8 are in doubt, so that both are candidates
+    full[6] = 0.8
+    assert _chains(line, hold, np.arange(9), chosen, full)[1] == [4, 5]  # 6 is of another shot
+
+    bad, made = {1, 0, 4, 5}, {}
+    film = SimpleNamespace(number=lambda k: k, hold=lambda k: hold[k], instead={1: 0, 0: 3, 4: 5, 5: 6, 7: 2})
+    for most, expected in ((9, {3, 6, 7, 8}), (2, {3, 6}), (1, {3})):
+        made.clear()
+        plan = SimpleNamespace(
+            film=film, order=[1, 4, 7, 8], most=most, _settle=lambda *_: None,
+            _make=lambda record, batch, *_: made.update({k: {"set": None if k in bad else "train"} for k in batch}),
+        )  # fmt: skip
+        matching.Plan.run(plan, SimpleNamespace(rows=made))
+        assert {k for k, row in made.items() if row["set"]} == expected
+
+
+def test_of_pairs_with_one_hd_frame_the_most_alike_stays(tmp_path):
+    """HD lacked a frame of a pan, and two SD frames got the one beside it."""
+    record = Record(tmp_path)
+    record.begin({})
+    given = {1: (7, 0.9975, 4.0), 2: (7, 0.9926, 9.0), 3: (8, 0.9974, 1.0), 4: (8, 0.9975, 0.5), 5: (9, 0.9, 1.0)}
+    for frame, (partner, likeness, _) in given.items():
+        row = {"frame": frame, "partner": partner, "likeness": likeness, "set": "train", "name": str(frame), "why": ""}
+        record.add(row)
+        for path in record.files(row):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+    film = SimpleNamespace(number=lambda k: k, margin=lambda k: given[k][2])
+    for _ in range(2):  # again, as a run does that was stopped
+        matching.Plan._settle(SimpleNamespace(film=film), record, list(given))
+        assert {n for n, row in record.rows.items() if row.get("set")} == {1, 3, 5}
+        assert {path.stem for path in tmp_path.rglob("*.dpx")} == {"1", "3", "5"}
+    record.close()
+    assert {n for n, row in Record(tmp_path).rows.items() if row.get("set")} == {1, 3, 5}
+
+
 def _shortened(folder, to, count):
     to.mkdir(parents=True)
     for path in sorted(folder.iterdir())[:count]:
@@ -337,6 +385,31 @@ def test_the_command(tiny, tmp_path, run):
     assert not (data / "match" / "review").exists()
     assert json.loads(out)["summary"]["pairs"] == pairs
     assert run("pairs", str(data))[0] == 0
+
+
+def test_a_small_mouth_is_told_from_another_and_the_same_one_is_not():
+    """Of a whole picture's correlation it is 0.002, and was left out as unsure; grain alone tells nothing."""
+    rng = np.random.default_rng(1)
+    rough = ndimage.gaussian_filter(rng.standard_normal((160, 240)), 3)
+    plain = (0.5 + 0.1 * rough / rough.std()).astype(np.float32)
+    mouths = []
+    for height in (3, 5, 3):
+        picture = plain.copy()
+        picture[80 : 80 + height, 100:112] = 0.1
+        mouths.append(picture)
+
+    def grainy(picture, much):
+        return picture + rng.normal(0, much, picture.shape).astype(np.float32)
+
+    for tape in (0, 1):
+        drawn = {number: grainy(picture, 0.004) for number, picture in enumerate(mouths[:2])}
+        best, _, lead = measuring.nearest(grainy(mouths[tape], 0.01), drawn, 1 - tape)
+        assert (best, lead > measuring.TOLD) == (tape, True)
+    assert measuring.nearest(grainy(mouths[0], 0.01), {0: mouths[0], 2: grainy(mouths[2], 0.004)}, 2)[::2] == (
+        2,
+        np.inf,
+    )
+    assert measuring.nearest(grainy(mouths[0], 0.01), {0: mouths[0], 1: 0.5 * mouths[0]}, 0)[2] < measuring.TOLD
 
 
 def test_where_the_whole_picture_pans_the_frame_at_the_shots_place_is_the_partner():
