@@ -1,5 +1,6 @@
 """Plots in a terminal: which dots are set, what stands beside them, and a run's history as such."""
 
+import contextlib
 import io
 import unicodedata
 
@@ -92,9 +93,10 @@ def test_the_history_of_a_run():
     bicubic = {x for x, y in dots(line[9:] for line in lines[1:10]) if y == 35}
     assert bicubic == set(range(2 * 71))  # a line to where the run is
     monitor.on_epoch(row(2, 36.0, 1e-3, 200))
+    monitor.on_epoch(row(3, None, 1e-3, 100) | {"psnr_bicubic": None})  # of which nothing was validated
     lines = printed(monitor)
     assert lines[0].endswith("best 36.00 in epoch 2")
-    assert lines[11].split() == ["0", "300", "steps"]
+    assert lines[11].split() == ["0", "400", "steps"]
     assert lines[12] == "loss   ━ of each epoch"
 
 
@@ -115,15 +117,19 @@ def terminal(monkeypatch):
     return file
 
 
-def train(monitor):
+def train(monitor, stopped=False):
     with show.training_line(monitor) as (on_step, on_epoch, on_progress):
         on_progress(1, 3, "validating")
         on_epoch(row(1, 34.0, 1e-2, 200))
         on_step(step(50))
+        if stopped:
+            raise KeyboardInterrupt
 
 
-def test_a_terminal_keeps_the_plots(terminal):
-    train(Monitor([row(0, 32.5)]))
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_terminal_keeps_the_plots(terminal, stopped):
+    with pytest.raises(KeyboardInterrupt) if stopped else contextlib.nullcontext():
+        train(Monitor([row(0, 32.5)]), stopped)
     expected = Monitor([row(0, 32.5), row(1, 34.0, 1e-2, 200)])
     expected.on_step(step(50))
     text = terminal.getvalue()

@@ -216,39 +216,41 @@ def training_line(monitor: "Monitor | None" = None) -> Iterator[tuple[Callable[.
     if not bar.console.is_terminal:
         monitor = None
     plots = Live(Group(monitor, bar), console=bar.console, transient=True, refresh_per_second=2) if monitor else None
-    with plots or bar:
-        task = bar.add_task("starting", total=None, text="")
+    try:
+        with plots or bar:
+            task = bar.add_task("starting", total=None, text="")
 
-        def on_progress(done, total, what):
-            bar.update(task, description=what, completed=done, total=total, text=f"{done}/{total} frames")
+            def on_progress(done, total, what):
+                bar.update(task, description=what, completed=done, total=total, text=f"{done}/{total} frames")
 
-        def on_step(step):
-            bar.update(
-                task,
-                description=f"epoch {step.epoch}",
-                completed=step.step,
-                total=step.steps,
-                text=f"step {step.step}/{step.steps}  loss {step.loss:.5f}  {step.tiles_per_second:.0f} tiles/s  "
-                f"waiting {step.waiting:.1%}  {_clock(step.seconds_left)} left",
-            )
-            if monitor is not None:
-                monitor.on_step(step)
+            def on_step(step):
+                bar.update(
+                    task,
+                    description=f"epoch {step.epoch}",
+                    completed=step.step,
+                    total=step.steps,
+                    text=f"step {step.step}/{step.steps}  loss {step.loss:.5f}  {step.tiles_per_second:.0f} tiles/s  "
+                    f"waiting {step.waiting:.1%}  {_clock(step.seconds_left)} left",
+                )
+                if monitor is not None:
+                    monitor.on_step(step)
 
-        def on_epoch(row):
-            if monitor is not None:
-                monitor.on_epoch(row)
-            trained, speed = "", ""
-            if row["epoch"]:
-                trained = f"{row['steps']} steps  loss {row['loss']:.5f}  "
-                speed = f"{row['tiles_per_second']:.0f} tiles/s  waiting {row['waiting']:.1%}  "
-            scores = "not validated  "
-            if row["psnr"] is not None:
-                scores = f"validation {row['psnr']:.2f} dB, bicubic {row['psnr_bicubic']:.2f} dB  "
-            say(f"epoch {row['epoch']}  {trained}{scores}{speed}{_clock(row['seconds'])}")
+            def on_epoch(row):
+                if monitor is not None:
+                    monitor.on_epoch(row)
+                trained, speed = "", ""
+                if row["epoch"]:
+                    trained = f"{row['steps']} steps  loss {row['loss']:.5f}  "
+                    speed = f"{row['tiles_per_second']:.0f} tiles/s  waiting {row['waiting']:.1%}  "
+                scores = "not validated  "
+                if row["psnr"] is not None:
+                    scores = f"validation {row['psnr']:.2f} dB, bicubic {row['psnr_bicubic']:.2f} dB  "
+                say(f"epoch {row['epoch']}  {trained}{scores}{speed}{_clock(row['seconds'])}")
 
-        yield on_step, on_epoch, on_progress
-    if monitor is not None:
-        bar.console.print(monitor)
+            yield on_step, on_epoch, on_progress
+    finally:  # where it was stopped, too
+        if monitor is not None:
+            bar.console.print(monitor)
 
 
 def _live() -> dict[str, Any]:

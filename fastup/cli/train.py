@@ -134,11 +134,13 @@ def run_training(
 
 def _print_settings(run, sources):
     """What is in force and where it came from, and what follows from the frames; not what is off by default."""
+    from fastup.networks.models import facts
+
     config, geometry, state = run.config, run.pairs.geometry, run.state
     tile_h, tile_w = geometry.to_input(config.tile)
     border_h, border_w = geometry.to_input(config.border)
     more = {
-        "model": f", {run.network.count_params():,} parameters",
+        "model": f", {facts(run.network).parameters:,} parameters",
         "epochs": f" in all, {state['epoch']} done"
         + (f" and {state['step']:,} step{'s' * (state['step'] != 1)} of the next" if state["step"] else "")
         + (
