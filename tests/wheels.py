@@ -16,7 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 WORK, DIST = ROOT / "build" / "dist", ROOT / "dist"
 SUPPORTED = ("3.11", "3.12", "3.13")
-PARTS = {".py", ".pyi", ".typed"}  # of a wheel, beside the native modules
+PARTS = {".py", ".pyi", ".typed", ".keras", ".onnx"}  # of a wheel, beside the native modules
 SOURCES = {".c", ".cpp", ".h", ".pyx"}
 # What a wheel cannot be built without: it runs, it makes environments, and it has the headers of C.
 USABLE = """
@@ -99,6 +99,7 @@ def try_wheel(python, version, wheel):
     model = "data/models/compact/best.keras"
     run(programs / "fastup", "upscale", model, "data/evaluation/Alpha", "hd", cwd=folder)
     run(programs / "python", "-I", Path(__file__), "upscale", model, cwd=folder)
+    run(programs / "fastup", "upscale", "data/evaluation/Alpha", "twice", cwd=folder)  # by the model in the wheel
     shutil.rmtree(programs.parent)  # TensorFlow is large
     return "reads, writes, streams, trains and upscales"
 

@@ -24,10 +24,10 @@ sys.path[:0] = [str(ROOT), str(ROOT / "weights")]
 SCALES = {"cel-sd": "9/4,2", "cel-2x": "2"}
 SIZES = {"train": (720, 960), "validation": (360, 480)}  # of pictures: whole cells at both scales
 TAPE = "softness=0:1,peaking=0:0.5,noise=0:0.02,chroma=0:4.5"
-ABSENT, CLEAN = 0.12, 0.1  # share of tiles that lack a strength, each by itself; and that lack all
+ABSENT, CLEAN = 0.12, 0.15  # share of tiles that lack a strength, each by itself; and that lack all
 SETTINGS = {
     "model": "compact", "tile": 144, "border": 0, "batch": 16, "quality": 0.8, "augment": True, "optimizer": "muon",
-    "ema": 0.999, "degrade": TAPE, "epochs": 10000,
+    "learning_rate": 4e-3, "warmup": 200, "ema": 0.999, "degrade": TAPE, "epochs": 10000,
 }  # fmt: skip
 MOST = 300_000  # bytes of a file
 
@@ -42,6 +42,7 @@ def main():
     parser.add_argument("--threads", type=int, default=4, help="that read tiles, each scale")
     parser.add_argument("--seed", type=int, default=0, help="of pictures and weights")
     parser.add_argument("--out", type=Path, default=ROOT / "fastup" / "weights")
+    parser.add_argument("--begin", type=Path, help="folder of .keras files of the same names, to begin with")
     parser.add_argument("--only", choices=SCALES, help="train this one, on pictures that are there")
     parser.add_argument("--write", action="store_true", help="write the best of runs that are there, train nothing")
     given = parser.parse_args()
@@ -107,10 +108,12 @@ def train(given, name):
         def draw(self, count, seed):
             drawn, rng = super().draw(count, seed), np.random.default_rng([*seed, 1])
             there = (rng.random(drawn.strengths.shape) >= ABSENT) & (rng.random((count, 1)) >= CLEAN)
+            drawn.strengths[:, 3] *= rng.random(count)  # a chroma band is seldom as narrow as VHS has it
             return drawn._replace(strengths=drawn.strengths * there)
 
     batches.Degraded = Sometimes
-    run = prepare(given.folder, Config(**settings), name)
+    begin = given.begin and given.begin / f"{name}.keras"
+    run = prepare(given.folder, Config(**settings), name, begin=begin)
 
     def tell(row):
         print(

@@ -23,6 +23,7 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 from fastup import _cartoon
 from fastup._cartoon import Cel, arcs, box, clouds, curve, figure, person
 from fastup._resample import resize
+from fastup.codes import LUMA_601
 
 FONTS = ("DejaVu Sans", "DejaVu Serif", "DejaVu Sans Mono", "STIXGeneral")
 
@@ -40,11 +41,37 @@ def picture(seed, size=(720, 960)):
     if rng.random() < 0.5:
         made = _graded(rng, made)
     made = resize(np.clip(made, 0, 1), size, "area" if rng.random() < 0.3 else "lanczos")
-    if rng.random() < 0.25:  # a soft master
-        made = _blurred(made, rng.uniform(0.3, 0.8))
+    made = _softened(rng, _with_dull_colours(rng, made))
     if rng.random() < 0.3:  # grain
         made += (rng.standard_normal(made.shape, np.float32) * rng.uniform(0, 0.006)).astype(np.float32)
     return np.clip(made, 0, 1).astype(np.float32)
+
+
+def _with_dull_colours(rng, made):
+    """Colours as most masters have them: they differ less than light does, and change less sharply, as of 4:2:0.
+
+    What is blurred is what R, G and B are more than luma, by Rec.601 or Rec.709.
+    """
+    weights = LUMA_601 if rng.random() < 0.5 else np.array((0.2126, 0.7152, 0.0722), np.float32)
+    luma = (made @ weights)[..., None]
+    colours = (made - luma) * rng.uniform(0.15, 1.1)
+    if rng.random() < 0.75:
+        colours = _blurred(colours, rng.uniform(0.4, 2.0))
+    return luma + colours
+
+
+def _softened(rng, made):
+    """As soft as most masters are, so that softness alone does not say that a tape made it: all over, or in depth.
+
+    Of neighbours, and of every second ones, the squared differences are as 1 to 3 in the median picture, as in films.
+    """
+    if rng.random() < 0.25:
+        return made
+    soft = _blurred(made, rng.uniform(0.3, 1.1))
+    if rng.random() < 0.6:
+        return soft
+    depth = np.clip(0.5 + _fractal(rng, made.shape[:2], 2.5, 40), 0, 1)[..., None]
+    return soft + depth * (_blurred(made, rng.uniform(0.7, 2.2)) - soft)
 
 
 def _one(rng, size):
@@ -79,8 +106,8 @@ def _coloured(rng, field, count=5):
 def _graded(rng, made):
     """Other colours and contrast, as another print has them."""
     luma = made.mean(2, keepdims=True)
-    made = luma + rng.uniform(0.3, 1.5) * (made - luma)
-    made = made * rng.uniform(0.75, 1.15, 3) + rng.uniform(-0.04, 0.06, 3)
+    made = luma + rng.uniform(0.2, 1.3) * (made - luma)
+    made = made * rng.uniform(0.4, 1.15) * rng.uniform(0.85, 1.1, 3) + rng.uniform(-0.02, 0.1, 3)
     return (np.clip(made, 0, 1) ** rng.uniform(0.6, 1.5)).astype(np.float32)
 
 

@@ -24,7 +24,7 @@ for command in (
     match.match, pairs.pairs, pairs.rank, train.train, models.models, upscale.upscale, upscale.evaluate,
     upscale.export,
 ):  # fmt: skip
-    app.command()(command)
+    app.command(cls=upscale.ModelFirst if command is upscale.upscale else None)(command)
 
 
 def main() -> None:

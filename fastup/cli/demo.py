@@ -34,7 +34,7 @@ def demo(
     best = folder / "models" / config.model / "best.keras"
     scores = scores_of(Upscaler(best, "auto"), folder)
     print_scores(scores)
-    upscale(best, folder / "evaluation" / "Alpha", folder / "upscaled", overwrite=True)
+    upscale(str(best), folder / "evaluation" / "Alpha", folder / "upscaled", overwrite=True)
     *_, last, mean = scores
     picture = clip.compare(folder, best, last)
     show.say(f"comparison: {picture}")

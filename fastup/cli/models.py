@@ -14,6 +14,7 @@ from fastup.cli import show
 from fastup.cli.graph import drawn
 from fastup.cli.options import Json
 from fastup.networks import start
+from fastup.upscale import shipped
 
 
 def models(
@@ -36,11 +37,12 @@ def models(
     from fastup.upscale.model import load
     from fastup.upscale.timing import SETTINGS, times
 
+    files = {name: shipped.file(name, keras=True) for name in names or MODELS}
     networks = {
-        name: load(name, compile=False)
-        if Path(name).suffix.lower() == ".keras"
+        name: load(file, compile=False)
+        if Path(file).suffix.lower() == ".keras"
         else Network({**SETTINGS, "model": name, "scale": scales})
-        for name in names or MODELS
+        for name, file in files.items()
     }
     rows: list[dict[str, Any]] = []
     for name, network in networks.items():
@@ -69,6 +71,8 @@ def models(
                 show.say(line)
     else:
         _print_table(rows)
+        if not names:
+            show.table(shipped.WORDS, "those that come along, trained: compact")
     if timed:
         caption = "\n".join(f"{name}: {escape(text)}" for name, text in words.items())
         table = show.figures("seconds a frame", *words, caption=caption)

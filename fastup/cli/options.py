@@ -95,7 +95,12 @@ def _parse_rate(text):
     return rate
 
 
-ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="A .keras or .onnx file that `fastup train` wrote.")]
+ModelFile = Annotated[
+    str,  # as it is written: ./cel is a file, cel a model that comes with fastup
+    typer.Argument(
+        metavar="MODEL", help="A .keras or .onnx file that `fastup train` wrote; or cel, which comes along."
+    ),
+]
 EngineOption = Annotated[
     str,
     typer.Option(

@@ -8,6 +8,7 @@ from typing import Annotated, Any, get_args
 
 from typer import Argument, Option
 
+from fastup._types import StrPath
 from fastup.cli import show
 from fastup.cli.monitor import Monitor
 from fastup.cli.options import carries_on, setting
@@ -15,6 +16,7 @@ from fastup.errors import OptionError
 from fastup.frames import refuse_other
 from fastup.networks import start
 from fastup.train.config import OPTIONS, SETTINGS, Config, as_toml, read_toml, resolve
+from fastup.upscale import shipped
 
 
 def _with_settings(command):
@@ -48,8 +50,8 @@ def train(
         bool, Option("--print-config", help="Print the settings as TOML for --config, and end.")
     ] = False,
     begin: Annotated[
-        Path | None,
-        Option("--from", metavar="MODEL", help="Begin with the weights of this .keras file, or those that fit."),
+        str | None,
+        Option("--from", metavar="MODEL", help="Begin with those weights that fit of this .keras file; or of cel."),
     ] = None,
     more_epochs: Annotated[int | None, Option(help="Passes beyond those done, instead of --epochs.", min=1)] = None,
     monitor: Annotated[bool, Option("--monitor", help="Plot validation and loss in the terminal.")] = False,
@@ -77,7 +79,7 @@ def train(
 
 def settings_in_force(
     layers: Sequence[tuple[str, Mapping[str, Any]]], data: Path | None, name: str | None = None,
-    begin: Path | None = None,
+    begin: StrPath | None = None,
 ) -> tuple[Config, dict[str, str], str]:  # fmt: skip
     """What `resolve` makes of settings, with those of the run, of the model it begins with, and of the models by name.
 
@@ -89,7 +91,9 @@ def settings_in_force(
     from fastup.train.run import saved_settings, settings_of
     from fastup.train.warm import SHAPING
 
-    shaping = (saved_settings(begin) or {}) if begin is not None else {}
+    shaping = {}
+    if begin is not None:  # those that come along have one shape at all scales
+        shaping = saved_settings(shipped.file(begin, shipped.SCALES["cel-2x"], keras=True)) or {}
     begun = ("from", {each: shaping[each] for each in SHAPING if each in shaping})
     if name is None:
         name = resolve([*layers, begun])[0].model
@@ -101,7 +105,7 @@ def settings_in_force(
 
 def run_training(
     data: Path, config: Config, sources: dict[str, str], name: str, more_epochs: int | None = None,
-    begin: Path | None = None, monitor: bool = False,
+    begin: StrPath | None = None, monitor: bool = False,
 ) -> None:  # fmt: skip
     refuse_other(data)
     start()

@@ -3,10 +3,12 @@
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import typer
 from rich.markup import escape
 from typer import Argument, Option
+from typer.core import TyperCommand
 
 from fastup import _free
 from fastup.cli import show
@@ -34,6 +36,7 @@ from fastup.cli.options import (
 )  # fmt: skip
 from fastup.errors import OptionError
 from fastup.frames import refuse_other
+from fastup.upscale import shipped
 
 if TYPE_CHECKING:
     from fastup.footage.stages import Stages
@@ -44,9 +47,27 @@ if TYPE_CHECKING:
 WORTH = 10  # seconds of a run, of which it is worth saying what it waited for
 
 
+class ModelFirst(TyperCommand):
+    """A command of MODEL INPUT OUTPUT, of which MODEL may be left out."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, list(args))
+        except typer.TyperException as error:
+            if getattr(getattr(error, "param", None), "name", None) != "destination":
+                raise
+            return super().parse_args(ctx, [shipped.NAME, *args])
+
+
 @carries_on
 def upscale(
-    model: ModelFile,
+    model: Annotated[
+        str,
+        Argument(
+            metavar="[MODEL]",
+            help="A .keras or .onnx file that `fastup train` wrote.  [default: cel, which comes along]",
+        ),
+    ],
     source: Annotated[
         Path, Argument(metavar="INPUT", help="A folder of frames, one frame, a video, or - for a pipe of y4m.")
     ],
@@ -98,7 +119,10 @@ def upscale(
 ) -> None:
     """Upscale a folder of frames, a video or a pipe. What is in OUTPUT already is skipped.
 
+    Without a model, by one that comes with fastup: cel-sd for frames of 720x480, else cel-2x.
+
     \b
+    fastup upscale tape/ hd/
     fastup upscale best.onnx tape/ hd/ --test
     fastup upscale best.onnx tape.mov hd.mov --detelecine --pad 1920x1080
     ffmpeg -i tape.mov -f yuv4mpegpipe - | fastup upscale best.onnx - - | mpv -
@@ -115,6 +139,8 @@ def upscale(
     from fastup.upscale.upscaler import Upscaler
 
     opened = film.opened(source, detelecine=detelecine, lines=lines, keep=range == "keep", pipe=pipe)  # before Keras
+    named = shipped.is_named(model)
+    path = shipped.file(model, shipped.scale_for(opened.size), None if engine == "auto" else engine == "keras")
     notes: list[str] = []
 
     def note(text: str) -> None:
@@ -122,8 +148,10 @@ def upscale(
         if not as_json:
             show.note(text)
 
-    upscaler = Upscaler(model, engine, self_ensemble, room, film.PARALLEL, note)
+    upscaler = Upscaler(path, engine, self_ensemble, room, film.PARALLEL, note)
     if not as_json:
+        if named:
+            show.say(f"model: {shipped.words(Path(path).stem)}")
         show.say(f"engine: {upscaler.engine_words}")
 
     def prepared(on_progress):
@@ -220,7 +248,8 @@ def evaluate(
     from fastup.upscale.upscaler import Upscaler
 
     refuse_other(data)
-    upscaler = Upscaler(model, engine)
+    scale = shipped.scale_of(data) if model == shipped.NAME else None
+    upscaler = Upscaler(shipped.file(model, scale, None if engine == "auto" else engine == "keras"), engine)
     scores = scores_of(upscaler, data, match, protocol, quiet=as_json)
     if as_json:
         show.data([asdict(score) for score in scores])
@@ -248,14 +277,19 @@ def export(
     start()
     from fastup.upscale.export import OPSET, export
 
-    made = export(model, out, whole_scale)
+    for each in shipped.SCALES if model == shipped.NAME and out is None else [model]:
+        name = Path(f"{each}.onnx") if out is None and shipped.is_named(each) else out  # here, not beside it
+        _print_exported(export(shipped.file(each, keras=True), name, whole_scale), OPSET)
+
+
+def _print_exported(made, opset):
     scale = " x ".join(map(str, made.scale)) + " (vertical, horizontal)"
     if made.whole_scale is not None:
         scale += f", as {made.whole_scale} x {made.whole_scale} of frames with room for it"
     rows = {
         "file": f"{made.path}, {made.path.stat().st_size / 1024:,.0f} KiB",
         "scale": scale,
-        "opset": str(OPSET),
+        "opset": str(opset),
         "difference": f"{made.difference:.1e} at most from Keras, where white is 1; checked with {made.engine}",
     }
     if made.colour is not None:

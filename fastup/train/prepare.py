@@ -43,6 +43,7 @@ from fastup.train.run import (
 from fastup.train.warm import begin as begin_with
 from fastup.train.warm import is_source, read, sizes, source
 from fastup.trim import AUTO, UNTRIMMED
+from fastup.upscale import shipped
 from fastup.upscale.evaluate import check_scale
 from fastup.upscale.upscaler import Upscaler
 
@@ -70,7 +71,8 @@ def prepare(
     With `config.degrade`, the folder to train on has no Alpha/, and the other need not have one: its inputs are made
     here, once.
 
-    A new run begins with what fits of the weights of the model `begin`, a ``.keras`` file; a run that is there goes on
+    A new run begins with what fits of the weights of the model `begin`, a ``.keras`` file or the name of one that comes
+    along (`fastup.upscale.shipped`); a run that is there goes on
     if it began with that, too.
     """
     data = Path(data)
@@ -85,6 +87,7 @@ def prepare(
             "for both: match them together"
         )
     geometry = pairs.geometry
+    begin = None if begin is None else shipped.file(begin, geometry.scale, keras=True)
     model = MODELS[config.model]
     loss, rate = config.loss or model.loss, config.learning_rate or model.learning_rate
     follows = config.trim == AUTO and config.input_trim is None

@@ -13,6 +13,7 @@ from fastup.codes import CHROMA, scaled
 from fastup.errors import DataError, FastupError, OptionError
 from fastup.header import Header
 from fastup.trim import Trim, fixed
+from fastup.upscale import shipped
 from fastup.upscale.engines import opened
 from fastup.upscale.ensemble import Ensemble
 from fastup.upscale.model import Model
@@ -66,7 +67,7 @@ class Upscaler:
         self, model: "StrPath | Network", engine: str = "auto", self_ensemble: bool = False, memory: int | None = None,
         parallel: int = 1, on_note: Callable[[str], object] | None = None,
     ) -> None:  # fmt: skip
-        self.model = Model.of(model)
+        self.model = Model.of(shipped.file(model, keras=None if engine == "auto" else engine == "keras"))
         self.colour = self.model.colour
         self.engine, self.why = opened(self.model, engine, parallel)
         self.self_ensemble = self_ensemble
