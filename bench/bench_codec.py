@@ -23,7 +23,7 @@ import fastup
 from fastup import Header
 
 SD, HD, UHD = (480, 720), (1080, 1920), (2160, 4096)
-PACE = {SD: (20, 10), HD: (11, 5), UHD: (7, 1)}  # rounds, and calls in each: none is over in less than a millisecond
+PACE = {SD: (15, 8), HD: (9, 4), UHD: (7, 1)}  # rounds, and calls in each: none is over in less than a millisecond
 
 # What a header says of a flavour. The first is what restorers have; the first six are measured at more than one size.
 FLAVOURS = {
@@ -244,11 +244,11 @@ def memory():
 
 read, times = globals()[side], []
 try:
-    for _ in range(25):
+    for _ in range(16):
         start = time.perf_counter()
         assert read() is not None
         times.append(time.perf_counter() - start)
-    print(statistics.median(times[5:]))
+    print(statistics.median(times[3:]))
 except Exception:  # it can't read this flavour
     pass
 """

@@ -147,7 +147,7 @@ def test_halos_come_out_of_what_rings_itself(noise):
 
 
 @pytest.mark.parametrize("noise", [0.0, 2.0])
-@pytest.mark.parametrize("softness", [0.0, 0.6, 1.2])
+@pytest.mark.parametrize("softness", [0.0, 1.2])
 @pytest.mark.parametrize("filter", ["area", "bicubic", "lanczos"])
 def test_clean_frames_stay(filter, softness, noise):
     _, frames = peaked(drawings(filter), 0, 1, 0, 0, softness, noise, 1023)

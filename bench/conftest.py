@@ -1,7 +1,7 @@
 """Ours against what one would do otherwise, in the same run. What every benchmark uses is here.
 
 Run ``make bench``, or ``.venv/bin/pytest bench``; a file or ``-k read`` picks some, ``--benchmark-disable`` runs every
-call once and holds no floor. All of it takes about nine minutes on two cores, and 450 MB of temporary files.
+call once and holds no floor. All of it takes about eight minutes on two cores, and 450 MB of temporary files.
 
 The table at the end has a line for each comparison: the median of ours, the median of the peer, and what is held to a
 floor. That is peer / ours where the floor reads "at least" (larger is better), ours / peer where it reads "at most"
