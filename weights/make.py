@@ -116,11 +116,9 @@ def train(given, name):
     run = prepare(given.folder, Config(**settings), name, begin=begin)
 
     def tell(row):
-        print(
-            f"{name}: epoch {row['epoch']}, {row['psnr']:.3f} dB, bicubic {row['psnr_bicubic']:.3f}; "
-            f"{row['tiles_per_second'] or 0:.0f} tiles/s, {row['waiting'] or 0:.0%} waiting; {row['seconds']:.0f} s",
-            flush=True,
-        )
+        found = "not validated" if row["psnr"] is None else f"{row['psnr']:.3f} dB, bicubic {row['psnr_bicubic']:.3f}"
+        speed = f"{row['tiles_per_second'] or 0:.0f} tiles/s, {row['waiting'] or 0:.0%} waiting"
+        print(f"{name}: epoch {row['epoch']}, {found}; {speed}; {row['seconds']:.0f} s", flush=True)
 
     fit(run, on_epoch=tell)
     if has_onnx():
