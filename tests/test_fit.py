@@ -414,7 +414,7 @@ def _run_exactly(data, *runs, **options):
 
 def test_killed_at_any_step_a_run_ends_as_if_it_had_not_been(data):
     options = {"epochs": 2, "checkpoint_minutes": 1e-9, "ema": 0.9, "augment": True, "skip": 1, "swap_channels": True}
-    options |= {"tile": (72, 64), "border": (0, 4), "loss": "l1,mse", "luma": 0.3, "warmup": 5}
+    options |= {"tile": (72, 64), "border": (0, 4), "loss": "l1,mse", "luma": 0.3, "warmup": 5, "optimizer": "muon"}
     for runs in ([("whole", 0), ("cut", 3)], [("cut", 17)]):  # within the first epoch, and the second
         _run_exactly(data, *runs, **options)
         steps, after = check_whole(data / "models" / "whole")["steps"] // 2, runs[-1][1]

@@ -25,8 +25,9 @@ def demo(
 
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise OptionError(f"{folder}: not empty, expected a new folder for the demo")
-    # Half the tiles of drawn animation are plain paint: a minute is better spent on the others, in small steps.
-    layers = [("demo", {"quality": 0.5, "batch": 8, "epochs": 1000, "minutes": minutes})]
+    # Most tiles of drawn animation are plain paint: a minute is better spent on the others, in small, quick steps.
+    settings = {"quality": 0.25, "batch": 8, "learning_rate": 5e-3}
+    layers = [("demo", settings | {"epochs": 1000, "minutes": minutes})]
     config, sources, name = settings_in_force(layers, folder)
     with show.progress("drawing pairs", "pairs") as advance:
         clip.write_data(folder, on_progress=advance)
