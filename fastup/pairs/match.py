@@ -434,6 +434,8 @@ class Plan:
                 else "all of its frames were left out"
             )
             notes.append(f"validation is missing: {why}")
+        elif rows and "evaluation" not in there:
+            notes.append("evaluation is missing: there are too few groups of shots, or all of its frames were left out")
         if not rows:
             notes.append("there is no pair: all frames were left out")
         return notes
