@@ -93,7 +93,7 @@ def _print_table(rows):
     table.add_column("learning\nrate", justify="right")
     for row in rows:
         scale = " x ".join(str(Fraction(*factor)) for factor in row["scale"])
-        sees = " x ".join(str(1 + 2 * reach) for reach in row["receptive"])
+        sees = " x ".join(str(q + 2 * reach) for (_, q), reach in zip(row["scale"], row["receptive"], strict=True))
         size = ", ".join(str(row[key]) for key in ("features", "depth") if key in row)
         figures = f"{row['parameters']:,}", f"{row['multiply_adds']:,.0f}"
         table.add_row(escape(row["model"]), scale, *figures, sees, size, row["loss"], f"{row['learning_rate']:g}")

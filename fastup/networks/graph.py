@@ -121,10 +121,12 @@ def _words(layer):
             factor = f"times {layer.factor:g}" if layer.factor != 1 else ""
             offset = f"{'less' if layer.offset < 0 else 'plus'} {abs(layer.offset):g}" if layer.offset else ""
             return " ".join(part for part in (factor, offset) if part)
+        case keras.layers.MaxPooling2D():
+            return f"the largest of each {_by(layer.pool_size)}"
         case keras.layers.Cropping2D():
             (top, _), (left, _) = layer.cropping
             return f"crop of {top} rows above and below, {left} columns on the left and right"
-    return next((words for kind, words in JOINS.items() if isinstance(layer, kind)), type(layer).__name__)
+    return next((words for kind, words in JOINS.items() if isinstance(layer, kind)), type(layer).__name__.lower())
 
 
 def _by(size):
