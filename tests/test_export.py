@@ -30,7 +30,7 @@ from fastup.upscale.model import fill_of, load
 from fastup.upscale.onnx_file import NEEDED, read_metadata
 
 SMALL = {"vdsr": {"features": 4, "depth": 3}, "compact": {"features": 5, "depth": 2}} | {
-    name: {"features": 5, "depth": 2} for name in ("span", "ecbsr", "sesr")
+    name: {"features": 5, "depth": 2} for name in ("edsr", "span", "ecbsr", "sesr")
 }
 FACTS = {
     "trim": [0, 0, 0, 0], "input_trim": [0, 0, 0, 0], "black_level": 95, "input_white": 1023, "target_white": 1023,
@@ -124,7 +124,7 @@ def test_what_it_says_of_itself(model):
     assert tuple(found["receptive"]) == network.receptive
     assert (found["version"], found["whole_scale"]) == (1, None)
     assert found["widest"] == {
-        "srcnn": 288, "vdsr": 18, "espcn": 64, "compact": 14, "span": 20, "ecbsr": 14, "sesr": 14,
+        "srcnn": 288, "vdsr": 18, "espcn": 64, "compact": 14, "edsr": 14, "span": 20, "ecbsr": 14, "sesr": 14,
     }[model]  # fmt: skip
 
 

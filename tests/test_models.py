@@ -21,7 +21,7 @@ from fastup.networks.models import MODELS, Network
 
 NTSC = [[9, 4], [2, 1]]
 SMALL = {"vdsr": {"features": 4, "depth": 4}} | {
-    name: {"features": 4, "depth": 2} for name in ("compact", "span", "ecbsr", "sesr")
+    name: {"features": 4, "depth": 2} for name in ("compact", "edsr", "span", "ecbsr", "sesr")
 }
 
 
@@ -119,7 +119,7 @@ def test_receptive_at_the_published_depth(model):
     network = Network({"model": model, "scale": NTSC, **size})
     expected = {
         "srcnn": (5, 6), "vdsr": (11, 12), "espcn": (4, 4), "compact": (10, 10), "span": (21, 21), "ecbsr": (6, 6),
-        "sesr": (15, 15),
+        "edsr": (10, 10), "sesr": (15, 15),
     }[model]  # fmt: skip
     assert network.receptive == expected
     for axis, (q, reach) in enumerate(zip(network.cell[0], expected, strict=True)):

@@ -16,7 +16,7 @@ from fastup.errors import OptionError
 from fastup.footage.recipe import Recipe
 from fastup.trim import UNTRIMMED, Trim, parse
 
-Architecture = Literal["srcnn", "vdsr", "espcn", "compact", "span", "ecbsr", "sesr"]
+Architecture = Literal["srcnn", "vdsr", "espcn", "compact", "edsr", "span", "ecbsr", "sesr"]
 Schedule = Literal["cosine", "linear", "constant"]
 Precision = Literal["float32", "bfloat16", "float16"]
 Optimizer = Literal["adam", "muon"]

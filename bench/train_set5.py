@@ -1,0 +1,197 @@
+"""What a network of at most 120K parameters reaches on Set5 x2 by `fastup train` in half an hour of two cores.
+
+    .venv/bin/python bench/train_set5.py T91 BSD --set5 SET5 --minutes 30
+
+T91 and BSD are folders of images, as are any others that are given; nothing of them comes with the project. Every tenth
+image of BSD, the last folder, is held out for validation; Set5 is looked at once, when all is done. Inputs are made by
+MATLAB's imresize; what is printed follows the papers' protocol. It leaves NAME.csv, NAME.svg and NAME.txt in
+bench/results: the run's history, as a curve, and the command, settings and figures. `--keep FOLDER` keeps data and
+models. It takes what `--minutes` says, and is no part of ``make bench``.
+"""
+
+import argparse
+import csv
+import os
+import platform
+import re
+import shlex
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+import fastup
+from fastup._resample import imresize
+from fastup.header import Header
+from fastup.networks import start
+
+SCALE, LARGEST = 2, 120_000  # parameters
+RESULTS = Path(__file__).parent / "results"
+# What the papers report is of luma, so that is most of the loss.
+RECIPE = {
+    "model": "edsr", "features": 32, "depth": 6, "loss": "l1,mse", "luma": 0.8, "optimizer": "muon",
+    "learning_rate": 3e-3, "warmup": 500, "augment": True, "tile": 96, "border": 0, "batch": 16,
+    "precision": "bfloat16", "epochs": 100_000,
+}  # fmt: skip
+SIZES = 1.0, 0.9, 0.8, 0.7, 0.6  # of the images that are trained on
+
+
+def images(folder):
+    """Paths of the images in a folder, in order."""
+    paths = sorted(path for path in Path(folder).iterdir() if path.suffix.lower() in (".png", ".bmp", ".jpg", ".tif"))
+    if not paths:
+        sys.exit(f"{folder}: no images")
+    return paths
+
+
+def read(path):
+    """An image as codes of 8 bits (height, width, 3), whole cells."""
+    with Image.open(path) as image:
+        pixels = np.asarray(image.convert("RGB"))
+    return pixels[: pixels.shape[0] // SCALE * SCALE, : pixels.shape[1] // SCALE * SCALE]
+
+
+def made(pixels, share, cell=SCALE):
+    """An image by MATLAB's imresize, so much smaller, whole cells."""
+    size = [int(n * share) // cell * cell for n in pixels.shape[:2]]
+    return np.round(imresize(pixels / np.float32(255), size) * 255).astype(np.uint16)
+
+
+def write(folder, name, pixels, inputs=True):
+    """An image as a pair of DPX, or as a target alone."""
+    sides = {"Alpha": made(pixels, 1 / SCALE, 1), "Beta": pixels.astype(np.uint16)}
+    for side, frame in [*sides.items()][0 if inputs else 1 :]:
+        (folder / side).mkdir(parents=True, exist_ok=True)
+        header = Header.new(frame.shape[1], frame.shape[0], bits=8)
+        fastup.write(folder / side / f"{name}.dpx", frame, header=header, fsync=False)
+
+
+def write_data(data, folders, set5):
+    """Sets to train on, validate on and look at in the end."""
+    held = images(folders[-1])[::10]
+    for number, folder in enumerate(folders):
+        for path in images(folder):
+            pixels = read(path)
+            if path in held:
+                write(data / "validation", path.stem, pixels)
+                continue
+            for size in SIZES:
+                smaller = pixels if size == 1 else made(pixels, size)
+                if min(smaller.shape[:2]) >= RECIPE["tile"]:
+                    write(data / "train", f"{number}-{path.stem}-{round(100 * size)}", smaller)
+    for path in images(set5):
+        write(data / "set5", path.stem, read(path), inputs=False)
+
+
+def curve(rows, title, path):
+    from matplotlib.figure import Figure
+
+    sheet = Figure(figsize=(6, 3.4), layout="constrained")
+    axes = sheet.add_subplot()
+    axes.plot([row["minutes"] for row in rows], [row["psnr"] for row in rows], linewidth=1.2)
+    axes.axhline(rows[0]["psnr_bicubic"], linestyle=":", linewidth=1)
+    axes.set(xlabel="minutes", ylabel="dB, RGB, held-out BSD", title=title)
+    axes.grid(alpha=0.3)
+    sheet.savefig(path)
+
+
+def scored(network, folder):
+    """The mean of Set5 by the papers' protocol, computed in float32 whatever was trained in."""
+    from fastup.networks.models import Network
+    from fastup.upscale.evaluate import evaluate, mean
+
+    plain = Network(network.settings)
+    plain.set_weights(network.get_weights())
+    scores = evaluate(plain, folder, protocol="papers")
+    return scores, mean(scores, "papers")
+
+
+def processor():
+    """Its name, where Linux says."""
+    found = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    return found[1] if found else platform.machine()
+
+
+def report(command, run, before, scores, score):
+    """What is known of a run, as lines."""
+    import keras
+
+    from fastup.networks.memory import on_gpu
+
+    state = run.state
+    yield command
+    device = "a graphics card" if on_gpu() else f"{processor()}, {len(os.sched_getaffinity(0))} cores"
+    yield f"{device}; keras {keras.__version__}, {keras.backend.backend()}"
+    yield ", ".join(f"{name} {value}" for name, value in RECIPE.items() if name != "epochs")
+    yield (
+        f"{run.network.count_params():,} parameters, {state['steps']:,} steps in {before / 60:.1f} minutes, validation "
+        f"included; best epoch {state['best_epoch']} of {state['epoch']}, {state['best_psnr']:.2f} dB RGB held out"
+    )
+    for each in (*scores, score):
+        yield (
+            f"{each.frame:16} {each.psnr_y:.2f} dB {each.ssim_y:.4f}, "
+            f"bicubic {each.psnr_y_bicubic:.2f} dB {each.ssim_y_bicubic:.4f}"
+        )
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folders", nargs="+", help="of images to train on; every tenth of the last is held out")
+    parser.add_argument("--set5", required=True)
+    parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--name", help="of what is left in bench/results; nothing is without")
+    parser.add_argument("--keep", type=Path)
+    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="other settings, such as batch=32")
+    asked = parser.parse_args()
+    for each in asked.set:
+        name, value = each.split("=")
+        kind = type(RECIPE.get(name, ""))
+        RECIPE[name] = value == "True" if kind is bool else kind(value)
+    start()
+    from fastup.train.config import Config
+    from fastup.train.fit import fit
+    from fastup.train.prepare import prepare
+    from fastup.upscale.model import load
+
+    data = asked.keep or Path(tempfile.mkdtemp())
+    try:
+        if not (data / "set5").is_dir():
+            write_data(data, [Path(each) for each in asked.folders], asked.set5)
+        run = prepare(data, Config(minutes=asked.minutes, **RECIPE))
+        parameters = run.network.folded().count_params()
+        print(f"{len(run.pairs)} images, {run.tiles:,} tiles, {run.steps:,} steps an epoch; {parameters:,} parameters")
+        if parameters > LARGEST:
+            sys.exit(f"{parameters:,} parameters, expected at most {LARGEST:,}")
+        begun, rows = time.perf_counter(), []
+
+        def on_epoch(row):
+            rows.append({"minutes": round((time.perf_counter() - begun) / 60, 3), **row})
+            speed = f", {row['tiles_per_second']:.0f} tiles/s" if row["epoch"] else ""
+            print(f"{rows[-1]['minutes']:5.1f} min, epoch {row['epoch']}: {row['psnr']:.3f} dB{speed}", flush=True)
+
+        fit(run, on_epoch=on_epoch)
+        took = time.perf_counter() - begun
+        scores, score = scored(load(run.folder / "best.keras", compile=False), data / "set5")
+        lines = list(report(shlex.join(["python", *sys.argv]), run, took, scores, score))
+        print("\n".join(lines))
+        if asked.name:
+            RESULTS.mkdir(exist_ok=True)
+            (RESULTS / f"{asked.name}.txt").write_text("\n".join(lines) + "\n")
+            columns = "minutes", "epoch", "steps", "loss", "psnr", "psnr_bicubic", "learning_rate", "tiles_per_second"
+            with open(RESULTS / f"{asked.name}.csv", "w", newline="") as file:
+                writer = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")
+                writer.writeheader()
+                for row in rows:
+                    writer.writerow({name: f"{n:.6g}" if isinstance(n, float) else n for name, n in row.items()})
+            curve(rows, f"{parameters:,} parameters: Set5 x2 {score.psnr_y:.2f} dB", RESULTS / f"{asked.name}.svg")
+    finally:
+        if not asked.keep:
+            shutil.rmtree(data)
+
+
+if __name__ == "__main__":
+    main()
