@@ -35,7 +35,7 @@ MOST = 300_000  # bytes of a file
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="for pictures and runs, 2.7 MB a picture")
-    parser.add_argument("--frames", type=int, default=1000, help="to train on")
+    parser.add_argument("--frames", type=int, default=600, help="to train on")
     parser.add_argument("--validation", type=int, default=24, help="pictures to choose the best by")
     parser.add_argument("--minutes", type=float, default=180, help="of training, each scale")
     parser.add_argument("--processes", type=int, default=os.cpu_count(), help="that draw")
