@@ -85,11 +85,11 @@ def taped():
 
 
 @pytest.mark.parametrize("name", shipped.SCALES)
-def test_they_beat_bicubic_on_tape_and_are_no_worse_on_clean_frames(name, taped):
+def test_they_beat_bicubic_on_tape_and_on_clean_frames(name, taped):
     target, inputs = taped
     scale = shipped.SCALES[name]
     clean = degrade(target, inputs[name].shape[:2], filter="lanczos", softness=0, peaking=0, noise=0)
-    for frame, least in ((inputs[name], 0.5), (clean, -0.1)):
+    for frame, least in ((inputs[name], 0.5), (clean, 0.5)):
         plain = psnr(np.clip(bicubic(frame, scale), 0, 1), target)
         assert psnr(fastup.Upscaler(name, engine="onnxruntime")(frame), target) > plain + least
 
