@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from fastup.pairs import candidates
 from fastup.pairs.signatures import Signatures
 from fastup.pairs.timeline import align
 
@@ -93,8 +92,3 @@ def test_a_flash_is_no_cut_and_moves_nothing(seed):
     usual = np.delete(np.arange(96), [30, 31])
     assert found.partner[usual].tolist() == usual.tolist()
     assert found.shot[29] == found.shot[32]
-
-
-def test_of_frames_with_one_partner_the_one_of_its_drawing_is_taken():
-    holds, likeness = np.array([0, 0, 1, 1, 1, 3]), np.array([0.7, 0.99, 0.985, 0.99, 0.5, 0.6])
-    assert candidates._once(holds, likeness, np.array([10.0, 3, 8, 7, 20, 1])).tolist() == [1, 2, 5]

@@ -111,7 +111,7 @@ def test_on_the_command_line(run, trained, data, tmp_path):
     code, out, err = run(*arguments, "--more-epochs", 1)  # it goes on, and the model need not be there any more
     assert (code, err) == (0, "")
     assert f" {model}: all 19 layers" in " ".join(out.split())
-    assert prepare(data, Config(batch=27), "warm", more_epochs=1).state["epoch"] == 2  # also without
+    assert prepare(data, Config(batch=27, optimizer="muon"), "warm", more_epochs=1).state["epoch"] == 2  # also without
     shutil.copy(trained / "last.keras", tmp_path / "third.keras")
     edit(tmp_path / "third.keras", seed=3)
     third = "train", data, "--from", tmp_path / "third.keras", "--name", "warm", "--more-epochs", 1
