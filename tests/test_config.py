@@ -27,7 +27,7 @@ from fastup.train.config import (
 from fastup.trim import Trim
 
 BAD = {
-    "model": [("unet", "one of srcnn, vdsr, espcn, compact"), (None, "one of"), (["compact"], "one of")],
+    "model": [("unet", f"one of {', '.join(ARCHITECTURES)}"), (None, "one of"), (["compact"], "one of")],
     "epochs": [(0, "1 or more"), (-3, "1 or more"), (2.5, "whole"), (inf, "whole"), (None, "1 or more")],
     "minutes": [(0, "more than 0"), (-1, "0"), (nan, "0"), (inf, "0"), ("1", "0"), (10**400, "0"), (True, "0")],
     "patience": [(0, "1 or more"), (1.5, "whole"), ("1", "whole"), (True, "whole")],

@@ -251,10 +251,27 @@ def test_minutes_end_a_run_and_keep_the_epoch_under_way(data, slow_reading):
         assert step.steps == full
 
 
-def test_minutes_that_end_between_epochs_start_no_other(data):
-    run = prepare(data, Config(model="espcn", epochs=1000, minutes=0.03))
-    fit.fit(run, on_epoch=lambda row: time.sleep(1.8))
-    assert 1 <= run.state["epoch"] < 1000
+@pytest.fixture
+def clock(monkeypatch):
+    """The time of a run, in seconds, as a list of one: an eighth of a second more with every step."""
+    now, begin = [0.0], fit._Watch.on_train_batch_begin
+
+    def step(self, batch, logs=None):
+        begin(self, batch, logs)
+        now[0] += 1 / 8
+
+    monkeypatch.setattr(fit, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    monkeypatch.setattr(fit._Watch, "on_train_batch_begin", step)
+    return now
+
+
+def test_minutes_that_end_between_epochs_start_no_other(data, clock):
+    def slow(row):
+        clock[0] += 60 * (row["epoch"] == 4)  # half of the ten seconds are for steps, whatever else there is
+
+    run = prepare(data, Config(model="espcn", epochs=1000, batch=8, minutes=1 / 6))
+    fit.fit(run, on_epoch=slow)
+    assert (run.state["epoch"], run.state["step"], clock[0]) == (4, 0, 65)
     assert load(run.folder / "last.keras").settings["trained"]["under_way"] is None  # it has come to its end
     assert "minutes" not in settings_of(run.folder)
 
@@ -267,21 +284,19 @@ def test_minutes_that_end_between_epochs_start_no_other(data):
         (20, 40, 45, {0, 4}),  # half of the minutes, whatever it takes
     ],
 )
-def test_what_of_its_minutes_a_run_gives_to_steps(data, monkeypatch, validation, steps, seconds, validated):
-    """By a clock that goes on by an eighth of a second a step, and by what a validation takes."""
-    now, rates, begin = [0.0], [], fit._Watch.on_train_batch_begin
+def test_what_of_its_minutes_a_run_gives_to_steps(data, monkeypatch, clock, validation, steps, seconds, validated):
+    """By a clock that goes on by what a validation takes, too."""
+    rates, begin = [], fit._Watch.on_train_batch_begin
 
     def step(self, batch, logs=None):
         begin(self, batch, logs)
         rates.append(self.rate)
-        now[0] += 1 / 8
 
     def slow(*args):
         for row in compare(*args):
-            now[0] += validation
+            clock[0] += validation
             yield row
 
-    monkeypatch.setattr(fit, "time", SimpleNamespace(perf_counter=lambda: now[0]))
     monkeypatch.setattr(fit, "compare", slow)
     monkeypatch.setattr(fit._Watch, "on_train_batch_begin", step)
     run = prepare(data, Config(model="espcn", epochs=1000, batch=8, minutes=1 / 6))
@@ -289,7 +304,7 @@ def test_what_of_its_minutes_a_run_gives_to_steps(data, monkeypatch, validation,
     fit.fit(run)
     state = check_whole(run.folder)
     assert state["under_way"] is None
-    assert (state["steps"], now[0]) == (steps, seconds)
+    assert (state["steps"], clock[0]) == (steps, seconds)
     assert {row["epoch"] for row in state["history"] if row["psnr"] is not None} == validated
     assert rates[0] > 0.9e-3
     assert rates[-1] < 2e-6  # it has come down

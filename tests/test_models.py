@@ -352,7 +352,7 @@ def test_records_are_complete():
 @pytest.mark.parametrize(
     ("change", "error", "words"),
     [
-        ({"model": "unet"}, OptionError, "model is 'unet', expected one of srcnn, vdsr, espcn, compact, "),
+        ({"model": "unet"}, OptionError, f"model is 'unet', expected one of {', '.join(MODELS)}"),
         ({"model": None}, OptionError, "model is None"),
         ({"depth": 0}, OptionError, "depth is 0, expected a whole number of at least 1"),
         ({"features": 24.0}, OptionError, "features is 24.0"),
