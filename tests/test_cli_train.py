@@ -19,7 +19,7 @@ from fastup.train.config import ABSENT, OPTIONS, Config
         (["--quality", "1.5"], ["quality is 1.5"]),
         (["--quality", "nan"], ["quality is nan"]),
         (["--quality", "much"], ["--quality", "number"]),
-        (["--model", "edsr"], ["--model", "edsr", "compact"]),
+        (["--model", "unet"], ["--model", "unet", "compact"]),
         (["--trim", "1,2,3"], ["trim is '1,2,3'", "left,right,top,bottom"]),
         (["--trim=-1,0,0,0"], ["trim", "0 or more"]),
         (["--input-trim", "a,b,c,d"], ["input-trim is 'a,b,c,d'"]),
@@ -96,6 +96,7 @@ SETTINGS = {
     "--no-residual": (None, False),
     "--loss": ("l1,mse", "l1,mse"),
     "--luma": ("0.5", 0.5),
+    "--optimizer": ("muon", "muon"),
     "--learning-rate": ("1e-5", 1e-5),
     "--schedule": ("linear", "linear"),
     "--warmup": ("100", 100),
@@ -187,7 +188,7 @@ def test_the_table_says_where_settings_came_from(run, data, tmp_path):
         "model": "[run].toml", "epochs": "command line", "tile": "frames", "border": "default", "trim": "default",
         "input-trim": "frames", "black-level": "default", "quality": "[run].toml", "jitter": "default",
         "edges": "default", "skip": "default", "shuffle": "default", "augment": "command line",
-        "residual": "command line", "loss": "model", "luma": "default",
+        "residual": "command line", "loss": "model", "luma": "default", "optimizer": "default",
         "learning-rate": "model", "schedule": "default", "warmup": "default", "batch": "command line",
         "precision": "default", "seed": "[run].toml", "checkpoint-minutes": "default",
     }  # fmt: skip
@@ -217,7 +218,8 @@ def test_the_table_says_where_settings_came_from(run, data, tmp_path):
     changed = {"batch": "auto", "learning-rate": "command line", "skip": "command line", "epochs": "command line"}
     assert {name: cells[1] for name, cells in rows.items() if len(cells) == 2} == dict.fromkeys(
         ("model", "tile", "border", "trim", "input-trim", "black-level", "quality", "jitter", "edges", "shuffle",
-         "residual", "loss", "luma", "schedule", "warmup", "precision", "seed", "checkpoint-minutes"), "run",
+         "residual", "loss", "luma", "optimizer", "schedule", "warmup", "precision", "seed",
+             "checkpoint-minutes"), "run",
     ) | changed  # fmt: skip
     assert (rows["batch"][0], rows["learning-rate"][0], rows["skip"][0]) == ("4", "0.0001 (was 0.001)", "0")
     assert (rows["quality"][0], rows["residual"][0], rows["seed"][0]) == ("0.1", "no", "3")
@@ -252,7 +254,7 @@ def test_the_whole_road(run, tmp_path, monkeypatch):
     code, out, err = run("demo", folder, "--minutes", "0.1")
     assert code == 0, err
     assert err == ""
-    assert re.search(r"^ *quality +0\.5 +demo *$", out, re.MULTILINE)
+    assert re.search(r"^ *quality +0\.25 +demo *$", out, re.MULTILINE)
     assert re.fullmatch(r"gain over bicubic on unseen frames: [+-]\d+\.\d\d dB", out.splitlines()[-1])
     assert str(folder / "comparison.png") in out
     assert (folder / "comparison.png").read_bytes()[:4] == b"\x89PNG"
