@@ -1,15 +1,16 @@
 """Shots and drawings of a film, from its signatures: where a cut is, and which frames hold one drawing."""
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastup import _signatures
 from fastup._threads import in_order
-from fastup._types import Floats
+from fastup._types import Codes, Floats
 from fastup.pairs.signatures import Signatures
 
 CUT = 0.45  # frames on two sides of a cut are less alike than this; of neighbours in a shot, 1 in 10,000 is
@@ -17,7 +18,10 @@ FLASH = 3  # frames that may lie between two that are alike
 FLAT = 0.012  # contrast, of white: pictures with less, black ones, have nothing in them that could be told
 CHANGED = 8.0  # how often as much as noise the largest blocks differ where a drawing is new; grain alone makes 4 to 6
 PAN = 0.02  # cells a frame: slower moves of the camera are weave
+AHEAD = FLASH + 2  # frames after one that `find` looks at to tell whether a shot begins with it
 _BLOCK = 512
+_NEAR = 2  # of cuts that are no farther apart, the clearest is one
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -69,10 +73,9 @@ def find(signatures: Signatures) -> Shots:
     likeness = np.concatenate([np.empty((0, FLASH + 1, FLASH + 1), np.float32), *(part[0] for part in parts)])
     changes = np.concatenate([np.empty((0, 4), np.float32), *(part[1] for part in parts)])
     flat = signatures.contrast < FLAT
-    linked = likeness.max((1, 2), initial=-1)
-    linked[1:][flat[1:] & flat[:-1]] = 1
+    linked = _linked(likeness, flat)
     begins = linked < CUT
-    begins &= linked == around(linked, 2, np.min)  # of a few in a row, the clearest
+    begins &= linked == around(linked, _NEAR, np.min)
     begins[:1] = True
     noise = around(changes[:, 1], 250, _quiet) + 1
     pan = np.hypot(*(around(changes[:, axis], 3, np.mean) for axis in (2, 3))) > PAN
@@ -80,23 +83,74 @@ def find(signatures: Signatures) -> Shots:
     return Shots(begins, new, flat, pan)
 
 
+def marked(items: Iterable[Item], levels: Callable[[Item], Codes], ahead: int = AHEAD) -> Iterator[tuple[Item, bool]]:
+    """Each frame of a film, in order, and whether a shot begins with it, as `find` tells, while the film comes in.
+
+    Parameters
+    ----------
+    items
+        The frames, whatever they are. `ahead` of them are taken before the first one is given.
+    levels
+        Gives the grid of a frame: (36, 48) uint16, as `fastup._signatures.levels` makes it of pixels.
+    ahead
+        With `AHEAD` the answers are those of `find`. With fewer, down to 0 for what is live, a flash begins a shot; the
+        picture that comes back after it begins none.
+    """
+    coming = iter(items)
+    waiting, described, flat = deque[Item](), list[NDArray[np.int8]](), list[bool]()
+    at, first, more = 0, True, True  # which of those described is to be given
+    while True:
+        while more and len(described) <= at + ahead:
+            for item in coming:
+                grid = levels(item)[None]
+                waiting.append(item)
+                described.append(_signatures.describe(grid)[0])
+                flat.append(bool(grid.astype(np.float32).std() / _signatures.FULL < FLAT))
+                break
+            else:
+                more = False
+        if not waiting:
+            return
+        places = np.arange(len(described))
+        near = slice(max(at - _NEAR, 0), at + _NEAR + 1)
+        linked = _linked(_likenesses(np.stack(described), places), np.array(flat))
+        yield waiting.popleft(), bool(first or (linked[at] < CUT and linked[at] == linked[near].min()))
+        first = False
+        if at < FLASH + 1 + _NEAR:
+            at += 1
+        else:
+            del described[0], flat[0]
+
+
+def _linked(likeness, flat):
+    """How alike what lies before and after each place is, of those that are most alike: -1 to 1; 1 at the first."""
+    linked = likeness.max((1, 2), initial=-1)
+    linked[1:][flat[1:] & flat[:-1]] = 1
+    linked[:1] = 1  # with nothing before it, it says nothing of those near it
+    return linked
+
+
 def _part(signatures, at):
     """Likeness of the frames before and after each place in a block, and the changes there."""
     count = len(signatures)
     first, last = max(at - FLASH - 1, 0), min(at + _BLOCK + FLASH, count)
-    grids = np.ascontiguousarray(signatures.levels[first:last])
-    described = _signatures.describe(grids)
     places = np.arange(at, min(at + _BLOCK, count))
+    found = _likenesses(_signatures.describe(np.ascontiguousarray(signatures.levels[first:last])), places - first)
+    lead = 1 if at else 0
+    return found, _signatures.changes(np.ascontiguousarray(signatures.levels[at - lead : places[-1] + 1]))[lead:]
+
+
+def _likenesses(described, places):
+    """(places, 4, 4): how alike the frames are that lie so many before and after each place; -1 of those too far."""
     found = np.full((len(places), FLASH + 1, FLASH + 1), -1, np.float32)
     for before in range(FLASH + 1):
         for after in range(FLASH + 1 - before):
-            rows, others = places + after - first, places - 1 - before - first
-            known = (rows < len(grids)) & (others >= 0)
+            rows, others = places + after, places - 1 - before
+            known = (rows < len(described)) & (others >= 0)
             pairs = np.where(known, others, -1).astype(np.int32)[:, None]
-            rows = np.minimum(rows, len(grids) - 1)
+            rows = np.minimum(rows, len(described) - 1)
             found[:, before, after] = _signatures.likeness(described[rows], described, pairs)[:, 0]
-    lead = 1 if at else 0
-    return found, _signatures.changes(np.ascontiguousarray(signatures.levels[at - lead : places[-1] + 1]))[lead:]
+    return found
 
 
 def _quiet(window, axis):
