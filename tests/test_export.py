@@ -29,9 +29,10 @@ from fastup.upscale.export import export, graph
 from fastup.upscale.model import fill_of, load
 from fastup.upscale.onnx_file import NEEDED, read_metadata
 
-SMALL = {"vdsr": {"features": 4, "depth": 3}, "compact": {"features": 5, "depth": 2}} | {
-    name: {"features": 5, "depth": 2} for name in ("edsr", "span", "ecbsr", "sesr")
+SMALL = {
+    name: {key: 5 if key == "features" else 2 for key in architecture.size} for name, architecture in MODELS.items()
 }
+KINDS = [name for name in MODELS if name not in ("compact-s", "compact-l")]  # which differ in their sizes alone
 FACTS = {
     "trim": [0, 0, 0, 0], "input_trim": [0, 0, 0, 0], "black_level": 95, "input_white": 1023, "target_white": 1023,
     "pixel_aspect": [1, 1], "transfer": None, "colorimetric": None, "trained": {"epoch": 1},
@@ -97,14 +98,14 @@ def pictures(cell, seed=3):
     yield rng.integers(2, size=(cell[0] * 3, cell[1] * 7, 3)).astype(np.float32)
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", KINDS)
 @pytest.mark.parametrize("scale", SCALES, ids=str)
 def test_equal_to_keras(model, scale):
     (p_v, _), (p_h, _) = scale
     # With nothing around the picture, with black, and with its edge, and residual or not, in turn: each of a model and
     # of a scale.
     settings = [{}, {"border": [2 * p_v, p_h]}, {"border": [p_v, 2 * p_h], "black_level": "edge"}]
-    turn = [*MODELS].index(model) + SCALES.index(scale)
+    turn = KINDS.index(model) + SCALES.index(scale)
     network = network_of(model, scale, residual=turn % 2 == 0, **settings[turn % 3])
     exported = graph(network)
     onnx.checker.check_model(onnx.load_model_from_string(exported), full_check=True)
@@ -116,15 +117,18 @@ def test_equal_to_keras(model, scale):
             np.testing.assert_allclose(through(run, picture), expected, atol=atol, rtol=0)
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", KINDS)
 def test_what_it_says_of_itself(model):
     network = network_of(model, border=[9, 2])
     found = read_metadata(graph(network))
     assert found["settings"] == network.folded().settings
     assert tuple(found["receptive"]) == network.receptive
-    assert (found["version"], found["whole_scale"]) == (1, None)
+    assert found["whole_scale"] is None
+    pools = model == "denoise"
+    assert (found["version"], found.get("pitch")) == ((2, 4) if pools else (1, None))
     assert found["widest"] == {
-        "srcnn": 288, "vdsr": 18, "espcn": 64, "compact": 14, "edsr": 14, "span": 20, "ecbsr": 14, "sesr": 14,
+        "srcnn": 288, "fsrcnn": 14, "espcn": 64, "vdsr": 23, "compact": 14, "edsr": 14, "span": 20, "ecbsr": 14,
+        "sesr": 14, "basic": 288, "expansion": 288, "denoise": 45,
     }[model]  # fmt: skip
 
 
@@ -150,7 +154,7 @@ def test_sizes_that_are_not_whole_cells_fail(engine, model, residual):
 def test_large_fractions_are_two_convolutions(engine):
     scale = [[128, 45], [20, 9]]
     network = network_of("vdsr", scale, border=[128, 20])
-    assert network.widest == 26  # 4 features for each of 128 / 45 x 20 / 9 pixels
+    assert network.widest == 32  # 5 features for each of 128 / 45 x 20 / 9 pixels
     picture = np.random.default_rng(5).random((90, 27, 3), np.float32)
     exported = graph(network)
     assert len(exported) < 2**20
@@ -331,7 +335,7 @@ def lacks(key):
     [
         *((lacks(key), f"not what `fastup export` writes: the settings lack {key}") for key in sorted(NEEDED)),
         (lacks("scale"), "the settings lack scale"),
-        (lambda about: about.update(version=2), "of version 2, expected at most 1: a newer fastup wrote it"),
+        (lambda about: about.update(version=3), "of version 3, expected at most 2: a newer fastup wrote it"),
         (lambda about: about.update(version="1"), "version is '1'"),
         (lambda about: {"settings": about["settings"]}, "they lack 'version'"),
         (lambda about: about.update(settings=7), "not what `fastup export` writes"),
@@ -339,6 +343,7 @@ def lacks(key):
         (lambda about: about.update(receptive=[1]), r"receptive is \[1\]"),
         (lambda about: about.update(receptive=[1, -1]), r"receptive is \[1, -1\]"),
         (lambda about: about.update(widest=0.5), r"widest is \[0.5\]"),
+        (lambda about: about.update(pitch=0), r"pitch is \[0\]"),
         (lambda about: about.update(whole_scale=0), r"whole_scale is \[0\]"),
         (lambda about: about["settings"].update(scale=[[9, 0], [2, 1]]), r"scale is \[9, 0, 2, 1\]"),
         (lambda about: about["settings"].update(scale=[9, 4]), "not what `fastup export` writes"),
@@ -422,7 +427,9 @@ def test_layers_that_are_not_known(tmp_path):
         layer.name = "odd"
         inputs = keras.Input((8, 8, 3))
         other = keras.Model(inputs, layer(inputs))
-        other.__dict__.update(settings=network.settings, scale=network.scale, border=(0, 0), receptive=(0, 0), widest=1)
+        other.__dict__.update(
+            settings=network.settings, scale=network.scale, border=(0, 0), receptive=(0, 0), widest=1, pitch=1
+        )
         other.__dict__["folded"] = lambda other=other: other
         with pytest.raises(FastupError, match=words):
             graph(other)

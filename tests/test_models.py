@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from fractions import Fraction
+from pathlib import Path
 
 import keras
 import naive
@@ -17,12 +18,14 @@ from fastup.errors import OptionError
 from fastup.networks import start
 from fastup.networks.layers import SubPixel
 from fastup.networks.losses import TileLoss
-from fastup.networks.models import MODELS, Network
+from fastup.networks.models import MODELS, Network, facts
 
 NTSC = [[9, 4], [2, 1]]
-SMALL = {"vdsr": {"features": 4, "depth": 4}} | {
-    name: {"features": 4, "depth": 2} for name in ("compact", "edsr", "span", "ecbsr", "sesr")
+SMALL = {
+    name: {key: 4 if key == "features" else 2 for key in architecture.size} for name, architecture in MODELS.items()
 }
+
+KINDS = [name for name in MODELS if name not in ("compact-s", "compact-l")]  # which differ in their sizes alone
 
 
 def _network(model, scale=NTSC, seed=0, **settings):
@@ -41,9 +44,9 @@ def _run(network, pictures):
     return ops.convert_to_numpy(network(pictures))
 
 
-@pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("scale", [NTSC, [[20, 9], [2, 1]], [[1, 1], [1, 1]]], ids=str)
-def test_untrained_is_bicubic(model, scale):
+@pytest.mark.parametrize("model", KINDS)
+def test_untrained_is_bicubic(model):
+    scale = [NTSC, [[20, 9], [2, 1]], [[1, 1], [1, 1]]][KINDS.index(model) % 3]
     vertical, horizontal = (Fraction(*part) for part in scale)
     rng = np.random.default_rng(0)
     pictures = rng.random((2, 3 * vertical.denominator, 5, 3), np.float32)
@@ -54,16 +57,85 @@ def test_untrained_is_bicubic(model, scale):
     assert np.abs(plain - expected).max() > 0.01
 
 
-def test_published_sizes():
-    # Weights and biases, counted by hand: at scale 2 espcn's last layer gives 12 values, compact's too.
-    def count(model, **size):
-        return Network({"model": model, "scale": [[2, 1], [2, 1]], **size}).count_params()
+def test_figures_counted_by_hand():
+    """Weights and biases, and multiply-adds a target pixel, at scale 2: of what papers state, for RGB, and of ours."""
 
-    assert count("srcnn") == (81 * 3 + 1) * 64 + (25 * 64 + 1) * 32 + (25 * 32 + 1) * 3
-    assert count("vdsr") == (9 * 3 + 1) * 64 + 18 * (9 * 64 + 1) * 64 + (9 * 64 + 1) * 3
-    assert count("espcn") == (25 * 3 + 1) * 64 + (9 * 64 + 1) * 32 + (9 * 32 + 1) * 12
-    published = (9 * 3 + 1) * 64 + 16 * (9 * 64 + 1) * 64 + 17 * 64 + (9 * 64 + 1) * 12
-    assert count("compact", features=64, depth=16) == published == 600_652
+    def found(model, scale=2, **size):
+        counted = facts(Network({"model": model, "scale": [[scale, 1], [scale, 1]], **size}))
+        return counted.parameters, counted.macs
+
+    # Over the enlarged picture a weight is used once a target pixel. Published for luma: 57,184 and 664,704 weights.
+    assert found("srcnn") == (69_251, 81 * 3 * 64 + 25 * 64 * 32 + 25 * 32 * 3)
+    assert 69_251 - (64 + 32 + 3) - (81 * 64 + 25 * 32) * 2 == 57_184
+    assert found("vdsr") == (668_227, (9 * 3) * 64 + 18 * 9 * 64 * 64 + 9 * 64 * 3)
+    assert 668_227 - (19 * 64 + 3) - (9 * 64 + 9 * 64) * 2 == 664_704
+    # The ancestor's: 9-1-5, 9-(1, 3, 5)-5, and pooled levels of which a weight is used in every 4th or 16th pixel.
+    assert found("basic") == ((81 * 3 + 1) * 64 + 65 * 32 + (25 * 32 + 1) * 3, 81 * 3 * 64 + 64 * 32 + 25 * 32 * 3)
+    middle = (1 + 9 + 25) * 64 * 32
+    assert found("expansion") == (
+        (81 * 3 + 1) * 64 + middle + 3 * 32 + (25 * 32 + 1) * 3, 81 * 3 * 64 + middle + 25 * 32 * 3,
+    )  # fmt: skip
+    top, half, quarter = 3 * 64 + 64 * 64 + 128 * 64 + 64 * 64, 64 * 128 + 2 * 128 * 128 + 256 * 128, 128 * 256
+    biases = 4 * 64 + 4 * 128 + 256 + 3
+    assert found("denoise") == (
+        9 * (top + half + quarter) + 25 * 64 * 3 + biases, 9 * (top + half / 4 + quarter / 16) + 25 * 64 * 3,
+    )  # fmt: skip
+    # On the input a weight is used once in four target pixels, at scale 2; the last layer gives 12 values.
+    weights = 25 * 3 * 64 + 9 * 64 * 32 + 9 * 32 * 12
+    assert found("espcn") == (weights + 64 + 32 + 12, weights / 4)
+    # Published for luma: 12,464 weights, with a 9x9 deconvolution; here a 5x5 sub-pixel convolution makes 2x2 of it.
+    weights = 25 * 3 * 56 + 56 * 12 + 4 * 9 * 12 * 12 + 12 * 56 + 25 * 56 * 12
+    assert found("fsrcnn") == (weights + 2 * (56 + 12 + 4 * 12 + 56) + 12, weights / 4)
+    assert weights - 25 * 2 * 56 - 25 * 56 * 12 + 81 * 56 == 12_464
+    for model, size in (("compact-s", (16, 4)), ("compact", (24, 8)), ("compact-l", (32, 12)), ("compact", (64, 16))):
+        n, depth = size
+        weights = 9 * (3 * n + depth * n * n + n * 12)
+        counted = found(model, **(dict(zip(("features", "depth"), size, strict=True)) if n == 64 else {}))
+        assert counted == (weights + 2 * (depth + 1) * n + 12, weights / 4)
+    assert counted[0] == 600_652  # as published
+    weights = 9 * (3 * 32 + 4 * 2 * 32 * 32 + 32 * 12)
+    assert found("edsr") == (weights + 9 * 32 + 12, weights / 4)
+    # Folded: the published tables have 11.6K for M4C16, 41.5K for M4C32, 92K for M6C40, of RGB.
+    for (depth, n), published in (((4, 16), 11_548), ((4, 32), 41_516), ((6, 40), 92_372)):
+        weights = 9 * (3 * n + depth * n * n + n * 12)
+        assert found("ecbsr", features=n, depth=depth) == (weights + 2 * (depth + 1) * n + 12, weights / 4)
+        assert weights + 2 * (depth + 1) * n + 12 == published
+    # Published for luma: 27K.
+    weights = 25 * 3 * 16 + 11 * 9 * 16 * 16 + 25 * 16 * 12
+    assert found("sesr") == (weights + 2 * 12 * 16 + 12, weights / 4)
+    assert 27_000 < weights - 25 * 2 * 16 - 25 * 16 * 8 < 27_500
+    # Published with 48 features: 481K at scale 2, with a second set of weights for each of 20 convolutions in training.
+    for n in (24, 48):
+        weights = 9 * (3 * n + 19 * n * n + n * 12) + 4 * n * n
+        assert found("span", features=n) == (weights + 21 * n + 12, weights / 4)
+    # A whole scale of 3 makes nine target pixels of an input pixel, and 27 values in the last layer.
+    weights = 25 * 3 * 64 + 9 * 64 * 32 + 9 * 32 * 27
+    assert found("espcn", 3) == (weights + 64 + 32 + 27, weights / 9)
+
+
+def test_the_table_in_the_documents():
+    page = (Path(__file__).parent.parent / "docs" / "training.md").read_text()
+    rows = {line.split("`")[1]: line for line in page.splitlines() if line.startswith("| `")}
+    for name, architecture in MODELS.items():
+        at = [facts(Network({"model": name, "scale": scale})) for scale in ([[2, 1], [2, 1]], NTSC)]
+        size = [f"{architecture.size[key]}{word}" for key, word in (("features", ""), ("depth", " deep"))
+                if key in architecture.size]  # fmt: skip
+        columns = [
+            ", ".join(size),
+            *(" / ".join(f"{getattr(each, figure):,.0f}" for each in at) for figure in ("parameters", "macs")),
+            " / ".join("{} x {}".format(*each.receptive) for each in at),
+        ]
+        assert [cell.strip() for cell in rows[name].split("|")[3:-1]] == columns
+
+
+def _positive(network):
+    rng = np.random.default_rng(1)
+    # Kernels that sum to about 1, so that gradients neither vanish nor drown over twenty layers.
+    network.set_weights([
+        np.float32(rng.uniform(0.5, 1.5, w.shape) / (np.prod(w.shape[:-1]) if w.ndim == 4 else 10))
+        for w in network.get_weights()
+    ])  # fmt: skip
+    return network
 
 
 def _seen(network, axis):
@@ -72,19 +144,16 @@ def _seen(network, axis):
     Counted from the cell's first pixel, by the gradient. All weights and pixels are above zero, so that no activation
     stands still and nothing cancels, and a gradient is zero only where nothing leads there.
     """
-    rng = np.random.default_rng(1)
-    # Kernels that sum to about 1, so that gradients neither vanish nor drown over twenty layers.
-    network.set_weights([
-        np.float32(rng.uniform(0.5, 1.5, w.shape) / (np.prod(w.shape[:-1]) if w.ndim == 4 else 10))
-        for w in network.get_weights()
-    ])  # fmt: skip
+    _positive(network)
     q, p = (sides[axis] for sides in network.cell)
     context = network.border[axis] // p  # cells
     middle = -(-network.receptive[axis] // q) + 2 + context
     shape = [(2 + 2 * border // p) * q for border, q, p in zip(network.border, *network.cell, strict=True)]
     shape[axis] = q * (2 * middle + 1)
     # A picture for each target pixel of the cell in the middle.
-    pictures = ops.convert_to_tensor(np.repeat(rng.uniform(0.5, 0.51, (1, *shape, 3)).astype(np.float32), p, 0))
+    pictures = ops.convert_to_tensor(
+        np.repeat(np.random.default_rng(2).uniform(0.5, 0.51, (1, *shape, 3)).astype(np.float32), p, 0)
+    )
     with tensorflow.GradientTape() as tape:
         tape.watch(pictures)
         made = ops.take(network(pictures), range((middle - context) * p, (middle - context + 1) * p), axis=1 + axis)
@@ -97,14 +166,14 @@ def _seen(network, axis):
 SCALES = [(NTSC, 0), (NTSC, 2), ([[3, 2], [1, 1]], 0), ([[2, 1], [20, 9]], 0), ([[3, 1], [5, 3]], 0)]
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", [name for name in KINDS if name != "denoise"])
 @pytest.mark.parametrize(("scale", "border"), SCALES, ids=str)
 def test_receptive_is_how_far_it_sees(model, scale, border):
     """Exactly: the first target pixel of some row or column sees so far, the last likewise, and none sees further.
 
     Every other one, of a model and of a scale, is residual.
     """
-    residual = bool(([*MODELS].index(model) + SCALES.index((scale, border))) % 2)
+    residual = bool((KINDS.index(model) + SCALES.index((scale, border))) % 2)
     network = _network(model, scale, residual=residual, border=[border * s[0] for s in scale])
     for axis, reach in enumerate(network.receptive):
         q = network.cell[0][axis]
@@ -113,21 +182,49 @@ def test_receptive_is_how_far_it_sees(model, scale, border):
         assert max(last for _, last in seen) == q - 1 + reach
 
 
+@pytest.mark.parametrize("scale", [NTSC, [[2, 1], [2, 1]], [[3, 1], [5, 3]]], ids=str)
+def test_receptive_of_a_network_that_pools(scale):
+    """By what changes with a line of the input: what is the largest of four hides the others from a gradient."""
+    network = _positive(_network("denoise", scale, residual=False))
+    assert network.pitch == {9: 4, 2: 2, 3: 4}[scale[0][0]]
+    for axis, reach in enumerate(network.receptive):
+        q, p = (sides[axis] for sides in network.cell)
+        shape = [8 * each for each in network.cell[0]]
+        shape[axis] = 40 * q
+        pictures = np.repeat(
+            np.random.default_rng(2).uniform(0.5, 0.51, (1, *shape, 3)).astype(np.float32), 8 * q + 1, 0
+        )
+        lines = range(16 * q, 20 * q)  # four cells, after which all repeats
+        for number, (line, change) in enumerate(((line, way) for line in lines for way in (-1000, 1000)), 1):
+            pictures[(number, *[slice(None)] * axis, line)] += change
+        made = _run(network, pictures)
+        differs = (np.abs(made - made[0]) > 1e-6).any(axis=(2 - axis, 3))
+        above, below = [], []
+        for number, line in enumerate(np.repeat(lines, 2), 1):
+            cells = np.flatnonzero(differs[number]) // p
+            below.append(line - cells[0] * q - (q - 1))
+            above.append(cells[-1] * q - line)
+        assert (max(above), max(below)) == (reach, reach)
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_receptive_at_the_published_depth(model):
     size = {key: 2 if key == "features" else value for key, value in MODELS[model].size.items()}
     network = Network({"model": model, "scale": NTSC, **size})
     expected = {
-        "srcnn": (5, 6), "vdsr": (11, 12), "espcn": (4, 4), "compact": (10, 10), "span": (21, 21), "ecbsr": (6, 6),
-        "edsr": (10, 10), "sesr": (15, 15),
+        "srcnn": (5, 6), "fsrcnn": (8, 8), "espcn": (4, 4), "vdsr": (11, 12), "compact-s": (6, 6), "compact": (10, 10),
+        "compact-l": (14, 14), "edsr": (10, 10), "span": (21, 21), "ecbsr": (6, 6), "sesr": (15, 15), "basic": (4, 5),
+        "expansion": (5, 6), "denoise": (11, 12),
     }[model]  # fmt: skip
     assert network.receptive == expected
+    if model == "denoise":  # see above
+        return
     for axis, (q, reach) in enumerate(zip(network.cell[0], expected, strict=True)):
         seen = _seen(network, axis)
         assert (min(first for first, _ in seen), max(last for _, last in seen)) == (-reach, q - 1 + reach)
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", KINDS)
 def test_border_is_context(model):
     network = _shake(_network(model, border=[18, 6]))
     whole = _network(model)
@@ -143,11 +240,12 @@ def test_border_is_context(model):
     assert tuple(network.output_shape) == (None, None, None, 3)
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", KINDS)
 def test_tile_with_context_equals_whole_frame(model):
     network = _shake(_network(model))
     up, left = network.receptive
-    up = -(-up // 4) * 4  # whole cells
+    up = -(-up // (4 * network.pitch)) * 4 * network.pitch  # whole cells
+    left = -(-left // network.pitch) * network.pitch
     frame = np.random.default_rng(3).random((1, 4 * up + 8, 4 * left + 5, 3), np.float32)
     tile = frame[:, up : 3 * up + 8, left : 3 * left + 5]
 
@@ -168,7 +266,7 @@ EXTRAS = {
 }
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", KINDS)
 def test_one_file_holds_everything(model, tmp_path):
     network = _shake(_network(model, border=[9, 2], **EXTRAS))
     network.settings["trained"]["epochs"] = 4
@@ -307,7 +405,7 @@ def channels_first():
     keras.config.set_image_data_format(previous)
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", ["srcnn", "compact", "span", "denoise"])  # every layer
 def test_layers_say_their_own_format(model, tmp_path, channels_first):
     pictures = np.random.default_rng(9).random((2, 24, 9, 3), np.float32)
     target = np.zeros((2, 18, 14, 3), np.float32)

@@ -168,3 +168,21 @@ class Affine(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "factor": self.factor, "offset": self.offset}
+
+
+@keras.saving.register_keras_serializable(package="fastup")
+class Doubled(keras.layers.Layer):
+    """Every pixel four times, as 2 x 2, of as many as a second input has: the way back from pooling by 2.
+
+    Where the second input has an odd number of rows, the last ones are there once; columns likewise.
+    """
+
+    def call(self, inputs: Any) -> Any:
+        picture, like = inputs
+        rows, columns = ops.shape(like)[1:3]
+        picture = ops.repeat(ops.repeat(picture, 2, axis=1), 2, axis=2)
+        return picture[:, :rows, :columns]
+
+    def compute_output_shape(self, input_shape: list[Shape]) -> Shape:
+        picture, like = input_shape
+        return *like[:3], picture[3]

@@ -16,7 +16,7 @@ from fastup._types import Size
 from fastup.errors import OptionError
 from fastup.networks import reach
 from fastup.networks.branches import Branches, EdgeBranches, LinearBranches, SwiftBranches
-from fastup.networks.layers import Affine, Bicubic, SubPixel
+from fastup.networks.layers import Affine, Bicubic, Doubled, SubPixel
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,41 @@ def _srcnn(inputs, enlarged, scale, last):
     x = _convolve(enlarged, 64, 9, "relu")
     x = _convolve(x, 32, 5, "relu")
     return _convolve(x, 3, 5, kernel_initializer=last)
+
+
+def _basic(inputs, enlarged, scale, last):
+    x = _convolve(enlarged, 64, 9, "relu")
+    x = _convolve(x, 32, 1, "relu")
+    return _convolve(x, 3, 5, kernel_initializer=last)
+
+
+def _expansion(inputs, enlarged, scale, last):
+    x = _convolve(enlarged, 64, 9, "relu")
+    x = keras.layers.Average()([_convolve(x, 32, side, "relu") for side in (1, 3, 5)])
+    return _convolve(x, 3, 5, kernel_initializer=last)  # there with a ReLU, which a difference cannot go through
+
+
+def _denoise(inputs, enlarged, scale, last, features):
+    def twice(x, features):
+        return _convolve(_convolve(x, features, 3, "relu"), features, 3, "relu")
+
+    def halved(x):
+        return keras.layers.MaxPooling2D(2, padding="same", data_format="channels_last")(x)
+
+    one = twice(enlarged, features)
+    two = twice(halved(one), 2 * features)
+    x = _convolve(halved(two), 4 * features, 3, "relu")
+    for beside, wide in ((two, 2 * features), (one, features)):
+        x = keras.layers.Add()([beside, twice(Doubled()([x, beside]), wide)])
+    return _convolve(x, 3, 5, kernel_initializer=last)
+
+
+def _fsrcnn(inputs, enlarged, scale, last, features, depth):
+    x = _prelu(_convolve(inputs, features, 5))
+    x = _prelu(_convolve(x, 12, 1))
+    for _ in range(depth):
+        x = _prelu(_convolve(x, 12, 3))
+    return SubPixel(scale, kernel_size=5, kernel_initializer=last)(_prelu(_convolve(x, features, 1)))
 
 
 def _vdsr(inputs, enlarged, scale, last, features, depth):
@@ -155,12 +190,12 @@ MODELS = MappingProxyType(
             _srcnn,
             defaults=MappingProxyType({"loss": "mse", "learning_rate": 1e-3}),
         ),
-        "vdsr": Architecture(
-            "Twenty 3x3 convolutions over the bicubic enlargement"
-            " (Kim et al. 2016, Accurate image super-resolution using very deep convolutional networks).",
-            _vdsr,
-            defaults=MappingProxyType({"loss": "mse", "learning_rate": 1e-4}),
-            size=MappingProxyType({"features": 64, "depth": 20}),
+        "fsrcnn": Architecture(
+            "Convolutions 5-1-3-3-3-3-1 with PReLU on the input, narrow in the middle, and a sub-pixel convolution for"
+            " the deconvolution (Dong et al. 2016, Accelerating the super-resolution convolutional neural network).",
+            _fsrcnn,
+            defaults=MappingProxyType({"loss": "mse", "learning_rate": 1e-3}),
+            size=MappingProxyType({"features": 56, "depth": 4}),
         ),
         "espcn": Architecture(
             "Two convolutions on the input and a sub-pixel convolution"
@@ -169,14 +204,33 @@ MODELS = MappingProxyType(
             _espcn,
             defaults=MappingProxyType({"loss": "mse", "learning_rate": 1e-3}),
         ),
-        "compact": Architecture(
-            "SRVGGNet: a plain stack of 3x3 convolutions with PReLU on the input and a sub-pixel convolution"
-            " (Wang et al. 2021, Real-ESRGAN; the repository's SRVGGNetCompact, published with 64 features, 16 deep).",
-            _compact,
-            # Published with an absolute error; on drawn frames a squared one gained 0.8 dB more from the same steps.
-            defaults=MappingProxyType({"loss": "mse", "optimizer": "muon", "learning_rate": 4e-3, "warmup": 100}),
-            size=MappingProxyType({"features": 24, "depth": 8}),
+        "vdsr": Architecture(
+            "Twenty 3x3 convolutions over the bicubic enlargement"
+            " (Kim et al. 2016, Accurate image super-resolution using very deep convolutional networks).",
+            _vdsr,
+            defaults=MappingProxyType({"loss": "mse", "learning_rate": 1e-4}),
+            size=MappingProxyType({"features": 64, "depth": 20}),
         ),
+        **{
+            name: Architecture(
+                f"{words} (Wang et al. 2021, Real-ESRGAN; the repository's SRVGGNetCompact, published with 64 features,"
+                " 16 deep).",
+                _compact,
+                # Published with an absolute error; on drawn frames a squared one gained 0.8 dB more by as many steps.
+                defaults=MappingProxyType({"loss": "mse", "optimizer": "muon", "learning_rate": 4e-3, "warmup": 100}),
+                size=MappingProxyType({"features": features, "depth": depth}),
+            )
+            for name, features, depth, words in (
+                ("compact-s", 16, 4, "As compact, small"),
+                (
+                    "compact",
+                    24,
+                    8,
+                    "SRVGGNet: a plain stack of 3x3 convolutions with PReLU on the input and a sub-pixel convolution",
+                ),
+                ("compact-l", 32, 12, "As compact, large"),
+            )
+        },
         "edsr": Architecture(
             "Blocks of two 3x3 convolutions with a ReLU between, added to what they see, on the input, and a sub-pixel"
             " convolution (Lim et al. 2017, Enhanced deep residual networks for single image super-resolution, whose"
@@ -213,6 +267,25 @@ MODELS = MappingProxyType(
             defaults=MappingProxyType({"loss": "mse", "learning_rate": 5e-4}),
             size=MappingProxyType({"features": 16, "depth": 11}),
             folds=True,
+        ),
+        "basic": Architecture(
+            "Three convolutions (9-1-5, 64-32) over the bicubic enlargement"
+            " (BasicSR; titu1994 2016, Image-Super-Resolution, after Dong et al. 2014).",
+            _basic,
+            defaults=MappingProxyType({"loss": "mse", "learning_rate": 1e-3}),
+        ),
+        "expansion": Architecture(
+            "A 9x9 convolution, the mean of three (1-3-5) beside each other and a 5x5 one over the bicubic enlargement"
+            " (ExpansionSR; titu1994 2016, Image-Super-Resolution, after Dong et al. 2014).",
+            _expansion,
+            defaults=MappingProxyType({"loss": "mse", "learning_rate": 1e-3}),
+        ),
+        "denoise": Architecture(
+            "Pairs of 3x3 convolutions over the bicubic enlargement, its half and its quarter, by pooling, and back,"
+            " with what was there added (DeepDenoiseSR; titu1994 2016, Image-Super-Resolution).",
+            _denoise,
+            defaults=MappingProxyType({"loss": "mse", "learning_rate": 1e-3}),
+            size=MappingProxyType({"features": 64}),
         ),
     }
 )
@@ -304,6 +377,14 @@ class Network(keras.Model):
         The target pixels of a cell depend on the cell's input pixels and this many more on every side, no others.
         """
         return reach.receptive(self, self.scale)
+
+    @property
+    def pitch(self) -> int:
+        """At multiples of how many cells from its top a strip of a picture begins, to be as in the whole.
+
+        1, but for networks that pool, which see a picture in blocks.
+        """
+        return reach.pitch(self, self.scale)
 
     @property
     def widest(self) -> int:

@@ -1,6 +1,6 @@
 """How far a network sees, how dense its layers are and what they cost, by the graph of its layers."""
 
-from math import prod
+from math import gcd, prod
 from typing import Any
 
 import keras
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fastup._scales import cell_of, fractions, phases
 from fastup._types import Size
 from fastup.networks.branches import Branches
-from fastup.networks.layers import Affine, Bicubic, SubPixel
+from fastup.networks.layers import Affine, Bicubic, Doubled, SubPixel
 
 # What gives of each pixel, of one input or several, one pixel in its place.
 POINTWISE = (
@@ -18,13 +18,19 @@ POINTWISE = (
     keras.layers.Concatenate, Affine,
 )  # fmt: skip
 Line = tuple[NDArray[np.int64], NDArray[np.int64]]  # the first and last input pixel that pixels on an axis depend on
-SPARE = 4  # cells in the middle, by which all has repeated that repeats
+SPARE = 4  # cells by which all has repeated that repeats: two poolings
 
 
 def receptive(network: keras.Model, scale: Any) -> Size:
     """How far a network of a scale sees, exactly, in input pixels: see `Network.receptive`."""
     vertical, horizontal = (_reach(network, axis, *cell) for axis, cell in enumerate(_cells(scale)))
     return vertical, horizontal
+
+
+def pitch(network: keras.Model, scale: Any) -> int:
+    """Cells along the vertical axis by whose multiples a picture moved is what the network gives, moved."""
+    pools = 2 ** sum(isinstance(layer, keras.layers.MaxPooling2D) for layer in network.layers)  # one after another
+    return pools // gcd(pools, fractions(scale)[0].numerator)
 
 
 def widest(network: keras.Model, scale: Any) -> int:
@@ -105,6 +111,12 @@ def _line(layer, axis, given):
     if isinstance(layer, keras.layers.Conv2D | Branches):
         side = layer.kernel_size[axis]
         return of(np.arange(size) - (side - 1) // 2, np.arange(size) + side // 2)
+    if isinstance(layer, keras.layers.MaxPooling2D):  # by 2, as `networks.models` sets it
+        begin = np.arange(0, size, 2)
+        return of(begin, begin + 1)
+    if isinstance(layer, Doubled):
+        begin = np.arange(len(given[1][0])) // 2
+        return of(begin, begin)
     if isinstance(layer, Bicubic | SubPixel):
         scale = layer.scale[axis]
         if isinstance(layer, SubPixel):

@@ -16,7 +16,10 @@ from fastup.errors import OptionError
 from fastup.footage.recipe import Recipe
 from fastup.trim import UNTRIMMED, Trim, parse
 
-Architecture = Literal["srcnn", "vdsr", "espcn", "compact", "edsr", "span", "ecbsr", "sesr"]
+Architecture = Literal[
+    "srcnn", "fsrcnn", "espcn", "vdsr", "compact-s", "compact", "compact-l", "edsr", "span", "ecbsr", "sesr",
+    "basic", "expansion", "denoise",
+]  # fmt: skip
 Schedule = Literal["cosine", "linear", "constant"]
 Precision = Literal["float32", "bfloat16", "float16"]
 Optimizer = Literal["adam", "muon"]

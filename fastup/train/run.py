@@ -230,13 +230,21 @@ def last_network(folder: Path, config: Config, facts: Mapping[str, Any]) -> Netw
         if not saved["trained"]["steps"] and saved["seed"] != config.seed:
             return None
     try:
-        return load(last)
+        network = load(last)
     except FastupError as error:
         raise FastupError(f"{error}; {_way_out(folder)}") from error
+    if not network.compiled:
+        raise FastupError(
+            f"{last}: a model folded for use, which a run cannot go on with, expected one as trained; give a new run "
+            "--from it, and another --name"
+        )
+    return network
 
 
 def _way_out(folder):
     best = saved_settings(folder / "best.keras")
+    if best and best.get("folded"):
+        return "give a new run another --name, and --from best.keras, to begin with the best"
     copy = (
         f"copy best.keras, of epoch {best['trained']['epoch']}, to last.keras to go on from there, or " if best else ""
     )

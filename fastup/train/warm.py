@@ -4,10 +4,12 @@ import hashlib
 import os
 from typing import Any
 
+import keras
 import numpy as np
 
 from fastup._types import StrPath
 from fastup.errors import FastupError, OptionError
+from fastup.networks.branches import Branches
 from fastup.networks.layers import SubPixel
 from fastup.networks.models import MODELS, Network
 from fastup.upscale.model import load
@@ -57,35 +59,74 @@ def sizes(network: Network, model: str) -> dict[str, int]:
 def begin(network: Network, other: Network, path: StrPath) -> str:
     """Put the weights of `other`, a model of `path`, into a network. Gives what was taken, in words.
 
-    All architectures are chains, in which a layer means something behind those before it alone. So layers are taken
-    from the first on, as long as they have the same shape; the last one only where both networks are residual, or
-    neither, and a sub-pixel convolution only at the same scale. OptionError if not even the first layer fits.
+    A layer means something behind those that it is fed by alone. So a layer is taken where it is of the same kind and
+    shape as one of the other network, and so is all that leads to it; the last one only where both networks are
+    residual, or neither, and a sub-pixel convolution only at the same scale. Branches and the convolution that they
+    fold into are of one kind. OptionError if nothing fits.
     """
     names = [each.settings["model"] for each in (network, other)]
     if names[0] != names[1]:
         raise OptionError(f"from is {path}, a model of {names[1]}, of which nothing fits {names[0]}")
-    ours, theirs = ([layer for layer in each.layers if layer.weights] for each in (network, other))
-    taken, why = 0, ""
-    for mine, its in zip(ours, theirs, strict=False):
-        why = _unlike(mine, its)
-        if mine is ours[-1] and not why and network.settings["residual"] != other.settings["residual"]:
-            why = "one network is residual"
-        if why:
-            break
-        mine.set_weights(its.get_weights())
-        taken += 1
+    known: dict[Any, int] = {}
+    ours, theirs = ({k: v for k, v in _places(each, known).items() if v.weights} for each in (network, other))
+    taken, why = [], ""
+    for number, (place, mine) in enumerate(ours.items()):
+        reason = "" if place in theirs else _unlike(mine, [*theirs.values()][number : number + 1])
+        if number == len(ours) - 1 and not reason and network.settings["residual"] != other.settings["residual"]:
+            reason = "one network is residual"
+        if not reason:
+            _take(mine, theirs[place])
+            taken.append(number)
+        why = why or reason
     if not taken:
         raise OptionError(f"from is {path}, of which nothing fits this network: {why}")
-    if taken == len(ours):
-        return f"all {taken} layers"
-    return f"the first {taken} of {len(ours)} layers; then {why}"
+    if len(taken) == len(ours):
+        return f"all {len(taken)} layers"
+    if taken == [*range(len(taken))]:
+        return f"the first {len(taken)} of {len(ours)} layers; then {why}"
+    return f"{len(taken)} of {len(ours)} layers; of the others, the first: {why}"
 
 
-def _unlike(mine, its):
-    """Why the weights of one layer cannot be another's, in words; "" if they can."""
-    shapes = [[tuple(weight.shape) for weight in layer.weights] for layer in (mine, its)]
-    if isinstance(mine, SubPixel) and isinstance(its, SubPixel) and mine.scale != its.scale:
-        return "another scale, {} x {} for {} x {}".format(*mine.scale, *its.scale)
-    if type(mine) is not type(its) or shapes[0] != shapes[1]:
-        return f"{mine.name} differs, {shapes[0][0]} for {shapes[1][0]}"
-    return ""
+def _places(network, known):
+    """The layers of a network by their places in it: numbers, in `known`, for what each is and all that leads to it."""
+    places, made_at = {}, {}
+    for layer in network.layers:
+        inputs = [] if isinstance(layer, keras.layers.InputLayer) else layer.input
+        inputs = inputs if isinstance(inputs, list) else [inputs]
+        key = (*_kind(layer), *(made_at[id(each)] for each in inputs))
+        place = known.setdefault(key, len(known))
+        while place in places:  # one of several alike, beside each other
+            key = (*key, "again")
+            place = known.setdefault(key, len(known))
+        places[place] = layer
+        made_at[id(layer.output)] = place
+    return places
+
+
+def _kind(layer):
+    """What a layer is, for its weights: its kind, their shapes, and a scale that they go with."""
+    if isinstance(layer, keras.layers.Conv2D | Branches):
+        return "convolution", (*layer.kernel_size, layer.input.shape[3], layer.filters)
+    scale = layer.scale if isinstance(layer, SubPixel) else None
+    return type(layer).__name__, *(tuple(weight.shape) for weight in layer.weights), scale
+
+
+def _take(mine, its):
+    """Give a layer the weights of one of its kind; branches those of the convolution that they fold into, and back."""
+    if type(mine) is type(its):
+        mine.set_weights(its.get_weights())
+    elif isinstance(mine, Branches):
+        mine.expand(*its.get_weights())
+    else:
+        mine.set_weights(its.collapsed())
+
+
+def _unlike(mine, others):
+    """Why a layer cannot take the weights of that which stands where it does, in words; there may be none."""
+    for its in others:
+        if isinstance(mine, SubPixel) and isinstance(its, SubPixel) and mine.scale != its.scale:
+            return "another scale, {} x {} for {} x {}".format(*mine.scale, *its.scale)
+        if _kind(mine) != _kind(its):
+            return f"{mine.name} differs, {_kind(mine)[1]} for {_kind(its)[1]}"
+        return f"what leads to {mine.name} differs"
+    return f"{mine.name} has none in its place"

@@ -25,7 +25,7 @@ from fastup._scales import phases
 from fastup._types import Floats, StrPath
 from fastup._whole import whole
 from fastup.errors import FastupError, OptionError
-from fastup.networks.layers import Affine, Bicubic, SubPixel
+from fastup.networks.layers import Affine, Bicubic, Doubled, SubPixel
 from fastup.networks.models import Network, precision
 from fastup.pairs.colour import Colour
 from fastup.upscale.model import Model, load
@@ -147,9 +147,11 @@ def graph(network: Network, whole_scale: bool = False) -> bytes:
         producer_name="fastup", ir_version=IR_VERSION, opset_imports=[onnx.helper.make_opsetid("", OPSET)],
     )  # fmt: skip
     about = {
-        "version": VERSION, "settings": network.settings, "receptive": network.receptive, "widest": network.widest,
+        "version": 1, "settings": network.settings, "receptive": network.receptive, "widest": network.widest,
         "whole_scale": multiple,
     }  # fmt: skip
+    if network.pitch > 1:
+        about |= {"version": VERSION, "pitch": network.pitch}
     onnx.helper.set_model_props(model, {KEY: json.dumps(about, sort_keys=True)})
     return signed(model.SerializeToString(deterministic=True))
 
@@ -348,8 +350,15 @@ def _node_of(nodes, layer, inputs):
         if isinstance(layer, keras.layers.Concatenate):
             return _Tensor(nodes.op("Concat", *names, axis=1))
         return _Tensor(nodes.op("Mean", *names) if isinstance(layer, keras.layers.Average) else _product(nodes, names))
+    if isinstance(layer, Doubled):
+        given, like = (nodes.pixels(each) for each in inputs)
+        how = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+        twice = nodes.op("Resize", given, "", nodes.weights(np.array([1, 1, 2, 2])), **how)
+        return _Tensor(nodes.op("Slice", twice, nodes.numbers(0, 0), nodes.size(like), nodes.numbers(2, 3)))
     (given,) = inputs
     given = nodes.pixels(given)
+    if isinstance(layer, keras.layers.MaxPooling2D):  # as `networks.models` sets it
+        return _Tensor(nodes.op("MaxPool", given, kernel_shape=[2, 2], strides=[2, 2], pads=[0, 0, 1, 1]))
     if isinstance(layer, Bicubic):
         return _bicubic(nodes, given, layer.scale)
     if isinstance(layer, SubPixel):

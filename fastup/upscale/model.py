@@ -35,6 +35,8 @@ class Model:
         How far it sees, in input pixels: see `Network.receptive`.
     widest : int
         Values for each input pixel that a layer gives at most: see `Network.widest`.
+    pitch : int
+        At multiples of how many cells strips begin: see `Network.pitch`.
     network : Network or None
         What Keras runs.
     live : bool
@@ -47,6 +49,7 @@ class Model:
     settings: dict[str, Any]
     receptive: Size
     widest: int
+    pitch: int = 1
     network: "Network | None" = None
     live: bool = False
     onnx: bytes | None = None
@@ -55,11 +58,11 @@ class Model:
     def of(cls, model: "StrPath | Network") -> "Model":
         """The model of a file, or of a network. FastupError if the file is no such model, OSError if it is missing."""
         if not isinstance(model, str | os.PathLike):
-            return cls("the network", model.settings, model.receptive, model.widest, model, live=True)
+            return cls._of("the network", model, live=True)
         if not os.fspath(model).lower().endswith(".onnx"):
             network = load(model, compile=False)
             _check(model, network.settings)
-            return cls(os.fspath(model), network.settings, network.receptive, network.widest, network)
+            return cls._of(os.fspath(model), network)
         onnx = Path(model).read_bytes()  # once: training may put another file there
         found = read_metadata(onnx, os.fspath(model))
         if found["whole_scale"] is not None:
@@ -68,7 +71,13 @@ class Model:
             )
         _check(model, found["settings"])
         vertical, horizontal = found["receptive"]
-        return cls(os.fspath(model), found["settings"], (vertical, horizontal), found["widest"], onnx=onnx)
+        pitch = found.get("pitch", 1)
+        return cls(os.fspath(model), found["settings"], (vertical, horizontal), found["widest"], pitch, onnx=onnx)
+
+    @classmethod
+    def _of(cls, name, network, live=False):
+        facts = network.settings, network.receptive, network.widest, network.pitch
+        return cls(name, *facts, network=network, live=live)
 
     @property
     def colour(self) -> Colour | None:

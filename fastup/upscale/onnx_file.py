@@ -18,7 +18,7 @@ from fastup.errors import DataError
 NEEDED = {
     "trim", "input_trim", "black_level", "input_white", "target_white", "pixel_aspect", "transfer", "colorimetric",
 }  # fmt: skip
-VERSION = 1  # of the metadata
+VERSION = 2  # of the metadata
 KEY, DIGEST = "fastup", "fastup.digest"  # of the metadata that are ours
 
 # Numbers of the fields of a ModelProto, and of a StringStringEntryProto, in onnx.proto.
@@ -40,10 +40,11 @@ def read_metadata(model: StrPath | bytes, name: str | None = None) -> dict[str, 
     Returns
     -------
     dict
-        ``version``: of the metadata, 1. ``settings``: of the network, as of `Network.settings`. ``receptive``: how far
-        it sees beyond a cell, in input pixels (vertical, horizontal). ``widest``: the most float32 values for each
-        pixel of input that the output of one layer holds. ``whole_scale``: None; or, of a file made for programs that
-        know whole scales alone, that scale.
+        ``version``: of the metadata, 1; or 2 of a file with ``pitch``, which is not to be read without. ``settings``:
+        of the network, as of `Network.settings`. ``receptive``: how far it sees beyond a cell, in input pixels
+        (vertical, horizontal). ``widest``: the most float32 values for each pixel of input that the output of one layer
+        holds. ``pitch``: at multiples of how many cells strips begin, where that is more than 1. ``whole_scale``: None;
+        or, of a file made for programs that know whole scales alone, that scale.
 
     Raises
     ------
@@ -93,6 +94,7 @@ def _check(found):
     for name, numbers, count, least in (
         ("scale", [*vertical, *horizontal], 4, 1), ("border", settings["border"], 2, 0),
         ("receptive", found["receptive"], 2, 0), ("widest", [found["widest"]], 1, 1),
+        ("pitch", [found.get("pitch", 1)], 1, 1),
         ("whole_scale", [1 if whole is None else whole], 1, 1),
     ):  # fmt: skip
         if len(numbers) != count or any(type(number) is not int or number < least for number in numbers):

@@ -38,15 +38,16 @@ class Strip:
     kept: slice
 
 
-def least(cell: Size, reach: int) -> int:
+def least(cell: Size, reach: int, pitch: int = 1) -> int:
     """The fewest input rows of a strip inside a picture: one cell, and what the network sees around it.
 
-    `cell` is (input, output) rows, `reach` in input rows, as `fastup.networks.models.Network` has them.
+    `cell` is (input, output) rows, `reach` in input rows, `pitch` in cells, as `fastup.networks.models.Network` has
+    them.
     """
-    return cell[0] * (1 + 2 * _cells(reach, cell[0]))
+    return cell[0] * (pitch * (1 + 2 * _cells(reach, cell[0] * pitch)) + pitch - 1)
 
 
-def cut(height: int, cell: Size, reach: int, rows: int) -> list[Strip]:
+def cut(height: int, cell: Size, reach: int, rows: int, pitch: int = 1) -> list[Strip]:
     """The strips of a picture: as few as can be, of the same height, which overlap by what the network sees.
 
     A network pads what it is given: with its border, and with zeros inside. At the picture's own edges that is as for
@@ -62,6 +63,8 @@ def cut(height: int, cell: Size, reach: int, rows: int) -> list[Strip]:
         Input rows around a cell that its output depends on.
     rows : int
         Input rows that a strip may have; at `least` as many as it takes are given, whatever this says.
+    pitch : int
+        Strips begin at multiples of so many cells.
 
     Returns
     -------
@@ -69,23 +72,27 @@ def cut(height: int, cell: Size, reach: int, rows: int) -> list[Strip]:
         From top to bottom. All read the same number of rows (so an engine meets one shape): `height`, if there is one.
     """
     q, p = cell
-    cells, around = height // q, _cells(reach, q)
-    most = max(rows, least(cell, reach)) // q
+    cells, most = height // q, max(rows, least(cell, reach, pitch)) // q
     if most >= cells:
         return [Strip(slice(0, height), slice(0, cells * p), slice(0, cells * p))]
-    # n strips of m cells make n * m - 2 * around * (n - 1) of the picture's.
+    # In blocks of the pitch. What is left over at the bottom of the picture every strip has, so all are of one height.
+    blocks, rest = divmod(cells, pitch)
+    most = (most - rest) // pitch
+    # n strips of m blocks make n * m - 2 * around * (n - 1) of the picture's.
+    around = _cells(reach, q * pitch)
     inside = 2 * around
-    number = -(-(cells - inside) // (most - inside))
-    size = -(-(cells + inside * (number - 1)) // number)
+    number = -(-(blocks - inside) // (most - inside))
+    size = -(-(blocks + inside * (number - 1)) // number)
     strips, done = [], 0
-    while done < cells:
-        start = min(max(done - around, 0), cells - size)
-        end = cells if start + size == cells else start + size - around
+    while done < blocks:
+        start = min(max(done - around, 0), blocks - size)
+        end = blocks if start + size == blocks else start + size - around
+        over = rest if end == blocks else 0
         strips.append(
             Strip(
-                slice(start * q, (start + size) * q),
-                slice((done - start) * p, (end - start) * p),
-                slice(done * p, end * p),
+                slice(start * pitch * q, ((start + size) * pitch + rest) * q),
+                slice((done - start) * pitch * p, ((end - start) * pitch + over) * p),
+                slice(done * pitch * p, (end * pitch + over) * p),
             )
         )
         done = end
@@ -124,7 +131,7 @@ class Strips:
     def __call__(self, picture: Floats) -> Floats:
         height, width = picture.shape[1:] if self.engine.planes else picture.shape[:2]
         while True:
-            strips = cut(height, self._cell, self._reach, self._rows(height, width))
+            strips = cut(height, self._cell, self._reach, self._rows(height, width), self.model.pitch)
             rows = strips[0].read.stop
             with contextlib.suppress(MemoryError):
                 made = self._made(picture, strips)
@@ -163,7 +170,7 @@ class Strips:
 
     def _lower(self, rows, height, width):
         """Halve the rows that were too many; raise FastupError if fewer won't do."""
-        lowest = least(self._cell, self._reach)
+        lowest = least(self._cell, self._reach, self.model.pitch)
         if rows <= lowest:
             raise FastupError(
                 f"{rows} rows of a picture of {width}x{height}, the fewest that the network can be given, take more "
