@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import keras
 
 from fastup.networks.branches import Branches, EdgeBranches, LinearBranches, SwiftBranches
-from fastup.networks.layers import Affine, Bicubic, SubPixel
+from fastup.networks.layers import Affine, Bicubic, Doubled, SubPixel
 
 # What a sum of branches is called, and what it is the sum of.
 BRANCHES = {
@@ -102,6 +102,10 @@ def _words(layer):
         case keras.layers.Conv2D():
             activation = SPELT.get(layer.activation.__name__, layer.activation.__name__)
             return f"{_by(layer.kernel_size)} convolution" + f", {activation}" * (activation != "linear")
+        case keras.layers.MaxPooling2D():
+            return f"the largest of {_by(layer.pool_size)}"
+        case Doubled():
+            return "each pixel as 2x2"
         case Branches():
             return f"{_by(layer.kernel_size)} convolution of {BRANCHES[type(layer)][0]}"
         case SubPixel():
