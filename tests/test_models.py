@@ -115,7 +115,9 @@ def test_figures_counted_by_hand():
 
 def test_the_table_in_the_documents():
     page = (Path(__file__).parent.parent / "docs" / "training.md").read_text()
-    rows = {line.split("`")[1]: line for line in page.splitlines() if line.startswith("| `")}
+    section = page.split("\n### Networks\n")[1].split("\n#")[0]
+    rows = {line.split("`")[1]: line for line in section.splitlines() if line.startswith("| `")}
+    assert list(rows) == list(MODELS)
     for name, architecture in MODELS.items():
         at = [facts(Network({"model": name, "scale": scale})) for scale in ([[2, 1], [2, 1]], NTSC)]
         size = [f"{architecture.size[key]}{word}" for key, word in (("features", ""), ("depth", " deep"))
