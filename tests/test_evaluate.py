@@ -17,7 +17,7 @@ from fastup.errors import DataError, FastupError, OptionError
 from fastup.pairs.folder import find_pairs
 from fastup.train import fit
 from fastup.upscale import evaluate as module
-from fastup.upscale.evaluate import Score, compare, evaluate, mean
+from fastup.upscale.evaluate import Score, compare, evaluate, mean, prepare, score_all
 from fastup.upscale.film import upscale
 from fastup.upscale.metrics import Parts
 from fastup.upscale.upscaler import Upscaler
@@ -311,9 +311,34 @@ def test_equal_pictures_count_as_a_number(tmp_path, monkeypatch):
     black = np.zeros((18, 20, 3), np.float32)
     facts = {"settings": {"trim": None, "input_trim": None}, "model": SimpleNamespace(scale=(2, 2))}
     monkeypatch.setattr(module, "Upscaler", type("U", (), facts | {"__init__": lambda self, model: None}))
-    monkeypatch.setattr(module, "find_pairs", lambda *_, **named: SimpleNamespace(name=lambda number: "f"))
+    monkeypatch.setattr(module, "find_pairs", lambda *_, **named: SimpleNamespace(name=lambda number: "f", made=False))
     monkeypatch.setattr(module, "check_scale", lambda *_: None)
-    monkeypatch.setattr(module, "compare", lambda *_: iter([(tmp_path / "f.dpx", black, black, black)]))
+    monkeypatch.setattr(module, "compare_all", lambda *_: iter([(tmp_path, black, [black], black, black)]))
     (score,) = evaluate(None, tmp_path)
     assert (score.psnr, score.psnr_bicubic, score.psnr_y) == (100, 100, 100)
     assert mean([score]).psnr - mean([score]).psnr_bicubic == 0
+
+
+def test_several_models_are_scored_at_once_as_each_alone(model, small):
+    """And whoever looks on sees the pictures that the scores are of."""
+    seen = []
+    ours, theirs = score_all(prepare([model, "cel-sd"], small), look=lambda *each: seen.append(each))
+    assert ours == evaluate(model, small)
+    assert theirs == evaluate("cel-sd", small)
+    pairs = find_pairs(small / "evaluation")
+    expected = [list(compare(Upscaler(each), pairs)) for each in (model, "cel-sd")]
+    assert [number for number, *_ in seen] == [0, 1, 2]
+    for number, picture, made, bicubic, target in seen:
+        np.testing.assert_array_equal(picture, fastup.read(pairs.inputs[number], "float32"))
+        for found, (_, ours, same, true) in zip(made, (each[number] for each in expected), strict=True):
+            for one, other in ((found, ours), (bicubic, same), (target, true)):
+                np.testing.assert_array_equal(one, other)
+
+
+def test_models_that_take_other_pictures_are_not_compared(model, small, trained, tmp_path):
+    from runs import edit
+
+    shutil.copy(trained / "best.keras", tmp_path / "trims.keras")
+    edit(tmp_path / "trims.keras", trim=[2, 0, 0, 0])
+    with pytest.raises(DataError, match=r"trims\.keras: its trim is \[2, 0, 0, 0\], expected \[0, 0, 0, 0\] as of"):
+        prepare([model, tmp_path / "trims.keras"], small)

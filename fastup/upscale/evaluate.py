@@ -1,6 +1,6 @@
 """A model against bicubic, frame by frame."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from itertools import tee
 from math import ceil
@@ -34,6 +34,8 @@ Protocol = Literal["restoration", "papers"]
 RESTORATION, PAPERS = PROTOCOLS = get_args(Protocol)
 MATLAB = Recipe.parse("matlab")  # the inputs of the papers
 Scored = TypeVar("Scored")
+Look = Callable[[int, Floats, list[Floats], Floats, Frame], None]
+SHARED = "scale", "trim", "input_trim"  # settings that models have to share, and of inputs that are made "degrade"
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,28 @@ def evaluate(
 
     OptionError if there is no such protocol, or one that does not go with `match`.
     """
+    (scores,) = score_all(prepare([model], data, on_progress, match, protocol), on_progress)
+    return scores
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Models, and the pairs that they are to be scored on."""
+
+    upscalers: list[Upscaler]
+    pairs: Pairs
+    put: Floats | None  # what `match` puts on each target
+    protocol: Protocol
+
+
+def prepare(
+    models: "Sequence[StrPath | Network | Upscaler]",
+    data: StrPath,
+    on_progress: Progress | None = None,
+    match: bool = False,
+    protocol: Protocol = RESTORATION,
+) -> Evaluation:
+    """What `evaluate` needs of one or more models and `data`; DataError if models do not take the same pictures."""
     if protocol not in PROTOCOLS:
         raise OptionError(f"protocol is {protocol!r}, expected one of {', '.join(PROTOCOLS)}")
     papers = protocol == PAPERS
@@ -90,30 +114,55 @@ def evaluate(
         raise OptionError(
             "match changes the targets, which the papers' protocol takes as they are; expected one of them"
         )
-    upscaler = model if isinstance(model, Upscaler) else Upscaler(model)
+    upscalers = [model if isinstance(model, Upscaler) else Upscaler(model) for model in models]
     data = Path(data)
     folder = data / "evaluation" if (data / "evaluation").is_dir() else data
-    settings = upscaler.settings
+    first = upscalers[0]
+    settings = first.settings
     recipe = MATLAB if papers else Recipe.parse(settings["degrade"]) if settings.get("degrade") else None
-    scale = upscaler.model.scale if recipe else None
+    scale = first.model.scale if recipe else None
     trims = settings["trim"], settings["input_trim"]
     if papers and not (folder / SIDES[0]).exists():
         trims = UNTRIMMED, UNTRIMMED
-    pairs = find_pairs(folder, *trims, scale=scale, towards=upscaler.model.scale)
+    pairs = find_pairs(folder, *trims, scale=scale, towards=first.model.scale)
+    _check_alike(upscalers, (*SHARED, "degrade") if recipe is not None and pairs.made else SHARED)
     if recipe is not None and not papers:
         pairs = made_inputs(pairs, recipe, data / "cache", on_progress)
-    check_scale(upscaler, pairs)
-    largest = max(upscaler.model.scale)
+    check_scale(first, pairs)
+    return Evaluation(upscalers, pairs, levels(fits(pairs, on_progress)) if match else None, protocol)
+
+
+def _check_alike(upscalers, names):
+    first, *others = upscalers
+    for other in others:
+        for name in names:
+            if (found := other.settings.get(name)) != (expected := first.settings.get(name)):
+                raise DataError(
+                    f"{other.model.name}: its {name} is {found}, expected {expected} as of {first.model.name}: models "
+                    "are compared on the same pictures"
+                )
+
+
+def score_all(what: Evaluation, on_progress: Progress | None = None, look: Look | None = None) -> list[list[Score]]:
+    """The scores of each model, frame by frame, as `evaluate` has them.
+
+    `look` is called for each frame, in order, with its number, the picture of its input, those of the models, bicubic's
+    and the target: normalised.
+    """
+    pairs, largest = what.pairs, max(what.upscalers[0].model.scale)
     rim, reach = ceil(largest), ceil(3 * largest)
-    put = levels(fits(pairs, on_progress)) if match else None
-    scores = []
-    for done, (_, ours, bicubic, target) in enumerate(compare(upscaler, pairs, put, protocol), 1):
-        parts = Parts(target, reach)
-        figures = _figures(ours, target, parts, rim)
-        figures |= {f"{name}_bicubic": each for name, each in _figures(bicubic, target, parts, rim).items()}
-        scores.append(Score(pairs.name(done - 1), **figures, flat=of_one_colour(target)))
+    scores: list[list[Score]] = [[] for _ in what.upscalers]
+    for number, (_, picture, made, bicubic, target) in enumerate(
+        compare_all(what.upscalers, pairs, what.put, what.protocol)
+    ):
+        parts, name, flat = Parts(target, reach), pairs.name(number), of_one_colour(target)
+        beside = {f"{name}_bicubic": each for name, each in _figures(bicubic, target, parts, rim).items()}
+        for each, ours in zip(scores, made, strict=True):
+            each.append(Score(name, **_figures(ours, target, parts, rim), **beside, flat=flat))
+        if look is not None:
+            look(number, picture, made, bicubic, target)
         if on_progress is not None:
-            on_progress(done, len(pairs), "evaluating")
+            on_progress(number + 1, len(pairs), "evaluating")
     return scores
 
 
@@ -169,27 +218,38 @@ def compare(
     Targets get the gain and offset of `put`, as `levels` gives it. By the protocol of the papers, pictures have 8 bits,
     bicubic is MATLAB's, and so are inputs that there are not. Raises DataError where a picture holds NaN or infinity.
     """
+    for path, _, (ours,), bicubic, target in compare_all([upscaler], pairs, put, protocol):
+        yield path, ours, bicubic, target
+
+
+def compare_all(
+    upscalers: Sequence[Upscaler], pairs: Pairs, put: Floats | None = None, protocol: Protocol = RESTORATION
+) -> Iterator[tuple[Path, Floats, list[Floats], Floats, Frame]]:
+    """As `compare`, of several models that take the same pictures: path, input picture, theirs, bicubic's, target."""
+    first = upscalers[0]
     targets = frames.stream(pairs.targets, "float32", threads=1, ahead=2)
     if pairs.made:
         targets, seen = tee(targets)
-        read = _made(upscaler, pairs, seen)
+        read = _made(first, pairs, seen)
     else:
         read = frames.stream(pairs.inputs, "float32", threads=1, ahead=2)
-    if upscaler.settings["input_trim"] == AUTO and not pairs.made:  # which the upscaler leaves to others
+    if first.settings["input_trim"] == AUTO and not pairs.made:  # which the upscaler leaves to others
         read = ((path, pairs.kind(number).input_trim.crop(frame)) for number, (path, frame) in enumerate(read))
-    inputs, read = tee(read)
-    each = zip(inputs, upscaler.stream(read, matched=True), targets, strict=True)
-    for number, ((path, frame), (_, ours), (target_path, target)) in enumerate(each):
+    inputs, *reads = tee(read, 1 + len(upscalers))
+    made = [upscaler.stream(each, matched=True) for upscaler, each in zip(upscalers, reads, strict=True)]
+    bits = 8 if protocol == PAPERS else BITS
+    for number, ((path, frame), (target_path, target), *theirs) in enumerate(zip(inputs, targets, *made, strict=True)):
         target = pairs.kind(number).trim.crop(target)
         frames.refuse_nan(target_path, target)
         if put is not None:
             target = put_on(target, put[number])
             target = target if pairs.kind(number).target_white is None else target.clip(0, 1)
-        picture = upscaler.picture(frame)
+        picture = first.picture(frame)
         if protocol == PAPERS:
-            yield path, _as_written(ours, 8), imresize(picture, target.shape[:2]), target
+            bicubic = imresize(picture, target.shape[:2])
         else:
-            yield path, _as_written(ours), _as_written(enlarged(picture, upscaler.model.scale)), target
+            bicubic = _as_written(enlarged(picture, first.model.scale))
+        yield path, picture, [_as_written(ours, bits) for _, ours in theirs], bicubic, target
 
 
 def _made(upscaler, pairs, targets):
