@@ -73,7 +73,7 @@ class TileBatches(keras.utils.PyDataset):
         super().__init__(workers=1)  # the threads are the loader's own
         self.pairs, self.index = pairs, index
         self.seed, self.shuffle, self.skip = seed, shuffle, skip
-        self.batch = min(batch, len(range(0, index.size - skip, skip + 1)) or 1)
+        self.batch = min(batch, len(range(0, self.size - skip, skip + 1)) or 1)
         square = len({*pair_of(tile)}) == len({*pair_of(border)}) == 1
         self.turns = turns_of(pairs.geometry, square) if augment else 1
         self.swap_channels = swap_channels
@@ -115,9 +115,14 @@ class TileBatches(keras.utils.PyDataset):
         self._next = self._submitted = -1  # batches are numbered over all epochs
         self.begin(0)
 
+    @property
+    def size(self) -> int:
+        """How many there are to choose from."""
+        return self.index.size
+
     def order(self, epoch: int) -> NDArray[np.uint32]:
-        """Positions in the index that the epoch uses, in order."""
-        count = self.index.size
+        """The numbers, below `size`, of those that the epoch uses, in order."""
+        count = self.size
         if self.shuffle:
             order = np.arange(count, dtype=np.uint32)
             np.random.default_rng([self.seed, epoch]).shuffle(order)
@@ -126,7 +131,7 @@ class TileBatches(keras.utils.PyDataset):
         return np.arange(first, count, self.skip + 1, dtype=np.uint32)
 
     def __len__(self) -> int:
-        return steps_of(self.index.size, self.batch, self.skip)
+        return steps_of(self.size, self.batch, self.skip)
 
     def __getitem__(self, number: int) -> tuple[Any, NDArray[Any]]:
         if number < 0:
@@ -146,6 +151,7 @@ class TileBatches(keras.utils.PyDataset):
                 files = (self.pairs.inputs, self.pairs.targets)[batch.side]
                 self.error = _dpx.error(files[batch.frame], batch)
                 raise self.error
+            batch = self._shaped(batch)
             if self.swap_channels:
                 self._swap(batch, place)
             if self.degraded is not None:
@@ -186,18 +192,31 @@ class TileBatches(keras.utils.PyDataset):
 
     def _tiles_of(self, place):
         """The tiles of a batch as the loader takes them: frame, corners in both pictures, turn."""
+        return self._rows(*self.index[self._chosen(place)], place)[self.shard]
+
+    def _chosen(self, place):
+        """The numbers of what is in a batch."""
         epoch, step = divmod(place, len(self))
         if self._order[0] != epoch:
             self._order = epoch, self.order(epoch)
-        chosen = self._order[1][step * self.batch : (step + 1) * self.batch]
-        rows = np.zeros((len(chosen), 6), np.int32)
-        rows[:, 0], tiles = self.index[chosen]
-        rows[:, 1:5] = self._corners(self._kind_of[rows[:, 0]], tiles)
+        return self._order[1][step * self.batch : (step + 1) * self.batch]
+
+    def _rows(self, frames, tiles, place):
+        """What the loader takes for tiles of a batch, by their frames and their numbers in the grids of those."""
+        rows = np.zeros((len(tiles), 6), np.int32)
+        rows[:, 0] = frames
+        rows[:, 1:5] = self._corners(self._kind_of[frames], tiles)
         if self.degraded is not None:
             rows[:, 1:3] = rows[:, 3:5] - self.degraded.margin
         if self.turns > 1:
-            rows[:, 5] = np.random.default_rng([self.seed, epoch, step]).integers(self.turns, size=len(chosen))
-        return rows[self.shard]
+            rows[:, 5] = np.random.default_rng([self.seed, *divmod(place, len(self))]).integers(
+                self.turns, size=len(rows)
+            )
+        return rows
+
+    def _shaped(self, sides):
+        """What the loader gives for a batch, as it is used."""
+        return sides
 
     def _drawn(self, place):
         """What is needed to make the inputs of a batch, beside the windows."""

@@ -1,0 +1,92 @@
+"""The tile index to batches of spans: tiles of consecutive frames at one place, for networks that see a film go by."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fastup.errors import DataError, OptionError
+from fastup.pairs.folder import Pairs
+from fastup.pairs.index import TileIndex
+from fastup.train.batches import TileBatches
+
+
+class SpanBatches(TileBatches):
+    """Batches of spans: `span` consecutive frames of a shot at one place, all turned alike.
+
+    Inputs are (n, 1 + span + lookahead, height, width, 3), from the frame before the first on; targets are (n, span,
+    height, width, 3). Where the shot has no frame there, the nearest that it has stands in: so before its first frame,
+    behind its last, and in shots that are shorter than a span, of which `short` says how many there are. All else is
+    as of `TileBatches`; where inputs are made of targets, so are the windows, and what else there is has a row for each
+    frame: the strengths are those of the span, the noise is each frame's own.
+
+    An epoch has as many spans of each shot as fit in it one after the other, one at least, at each place that the
+    index has. The first frame of each is any from which a span fits, by seed and epoch; places are those of the frame
+    in the middle, so that `quality` chooses as it does for single tiles.
+
+    Parameters
+    ----------
+    pairs, index, **options
+        As of `TileBatches`; `batch` counts spans.
+    shots
+        The shots of the pairs, (start, stop) each, all frames of one kind.
+    span
+        How many frames the targets have.
+    lookahead
+        How many more frames of inputs there are behind them, 0 or 1.
+    stills
+        The share of spans that are one frame again and again: its middle one.
+    reverse
+        Whether every other span, by chance, goes back in time.
+    """
+
+    def __init__(
+        self, pairs: Pairs, index: TileIndex, shots: Sequence[tuple[int, int]], *, span: int, lookahead: int = 1,
+        stills: float = 0.0, reverse: bool = False, **options: Any,
+    ) -> None:  # fmt: skip
+        if span < 1 or lookahead not in (0, 1):
+            raise OptionError(f"span is {span}, lookahead {lookahead}; expected 1 or more frames, and 0 or 1")
+        if not 0 <= stills <= 1:
+            raise OptionError(f"stills is {stills}, expected a share, 0 to 1")
+        self.span, self.lookahead, self.stills, self.reverse = span, lookahead, stills, reverse
+        self._shots = np.array(shots, np.int64).reshape(-1, 2)
+        lengths = np.diff(self._shots, axis=1)[:, 0]
+        self.short = int((lengths < span).sum())
+        self._places = np.diff(index.starts)[self._shots[:, 0]]  # of each frame of a shot
+        self._numbers = np.concatenate([[0], np.cumsum(np.maximum(lengths // span, 1) * self._places)])
+        if not self._numbers[-1]:
+            raise DataError(f"{pairs.folder}: no shot has a tile, expected one or more")
+        super().__init__(pairs, index, **options)
+
+    @property
+    def size(self) -> int:
+        """How many spans there are to choose from."""
+        return int(self._numbers[-1])
+
+    def _tiles_of(self, place):
+        """The rows of a batch as the loader takes them, span by span."""
+        chosen = self._chosen(place).astype(np.int64)
+        shot = np.searchsorted(self._numbers, chosen, side="right") - 1
+        start, stop = self._shots[shot].T
+        where, still, back = np.random.default_rng([self.seed, *divmod(place, len(self)), 3]).random((3, len(chosen)))
+        first = start + (where * (np.maximum(stop - start - self.span, 0) + 1)).astype(np.int64)
+        middle = np.minimum(first + self.span // 2, stop - 1)
+        _, tiles = self.index[self.index.starts[middle] + (chosen - self._numbers[shot]) % self._places[shot]]
+        steps = np.arange(-1, self.span + self.lookahead)
+        back = self.reverse & (back < 0.5)
+        frames = np.where(back[:, None], (first + self.span - 1)[:, None] - steps, first[:, None] + steps)
+        frames = np.where((still < self.stills)[:, None], middle[:, None], frames)
+        rows = np.repeat(self._rows(middle, tiles, place)[self.shard], len(steps), axis=0)
+        rows[:, 0] = frames.clip(start[:, None], stop[:, None] - 1)[self.shard].ravel()
+        return rows
+
+    def _shaped(self, sides):
+        inputs, targets = (side.reshape(-1, 1 + self.span + self.lookahead, *side.shape[1:]) for side in sides)
+        return inputs, targets[:, 1 : 1 + self.span]
+
+    def _drawn(self, place):
+        rows, count = self._tiles_of(place), 1 + self.span + self.lookahead
+        inside = self.degraded.inside(rows[:, 1:3], self._pictures[self._kind_of[rows[:, 0]]], rows[:, 5])
+        drawn = self.degraded.draw(self.batch * count, [self.seed, *divmod(place, len(self)), 1])
+        strengths, noise = (part.reshape(self.batch, count, *part.shape[1:])[self.shard] for part in drawn)
+        return inside.reshape(-1, count, 4), np.repeat(strengths[:, :1], count, axis=1), noise
