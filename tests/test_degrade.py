@@ -11,7 +11,7 @@ from test_cli import fails
 import fastup
 from fastup.errors import DataError, FastupError, OptionError
 from fastup.footage.degrade import degrade, draw, pillars, prepare, run
-from fastup.footage.recipe import TAPE
+from fastup.footage.recipe import TAPE, Recipe
 from fastup.footage.stills import Folder
 from fastup.header import Header
 
@@ -291,17 +291,41 @@ def test_tape_is_drawn_by_name_alone(hd, tmp_path):
     assert made(tmp_path / "one")["f0002.dpx"] == made(tmp_path / "all")["f0002.dpx"]
     run(prepare(hd, tmp_path / "other", SD, tape=tape, seed=6))
     assert all(made(tmp_path / "other")[name] != data for name, data in made(tmp_path / "all").items())
-    drawn = [draw({"softness": (0.3, 0.8), "noise": (0.01, 0.01)}, 5, f"f{number}") for number in range(200)]
+    recipe = Recipe.parse("softness=0.3:0.8,noise=0.01")
+    drawn = [draw(recipe, 5, f"f{number}") for number in range(200)]
     softness = [one["softness"] for one in drawn]
     assert 0.3 <= min(softness) < 0.35
     assert 0.75 < max(softness) <= 0.8
     assert {one["noise"] for one in drawn} == {0.01}
-    assert [draw({"softness": (0.3, 0.8)}, 5, f"f{number}")["softness"] for number in range(200)] == softness
+    recipe = Recipe.parse("softness=0.3:0.8")
+    assert [draw(recipe, 5, f"f{number}")["softness"] for number in range(200)] == softness
+
+
+def test_strengths_that_are_left_out(hd, tmp_path):
+    """By the name, too; and frames without any are as those that are made smaller alone."""
+    recipe = Recipe.parse("softness=0.3:0.8@0.25,noise=0.01@0.5,peaking=0.5,clean=0.2")
+    drawn = [draw(recipe, 5, f"f{number}") for number in range(2000)]
+    always = [draw(Recipe.parse("softness=0.3:0.8"), 5, f"f{number}")["softness"] for number in range(2000)]
+    assert all(one["softness"] in (0, there) for one, there in zip(drawn, always, strict=True))
+    shares = [np.mean([one[name] == 0 for one in drawn]) for name in ("softness", "noise", "peaking")]
+    np.testing.assert_allclose(shares, [1 - 0.8 * 0.75, 1 - 0.8 * 0.5, 0.2], atol=0.03)
+    assert all(one["softness"] == one["noise"] == 0 for one in drawn if not one["peaking"])
+    run(prepare(hd, tmp_path / "plain", SD))
+    run(prepare(hd, tmp_path / "some", SD, tape={"noise": (0.1, 0.1, 0.4)}, seed=4, clean=0.2))
+    same = {name for name, data in made(tmp_path / "some").items() if data == made(tmp_path / "plain")[name]}
+    recipe = Recipe.parse("noise=0.1@0.4,clean=0.2")
+    assert same == {name for name in made(hd) if not draw(recipe, 4, name.removesuffix(".dpx"))["noise"]}
+    assert 0 < len(same) < 3
 
 
 def test_tape_is_what_degrade_does(hd, tmp_path):
     plan = prepare(hd / "f0000.dpx", tmp_path / "SD", SD, tape={"softness": 0.7, "peaking": 0.4, "chroma": 2.0})
-    assert plan.tape == {"softness": (0.7, 0.7), "peaking": (0.4, 0.4), "noise": (0.0, 0.0), "chroma": (2.0, 2.0)}
+    assert plan.recipe.tape == {
+        "softness": (0.7, 0.7, 0),
+        "peaking": (0.4, 0.4, 0),
+        "noise": (0, 0, 0),
+        "chroma": (2, 2, 0),
+    }
     run(plan)
     frame = (hd_frame(0)[:, 24:168] / 1023).astype(np.float32)
     expected = degrade(frame, SD, filter="lanczos", softness=0.7, peaking=0.4, noise=0, chroma=2.0) * 1023

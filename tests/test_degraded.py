@@ -146,7 +146,7 @@ def test_pictures_are_turned_before_the_tape(turn):
 
 
 def _means(recipe):
-    return {name: low for name, (low, _) in recipe.tape.items()}
+    return {name: of.low for name, of in recipe.tape.items()}
 
 
 def test_codes_are_those_of_a_file():
@@ -230,6 +230,23 @@ def test_what_is_drawn_follows_from_the_seed_alone():
     assert abs(np.corrcoef(softness, noise)[0, 1]) < 0.2
     assert not peaking.any()
     assert not chroma.any()
+
+
+def test_strengths_that_are_left_out_of_some_tiles():
+    """The others are what they are where none is."""
+    texts = "softness=0.3:0.8@0.25,noise=0.01@0.5,peaking=0.5,clean=0.2", "softness=0.3:0.8,noise=0.01,peaking=0.5"
+    some, always = (
+        Degraded(Recipe.parse(text), (Fraction(2), Fraction(2)), 24, 0, white=1023).draw(2000, [0, 1, 2, 1])
+        for text in texts
+    )
+    np.testing.assert_array_equal(some.noise, always.noise)
+    there = some.strengths > 0
+    np.testing.assert_array_equal(some.strengths, always.strengths * there)
+    softness, peaking, noise, _ = there.T
+    np.testing.assert_allclose([softness.mean(), noise.mean(), peaking.mean()], [0.6, 0.4, 0.8], atol=0.03)
+    assert not (softness | noise)[~peaking].any()
+    assert abs(np.corrcoef(softness[peaking], noise[peaking])[0, 1]) < 0.1
+    assert abs(np.corrcoef(always.strengths[peaking, 0], softness[peaking])[0, 1]) < 0.1
 
 
 def test_without_noise_none_is_drawn():

@@ -1,5 +1,6 @@
 """Targets without inputs: how they are found, and the inputs that are made of whole frames."""
 
+import re
 from fractions import Fraction
 
 import naive
@@ -8,7 +9,7 @@ import pytest
 from framesets import write_frame, write_other
 
 from fastup import frames
-from fastup.errors import DataError
+from fastup.errors import DataError, OptionError
 from fastup.footage.degrade import twin
 from fastup.footage.recipe import Recipe
 from fastup.pairs.folder import find_pairs, find_sets
@@ -149,9 +150,43 @@ def test_inputs_by_matlab_are_exact(tmp_path):
 )
 def test_the_word_matlab_is_a_filter(text, filter, noise, shown):
     recipe = Recipe.parse(text)
-    assert (recipe.filter, recipe.tape["noise"]) == (filter, (noise, noise))
+    assert (recipe.filter, recipe.tape["noise"]) == (filter, (noise, noise, 0))
     assert str(recipe) == shown
     assert Recipe.parse(shown) == recipe
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("softness=0:1@0.12", "softness=0:1@0.12"),
+        ("noise=0.01@.5,clean=0.25", "noise=0.01@0.5,clean=0.25"),
+        ("noise=0.01@0", "noise=0.01"),
+        ("tape,clean=0.1", "tape,clean=0.1"),
+        ("tape,noise=0.006@0.1", "softness=0.5,peaking=0.25,noise=0.006@0.1,chroma=1.4"),
+        ("noise=0@0.5,clean=0.2", "downscale"),  # of nothing nothing is left out
+    ],
+)
+def test_what_is_left_out_is_in_the_text(text, shown):
+    recipe = Recipe.parse(text)
+    assert str(recipe) == shown
+    assert Recipe.parse(shown) == recipe
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("noise=0.01@1.5", "degrade: noise: found a chance of 1.5, expected 0 to 1"),
+        ("noise=0.01@nan", "degrade: noise: found a chance of nan, expected 0 to 1"),
+        ("noise=0.01@", "degrade: noise is '', expected a chance, 0 to 1"),
+        ("noise=0.01@0.1@0.2", "degrade: noise is '0.1@0.2', expected a chance"),
+        ("noise=@0.1", "degrade: noise is '@0.1', expected a number, or two: LOW:HIGH, and perhaps @ and"),
+        ("tape,clean=-1", "degrade: clean: found a chance of -1, expected 0 to 1"),
+        ("tape,clean=0.1,clean=0.2", "degrade: clean is given twice"),
+    ],
+)
+def test_chances_that_are_none(text, words):
+    with pytest.raises(OptionError, match=f"^{re.escape(words)}"):
+        Recipe.parse(text)
 
 
 def test_a_frame_that_holds_no_number_is_named(tmp_path):

@@ -40,7 +40,7 @@ Interlaced = Annotated[
     bool | None,
     Option("--interlaced/--progressive", help="How 4:2:0 chroma lies.  [default: as each frame says]"),
 ]
-STRENGTH = "S|LOW:HIGH"
+STRENGTH = "S|LOW:HIGH[@P]"
 
 
 def info(
@@ -314,13 +314,14 @@ def degrade(
     chroma: Annotated[
         str | None, Option(metavar=STRENGTH, help="Width of the chroma Gaussian: 0 to 20; 1.79 / MHz.  [tape: 1.4]")
     ] = None,
+    clean: Annotated[float, Option(help="How likely a frame has none of the four, 0 to 1.")] = 0.0,
     seed: Annotated[int, Option(help="Of the noise, and of strengths that are ranges.")] = 0,
     overwrite: Overwrite = False,
 ) -> None:
     """Make SD twins of HD frames, to train on: trim, resize, age. Those already in SD are skipped.
 
-    A strength is a number, or LOW:HIGH, between which one is drawn for each frame. VHS has 0.6 of softness and 4.5 of
-    chroma (3 and 0.4 MHz), Betacam SP 0.4 and 1.2 (4.5 and 1.5 MHz).
+    A strength is a number, or LOW:HIGH, between which one is drawn for each frame; @P says how likely it is 0 instead.
+    VHS has 0.6 of softness and 4.5 of chroma (3 and 0.4 MHz), Betacam SP 0.4 and 1.2 (4.5 and 1.5 MHz).
     """
     from fastup.footage.degrade import prepare, run
     from fastup.footage.recipe import TAPE, parse_strength
@@ -329,17 +330,21 @@ def degrade(
     strengths = {name: parse_strength(name, text) for name, text in given.items() if text is not None}
     plan = prepare(
         source, destination, parse_size(size), None if trim == "auto" else Trim.parse(trim), filter,
-        {**(TAPE if tape else {}), **strengths}, seed, overwrite,
+        {**(TAPE if tape else {}), **strengths}, seed, overwrite, clean,
     )  # fmt: skip
     (height, width), aspect = plan.size, plan.pixel_aspect
     tape_words = ", ".join(
-        f"{name} {low:g}" + (f" to {high:g}" if high > low else "") for name, (low, high) in plan.tape.items() if high
-    )
+        f"{name} {of.low:g}"
+        + (f" to {of.high:g}" if of.high > of.low else "")
+        + (f" ({of.absent:.0%} have none)" if of.absent else "")
+        for name, of in plan.recipe.tape.items()
+        if of.high
+    ) + (f"; {clean:.0%} clean" if clean else "")
     show.table(
         {
             "trim": f"{show.shown(plan.trim)} (left, right, top, bottom): {plan.why_trim}",
             "size": f"{plan.picture[1]}x{plan.picture[0]} to {width}x{height}",
-            "filter": plan.filter,
+            "filter": plan.recipe.filter,
             "pixel aspect": f"{aspect.numerator}:{aspect.denominator}, so that the picture is "
             f"{float(aspect * width / height):.3f}:1",
             "tape": f"{tape_words}; seed {seed}" if tape_words else "none",

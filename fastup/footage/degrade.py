@@ -20,7 +20,7 @@ from fastup._types import Floats, Frame, Progress, Size, StrPath
 from fastup.codes import CHROMA, LUMA_601
 from fastup.errors import DataError, OptionError
 from fastup.footage import chore, opening
-from fastup.footage.recipe import TAPE, Range, Recipe, check_strength, strengths_of
+from fastup.footage.recipe import TAPE, Given, Recipe, check_chance, check_strength, strengths_of
 from fastup.footage.source import Source
 from fastup.footage.stills import Folder
 from fastup.header import Header
@@ -100,19 +100,18 @@ class Plan(chore.Plan):
     """What `prepare` found, and `run` does."""
 
     size: Size  # of what is made
-    filter: str
+    recipe: Recipe
     trim: Trim
     why_trim: str  # where the trim comes from, in words
     picture: Size  # of what is left
     pixel_aspect: Fraction  # of the first frame that is made; the others' follow from their own
-    tape: dict[str, Range]  # the least and the most of each strength, by the names of `TAPE`
     seed: int
 
 
 def prepare(
     source: StrPath | Source, destination: StrPath, size: Size = SIZE, trim: Sequence[int] | None = None,
-    filter: str = "lanczos", tape: Mapping[str, float | Range] | None = None, seed: int = 0,
-    overwrite: bool = False,
+    filter: str = "lanczos", tape: Mapping[str, Given] | None = None, seed: int = 0,
+    overwrite: bool = False, clean: float = 0.0,
 ) -> Plan:  # fmt: skip
     """Plan to make SD twins of HD frames: of 10 bits, and of the same stems. Nothing is written.
 
@@ -133,10 +132,12 @@ def prepare(
         As `resize` has it.
     tape
         Strengths by the names of `TAPE`, as `degrade` has them: a number, or the least and the most, between which one
-        is drawn for every frame. Those that are not given are 0.
+        is drawn for every frame; and, third, how likely it is 0 instead. Those that are not given are 0.
     seed
         0 or more. With the stem of its name it decides all that is drawn for a frame, whichever frames are made and in
         which order.
+    clean
+        How likely a frame has none of them, and is made smaller alone: 0 to 1.
     """
     if filter not in FILTERS:
         raise OptionError(f"filter: found {filter!r}, expected one of {', '.join(FILTERS)}")
@@ -145,9 +146,10 @@ def prepare(
     source = source if isinstance(source, Source) else opening.source(source)
     if trim is None and source.once:
         raise OptionError("pillars are looked for before frames are read, but INPUT is a pipe; expected a trim")
-    made_by = {"size": size, "trim": trim, "filter": filter, "tape": dict(tape or {}), "seed": seed}
+    check_chance("clean", clean)
+    made_by = {"size": size, "trim": trim, "filter": filter, "tape": dict(tape or {}), "clean": clean, "seed": seed}
     plan = chore.Plan(source, Path(destination), overwrite, made_by=made_by).checked()
-    strengths = strengths_of(tape or {})
+    recipe = Recipe(filter, strengths_of(tape or {}), clean)
     first = _rgb_header(source, 0)
     for number, _ in source.files():
         header = _rgb_header(source, number)
@@ -159,8 +161,8 @@ def prepare(
     picture = trim.picture(source.size)
     size = check_size(size, picture)
     return Plan.of(
-        plan, size=size, filter=filter, trim=trim, why_trim=why, picture=picture,
-        pixel_aspect=_twin_aspect(first, picture, size), tape=strengths, seed=seed,
+        plan, size=size, recipe=recipe, trim=trim, why_trim=why, picture=picture,
+        pixel_aspect=_twin_aspect(first, picture, size), seed=seed,
     )  # fmt: skip
 
 
@@ -173,7 +175,6 @@ def run(plan: Plan, on_progress: Progress | None = None) -> tuple[int, int]:
     clipped; no colour is converted.
     """
     source, window = plan.source, plan.trim.window(plan.source.size)
-    recipe = Recipe(plan.filter, plan.tape)
 
     def make(number: int, raw: Any) -> tuple[Floats, Header]:
         if isinstance(source, Folder):
@@ -181,7 +182,7 @@ def run(plan: Plan, on_progress: Progress | None = None) -> tuple[int, int]:
         else:
             frame = plan.trim.crop(source.pixels(raw, "float32"))
         frames.refuse_nan(source.label(number), frame)
-        made = twin(frame, plan.size, recipe, source.name(number), plan.seed)
+        made = twin(frame, plan.size, plan.recipe, source.name(number), plan.seed)
         return made, twin_header(source.header(number), plan.picture, plan.size)
 
     return chore.run(plan, chore.each(make), "degrading", on_progress)
@@ -200,18 +201,20 @@ def _rgb_header(source: Source, number: int) -> Header:
 
 def twin(frame: Frame, size: Size, recipe: Recipe, name: str, seed: int = 0) -> Floats:
     """What `run` makes of a picture (H, W, 3): as `degrade` has it; what is drawn follows from `seed` and `name`."""
-    strengths = draw(recipe.tape, seed, name)
+    strengths = draw(recipe, seed, name)
     return degrade(frame, size, filter=recipe.filter, **strengths, seed=_seed(seed, name, 1))
 
 
-def draw(tape: Mapping[str, Range], seed: int, stem: str) -> dict[str, float]:
-    """The strengths of a frame by the stem of its name, evenly between the least and the most of each in `tape`.
+def draw(recipe: Recipe, seed: int, stem: str) -> dict[str, float]:
+    """The strengths of a frame by the stem of its name.
 
     All are drawn, also those that can be but one number, so that none depends on how another was given.
     """
-    rng = np.random.default_rng(_seed(seed, stem, 0))
-    shares = dict(zip(TAPE, rng.random(len(TAPE)), strict=True))
-    return {name: low + (high - low) * float(shares[name]) for name, (low, high) in tape.items()}
+    shares, chances = (
+        np.random.default_rng(_seed(seed, stem, purpose)).random((1, count))
+        for purpose, count in ((0, len(TAPE)), (2, len(TAPE) + 1))
+    )
+    return dict(zip(TAPE, recipe.strengths(shares, chances)[0].tolist(), strict=True))
 
 
 def pillars(source: Source) -> tuple[int, int, str | None, int]:

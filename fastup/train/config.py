@@ -169,7 +169,7 @@ class Config:
                                      "nearest pixel.", metavar="CODE|edge")  # fmt: skip
     degrade: str | None = setting(
         None, recipe_text, "Make inputs of targets, where train has no Alpha: downscale, tape, vhs, matlab, or parts "
-        "such as softness=0.3:0.8,noise=0:0.01.", "inputs are in Alpha", "RECIPE",
+        "such as softness=0.3:0.8,noise=0:0.01@0.2.", "inputs are in Alpha", "RECIPE",
     )  # fmt: skip
     scale: str | None = setting(
         None, scale_text, "Of the inputs that --degrade makes: 2, or 9/4,2 (vertical, horizontal).",

@@ -53,7 +53,7 @@ class Degraded:
     ) -> None:  # fmt: skip
         self.recipe, self.white, self.fill = recipe, white, fill
         self.cell, self.cell_target = cell_of(scale)
-        most = {name: high for name, (_, high) in recipe.tape.items()}
+        most = {name: of.high for name, of in recipe.tape.items()}
         # How far each step reaches along the lines, in input pixels. What a step gives is as much narrower.
         self.soft, self.colour = (ceil(4 * most[name]) for name in ("softness", "chroma"))
         self.peak = gaussian_weights(1.0)[0] if most["peaking"] else 0
@@ -79,10 +79,10 @@ class Degraded:
         self.noise /= np.linalg.norm(gaussian_weights(0.5)[1])
 
     def draw(self, count: int, seed: list[int]) -> Drawn:
-        """What chance decides for so many tiles, by `seed` alone: strengths evenly in their ranges, and noise."""
+        """What chance decides for so many tiles, by `seed` alone: strengths, and noise."""
         rng = np.random.default_rng(seed)
-        low, high = np.array(list(self.recipe.tape.values()), np.float32).T
-        strengths = low + (high - low) * rng.random((count, len(TAPE)), np.float32)
+        chances = np.random.default_rng([*seed, 1]).random((count, len(TAPE) + 1))
+        strengths = self.recipe.strengths(rng.random((count, len(TAPE)), np.float32), chances)
         columns = self.noisy + 2 * gaussian_weights(0.5)[0] if self.noisy else 0
         return Drawn(strengths, rng.standard_normal((count, columns, self.tile[0], 3), np.float32))
 
