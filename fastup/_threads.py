@@ -15,9 +15,14 @@ Result = TypeVar("Result")
 MOST = 16  # threads: with more, frames take memory while they wait for Python's lock
 
 
+def cores() -> set[int]:
+    """The processors that this process may use, by number."""
+    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
+
+
 def workers() -> int:
-    """How many threads share the work: one for each processor, up to `MOST`."""
-    return min(os.cpu_count() or 1, MOST)
+    """How many threads share the work: one for each processor that may be used, up to `MOST`."""
+    return min(os.cpu_count() or 1, len(cores()), MOST)
 
 
 def in_order(

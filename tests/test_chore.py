@@ -65,7 +65,7 @@ def made(folder):
 
 
 def run(plan, work=None, **options):
-    return chore.run(plan, work or chore.each(make), "counting", **options)
+    return chore.run(plan, lambda plan: work or chore.each(make), "counting", **options)
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ def slow(number, raw):
     time.sleep(0.05)
     return make(number, raw)
 plan = chore.Plan(Numbers("."), Path(sys.argv[1]))
-chore.run(plan, chore.each(slow), "counting", lambda done, *_: print(done, flush=True))
+chore.run(plan, lambda plan: chore.each(slow), "counting", lambda done, *_: print(done, flush=True))
 """
 
 

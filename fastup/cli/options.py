@@ -160,6 +160,13 @@ Raw = Annotated[
 ]
 RawSize = Annotated[str | None, typer.Option("--size", metavar="WxH", help="Of the frames of raw video from a pipe.")]
 Rate = Annotated[str | None, typer.Option(metavar="R", help="Frames/s of a pipe, or of a movie where nothing says it.")]
+OnCluster = Annotated[
+    str | None,
+    typer.Option(
+        "--cluster", metavar="ADDRESS|FILE|local[:N]",
+        help="Workers of Dask make the frames: at a scheduler's address, or that of its file, or N on this machine.",
+    ),
+]  # fmt: skip
 Pixels = Annotated[
     str | None,
     typer.Option(

@@ -19,6 +19,7 @@ from fastup._types import Progress
 if TYPE_CHECKING:
     from fastup.cli.monitor import Monitor
     from fastup.footage.chore import Plan
+    from fastup.footage.cluster import Cluster
     from fastup.pairs.folder import Pairs
 
 Result = TypeVar("Result")
@@ -136,6 +137,27 @@ def chore(run: Callable[..., tuple[int, int]], doing: str, verb: str, plan: "Pla
     (written, skipped), seconds = timed(run, doing)
     made(verb, plan.destination, written, skipped, seconds)
     notes(plan, written + skipped)
+
+
+@contextlib.contextmanager
+def cluster(where: str | None, note: Callable[[str], object] = note) -> "Iterator[Cluster | None]":
+    """The cluster at an address, while it is used; None where there is no address."""
+    if where is None:
+        yield None
+        return
+    from fastup.footage.cluster import Cluster
+
+    with Cluster(where, note) as workers:
+        yield workers
+
+
+def workers(cluster: "Cluster | None") -> None:
+    """Say what each worker made, and how fast."""
+    if cluster is not None and cluster.workers:
+        table = figures("worker", "frames", "frames/s")
+        for each in cluster.workers:
+            table.add_row(escape(each["worker"]), f"{each['frames']:,}", f"{each['frames_per_second']:.3g}")
+        out.print(table)
 
 
 def notes(plan: "Plan", count: int) -> None:

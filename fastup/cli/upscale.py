@@ -1,6 +1,6 @@
 """Run networks on films, and measure them: upscale, evaluate."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -22,6 +22,7 @@ from fastup.cli.options import (
     Lines,
     Memory,
     ModelFile,
+    OnCluster,
     Order,
     Overwrite,
     Pixels,
@@ -114,6 +115,7 @@ def upscale(
         Path | None,
         Option(metavar="HD", help="Say how far off the true frames in this folder they are; pictures in OUTPUT/diff."),
     ] = None,
+    cluster: OnCluster = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
@@ -167,13 +169,16 @@ def upscale(
     for text in plan.notes:
         note(text)
     stages = Stages()
-    (written, skipped), seconds = show.timed(partial(film.run, plan, stages=stages), "upscaling")
+    with show.cluster(cluster, note) as workers:
+        plan = replace(plan, cluster=workers)
+        (written, skipped), seconds = show.timed(partial(film.run, plan, stages=stages), "upscaling")
     found: list[Difference] = []
     faults: list[str] = []
     if diff is not None:
         (found, faults), _ = show.timed(partial(film.compare, plan), "comparing")
     if not as_json:
         show.made("upscaled", destination, written, skipped, seconds)
+        show.workers(workers)
         show.note_gaps([path for _, path in plan.source.files()])
     if plan.only is not None and written + skipped < len(plan.only):
         note(f"{source} has fewer frames than it says: there is no frame {plan.only[-1]}")
@@ -181,7 +186,7 @@ def upscale(
         note(f"there are no frames {frames} in {source}")
     for text in plan.source.notes + plan.sink.notes:
         note(text)
-    if seconds > WORTH and (slow := bottleneck(stages, seconds)):
+    if workers is None and seconds > WORTH and (slow := bottleneck(stages, seconds)):
         note(slow)
     if as_json:
         show.data(
@@ -190,6 +195,7 @@ def upscale(
                 "engine": {"name": upscaler.engine.words, "why": upscaler.why, "times_a_frame": upscaler.views},
                 "engine_busy": stages.seconds["engine"] / seconds,
                 "seconds": {"total": seconds} | {stage.replace(" ", "_"): s for stage, s in stages.seconds.items()},
+                "workers": None if workers is None else workers.workers,
                 "notes": notes, "differences": None if diff is None else _facts_of(found),
             }
         )  # fmt: skip

@@ -1,23 +1,28 @@
 """What all chores share: the plan of which output each frame becomes, and its running."""
 
+import contextlib
 import re
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
+from itertools import groupby
 from pathlib import Path
-from typing import Any, Self, TypeAlias
+from typing import Any, Self, TypeAlias, TypeVar
 
 from fastup._threads import in_order, workers
 from fastup._types import Frame, Progress
-from fastup.errors import DataError, OptionError
+from fastup.errors import DataError, FastupError, OptionError
 from fastup.footage import opening
+from fastup.footage.cluster import Cluster, Job, Outcome
+from fastup.footage.movie import Movie
 from fastup.footage.sink import FolderSink, Sink
 from fastup.footage.source import Items, Skip, Source
 from fastup.footage.stills import Folder, Stills
+from fastup.footage.worker import Stopped
 from fastup.header import Header
 
 Item: TypeAlias = tuple[int, Any]  # a frame's number, and what `Source.pixels` makes an array of
+P = TypeVar("P", bound="Plan")
 Made: TypeAlias = tuple[int, Frame, Header]
 Work: TypeAlias = Callable[[Iterator[Item]], Generator[Made, None, None]]
 
@@ -40,6 +45,8 @@ class Plan:
     only: tuple[int, ...] | None = None  # of those numbers, the only ones that are asked for; see `sample`
     chunk: bool = False  # whether it is a render farm's, of which there may be no frame
     made_by: Mapping[str, Any] | None = None  # what a video is made with, see `opening.sink`
+    cluster: Cluster | None = None  # whose workers make the frames
+    part: bool = False  # whether it is for one of them: it says no more than what became of its frames
     options: Mapping[str, Any] = field(default_factory=dict)  # of a video or a pipe alone
 
     @classmethod
@@ -60,9 +67,10 @@ class Plan:
     @cached_property
     def sink(self) -> Sink:
         """What the frames go to."""
+        options = {**self.options, **({"part": True} if self.part and opening.is_movie(self.destination) else {})}
         return opening.sink(
             self.destination, self.source, start=self.first, end=self.last, every=self.every, suffix=self.suffix,
-            file=self.file, threads=workers(), overwrite=self.overwrite, made_by=self.made_by, **self.options,
+            file=self.file, threads=workers(), overwrite=self.overwrite, made_by=self.made_by, **options,
         )  # fmt: skip
 
     def is_made(self, number: int) -> bool:
@@ -89,7 +97,24 @@ class Plan:
         """What the source has of the frames that are asked for, from one on, as of `Source.frames`."""
         if self.only is None:
             return self.source.frames(start, self.last, self.every, skip)
+        if self.part:
+            wanted = set(self.only)
+            return self.source.frames(
+                start, self.only[-1] + 1, self.every, lambda number: number not in wanted or skip(number)
+            )
         return self.source.samples(number for number in self.only if number >= start and not skip(number))
+
+    def unit(self, number: int) -> int:
+        """What a frame is made with: a worker makes all frames of one, those of a shot for what remembers."""
+        return self.sink.unit(number)
+
+    def cut(self, numbers: Sequence[int]) -> Self:
+        """A plan of some frames for another process, in which paths are absolute."""
+        source = self.source.cut(numbers[0], numbers[-1] + 1) if numbers else self.source.cut(0, 0)
+        return replace(
+            self, source=source, destination=self.destination.absolute(), only=tuple(numbers), overwrite=False,
+            cluster=None, part=True,
+        )  # fmt: skip
 
     @property
     def numbers(self) -> Sequence[int] | None:
@@ -144,11 +169,12 @@ def each(make: Callable[[int, Any], tuple[Frame, Header]]) -> Work:
     return lambda items: in_order(lambda item: (item[0], *make(*item)), items)
 
 
-def run(plan: Plan, work: Work, what: str, on_progress: Progress | None = None) -> tuple[int, int]:
+def run(plan: P, work: Callable[[P], Work], what: str, on_progress: Progress | None = None) -> tuple[int, int]:
     """Make the frames of a plan that are not there yet: reading, work and writing overlap.
 
-    `work` makes of an iterator of items a generator of (number, frame, header), in order; not all items need give one,
-    nor one alone. `what` is done to the frames, for `on_progress`, which is called after each.
+    `work` gives for a plan what makes of an iterator of items a generator of (number, frame, header), in order; not all
+    items need give one, nor one alone. `what` is done to the frames, for `on_progress`, which is called after each.
+    With a cluster, its workers do all of it, each for some of the frames: `work` is then to be a function of a module.
 
     Returns how many frames were written and how many skipped, as they are there already: the same plan carries on.
     FastupError or OSError if one cannot be read, made or written; those before it are whole, and no later one appears.
@@ -158,6 +184,8 @@ def run(plan: Plan, work: Work, what: str, on_progress: Progress | None = None) 
     written = skipped = 0
     if plan.last is not None and plan.last <= plan.first:
         return 0, 0
+    if plan.cluster is not None:
+        return _on_cluster(plan, plan.cluster, work, what, on_progress)
 
     def skip(number: int) -> bool:
         nonlocal skipped
@@ -169,7 +197,7 @@ def run(plan: Plan, work: Work, what: str, on_progress: Progress | None = None) 
     if numbers:  # a video is decoded from there
         start = todo[0] if todo else numbers[-1] + plan.every
         skipped = sum(plan.source.there(number) for number in numbers if number < start)
-    with closing(plan.items(start, skip)) as items, closing(work(items)) as results:
+    with contextlib.closing(plan.items(start, skip)) as items, contextlib.closing(work(plan)(items)) as results:
         made = next(results, None)
         if made is not None or skipped:  # of no frames nothing is begun
             with plan.sink as output:
@@ -180,11 +208,87 @@ def run(plan: Plan, work: Work, what: str, on_progress: Progress | None = None) 
                     if on_progress is not None:
                         on_progress(written, None if numbers is None else max(written, len(todo)), what)
                     made = next(results, None)
+    if plan.part:
+        return written, skipped
     if plan.first and not written + skipped and not plan.chunk and plan.only is None:
         raise OptionError(f"start is frame {plan.first}, but {plan.source.path} ends before it")
-    if damage := plan.source.missing(plan.first, plan.last):
+    _refuse_damage(plan, plan.source.missing(plan.first, plan.last), written, skipped)
+    return written, skipped
+
+
+def _refuse_damage(plan, damage, written, skipped):
+    """Raise DataError if something is missing of the source."""
+    if damage:
         there = (
             f"{written + skipped} frames are" if written or isinstance(plan.sink, FolderSink) else "what there is is"
         )
         raise DataError(f"{plan.source.path}: {damage}; {there} in {plan.destination}")
-    return written, skipped
+
+
+def _on_cluster(plan, cluster, work, what, on_progress):
+    """As `run`, by workers; of the parts of a movie that they make, it is joined here."""
+    source, sink, done = plan.source, plan.sink, replace(plan, overwrite=False)
+    if not source.parts or plan.numbers is None or opening.is_pipe(plan.destination):
+        why = "OUTPUT is a pipe" if source.parts else f"{source.path} cannot be gone into at any frame"
+        raise OptionError(
+            f"cluster is {cluster.where}, but {why}; expected frames in a folder, or a .mov of frames that are whole by "
+            "themselves, as ProRes and v210: make such first, by fastup extract or detelecine"
+        )
+    movie = sink if isinstance(sink, Movie) else None
+    with contextlib.nullcontext() if movie is None else movie:
+        todo, files = plan.todo, dict(source.files())
+        skipped = sum(map(source.there, plan.numbers)) - len(todo)
+        ends = [files.get(number, source.path) for number in (todo[0], todo[-1])] if todo else []
+
+        def is_made(unit: Sequence[int]) -> bool:
+            if movie is not None:
+                movie.gather()
+            return all(map(done.sink.is_made if movie is None else movie.is_made, unit))
+
+        def forget(number: int) -> None:  # so that what is there is of this run
+            if plan.overwrite and isinstance(sink, FolderSink):
+                sink.place(number).unlink(missing_ok=True)
+
+        job = Job(
+            what, [tuple(unit) for _, unit in groupby(todo, plan.unit)],
+            lambda numbers: (_make_part, plan.cut(numbers), work), is_made, source.label,
+            seen=tuple((str(path.absolute()), path.stat().st_size) for path in {*ends} if path.is_file()),
+            output=plan.destination if movie is None else movie.parts,
+            first_alone=movie is not None and not movie.begun, before=forget,
+        )  # fmt: skip
+        found = cluster.run(job, on_progress) if todo else Outcome()
+        if found.lost:
+            raise DataError(
+                f"{found.words(source.label)}; {found.made + skipped} frames are in {plan.destination}, and the same "
+                "command tries the others again"
+            )
+        if movie is not None:
+            movie.gather()
+    _refuse_damage(plan, found.damage or source.missing(plan.first, plan.last), found.made, skipped)
+    return found.made, skipped
+
+
+def _make_part(plan, work, on_frame):
+    """In a worker, make the frames of a part: how many were made, and what ended it before the last, if something did.
+
+    Of that it says whether it is the worker's own fault, as a full disk is.
+    """
+    made = 0
+
+    def count(done: int, total: int | None, what: str) -> None:
+        nonlocal made
+        made = done
+        on_frame(done, total, what)
+
+    found: dict[str, Any] = {"made": 0, "failed": None, "damage": None}
+    if not plan.only:
+        return found
+    try:
+        run(plan, work, "", count)
+        found["damage"] = plan.source.missing(plan.only[0], plan.only[-1] + 1)
+    except Stopped:
+        raise
+    except Exception as error:  # of any library; the client says it, under the frame's name
+        text = str(error) if isinstance(error, FastupError) else f"{type(error).__name__}: {error}"
+        found["failed"] = text, not isinstance(error, DataError)
+    return found | {"made": made}

@@ -175,6 +175,11 @@ def run(plan: Plan, on_progress: Progress | None = None) -> tuple[int, int]:
     transfer, where a curve was asked for (of sRGB "unspecified video", as the standard has no code for it), with the
     low and high code where it is another one. From and to other formats the pixel aspect goes along.
     """
+    return chore.run(plan, work, "converting", on_progress)
+
+
+def work(plan: Plan) -> chore.Work:
+    """What makes the frames of a plan."""
 
     def make(number: int, raw: Any) -> tuple[Frame, Header]:
         recipe = _recipe(number, plan)
@@ -182,7 +187,7 @@ def run(plan: Plan, on_progress: Progress | None = None) -> tuple[int, int]:
         frames.refuse_nan(plan.source.label(number), frame, infinity=False)  # which is as white as can be
         return _converted(frame, recipe), recipe.header
 
-    return chore.run(plan, chore.each(make), "converting", on_progress)
+    return chore.each(make)
 
 
 def _place(source, destination, format):
@@ -224,7 +229,7 @@ def _recipe(number, plan):
     source, suffix, header, white, which = plan.source, plan.suffix or ".dpx", plan.source.header(number), 1023, ""
     path, dpx = source.path, True  # as whose R, G and B of 10 bits those of a clip are taken
     if isinstance(source, Folder):
-        path = source.paths[number]
+        path = source.file(number)
         _, white = frames.probe(path, source.layer)  # which says what is wrong with a header
         which, dpx = "".join(f", {words}" for words in frames.left_out(path, source.layer)), frames.is_dpx(path)
     bits = plan.bits or _bits(header, dpx, suffix)

@@ -174,6 +174,11 @@ def run(plan: Plan, on_progress: Progress | None = None) -> tuple[int, int]:
     keeps its shape: 8:9 of 1440x1080 square ones in 720x480. Codes are normalised by the frame's white, and floats
     clipped; no colour is converted.
     """
+    return chore.run(plan, work, "degrading", on_progress)
+
+
+def work(plan: Plan) -> chore.Work:
+    """What makes the frames of a plan."""
     source, window = plan.source, plan.trim.window(plan.source.size)
 
     def make(number: int, raw: Any) -> tuple[Floats, Header]:
@@ -185,13 +190,13 @@ def run(plan: Plan, on_progress: Progress | None = None) -> tuple[int, int]:
         made = twin(frame, plan.size, plan.recipe, source.name(number), plan.seed)
         return made, twin_header(source.header(number), plan.picture, plan.size)
 
-    return chore.run(plan, chore.each(make), "degrading", on_progress)
+    return chore.each(make)
 
 
 def _rgb_header(source: Source, number: int) -> Header:
     """The header of a frame; DataError if it is not of R, G and B."""
     if isinstance(source, Folder):
-        frames.probe(source.paths[number])  # which says what is wrong with a header
+        frames.probe(source.file(number))  # which says what is wrong with a header
     header = source.header(number)
     if header.channels != 3 or header.descriptor in CHROMA:
         text = getattr(header.descriptor, "text", header.descriptor)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -114,6 +114,15 @@ class Dehaloed(Source):
 
     def span(self, first: int, last: int | None) -> Span | None:
         return self.source.span(first, last)
+
+    @property
+    def parts(self) -> bool:  # type: ignore[override]
+        return self.source.parts
+
+    def cut(self, first: int, last: int) -> Self:
+        some = super().cut(first, last)
+        some.source = self.source.cut(first, last)
+        return some
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,11 +237,15 @@ def run(plan: Plan, on_progress: Progress | None = None) -> tuple[int, int]:
 
     Beside a video it is ``OUT.dehalo/kernel.json``.
     """
+    keep(plan, plan.made_by or {}, plan.source.found)
+    return chore.run(plan, work, "dehaloing", on_progress)
+
+
+def work(plan: Plan) -> chore.Work:
+    """What makes the frames of a plan."""
     source = plan.source
     dtype = "uint16" if source.found.none else "float32"  # not even rounded
-    keep(plan, plan.made_by or {}, source.found)
-    work = chore.each(lambda number, raw: (source.pixels(raw, dtype), source.header(number)))
-    return chore.run(plan, work, "dehaloing", on_progress)
+    return chore.each(lambda number, raw: (source.pixels(raw, dtype), source.header(number)))
 
 
 def keep(plan: chore.Plan, asked: Mapping[str, Any], found: Estimate) -> None:

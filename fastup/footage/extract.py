@@ -53,13 +53,18 @@ def run(plan: chore.Plan, on_progress: Progress | None = None) -> tuple[int, int
 
     DataError if the first frame is there already, but of another size.
     """
-    source = plan.source
     _refuse_others(plan)
+    return chore.run(plan, work, "extracting", on_progress)
+
+
+def work(plan: chore.Plan) -> chore.Work:
+    """What makes the frames of a plan."""
+    source = plan.source
 
     def make(number: int, planes: Planes) -> tuple[Frame, Header]:
         return source.pixels(planes), source.header(number)
 
-    return chore.run(plan, chore.each(make), "extracting", on_progress)
+    return chore.each(make)
 
 
 def _refuse_others(plan: chore.Plan) -> None:

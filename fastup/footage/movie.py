@@ -54,6 +54,8 @@ class Movie(Sink):
         Whether to begin anew: otherwise a movie that is there stays, and parts of the same making are gone on from.
     made_by
         Whatever else makes the frames what they are, as JSON has it. Parts that were made by other facts are refused.
+    part
+        Whether another process holds the movie and will join it: parts are all that is made.
 
     Raises
     ------
@@ -66,9 +68,10 @@ class Movie(Sink):
     def __init__(
         self, path: StrPath, like: Source | None = None, *, codec: str | None = None, bits: int | None = None,
         rate: Fraction | str | None = None, start: int = 0, end: int | None = None, every: int = 1,
-        overwrite: bool = False, made_by: Mapping[str, Any] | None = None,
+        overwrite: bool = False, made_by: Mapping[str, Any] | None = None, part: bool = False,
     ) -> None:  # fmt: skip
         super().__init__(path)
+        self._part = part
         self.like, self.start, self.end, self.every = like, start, end, every
         self.codec, self.bits = codecs.chosen(path, codec, bits), bits
         self.rate = _rate(self.path, like, start, rate) / every
@@ -87,8 +90,25 @@ class Movie(Sink):
     def is_made(self, number: int) -> bool:
         return self._whole or self._place(number) in self._there
 
-    def __enter__(self) -> Self:
+    def unit(self, number: int) -> int:
+        """The part."""
+        return self._place(number)
+
+    @property
+    def begun(self) -> bool:
+        """Whether the first frame has said what all have in common."""
+        return self._whole or self._record is not None
+
+    def gather(self) -> None:
+        """Take in the parts that other processes have made of it."""
         if not self._whole:
+            self._record = self._begun()
+            self._there = frozenset(self._place(number) for number, _ in self._found() if self._record)
+
+    def __enter__(self) -> Self:
+        if self._part:
+            self._start()
+        elif not self._whole:
             self.parts.mkdir(parents=True, exist_ok=True)
             self._lock = _locked(self.parts / _LOCK, self.path)
             before = self._whole, self._there
@@ -100,14 +120,22 @@ class Movie(Sink):
                 for file in self.parts.iterdir():
                     if file.name != _LOCK:
                         file.unlink()
-            thread = self._thread = threading.Thread(target=self._encode, name="encoder")
-            thread.start()
+            self._start()
         else:  # which may be of anything: it is the name alone that is the same
             self.notes.append(f"{self.path} was there already, and stays as it is; --overwrite makes it anew")
         return self
 
+    def _start(self):
+        thread = self._thread = threading.Thread(target=self._encode, name="encoder")
+        thread.start()
+
     def __exit__(self, kind: Any, problem: Any, trace: Any) -> None:
-        if self._thread is not None:
+        if self._part and self._thread is not None:
+            self._frames.put(_END if kind is None else _ABANDONED)
+            self._thread.join()
+            if kind is None:
+                self._raise()
+        elif self._thread is not None:
             try:
                 self._frames.put(_END if kind is None else _ABANDONED)
                 self._thread.join()
@@ -177,14 +205,13 @@ class Movie(Sink):
 
     def _look_around(self):
         """Take note of what other runs have made."""
-        self._record = None if self._overwrite else self._begun()  # None where there are no parts to carry on with
+        self._whole = self.path.exists() and not self._overwrite and not self._part
+        fresh = self._overwrite or self._whole
+        self._record = None if fresh else self._begun()  # None where there are no parts to carry on with
         self._there = frozenset(self._place(number) for number, _ in self._found() if self._record)
-        self._whole = self.path.exists() and not self._overwrite
 
     def _begun(self):
         """The record of a run before; DataError if that was of something else."""
-        if self.path.exists():
-            return None
         try:
             record = json.loads((self.parts / _RECORD).read_text())
         except (FileNotFoundError, NotADirectoryError, ValueError):

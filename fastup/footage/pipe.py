@@ -85,6 +85,7 @@ class PipeSource(Clip):
     """
 
     once = True
+    parts = False
 
     def __init__(
         self, file: BinaryIO | None = None, *, keep: bool = False, interlaced: bool | None = None,

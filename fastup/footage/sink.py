@@ -31,6 +31,10 @@ class Sink(ABC):
     def __exit__(self, *problem: Any) -> bool | None:
         """Finish, or keep what is whole."""
 
+    def unit(self, number: int) -> int:
+        """What a frame is whole with: those of one unit are made together or not at all."""
+        return number
+
     @abstractmethod
     def is_made(self, number: int) -> bool:
         """Whether the frame of that number is there already, of a run before this one."""

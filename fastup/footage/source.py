@@ -5,6 +5,7 @@ import re
 from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Callable, Generator, Iterable, Iterator
+from copy import copy
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple, Self, TypeAlias
@@ -68,6 +69,7 @@ class Source(ABC):
     frame_count: int | None = None  # exact of a folder, an estimate of video
     subsampling: str | None = None  # of chroma, where there is some: "4:2:0"
     once = False  # whether one pass over the frames is all that there is
+    parts = True  # whether a frame can be had without those before it
 
     def __init__(self, path: StrPath, dtype: DTypeLike = "uint16") -> None:
         self.path, self.dtype = Path(path), np.dtype(dtype)
@@ -166,6 +168,15 @@ class Source(ABC):
     def files(self) -> Iterable[tuple[int, Path]]:
         """The numbers of frames that are files of their own, and those files."""
         return ()
+
+    def cut(self, first: int, last: int) -> Self:
+        """The frames from one to before another alone, under their numbers, for another process: all else is the same.
+
+        Its paths are absolute.
+        """
+        source = copy(self)
+        source.path = self.path.absolute()
+        return source
 
     def span(self, first: int, last: int | None) -> Span | None:
         """When the frames from one to before another (None for the end) are shown; None where no clock tells."""

@@ -5,7 +5,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Item = TypeVar("Item")
 
@@ -21,6 +21,9 @@ class Stages:
         self._clock, self._lock = clock, threading.Lock()
         self._running: dict[str, int] = defaultdict(int)
         self._since: dict[str, float] = {}
+
+    def __reduce__(self) -> Any:
+        return Stages, ()  # another process measures its own
 
     @contextmanager
     def __call__(self, stage: str) -> Iterator[None]:

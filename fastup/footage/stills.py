@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
+from typing import Self
 
 from numpy.typing import DTypeLike
 
@@ -37,21 +38,21 @@ class Folder(Source):
     ) -> None:
         super().__init__(path, dtype)
         self.paths, self.layer = frames.find(path) if paths is None else paths, layer
-        self.frame_count = len(self.paths)
+        self.frame_count, self.first = len(self.paths), 0
 
     @cached_property
     def rate(self) -> Fraction | None:  # type: ignore[override]
         """Frames per second, by the first header."""
-        return exact_rate(self.header(0).frame_rate)
+        return exact_rate(self.header(self.first).frame_rate)
 
     @property
     def size(self) -> Size:
-        (height, width, _), _ = frames.probe(self.paths[0], self.layer)
+        (height, width, _), _ = frames.probe(self.file(self.first), self.layer)
         return height, width
 
     def frames(self, start: int = 0, end: int | None = None, every: int = 1, skip: Skip = nothing) -> Items:
         """Yield the numbers and the files; as of `Source.frames`."""
-        return ((number, self.paths[number]) for number in range(len(self))[start:end:every] if not skip(number))
+        return ((number, self.file(number)) for number in range(len(self))[start:end:every] if not skip(number))
 
     def pixels(self, raw: Path, dtype: DTypeLike = "uint16", window: tuple[int, int, int, int] | None = None) -> Frame:
         """A frame as `fastup.read` gives it; `window` is as there."""
@@ -59,17 +60,27 @@ class Folder(Source):
 
     def header(self, number: int) -> Header:
         """The header of a frame; of its first element, where there are several."""
-        header = frames.read_header(self.paths[number], self.layer)
+        header = frames.read_header(self.file(number), self.layer)
         return header.only(0) if len(header.elements) > 1 else header
 
+    def file(self, number: int) -> Path:
+        """The file of a frame."""
+        return self.paths[number - self.first]
+
     def name(self, number: int) -> str:
-        return self.paths[number].stem
+        return self.file(number).stem
 
     def label(self, number: int) -> str:
-        return str(self.paths[number])
+        return str(self.file(number))
 
     def files(self) -> Iterable[tuple[int, Path]]:
-        return enumerate(self.paths)
+        return enumerate(self.paths, self.first)
+
+    def cut(self, first: int, last: int) -> Self:
+        some = super().cut(first, last)
+        some.rate, some.first = self.rate, first
+        some.paths = [path.absolute() for path in self.paths[first - self.first : last - self.first]]
+        return some
 
     def between(self, low: int, high: int) -> tuple[int, int]:
         return _between(self.path, self.paths, low, high)
@@ -167,6 +178,12 @@ class Stills(Clip):
 
     def files(self) -> Iterable[tuple[int, Path]]:
         return zip(self.places, self.paths, strict=True)
+
+    def cut(self, first: int, last: int) -> Self:
+        some = super().cut(first, last)
+        low, high = bisect_left(self.places, first), bisect_left(self.places, last)
+        some.places, some.paths = self.places[low:high], [path.absolute() for path in self.paths[low:high]]
+        return some
 
     def between(self, low: int, high: int) -> tuple[int, int]:
         first, end = _between(self.path, self.paths, low, high)

@@ -39,6 +39,8 @@ __all__ = [
 class Film(Source):
     """The film frames of a telecined clip: a source as the clip is. One of which both fields are lost is missing."""
 
+    parts = False  # fields are woven from the front
+
     def __init__(
         self, clip: Clip, rate: Fraction, cadence: Cadence, woven: list[Woven], first: int = 0, last: int | None = None
     ) -> None:
@@ -175,7 +177,7 @@ def detelecine(
         if review and (beside := output.sink.beside("telecine")):
             _review(beside / film.stem, film)
         work = chore.each(lambda number, planes: (film.pixels(planes), film.header(number)))
-        written, skipped = chore.run(output, work, "weaving", on_progress)
+        written, skipped = chore.run(output, lambda plan: work, "weaving", on_progress)
     beside = output.sink.beside("telecine")
     found = {"settings": clip.settings, "notes": clip.notes + output.sink.notes, "details": beside and str(beside)}
     return report | found | {"written": written, "skipped": skipped}

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterable
 from fractions import Fraction
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -87,6 +88,12 @@ class Video(Clip):
             "pixel aspect": f"{aspect.numerator}:{aspect.denominator}" if aspect else "not known",
             "timecode": self.timecode or "none",
         }
+
+    @cached_property
+    def parts(self) -> bool:  # type: ignore[override]
+        """Whether each frame is whole by itself, and the file says where."""
+        with self._opened() as (container, stream):
+            return _seek(container, stream, 1)[0] > 0
 
     def close(self) -> None:
         while self._running:

@@ -1,12 +1,12 @@
 """Frames through a model, from any source to any sink: read ahead, upscaled, and written behind."""
 
 import contextlib
-import hashlib
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,7 @@ from fastup.pairs.colour import has_recipe_done
 from fastup.trim import fixed
 from fastup.upscale.difference import Difference, Twins, differences
 from fastup.upscale.pillars import Pillars
-from fastup.upscale.upscaler import BITS, Upscaler
+from fastup.upscale.upscaler import BITS, Upscaler, digest
 
 if TYPE_CHECKING:
     from fastup.networks.models import Network
@@ -149,15 +149,20 @@ def run(plan: Plan, on_progress: Progress | None = None, stages: Stages | None =
     is computed. `stages` gets how long each of "reading", "engine" and "writing" was busy, and how long the engine was
     "waiting for" the other two.
     """
-    stages = stages or Stages()
-    upscaler, pillars, source, files = plan.upscaler, plan.pillars, plan.source, dict(plan.source.files())
-    in_codes = isinstance(plan.sink, FolderSink) and plan.sink.suffix == ".dpx"
+    source = plan.source
     if plan.film is not None:
         telecine.keep_report(plan.film, plan)
     if plan.halo is not None and isinstance(source, dehalo.Dehaloed):
         dehalo.keep(plan, plan.halo, source.found)
         if (beside := plan.sink.beside("dehalo")) is not None:
             dehalo.plot(beside / "kernel.png", source.found)
+    return chore.run(plan, partial(work, stages=stages or Stages()), "upscaling", on_progress)
+
+
+def work(plan: Plan, stages: Stages) -> chore.Work:
+    """What makes the frames of a plan, and measures itself."""
+    upscaler, pillars, source, files = plan.upscaler, plan.pillars, plan.source, dict(plan.source.files())
+    in_codes = isinstance(plan.sink, FolderSink) and plan.sink.suffix == ".dpx"
 
     def before(item):
         number, raw = item
@@ -177,7 +182,7 @@ def run(plan: Plan, on_progress: Progress | None = None, stages: Stages | None =
         with stages("engine"):
             return *item, upscaler.run(item[-1])
 
-    def work(items):
+    def through(items):
         at_once = upscaler.engine.parallel
         with (  # three stages, so that the engine never waits
             contextlib.closing(in_order(before, stages.taking(items, "reading"), threads=1, ahead=2)) as read,
@@ -189,7 +194,7 @@ def run(plan: Plan, on_progress: Progress | None = None, stages: Stages | None =
                 with stages("writing"), stages("waiting for writing"):
                     yield result
 
-    return chore.run(plan, work, "upscaling", on_progress)
+    return through
 
 
 def upscale(
@@ -255,7 +260,7 @@ def _refuse_others(plan):
 
 def _digest(name):
     """What tells a model's file from others; of a network nothing does."""
-    return hashlib.sha256(Path(name).read_bytes()).hexdigest()[:16] if os.path.isfile(name) else None
+    return digest(name) if os.path.isfile(name) else None
 
 
 def _checked(plan):

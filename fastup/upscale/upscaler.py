@@ -2,6 +2,9 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
+from functools import lru_cache
+from hashlib import sha256
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
 
 import numpy as np
@@ -11,6 +14,7 @@ from fastup._formats import possible_aspect
 from fastup._types import Floats, Frame, Size, StrPath
 from fastup.codes import CHROMA, scaled
 from fastup.errors import DataError, FastupError, OptionError
+from fastup.footage.worker import share
 from fastup.header import Header
 from fastup.trim import Trim, fixed
 from fastup.upscale import shipped
@@ -67,19 +71,32 @@ class Upscaler:
         self, model: "StrPath | Network", engine: str = "auto", self_ensemble: bool = False, memory: int | None = None,
         parallel: int = 1, on_note: Callable[[str], object] | None = None,
     ) -> None:  # fmt: skip
+        self._asked = model, engine, self_ensemble, memory, parallel
         self.model = Model.of(shipped.file(model, keras=None if engine == "auto" else engine == "keras"))
         self.colour = self.model.colour
         self.engine, self.why = opened(self.model, engine, parallel)
         self.self_ensemble = self_ensemble
         self.engine_words = f"{self.engine.words}: {self.why}"
         if memory is None and (free := self.engine.free()) is not None:
-            memory = int(ROOM * free)
+            memory = int(ROOM * free / share())
         self.views = 1
         self._make: Callable[[Floats], Floats] = Strips(self.engine, self.model, memory, on_note)
         if self_ensemble:
             self._make = Ensemble(self._make, self.model.scale, self.engine.planes)
             self.views = self._make.views
             self.engine_words += f"; {self._make.words}"
+
+    def __reduce__(self) -> Any:
+        """Another process opens the same file, once: a model that comes along by its name, others by their content."""
+        model, engine, self_ensemble, memory, parallel = self._asked
+        if self.model.live:
+            raise OptionError("a network of this process cannot go to others; expected the file of a model")
+        path, named = Path(self.model.name), shipped.is_named(Path(self.model.name).stem)
+        if named and path == shipped.file(path.stem, keras=path.suffix == ".keras"):
+            model = path.stem
+        else:
+            model = str(path.absolute())
+        return _opened, (model, digest(path), engine, self_ensemble, memory, parallel)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -277,3 +294,18 @@ class Upscaler:
                 f"the picture is {size[1]}x{size[0]}, which is not whole pixels at this model's scale; the nearest "
                 f"that are: {low_w}x{low_h} and {high_w}x{high_h}"
             )
+
+
+def digest(path: StrPath) -> str:
+    """What tells a model's file from others."""
+    return sha256(Path(path).read_bytes()).hexdigest()[:16]
+
+
+@lru_cache(2)
+def _opened(model, expected, *asked):
+    """The upscaler of a worker; DataError if its model is another file."""
+    engine, self_ensemble, memory, parallel = asked
+    path = shipped.file(model, keras=None if engine == "auto" else engine == "keras")
+    if (found := digest(path)) != expected:
+        raise DataError(f"has another model at {path}: digest {found}, expected {expected}, as here")
+    return Upscaler(path, engine, self_ensemble, memory, parallel)
