@@ -1,6 +1,6 @@
 """Look at frames, and make others of them: info, extract, detelecine, degrade, dehalo, convert."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
@@ -16,6 +16,7 @@ from fastup.cli.options import (
     Json,
     Levels,
     Lines,
+    OnCluster,
     Order,
     Output,
     Overwrite,
@@ -149,6 +150,7 @@ def convert(
     size: RawSize = None,
     rate: Rate = None,
     pixels: Pixels = None,
+    cluster: OnCluster = None,
     overwrite: Annotated[bool, Option("--overwrite", help="Make files again that are there already.")] = False,
 ) -> None:
     """Convert frames to another format, bits or transfer. Files that are there already are skipped.
@@ -165,7 +167,7 @@ def convert(
     )
     for words, count in plan.assumed.items():
         show.say(f"{count} frame{'s' * (count != 1)}: {words}" if count else words)
-    show.chore(partial(run, plan), "converting", "converted", plan)
+    show.chore(run, "converting", "converted", plan, cluster)
 
 
 @carries_on
@@ -187,6 +189,7 @@ def extract(
     size: RawSize = None,
     rate: Rate = None,
     pixels: Pixels = None,
+    cluster: OnCluster = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
@@ -196,6 +199,8 @@ def extract(
 
     pipe, options = pipes(source, destination, codec, raw, size, rate, pixels)
     if detelecine:
+        if cluster is not None:
+            raise OptionError(f"cluster is {cluster}, but --detelecine weaves a clip from its first frame on, here")
         if every != 1:
             raise OptionError(f"every is {every}, but --detelecine needs every frame")
         _detelecine(
@@ -210,15 +215,27 @@ def extract(
         )  # fmt: skip
         if not as_json:
             show.table({**opened.settings, "output": _output(destination)})
-        (written, skipped), seconds = show.timed(partial(run, plan), "extracting")
+        with show.cluster(cluster, (lambda text: None) if as_json else show.note) as workers:
+            plan = replace(plan, cluster=workers)
+            (written, skipped), seconds = show.timed(partial(run, plan), "extracting")
         if as_json:
             names = "width", "height", "field_order", "timecode", "frame_count", "rate", "pixel_aspect"
             facts = {name: getattr(opened, name) for name in names}
             facts |= {name: facts[name] and str(facts[name]) for name in ("rate", "pixel_aspect")}
             counts = {"written": written, "skipped": skipped, "frames_per_second": round(written / seconds, 1)}
-            show.data({**facts, "settings": opened.settings, **counts, "notes": opened.notes + plan.sink.notes})
+            hands = None if workers is None else workers.workers
+            show.data(
+                {
+                    **facts,
+                    "settings": opened.settings,
+                    **counts,
+                    "workers": hands,
+                    "notes": opened.notes + plan.sink.notes,
+                }
+            )
             return
         show.made("extracted", destination, written, skipped, seconds)
+        show.workers(workers)
         show.notes(plan, written + skipped)
 
 
@@ -316,6 +333,7 @@ def degrade(
     ] = None,
     clean: Annotated[float, Option(help="How likely a frame has none of the four, 0 to 1.")] = 0.0,
     seed: Annotated[int, Option(help="Of the noise, and of strengths that are ranges.")] = 0,
+    cluster: OnCluster = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Make SD twins of HD frames, to train on: trim, resize, age. Those already in SD are skipped.
@@ -351,7 +369,7 @@ def degrade(
             "output": f"10-bit DPX in {destination}",
         }
     )
-    show.chore(partial(run, plan), "degrading", "degraded", plan)
+    show.chore(run, "degrading", "degraded", plan, cluster)
 
 
 @carries_on
@@ -377,6 +395,7 @@ def dehalo(
     raw: Raw = None,
     rate: Rate = None,
     pixels: Pixels = None,
+    cluster: OnCluster = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
@@ -399,7 +418,8 @@ def dehalo(
     if beside is not None:
         plot(beside / "kernel.png", found, strength)
     if as_json:
-        (written, skipped), _ = show.timed(partial(run, plan), "dehaloing")
+        with show.cluster(cluster, lambda text: None) as workers:
+            (written, skipped), _ = show.timed(partial(run, replace(plan, cluster=workers)), "dehaloing")
         taps = [round(float(tap), 6) for tap in found.taps]
         show.data(asdict(found) | {"taps": taps, "made": written, "skipped": skipped})
         return
@@ -421,7 +441,7 @@ def dehalo(
     if found.none:
         rows = {"kernel": f"no halo in {whence}: frames stay as they are", "noise": rows["noise"]}
     show.table(rows, "found")
-    show.chore(partial(run, plan), "dehaloing", "dehaloed", plan)
+    show.chore(run, "dehaloing", "dehaloed", plan, cluster)
 
 
 def _opened(source, destination, codec, raw, size, rate, pixels):

@@ -6,6 +6,8 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -132,10 +134,12 @@ def made(verb: str, destination: Path, written: int, skipped: int, seconds: floa
     )
 
 
-def chore(run: Callable[..., tuple[int, int]], doing: str, verb: str, plan: "Plan") -> None:
-    """Run the chore of a plan, say what it made, and what there is to say of it."""
-    (written, skipped), seconds = timed(run, doing)
+def chore(run: Callable[..., tuple[int, int]], doing: str, verb: str, plan: "Plan", where: str | None = None) -> None:
+    """Run the chore of a plan, on a cluster if one is given; say what it made, and what there is to say of it."""
+    with cluster(where) as there:
+        (written, skipped), seconds = timed(partial(run, replace(plan, cluster=there)), doing)
     made(verb, plan.destination, written, skipped, seconds)
+    workers(there)
     notes(plan, written + skipped)
 
 

@@ -13,8 +13,9 @@ from fastup._threads import in_order, workers
 from fastup._types import Frame, Progress
 from fastup.errors import DataError, FastupError, OptionError
 from fastup.footage import opening
-from fastup.footage.cluster import Cluster, Job, Outcome
+from fastup.footage.cluster import Cluster
 from fastup.footage.movie import Movie
+from fastup.footage.parts import Job, Outcome
 from fastup.footage.sink import FolderSink, Sink
 from fastup.footage.source import Items, Skip, Source
 from fastup.footage.stills import Folder, Stills
@@ -229,15 +230,18 @@ def _on_cluster(plan, cluster, work, what, on_progress):
     """As `run`, by workers; of the parts of a movie that they make, it is joined here."""
     source, sink, done = plan.source, plan.sink, replace(plan, overwrite=False)
     if not source.parts or plan.numbers is None or opening.is_pipe(plan.destination):
-        why = "OUTPUT is a pipe" if source.parts else f"{source.path} cannot be gone into at any frame"
+        why = f"{source.path} cannot be gone into at any frame"
+        if source.parts:
+            why = "OUTPUT is a pipe" if plan.numbers is not None else f"nothing tells how many frames {source.path} has"
         raise OptionError(
-            f"cluster is {cluster.where}, but {why}; expected frames in a folder, or a .mov of frames that are whole by "
+            f"cluster is {cluster.where}, but {why}; expected frames in a folder, or a .mov whose frames are whole by "
             "themselves, as ProRes and v210: make such first, by fastup extract or detelecine"
         )
     movie = sink if isinstance(sink, Movie) else None
     with contextlib.nullcontext() if movie is None else movie:
-        todo, files = plan.todo, dict(source.files())
-        skipped = sum(map(source.there, plan.numbers)) - len(todo)
+        files, there = dict(source.files()), list(filter(source.there, plan.numbers))
+        todo = [number for number in there if not plan.is_made(number)]  # now
+        skipped = len(there) - len(todo)
         ends = [files.get(number, source.path) for number in (todo[0], todo[-1])] if todo else []
 
         def is_made(unit: Sequence[int]) -> bool:
@@ -264,6 +268,7 @@ def _on_cluster(plan, cluster, work, what, on_progress):
             )
         if movie is not None:
             movie.gather()
+    skipped += found.skipped
     _refuse_damage(plan, found.damage or source.missing(plan.first, plan.last), found.made, skipped)
     return found.made, skipped
 
@@ -280,11 +285,11 @@ def _make_part(plan, work, on_frame):
         made = done
         on_frame(done, total, what)
 
-    found: dict[str, Any] = {"made": 0, "failed": None, "damage": None}
+    found: dict[str, Any] = {"made": 0, "skipped": 0, "failed": None, "damage": None}
     if not plan.only:
         return found
     try:
-        run(plan, work, "", count)
+        _, found["skipped"] = run(plan, work, "", count)
         found["damage"] = plan.source.missing(plan.only[0], plan.only[-1] + 1)
     except Stopped:
         raise

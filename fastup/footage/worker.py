@@ -51,8 +51,9 @@ def greet(wanted: dict[str, Any]) -> dict[str, Any]:
     """What a worker is called, and what keeps it from helping, a line each: see `Wanted`, whose fields these are."""
     from distributed import get_worker
 
-    name = str(get_worker().name)
-    name = socket.gethostname() if "://" in name else name
+    worker = get_worker()
+    name = str(worker.name)
+    name = f"{socket.gethostname()}:{worker.port}" if "://" in name else name
     return {"name": name, "faults": list(_faults(Wanted(**wanted)))[:1]}
 
 
