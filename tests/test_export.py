@@ -32,7 +32,7 @@ from fastup.upscale.onnx_file import NEEDED, read_metadata
 SMALL = {
     name: {key: 5 if key == "features" else 2 for key in architecture.size} for name, architecture in MODELS.items()
 }
-KINDS = [name for name in MODELS if name not in ("compact-s", "compact-l")]  # which differ in their sizes alone
+KINDS = [name for name in MODELS if name not in ("compact-s", "compact-l", "recurrent")]  # differ in sizes; has its own
 FACTS = {
     "trim": [0, 0, 0, 0], "input_trim": [0, 0, 0, 0], "black_level": 95, "input_white": 1023, "target_white": 1023,
     "pixel_aspect": [1, 1], "transfer": None, "colorimetric": None, "trained": {"epoch": 1},

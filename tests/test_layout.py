@@ -31,7 +31,7 @@ FLOORS = [
      "pairs.placement", "pairs.measuring", "pairs.selection", "pairs.candidates", "pairs.look", "pairs.matched",
      "pairs.match", "pairs.match_pictures"],
     ["networks", "networks.layers", "networks.branches", "networks.reach", "networks.losses", "networks.muon",
-     "networks.models", "networks.graph", "networks.memory"],
+     "networks.recurrent", "networks.models", "networks.graph", "networks.memory"],
     ["upscale", "upscale.metrics", "upscale.onnx_file", "upscale.shipped", "upscale.model", "upscale.ensemble",
      "upscale.export", "upscale.engines", "upscale.strips", "upscale.upscaler", "upscale.pillars", "upscale.difference",
      "upscale.film", "upscale.timing", "upscale.evaluate"],

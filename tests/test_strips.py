@@ -268,7 +268,7 @@ THERE = [name for name in ENGINES if installed(name)]
 SMALL = {
     name: {key: 5 if key == "features" else 3 for key in architecture.size} for name, architecture in MODELS.items()
 } | {"vdsr": {"features": 4, "depth": 3}, "compact": {"features": 6, "depth": 2}}
-KINDS = [name for name in MODELS if name not in ("compact-s", "compact-l")]  # which differ in their sizes alone
+KINDS = [name for name in MODELS if name not in ("compact-s", "compact-l", "recurrent")]  # differ in sizes; has its own
 SCALES = [([[1, 1], [1, 1]], 0), ([[2, 1], [2, 1]], 2), ([[3, 2], [3, 2]], 1), ([[9, 4], [2, 1]], 1)]  # and borders
 CLOSE = 2e-5  # twenty times less than half a 10-bit code, and above what the order of sums makes
 

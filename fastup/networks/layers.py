@@ -186,3 +186,84 @@ class Doubled(keras.layers.Layer):
     def compute_output_shape(self, input_shape: list[Shape]) -> Shape:
         picture, like = input_shape
         return *like[:3], picture[3]
+
+
+@keras.saving.register_keras_serializable(package="fastup")
+class Channels(keras.layers.Layer):
+    """Some channels of its input: `count` from the `first` on."""
+
+    def __init__(self, first: int, count: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.first, self.count = first, count
+
+    def call(self, inputs: Any) -> Any:
+        return inputs[..., self.first : self.first + self.count]
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        return *input_shape[:-1], self.count
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "first": self.first, "count": self.count}
+
+
+@keras.saving.register_keras_serializable(package="fastup")
+class Leak(keras.layers.Layer):
+    """The next state of a recurrent network: ``most * gate * state``, plus the values of this frame and a count of one.
+
+    Takes [gate (..., 1), values (..., n), state (..., n + 1)], gives a state. Where gates are of 0 to 1, any two states
+    come nearer to one another by `most` or more, as it is less than 1: nothing can build up, however long a film is.
+    """
+
+    def __init__(self, most: float, dtype: str = "float32", **kwargs: Any) -> None:
+        super().__init__(dtype=dtype, **kwargs)
+        self.most = most
+
+    def call(self, inputs: Any) -> Any:
+        gate, values, state = inputs
+        return self.most * gate * state + ops.concatenate([values, ops.ones_like(gate)], axis=-1)
+
+    def compute_output_shape(self, input_shape: list[Shape]) -> Shape:
+        return input_shape[2]
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "most": self.most}
+
+
+@keras.saving.register_keras_serializable(package="fastup")
+class Recalled(keras.layers.Layer):
+    """What a state (..., n + 1) of `Leak` remembers: the means of its values, and one over how many they are of."""
+
+    def __init__(self, dtype: str = "float32", **kwargs: Any) -> None:
+        super().__init__(dtype=dtype, **kwargs)
+
+    def call(self, inputs: Any) -> Any:
+        count = inputs[..., -1:]
+        return ops.concatenate([inputs[..., :-1], ops.ones_like(count)], axis=-1) / count
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        return input_shape
+
+
+@keras.saving.register_keras_serializable(package="fastup")
+class Blend(keras.layers.Layer):
+    """Of [x, y] ``x + share * (y - x)``, with a learned share for each channel that begins at 0: as x."""
+
+    def __init__(self, dtype: str = "float32", **kwargs: Any) -> None:
+        super().__init__(dtype=dtype, **kwargs)
+
+    def build(self, input_shape: list[Shape]) -> None:
+        self.share = self.add_weight(shape=(input_shape[0][-1],), initializer="zeros", name="share")
+
+    def call(self, inputs: Any) -> Any:
+        x, y = inputs
+        return x + self.share * (y - x)
+
+    def compute_output_shape(self, input_shape: list[Shape]) -> Shape:
+        return input_shape[0]
+
+
+def normalised(pixels: Any, white: int | None) -> Any:
+    """Floats as they are; codes over white, as float32."""
+    if keras.backend.is_float_dtype(keras.backend.standardize_dtype(pixels.dtype)):
+        return pixels
+    return keras.ops.cast(pixels, "float32") / white

@@ -16,7 +16,8 @@ from fastup._types import Size
 from fastup.errors import OptionError
 from fastup.networks import reach
 from fastup.networks.branches import Branches, EdgeBranches, LinearBranches, SwiftBranches
-from fastup.networks.layers import Affine, Bicubic, Doubled, SubPixel
+from fastup.networks.layers import Affine, Bicubic, Doubled, SubPixel, normalised
+from fastup.networks.recurrent import Recurrence
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ class Architecture:
         What it wants by default of the fields of `fastup.train.config.Config`; ``loss`` and ``learning_rate`` at least.
     folds : bool
         Whether it trains sums of branches, which fold into plain convolutions for use.
+    recurrent : bool
+        Whether it carries a state from frame to frame: see `fastup.networks.recurrent`.
     """
 
     summary: str
@@ -44,6 +47,7 @@ class Architecture:
     defaults: Mapping[str, Any]
     size: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     folds: bool = False
+    recurrent: bool = False
 
     @property
     def loss(self) -> str:
@@ -219,16 +223,13 @@ MODELS = MappingProxyType(
                 # Published with an absolute error; on drawn frames a squared one gained 0.8 dB more by as many steps.
                 defaults=MappingProxyType({"loss": "mse", "optimizer": "muon", "learning_rate": 4e-3, "warmup": 100}),
                 size=MappingProxyType({"features": features, "depth": depth}),
+                recurrent=name == "recurrent",
             )
             for name, features, depth, words in (
                 ("compact-s", 16, 4, "As compact, small"),
-                (
-                    "compact",
-                    24,
-                    8,
-                    "SRVGGNet: a plain stack of 3x3 convolutions with PReLU on the input and a sub-pixel convolution",
-                ),
+                ("compact", 24, 8, "SRVGGNet: a plain stack of 3x3 convolutions with PReLU, and a sub-pixel one"),
                 ("compact-l", 32, 12, "As compact, large"),
+                ("recurrent", 24, 8, "For film: as compact, of a frame, its neighbours and a mean that is carried on"),
             )
         },
         "edsr": Architecture(
@@ -320,6 +321,12 @@ class Network(keras.Model):
         If scale or border can't be used. TypeError if JSON can't hold the settings.
     """
 
+    def __new__(cls, settings: Any = None) -> Any:
+        """A `Cell`, where the architecture is recurrent."""
+        name = settings.get("model") if cls is Network and isinstance(settings, Mapping) else None
+        recurrent = isinstance(name, str) and name in MODELS and MODELS[name].recurrent
+        return super().__new__(Cell if recurrent else cls)
+
     def __init__(self, settings: dict[str, Any]) -> None:
         settings = json.loads(json.dumps(settings))
         name: Any = settings.get("model")
@@ -339,21 +346,30 @@ class Network(keras.Model):
             cell = " and ".join(str(factor.numerator) for factor in scale)
             raise ValueError(f"border is {border}, expected multiples of {cell} target pixels (vertical, horizontal)")
 
-        inputs = keras.Input((None, None, 3))
-        enlarged = Bicubic(scale)(inputs)
-        last = "zeros" if settings["residual"] else "glorot_uniform"
-        folded = {name: settings[name] for name in folded}
-        outputs = architecture.build(inputs, enlarged, scale, last, **size, **folded)
-        # The picture itself stays float32 under mixed precision: half precision can't hold 10 bits.
-        if settings["residual"]:
-            outputs = keras.layers.Add(dtype="float32")([enlarged, outputs])
-        if any(border):
-            crop = keras.layers.Cropping2D([(b, b) for b in border], data_format="channels_last", dtype="float32")
-            outputs = crop(outputs)
-        super().__init__(inputs, outputs)
+        super().__init__(*self._graph(settings, scale, **size, **{name: settings[name] for name in folded}))
         # Not by assignment: Keras would put a wrapper of its own around the dictionary, to find layers in it.
         self.__dict__["settings"] = settings
         self.__dict__["degrade"] = None
+
+    @classmethod
+    def _graph(cls, settings, scale, **size):
+        """The inputs of the layers, and their outputs."""
+        inputs = keras.Input((None, None, 3))
+        return inputs, cls._picture(inputs, inputs, settings, scale, **size)
+
+    @staticmethod
+    def _picture(base, inputs, settings, scale, **size):
+        """What the layers make of `inputs`; residual over `base`, enlarged."""
+        enlarged = Bicubic(scale)(base)
+        last = "zeros" if settings["residual"] else "glorot_uniform"
+        outputs = MODELS[settings["model"]].build(inputs, enlarged, scale, last, **size)
+        # The picture itself stays float32 under mixed precision: half precision can't hold 10 bits.
+        if settings["residual"]:
+            outputs = keras.layers.Add(dtype="float32")([enlarged, outputs])
+        if any(border := settings["border"]):
+            crop = keras.layers.Cropping2D([(b, b) for b in border], data_format="channels_last", dtype="float32")
+            outputs = crop(outputs)
+        return outputs
 
     @property
     def scale(self) -> Scale:
@@ -411,14 +427,16 @@ class Network(keras.Model):
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         if self.degrade is not None and isinstance(inputs, (tuple, list)):
             windows, *others = inputs
-            inputs = self.degrade(_normalised(windows, self.settings.get("target_white")), *others)
-        return super().call(_normalised(inputs, self.settings.get("input_white")), training, mask)
+            inputs = self.degrade(normalised(windows, self.settings.get("target_white")), *others)
+        white = self.settings.get("input_white")
+        inputs = keras.tree.map_structure(lambda each: normalised(each, white), inputs)
+        return super().call(inputs, training, mask)
 
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
     ) -> Any:
         return super().compute_loss(
-            x, _normalised(y, self.settings.get("target_white")), y_pred, sample_weight, training
+            x, normalised(y, self.settings.get("target_white")), y_pred, sample_weight, training
         )
 
     @property
@@ -435,6 +453,11 @@ class Network(keras.Model):
         return cls(config["settings"])
 
 
+@keras.saving.register_keras_serializable(package="fastup")
+class Cell(Recurrence, Network):
+    """A recurrent network: see `Recurrence`."""
+
+
 @contextlib.contextmanager
 def precision(name: str) -> Iterator[None]:
     """Layers that are made in this context compute in `name`; their weights stay float32."""
@@ -444,13 +467,6 @@ def precision(name: str) -> Iterator[None]:
         yield
     finally:
         keras.config.set_dtype_policy(before)
-
-
-def _normalised(pixels, white):
-    """Floats as they are; codes over white, as float32."""
-    if keras.backend.is_float_dtype(keras.backend.standardize_dtype(pixels.dtype)):
-        return pixels
-    return keras.ops.cast(pixels, "float32") / white
 
 
 @dataclass(frozen=True)

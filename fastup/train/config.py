@@ -17,8 +17,8 @@ from fastup.footage.recipe import Recipe
 from fastup.trim import UNTRIMMED, Trim, parse
 
 Architecture = Literal[
-    "srcnn", "fsrcnn", "espcn", "vdsr", "compact-s", "compact", "compact-l", "edsr", "span", "ecbsr", "sesr",
-    "basic", "expansion", "denoise",
+    "srcnn", "fsrcnn", "espcn", "vdsr", "compact-s", "compact", "compact-l", "recurrent", "edsr", "span", "ecbsr",
+    "sesr", "basic", "expansion", "denoise",
 ]  # fmt: skip
 Schedule = Literal["cosine", "linear", "constant"]
 Precision = Literal["float32", "bfloat16", "float16"]

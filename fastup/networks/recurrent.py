@@ -1,0 +1,182 @@
+"""A network for film: it carries a state from frame to frame, a mean of what has not changed.
+
+A frame of film has neighbours with the same drawing under other grain. The state holds, for each input pixel, a sum of
+the frames in which it showed the same thing, and how many those were:
+
+    state[t] = MOST * gate[t] * state[t - 1] + (frame[t], 1)        mean[t] = sum[t] / count[t]
+
+Two small convolutions of frame t less frame t - 1 make the gate, 0 to 1: whether the pixel is what it was. So
+the way from state to state is a product with at most `MOST`, whatever the weights are: a contraction, in every norm
+that goes by pixels. There is no feedback of the output, nor of features that the state has made. (Chiche et al. 2022,
+"Stable long-term recurrent video super-resolution", bound the norms of the recurrent convolutions for that, and find
+that networks with feedback of their output diverge on scenes that stand still, as drawings do.)
+
+The mean goes through a plain network, beside the three frames. It begins as the network of frame t alone: neighbours
+and state have weights of zero.
+"""
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from fastup._types import Size
+from fastup.networks.layers import Affine, Blend, Channels, Leak, Recalled, normalised
+
+MOST = 0.9  # of a state that is left after a frame: means are of up to 1 / (1 - MOST) frames
+STATE = 4  # channels: the sums of R, G and B, and the count
+STEEP = 64.0  # how steep the gate is: the weights before it are of the order of 1
+
+
+class Recurrence(keras.Model):
+    """One step of a recurrent network; what `Network` is beside.
+
+    Takes [frames (batch, h, w, 3 * (2 + lookahead)), state (batch, h, w, `STATE`)]: frames t - 1, t and, with a
+    lookahead of 1, t + 1, normalised or codes of ``input_white``; whole cells. Gives [picture (batch, H, W, 3), state],
+    the picture as `Network` has it. A shot begins with a state of zeros, and with frame t in the place of those that
+    there are not.
+
+    Frames alone, (batch, h, w, 3), are shots of one frame, of which it gives the picture.
+
+    It also takes spans, (batch, n, h, w, 3), consecutive frames of one shot, and gives (batch, T, H, W, 3): the
+    pictures of frames 1 to T, where n is T + 1 + lookahead, from a state of zeros. That is what it is trained on. All
+    that takes more than a product for each pixel is done for all frames at a time, as none of it needs the state.
+    """
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        given = {"lookahead": 1, "no_state": False, "settle": 0, **settings}
+        super().__init__({**given, "state": STATE})
+        self.input_spec = None  # by which Keras would want a list
+        self.__dict__["_makers"] = {id(each): layer for layer in self.layers for each in _listed(layer.output)}
+        # It has the weights of the network of frame t alone: neighbours and state count nothing yet.
+        kernel, bias = (np.array(weight) for weight in self.first.get_weights())
+        kernel[:, :, :3] *= (kernel.shape[2] / 3) ** 0.5  # as they were drawn for more channels
+        kernel[:, :, 3:] = 0
+        self.first.set_weights([kernel, bias])
+        _begin_gate(*(self.get_layer(name) for name in ("change", "gate")))
+
+    @classmethod
+    def _graph(cls, settings, scale, **size):
+        frames = keras.Input((None, None, 3 * (2 + settings["lookahead"])), name="frames")
+        state = keras.Input((None, None, STATE), name="state")
+        now = Channels(3, 3)(frames)
+        moved = keras.layers.Add()([now, Affine(-1.0)(Channels(0, 3)(frames))])
+        change = _convolution(8, "relu", "change")(moved)
+        gate = keras.layers.Activation("sigmoid")(Affine(STEEP)(_convolution(1, None, "gate")(change)))
+        if settings["no_state"]:
+            gate = Affine(0.0)(gate)
+        following = Leak(MOST, name="next_state")([gate, now, state])
+        recalled = Recalled()(following)
+        base = Blend()([now, Channels(0, 3)(recalled)])
+        seen = keras.layers.Concatenate()([base, frames, Channels(3, 1)(recalled)])
+        return [frames, state], [cls._picture(base, seen, settings, scale, **size), following]
+
+    @property
+    def lookahead(self) -> int:
+        """How many frames after it a frame waits for."""
+        return self.settings["lookahead"]
+
+    @property
+    def first(self) -> keras.layers.Layer:
+        """The first layer of the network that makes the picture."""
+        names = "change", "gate"
+        return next(each for each in self.layers if isinstance(each, keras.layers.Conv2D) and each.name not in names)
+
+    @property
+    def reach(self) -> Size:
+        """How far one step sees, in input pixels, of frames and state: (vertical, horizontal)."""
+        return self.receptive
+
+    def zero_state(self, batch: int, height: int, width: int) -> Any:
+        """What a shot begins with."""
+        return np.zeros((batch, height, width, STATE), np.float32)
+
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        if isinstance(inputs, (tuple, list)):
+            frames, state = inputs
+            frames = normalised(frames, self.settings.get("input_white"))
+            return super().call([frames, state], training, mask)
+        pixels = normalised(inputs, self.settings.get("input_white"))
+        if len(pixels.shape) == 5:
+            return self._span(pixels, self.settings["settle"] if training else 0)
+        frames = ops.concatenate([pixels] * (2 + self.lookahead), axis=-1)
+        return super().call([frames, ops.zeros_like(frames[..., :STATE])], training, mask)[0]
+
+    def _span(self, span, settle):
+        """The pictures of frames 1 to T of a span without the first `settle`, from a state of zeros."""
+        length = ops.shape(span)[1] - 1 - self.lookahead
+        settle = min(settle, length - 1)
+        frames = ops.concatenate([span[:, k : k + length] for k in range(2 + self.lookahead)], axis=-1)
+        leak = self.get_layer("next_state")
+        gate, now, _ = leak.input
+        gates, frames_now = (
+            _unfolded(self._value(of, _values(self.input[0], _folded(frames))), length) for of in (gate, now)
+        )
+        state, states = ops.zeros_like(frames[:, 0, :, :, :STATE]), []
+        for number in range(length):
+            state = leak([gates[:, number], frames_now[:, number], state])
+            states.append(state)
+        known = _values(self.input[0], _folded(frames[:, settle:])) | _values(
+            leak.output, _folded(ops.stack(states[settle:], axis=1))
+        )
+        return _unfolded(self._value(self.output[0], known), length - settle)
+
+    def _value(self, tensor, known):
+        """What a tensor of the graph of layers is, where those by the ids in `known` are that; notes it there."""
+        if id(tensor) not in known:
+            layer = self._makers[id(tensor)]
+            inputs = layer.input
+            several = isinstance(inputs, list)
+            given = [self._value(each, known) for each in (inputs if several else [inputs])]
+            known[id(tensor)] = layer(given if several else given[0])
+        return known[id(tensor)]
+
+    def compute_loss(
+        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+    ) -> Any:
+        if len(y.shape) == 5:
+            y = y[:, y.shape[1] - y_pred.shape[1] :]
+        return super().compute_loss(x, y, y_pred, sample_weight, training)
+
+
+def _convolution(features, activation, name):
+    return keras.layers.Conv2D(
+        features, 3, padding="same", data_format="channels_last", activation=activation, name=name
+    )
+
+
+def _begin_gate(change, gate):
+    """Weights with which the gate is shut where frame t differs from the one before by more than noise.
+
+    Six features are the differences of R, G and B, both ways, of small means of pixels; the rest is drawn.
+    """
+    around = np.outer((1, 2, 1), (1, 2, 1)) / 16
+    kernel, bias = (np.array(weight) for weight in change.get_weights())
+    kernel[..., :6] = 0
+    for colour in range(3):
+        kernel[:, :, colour, colour], kernel[:, :, colour, 3 + colour] = around, -around
+    change.set_weights([kernel, bias])
+    kernel, bias = (np.array(weight) for weight in gate.get_weights())
+    kernel[:] = 0
+    kernel[:, :, :6, 0] = -around[..., None]
+    gate.set_weights([kernel, bias + 4 / STEEP])
+
+
+def _folded(span):
+    """A span as a batch of frames: (batch * T, h, w, any)."""
+    batch, length, *rest = ops.shape(span)
+    return ops.reshape(span, (batch * length, *rest))
+
+
+def _unfolded(frames, length):
+    count, *rest = ops.shape(frames)
+    return ops.reshape(frames, (count // length, length, *rest))
+
+
+def _listed(tensors):
+    return tensors if isinstance(tensors, list) else [tensors]
+
+
+def _values(tensor, value):
+    return {id(tensor): value}
