@@ -53,6 +53,7 @@ def pairs(
     refuse_other(data)
     from fastup.frames import is_dpx
     from fastup.pairs.alignment import alike, fits, median
+    from fastup.pairs.clips import clips
     from fastup.pairs.folder import find_sets, seen, seen_note
 
     folders = [Path(training or data / "train"), Path(validation or data / "validation"), data / "evaluation"]
@@ -62,6 +63,9 @@ def pairs(
         sets = find_sets(chosen, config.trim, config.input_trim, advance, _scale_without_inputs(folders[0]))
     with show.progress("fitting pairs", "pairs") as advance:
         found_in = [(each, fits(each, advance)) for each in sets]
+    with show.progress("finding shots", "frames") as advance:
+        cache = data / "cache" if os.access(data, os.W_OK) else None
+        shots_of = {each.folder: clips(each, cache, advance) for each in sets}
     off = sum(bool(fit.off) for _, found in found_in for fit in found)
     train, *others = sets
     copies = {each.folder: seen(train, each, data / "cache") for each in others}
@@ -69,7 +73,9 @@ def pairs(
         rows = []
         for each, found in found_in:
             if each.made:
-                rows.append({"set": each.folder.name, "pairs": 0, "targets": len(each)})
+                rows.append(
+                    {"set": each.folder.name, "pairs": 0, "targets": len(each), "shots": _shots(shots_of[each.folder])}
+                )
                 continue
             rows.append(
                 {
@@ -88,6 +94,7 @@ def pairs(
                         }
                         for n, kind in zip(each.counts(), each.kinds, strict=True)
                     ],
+                    "shots": _shots(shots_of[each.folder]),
                     "to_transcode": sum(not is_dpx(path) for path in each.inputs + each.targets),
                     "median": asdict(median(found)),
                     "in_train": [[str(path) for path in pair] for pair in copies.get(each.folder, ())],
@@ -100,9 +107,9 @@ def pairs(
         for each, found in found_in:
             if each.made:
                 alone = f"{len(each)}, without Alpha: `fastup train --degrade` makes inputs of them"
-                show.table({"targets": alone}, str(each.folder))
+                show.table({"targets": alone, "shots": _in_words(shots_of[each.folder])}, str(each.folder))
             else:
-                _print_fits(each, found)
+                _print_fits(each, found, shots_of[each.folder])
         for each in others:
             if note := seen_note(train, each, copies[each.folder]):
                 show.note(note)
@@ -121,7 +128,24 @@ def _sizes(geometry):
     return {"input": geometry.input_picture[::-1], "target": geometry.target_picture[::-1]}
 
 
-def _print_fits(pairs, found):
+def _shots(clips):
+    return [
+        {"first": start, "pairs": stop - start, "by": why}
+        for (start, stop), why in zip(clips.shots, clips.why, strict=True)
+    ]
+
+
+def _in_words(clips):
+    """How many shots there are, how long they are, and what says so."""
+    lengths = sorted(clips.lengths)
+    by = ", ".join(f"{count:,} by {why}" for why, count in clips.counts.items() if why != "first")
+    span = f"{lengths[0]:,} to {lengths[-1]:,}" if lengths[0] < lengths[-1] else f"{lengths[0]:,}"
+    span += f" frame{'s' * (lengths[-1] > 1)}"
+    span += f", the median {lengths[len(lengths) // 2]:,}" * (lengths[0] < lengths[-1])
+    return f"{len(lengths):,}, of {span}" + (f"; told {by}" if by else "")
+
+
+def _print_fits(pairs, found, clips):
     from collections import Counter
 
     from fastup.frames import is_dpx
@@ -134,6 +158,7 @@ def _print_fits(pairs, found):
     rows = {
         "pairs": f"{len(found)}, {len(off)} off",
         "pictures": show.pictures(pairs),
+        "shots": _in_words(clips),
         "to transcode": ", ".join(f"{count} {suffix}" for suffix, count in other.items()) or "nothing: all are DPX",
         "median": "no pair says anything"
         if middle.shift is None

@@ -14,8 +14,9 @@ _MADE_FOLDER = re.compile(
     rf"\.|{_SET}(/(Alpha|Beta)(/.*)?)?|(matched|inputs-[0-9a-f]{{32}})(/.*)?"
 )  # in a cache; and the files, with those that `whole` begins:
 _MADE = re.compile(
-    r"\./(detail-[0-9a-f]{32}\.bin|signatures-[0-9a-f]{32}\.(bin|part)|look-[0-9a-f]{32}\.json|digests\.json|rank\.png"
-    rf"|\.(detail-[0-9a-f]{{32}}{PART}\.bin|look-[0-9a-f]{{32}}{PART}\.json|digests{PART}\.json|rank{PART}\.png))"
+    r"\./((detail|levels)-[0-9a-f]{32}\.bin|signatures-[0-9a-f]{32}\.(bin|part)|look-[0-9a-f]{32}\.json|digests\.json"
+    rf"|rank\.png|\.((detail|levels)-[0-9a-f]{{32}}{PART}\.bin|look-[0-9a-f]{{32}}{PART}\.json|digests{PART}\.json"
+    rf"|rank{PART}\.png))"
     rf"|{_SET}/(Alpha|Beta)/.*\.dpx|(matched/[^/]+|inputs-[0-9a-f]{{32}})/.*\.dpx"
 )
 
@@ -31,9 +32,9 @@ def set_name(folder: Path, cache: StrPath) -> str:
 def clear_cache(cache: StrPath) -> tuple[int, list[Path]]:
     """Remove what fastup left in a folder, and the folders that are empty then.
 
-    That is of `transcode`, `match_levels`, `detail_scores`, `rank` and `match`. Goes by names, hidden part-files of
-    killed runs among them. Whatever else is there stays, as do links; where the folder itself is a link, that alone is
-    removed. Raises DataError where it is a file.
+    That is of `transcode`, `match_levels`, `detail_scores`, `clips`, `rank` and `match`. Goes by names, hidden
+    part-files of killed runs among them. Whatever else is there stays, as do links; where the folder itself is a link,
+    that alone is removed. Raises DataError where it is a file.
 
     Returns
     -------

@@ -23,6 +23,7 @@ from fastup.trim import UNTRIMMED, AnyTrim, Trim
 
 PART = 1 << 14  # bytes of a frame that are compared first
 SIDES = ("Alpha", "Beta")
+REPORTS = ("telecine", "dehalo")  # folders that chores leave beside the frames that they make
 MOST_PROBLEMS = 40  # lines of a message
 
 
@@ -229,7 +230,7 @@ def _check(folder, trims, scale):
         try:
             if not place.is_dir():
                 raise DataError(f"{folder}: no folder {side} here, expected {expected}{hint}")
-            sides[side] = frames.find(place, deep=place != folder)
+            sides[side] = _without_reports(place, frames.find(place, deep=place != folder))
         except (FastupError, OSError) as error:
             problems.append(_reason(place, error))
     faults, by_stem, probes = defaultdict(list), {}, {}  # by path, and the others by side
@@ -255,6 +256,13 @@ def _check(folder, trims, scale):
     if problems:
         return None, problems
     return Pairs.of(folder, *zip(*whole, strict=True), kinds), []
+
+
+def _without_reports(side, paths):
+    """Frames without the pictures in folders in which `detelecine` and `dehalo` tell of those beside them."""
+    folders = {folder for path in paths for folder in path.relative_to(side).parents if folder.name in REPORTS}
+    reports = {folder for folder in folders if any((side / folder).glob("*.json"))}
+    return [path for path in paths if reports.isdisjoint(path.relative_to(side).parents)]
 
 
 def _holds_frames(folder):

@@ -1,8 +1,6 @@
 """The index of tiles to train on: the detail of every tile, kept on disk, and the share that has the most of it."""
 
-import hashlib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,15 +8,13 @@ from numpy.typing import NDArray
 
 from fastup import frames
 from fastup._grid import TileGrid
-from fastup._threads import on_threads
 from fastup._tiles import detail, kept, rank
 from fastup._types import Floats, Progress, Size, StrPath
-from fastup._whole import whole
 from fastup.errors import DataError
 from fastup.pairs.cache import set_name
-from fastup.pairs.digests import Digests, state_of
 from fastup.pairs.folder import Pairs
 from fastup.pairs.geometry import size_text
+from fastup.pairs.stored import Rows, measured
 
 INDEX_VERSION = 1  # of the file that keeps detail scores, and of what they measure
 
@@ -85,83 +81,19 @@ def detail_scores(
     DpxError, FastupError, OSError
         If a frame cannot be read, or a file not be written.
     """
-    groups = dict[Any, _Scores]()  # frames of one grid and trim, whatever else their kinds differ in
-    placed = list[tuple[_Scores, int]]()  # the row of each frame
+    groups = dict[Any, tuple[Rows, TileGrid]]()  # frames of one grid and trim, whatever else their kinds differ in
     name = pairs.folder.name if cache is None else set_name(pairs.folder, cache)
     of_kind = []
     for kind in pairs.kinds:
         grid = _grid(kind.geometry, tile, jitter)
         what = INDEX_VERSION, grid.shape, grid.tile, grid.jitter, tuple(kind.trim)
-        of_kind.append(groups.setdefault(what, _Scores(name, what, grid)))
-    for place in pairs.kind_of:
-        group = of_kind[place]
-        placed.append((group, group.count))
-        group.count += 1
-    for group in groups.values():
-        group.begin(None if cache is None else Path(cache))
-    digests = Digests(cache)
+        of_kind.append(groups.setdefault(what, (Rows("detail", name, what, np.float32, (len(grid),)), grid)))
 
     def score(number):
-        group, row = placed[number]
-        target = pairs.targets[number]
-        state, content = state_of(target), digests.of(target) if cache is not None else None
-        if group.is_stored(row, content):
-            return
-        scores = _measured(target, pairs.kind(number), group.grid)
-        if state_of(target) != state:
-            content = None  # it changed while it was read, and is scored again
-        group.put(row, content, scores)
+        return _scored(pairs.targets[number], pairs.kind(number), of_kind[pairs.kind_of[number]][1])
 
-    todo = [
-        number
-        for number, target in enumerate(pairs.targets)
-        if not placed[number][0].is_stored(placed[number][1], digests.known(target))
-    ]
-    try:
-        on_threads(score, todo, "ranking tiles", on_progress)
-    finally:
-        digests.save()
-        for group in groups.values():
-            group.save()
-    return [group.rows["scores"][row] for group, row in placed]
-
-
-class _Scores:
-    """The scores of the frames of one grid and trim. Their file is rows of key, scores, and a digest of both."""
-
-    def __init__(self, folder, what, grid):
-        self.folder, self.what, self.grid, self.count = folder, what, grid, 0
-
-    def begin(self, cache):
-        """Read what there is of the rows that were counted."""
-        self.rows = np.zeros(self.count, [("key", "V16"), ("scores", "<f4", (len(self.grid),)), ("digest", "V16")])
-        self.done = np.zeros(self.count, bool)
-        self.path, self.old = None, b""
-        if cache is not None:
-            self.path = cache / f"detail-{_digest(repr((self.folder, self.what)).encode()).hex()}.bin"
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.old = self.path.read_bytes() if self.path.exists() else b""
-        self.stored = _stored_rows(self.old, self.rows.itemsize)
-
-    def _key(self, content):
-        return _digest(repr((content, self.what)).encode()) if content else bytes(16)  # zeros: of no frame
-
-    def is_stored(self, number, content):
-        """Whether there is a row for what a frame holds, which is then its."""
-        row = self.stored.get(self._key(content)) if content else None
-        if row is not None:
-            self.rows[number], self.done[number] = np.frombuffer(row, self.rows.dtype)[0], True
-        return row is not None
-
-    def put(self, number, content, scores):
-        key = self._key(content)
-        self.rows[number] = key, scores, _digest(key + scores.astype("<f4").tobytes())
-        self.done[number] = True
-
-    def save(self):
-        if self.path is not None and (data := self.rows[self.done].tobytes()) != self.old:
-            with whole(self.path) as part:
-                part.write_bytes(data)
+    placed = [of_kind[place][0].add() for place in pairs.kind_of]
+    return measured(pairs.targets, placed, score, cache, "ranking tiles", on_progress)
 
 
 def _grid(geometry, tile, jitter):
@@ -169,7 +101,7 @@ def _grid(geometry, tile, jitter):
     return TileGrid(geometry.target_picture, tile, 0, jitter)
 
 
-def _measured(target, kind, grid):
+def _scored(target, kind, grid):
     """The detail of the tiles of one target, read and checked."""
     frame = frames.read(target, "uint16" if kind.target_white else "float32")
     if frame.shape != (*kind.target_size, 3):
@@ -224,14 +156,3 @@ def tile_index(
 
 def _starts(lengths):
     return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-
-
-def _stored_rows(data, size):
-    """The rows of an index file by their keys; those that are damaged are left out."""
-    data = memoryview(data)
-    rows = (data[at : at + size] for at in range(0, len(data) - size + 1, size))
-    return {bytes(row[:16]): row for row in rows if _digest(row[:-16]) == row[-16:]}
-
-
-def _digest(data):
-    return hashlib.blake2b(data, digest_size=16).digest()
