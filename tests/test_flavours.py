@@ -88,13 +88,13 @@ def check(path, data, *what, element=0):
 
 @pytest.mark.parametrize("descriptor", naive.DPX_COMPONENTS)
 def test_read_gives_what_was_stored(tmp_path, descriptor):
-    for depth, order, width in itertools.product(DEPTHS, ORDERS, [*range(1, 18), 64, 100, 640]):
-        flavour = (descriptor, *depth)
-        for height in (1, 3):
-            picture = some_picture(flavour, height, width, width)
-            data = file_bytes(picture, flavour, order, low=(width + height // 2) % 4)  # spare bits may hold anything
-            seen = check(tmp_path / "f.dpx", data, flavour, order, width, height)
-            same(seen, picture, "the twin agrees with itself", flavour, order, width)
+    cases = itertools.product(DEPTHS, [*range(1, 18), 64, 100, 640], ORDERS)
+    for number, (depth, width, order) in enumerate(cases):
+        flavour, height = (descriptor, *depth), (1, 3, 3, 1)[number % 4]
+        picture = some_picture(flavour, height, width, width)
+        data = file_bytes(picture, flavour, order, low=number // 2 % 4)  # spare bits may hold anything
+        seen = check(tmp_path / "f.dpx", data, flavour, order, width, height)
+        same(seen, picture, "the twin agrees with itself", flavour, order, width)
 
 
 def test_read_in_pieces(tmp_path):
@@ -170,7 +170,7 @@ def test_rows_without_padding(tmp_path):
     """The size of the file tells them, and its header may say that they are padded ones cut short."""
     path, unpadded = tmp_path / "f.dpx", 0
     for number, (flavour, width) in enumerate(itertools.product(FLAVOURS, range(1, 14))):
-        order, height = ORDERS[number % 2], 2 + number % 4
+        order, height = ORDERS[number % 2], 2 + number % 3
         picture = some_picture(flavour, height, width, number)
         data = file_bytes(picture, flavour, order, padded=False)
         layout = naive.dpx_layout(data)
@@ -180,7 +180,7 @@ def test_rows_without_padding(tmp_path):
         same(seen, picture, flavour, width, height)
         same(next(fastup.stream([path]))[1], picture, flavour, width)
         unpadded += 1
-        if number % 5 == 0:
+        if number % 11 == 0:
             long, last = MARK[order] + "I", 2048 + (height - 1) * layout["row"]
             needed = last + naive.dpx_used(layout["samples"], *flavour[1:])
             changed = [patched(data, 16, long, size) for size in (len(data), needed - 1, needed, last + layout["row"])]
@@ -412,7 +412,7 @@ def test_threads_change_nothing(tmp_path, monkeypatch):
             dtype = DTYPES[1 + number % 2 if flavour[1] == 32 else number % 3]
             whole = fastup.read(path, dtype, threads=1)
             same(whole, naive.dpx_as(naive.dpx_read(data), flavour[1], dtype), flavour)
-            for threads in (2, 3, 7, 12):
+            for threads in (2, 7) if number % 2 else (3, 12):
                 out = np.full((7, 24, whole.shape[2]), 3, dtype)
                 same(fastup.read(path, dtype, threads=threads), whole, flavour, threads)
                 part = fastup.read(path, dtype, (2, 5, 5, 20), out[1:6, 1:-3], threads=threads)
@@ -591,7 +591,7 @@ def test_large_frames_of_floats_go_past_the_caches(tmp_path, flavour):
     path, width, height = tmp_path / "f.dpx", 1999, 712
     size = naive.DPX_COMPONENTS[flavour[0]] * width * height * 4 + 8000
     noise = np.random.default_rng(3).integers(0, 120, size, np.uint8).tobytes()  # no float of it is a NaN
-    for orientation in (0, 1, 2):
+    for orientation in (0, 1):
         data = naive.dpx_header(width, height, orientation=orientation, **fields(flavour)) + noise
         path.write_bytes(data)
         picture = naive.dpx_read(data)
@@ -621,14 +621,15 @@ WRITABLE = [flavour for flavour in FLAVOURS if flavour[0] not in (100, 101)]
 def test_write_gives_the_file_of_the_twin(tmp_path):
     """Read and written again, a file is the same byte for byte, garbage in undefined fields included."""
     garbage = bytes(range(1, 250))
-    for flavour, order, width in itertools.product(WRITABLE, ORDERS, [*range(1, 18), 64, 100]):
+    cases = itertools.product(WRITABLE, [*range(1, 18), 64, 100], ORDERS)
+    for number, (flavour, width, order) in enumerate(cases):
         picture = some_picture(flavour, 2, width, width)
         data = file_bytes(picture, flavour, order, fill=garbage)
         (tmp_path / "f.dpx").write_bytes(data)
         header = fastup.read_header(tmp_path / "f.dpx")
-        for dtype in DTYPES[1:2] if flavour[1] == 32 else DTYPES[:2]:
-            fastup.write(tmp_path / "g.dpx", fastup.read(tmp_path / "f.dpx", dtype), header, fsync=False)
-            assert (tmp_path / "g.dpx").read_bytes() == data, (flavour, order, width, dtype)
+        dtype = DTYPES[1 if flavour[1] == 32 else (number + number // 2) % 2]  # either in either order, over two widths
+        fastup.write(tmp_path / "g.dpx", fastup.read(tmp_path / "f.dpx", dtype), header, fsync=False)
+        assert (tmp_path / "g.dpx").read_bytes() == data, (flavour, order, width, dtype)
 
 
 @settings(SHARED, max_examples=150)
