@@ -1,9 +1,5 @@
 """The architectures: what they give untrained, how far they see, and that one .keras file holds everything."""
 
-import importlib.util
-import os
-import subprocess
-import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -336,52 +332,6 @@ def test_a_few_steps_learn():
     network.compile(keras.optimizers.Adam(3e-3), "mean_squared_error")
     losses = [float(network.train_on_batch(pictures, target)) for _ in range(100)]
     assert losses[-1] < losses[0] / 3, losses
-
-
-LOAD = """
-import sys
-import fastup.networks.models
-import keras
-import numpy as np
-
-backend, *files = sys.argv[1:]
-assert keras.backend.backend() == backend
-for file in files:
-    network = keras.saving.load_model(file)
-    assert type(network) is fastup.networks.models.Network
-    assert network.settings["trained"] == {"epochs": 3}
-    expected = np.load(f"{file}.npz")
-    result = keras.ops.convert_to_numpy(network(expected["pictures"]))
-    # Sums of up to 5184 products in another order: rounding goes with the largest values.
-    np.testing.assert_allclose(result, expected["target"], atol=1e-5 * np.abs(expected["target"]).max(), rtol=0)
-    network.compile(keras.optimizers.SGD(1e-5), "mean_squared_error")
-    target = expected["target"] + 0.1
-    before = float(network.train_on_batch(expected["pictures"], target))
-    assert abs(before - 0.01) < 1e-5
-    assert float(network.train_on_batch(expected["pictures"], target)) < before
-print("all agree")
-"""
-
-
-@pytest.mark.parametrize("backend", ["jax", "torch"])
-def test_other_processes_and_backends_agree(backend, tmp_path):
-    if importlib.util.find_spec(backend) is None:
-        pytest.skip(f"{backend} isn't installed")
-    files = []
-    # Between them these have every layer, and every scale that strides.
-    for model, scale, height in (("compact", NTSC, 8), ("srcnn", [[20, 9], [2, 1]], 18)):
-        network = _shake(_network(model, scale, trained={"epochs": 3}))
-        pictures = np.random.default_rng(7).random((2, height, 6, 3), np.float32)
-        files.append(tmp_path / f"{model}.keras")
-        network.save(files[-1])
-        np.savez(f"{files[-1]}.npz", pictures=pictures, target=_run(network, pictures))
-    done = subprocess.run(
-        [sys.executable, "-c", LOAD, backend, *files],
-        env={**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-    )
-    assert done.stdout.strip().endswith("all agree"), done.stderr
 
 
 def test_mixed_precision_keeps_the_picture_exact():
