@@ -83,10 +83,12 @@ def _run():
             "av",
             "scipy",
             "xxhash",
+            "jinja2",
+            "PIL",
         )
         if error.name not in extras:
             raise
-        extra = "video" if error.name in ("av", "scipy") else "train"
+        extra = {"av": "video", "scipy": "video", "jinja2": "report", "PIL": "report"}.get(error.name, "train")
         return show.complain(f"{error.name} is not installed; this command needs: pip install 'fastup[{extra}]'", 1)
 
 

@@ -33,7 +33,7 @@ def demo(
         clip.write_data(folder, on_progress=advance)
     run_training(folder, config, sources, name)
     best = folder / "models" / config.model / "best.keras"
-    scores = scores_of(Upscaler(best, "auto"), folder)
+    (scores,) = scores_of([Upscaler(best, "auto")], folder)
     print_scores(scores)
     upscale(str(best), folder / "evaluation" / "Alpha", folder / "upscaled", overwrite=True)
     *_, last, mean = scores

@@ -48,6 +48,15 @@ def for_output(path: Path) -> Path:
     return path
 
 
+def for_page(path: Path | None) -> Path | None:
+    """What is done with a FILE.html as it is parsed: what writes it has to be there, and its name to say what it is."""
+    if path is not None:
+        from fastup.report.page import check
+
+        check(path)
+    return path
+
+
 def pipes(
     source: Path, destination: Path, codec: str | None = None, raw: str | None = None, size: str | None = None,
     rate: str | None = None, pixels: str | None = None,
@@ -109,6 +118,15 @@ EngineOption = Annotated[
     ),
 ]  # fmt: skip
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+Html = Annotated[
+    Path | None,
+    typer.Option(
+        "--html",
+        metavar="FILE.html",
+        help="Write a page to look at and to send, with its pictures in it.",
+        callback=for_page,
+    ),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Make frames again that are there already.")]
 TileOption = Annotated[str | None, setting("tile")]
 TrimOption = Annotated[str | None, setting("trim")]

@@ -121,6 +121,10 @@ def run_training(
         sources["batch"] = "auto"
     if more_epochs is not None:
         sources["epochs"] = "run" if run.config.epochs == run.before.get("epochs") else "command line"
+    before = run.network.settings.get("origins", {})
+    run.network.settings["origins"] = {
+        field: before.get(field, place) if place == "run" else place for field, place in sources.items()
+    }
     _print_settings(run, sources)
     for note in run.notes:
         show.note(note)

@@ -17,6 +17,7 @@ from fastup.cli.options import (
     End,
     EngineOption,
     Frames,
+    Html,
     Json,
     Levels,
     Lines,
@@ -40,6 +41,9 @@ from fastup.frames import refuse_other
 from fastup.upscale import shipped
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fastup._types import StrPath
     from fastup.footage.stages import Stages
     from fastup.upscale.difference import Difference
     from fastup.upscale.evaluate import Protocol, Score
@@ -247,6 +251,10 @@ def evaluate(
     match: Annotated[
         bool, Option("--match", help="First give targets the gain and offset of their inputs, as `train --match` does.")
     ] = False,
+    beside: Annotated[
+        list[str] | None, Option("--model", metavar="MODEL", help="Another model beside it; may be given again.")
+    ] = None,
+    html: Html = None,
     engine: EngineOption = "auto",
     as_json: Json = False,
 ) -> None:
@@ -254,13 +262,23 @@ def evaluate(
     from fastup.upscale.upscaler import Upscaler
 
     refuse_other(data)
-    scale = shipped.scale_of(data) if model == shipped.NAME else None
-    upscaler = Upscaler(shipped.file(model, scale, None if engine == "auto" else engine == "keras"), engine)
-    scores = scores_of(upscaler, data, match, protocol, quiet=as_json)
+    models = [model, *(beside or [])]
+    scale = shipped.scale_of(data) if shipped.NAME in models else None
+    files = [shipped.file(each, scale, None if engine == "auto" else engine == "keras") for each in models]
+    upscalers = [Upscaler(file, engine) for file in files]
+    names = names_of(files)
+    each = scores_of(upscalers, data, match, protocol, as_json, (html, names) if html else None)
     if as_json:
-        show.data([asdict(score) for score in scores])
+        rows = [[asdict(score) for score in scores] for scores in each]
+        show.data(rows[0] if beside is None else dict(zip(names, rows, strict=True)))
         return
-    print_scores(scores, protocol)
+    for name, scores in zip(names, each, strict=True):
+        if beside is not None:
+            show.say(name)
+        print_scores(scores, protocol)
+    if html is not None:
+        show.say(f"page: {html}, {html.stat().st_size / 1e6:.1f} MB")
+    upscaler = upscalers[0]
     if upscaler.settings.get("match") and not match and protocol == "restoration":
         show.note(
             "the model learned from targets with the gain and offset of their inputs: --match compares with those"
@@ -305,18 +323,40 @@ def _print_exported(made, opset):
     show.table(rows, "exported")
 
 
-def scores_of(
-    upscaler: "Upscaler", data: Path, match: bool = False, protocol: "Protocol" = "restoration", quiet: bool = False
-) -> "list[Score]":
-    """Scores of every frame, the mean last; unless `quiet`, what is to be said of the inputs is."""
-    from fastup.pairs.colour import recipe
-    from fastup.upscale.evaluate import evaluate, mean
+def names_of(files: "Sequence[StrPath]") -> list[str]:
+    """What models are called side by side: by their run, if they lie in one, else by their file."""
+    names: list[str] = []
+    for path in map(Path, files):
+        name = path.resolve().parent.name if path.stem in ("best", "last") else path.stem
+        name += " (last)" if path.stem == "last" else ""
+        again = sum(each == name or each.startswith(f"{name} #") for each in names)
+        names.append(f"{name} #{again + 1}" if again else name)
+    return names
 
-    if not quiet and upscaler.colour is not None and not (recipe(data) or recipe(data / "evaluation")):
+
+def scores_of(
+    upscalers: "Sequence[Upscaler]", data: Path, match: bool = False, protocol: "Protocol" = "restoration",
+    quiet: bool = False, html: "tuple[Path, Sequence[str]] | None" = None,
+) -> "list[list[Score]]":  # fmt: skip
+    """Scores of every frame by each model, the mean last; unless `quiet`, what is to be said of the inputs is.
+
+    `html` is where a page of them goes, and what it calls the models.
+    """
+    from fastup.pairs.colour import recipe
+    from fastup.upscale.evaluate import mean, prepare, score_all
+
+    if not quiet and any(each.colour for each in upscalers) and not (recipe(data) or recipe(data / "evaluation")):
         show.note(f"the inputs of {data} are taken to have the colours of the targets; no match.json there says so")
     with show.progress("evaluating") as advance:
-        scores = evaluate(upscaler, data, advance, match, protocol)
-    return [*scores, mean(scores, protocol)]
+        what = prepare(upscalers, data, advance, match, protocol)
+        if html is None:
+            scores = score_all(what, advance)
+        else:
+            from fastup.report import evaluate
+
+            path, names = html
+            scores = evaluate.write(path, what, names, match, advance)
+    return [[*each, mean(each, protocol)] for each in scores]
 
 
 def print_scores(scores: "list[Score]", protocol: "Protocol" = "restoration") -> None:

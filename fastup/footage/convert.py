@@ -190,6 +190,24 @@ def work(plan: Plan) -> chore.Work:
     return chore.each(make)
 
 
+def shown(path: Path, header: Header) -> tuple[NDArray[np.uint8], str]:
+    """What a screen shows of a frame: the code of 8 bits for each of 10, (1024,), as `run` makes a PNG; and in words.
+
+    Log and linear light, where the header says so, go through sRGB's curve; other codes stay as they are, white to
+    white, as video's are made for a screen.
+    """
+    curves: tuple[Any, ...] | None = None
+    words = "code values as they are, white to white, as of `fastup convert --bits 8`"
+    if (
+        header.transfer in _CURVE_OF
+        and _CURVE_OF[header.transfer] in ("log", "linear")
+        and header.descriptor not in CHROMA
+    ):
+        curves, words = _curves(path, header, None, "srgb")
+        words += ", as of `fastup convert --bits 8 --to srgb`"
+    return _table(1023, 255, curves).astype(np.uint8), words
+
+
 def _place(source, destination, format):
     """Where output goes, the suffix in a folder, and the name of one file, if it has one."""
     if format is not None:
