@@ -198,11 +198,8 @@ def shown(path: Path, header: Header) -> tuple[NDArray[np.uint8], str]:
     """
     curves: tuple[Any, ...] | None = None
     words = "code values as they are, white to white, as of `fastup convert --bits 8`"
-    if (
-        header.transfer in _CURVE_OF
-        and _CURVE_OF[header.transfer] in ("log", "linear")
-        and header.descriptor not in CHROMA
-    ):
+    curve = _CURVE_OF.get(header.transfer) if isinstance(header.transfer, Transfer) else None
+    if curve in ("log", "linear") and header.descriptor not in CHROMA:
         curves, words = _curves(path, header, None, "srgb")
         words += ", as of `fastup convert --bits 8 --to srgb`"
     return _table(1023, 255, curves).astype(np.uint8), words
