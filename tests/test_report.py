@@ -128,7 +128,8 @@ def test_pictures_are_what_was_compared(folder, parsed, upscaler):
         assert frame["places"][0]["label"].startswith("cel gains most here, +")
         assert list(parsed.pictures(view["thumbs"])) == ["0", "1", "2"]
     crops = parsed.section("gallery")
-    assert [group["title"] for group in crops["groups"]][::2] == ["Where cel gains most", f"Where {EVIL} gains most"]
+    titles = [group["title"] for group in crops["groups"] if " gains " in group["title"]]
+    assert titles == ["Where cel gains most", f"Where {EVIL} gains most"]
     for item in crops["groups"][0]["items"]:
         _, ours, bicubic, target = found[item["row"]]
         x, y, w, h = np.rint(np.array(item["window"]) * (360, 270, 360, 270)).astype(int)
