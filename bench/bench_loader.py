@@ -24,6 +24,7 @@ from fastup.pairs.folder import find_pairs  # noqa: E402
 from fastup.pairs.geometry import Geometry  # noqa: E402
 from fastup.pairs.index import tile_index  # noqa: E402
 from fastup.train.batches import TileBatches  # noqa: E402
+from fastup.train.spans import SpanBatches  # noqa: E402
 
 SIZES, TILE, BATCH, THREADS = ((540, 720), (1080, 1440)), 64, 16, 2
 FRAMES, MANY = 20, 2000
@@ -71,6 +72,15 @@ def batches_of(folder):
     index = tile_index(pairs, TILE, True, quality=1)
     batches = TileBatches(pairs, index, tile=TILE, border=0, batch=BATCH, threads=THREADS)
     return (batches[number] for number in itertools.count())  # epoch after epoch
+
+
+def spans_of(folder, span):
+    """Endless batches of as many target tiles as others have; inputs are those of two frames more a span."""
+    pairs = find_pairs(folder)
+    index = tile_index(pairs, TILE, True, quality=1)
+    options = {"tile": TILE, "border": 0, "batch": BATCH // span, "threads": THREADS}
+    batches = SpanBatches(pairs, index, [(0, len(pairs))], span=span, **options)
+    return (batches[number] for number in itertools.count())
 
 
 def copied(folder, geometry):
@@ -177,6 +187,16 @@ def test_frames_of_several_kinds(folder, judged, name, floor):
         f"loader, a pair of {FRAMES} frames of as many sizes" + ", two whites" * (name == "whites") + ": of one size"
     )
     judged(*by_turns(5, *sides), label=label, **floor, again=lambda: by_turns(5, *sides))
+
+
+@pytest.mark.parametrize("span", [4, 8])
+@pytest.mark.parametrize("name", ["few", "many"])
+def test_spans_against_tiles(folder, judged, name, span):
+    """By the seconds a target tile: at least 0.8 of the pixels that single tiles give in that time."""
+    sides = (spans_of(folder / name, span), 1000), (batches_of(folder / name), 1000)
+    frames = FRAMES if name == "few" else MANY
+    label = f"loader, a pair of spans of {span}, of {frames} frames: single tiles"
+    judged(*by_turns(5, *sides), label=label, at_most=1.25, again=lambda: by_turns(5, *sides))
 
 
 def test_against_basicsr(folder, geometry, judged, pool):

@@ -64,7 +64,8 @@ py::object take_batch(TileLoader &loader) {
         const Side &side = loader.sides()[i];
         const auto rows = static_cast<std::uint64_t>(side.tile_rows),
                    columns = static_cast<std::uint64_t>(side.tile_columns);
-        arrays[i] = array_of(std::move(batch->pixels[i]), side.type(), {count, rows, columns, Side::channels});
+        arrays[i] =
+            array_of(std::move(batch->pixels[i]), side.type(), {batch->counts[i], rows, columns, Side::channels});
     }
     return arrays;
 }
@@ -74,8 +75,10 @@ void submit(TileLoader &loader, py::array_t<std::int32_t, py::array::c_style | p
         throw std::invalid_argument("tiles are rows of 6 numbers, one at least");
     std::vector<Tile> tiles;
     const auto row = rows.unchecked<2>();
-    for (py::ssize_t i = 0; i < row.shape(0); i++)
-        tiles.push_back({row(i, 0), {row(i, 1), row(i, 3)}, {row(i, 2), row(i, 4)}, row(i, 5)});
+    for (py::ssize_t i = 0; i < row.shape(0); i++) {
+        const bool alone = row(i, 5) >= 8;
+        tiles.push_back({row(i, 0), {row(i, 1), row(i, 3)}, {row(i, 2), row(i, 4)}, row(i, 5) - 8 * alone, alone});
+    }
     loader.submit(std::move(tiles));
 }
 
@@ -146,7 +149,8 @@ PYBIND11_MODULE(_loader, m) {
     py::class_<TileLoader>(m, "TileLoader", "Batches of tiles, in the order in which they were submitted.")
         .def(py::init<Side, Side, unsigned, std::size_t>(), "inputs"_a, "targets"_a, py::kw_only(), "threads"_a,
              "open_files"_a)
-        .def("submit", &submit, "tiles"_a, "Begin a batch: rows of frame, y, x of the input, y, x of the target, turn.")
+        .def("submit", &submit, "tiles"_a,
+             "Begin a batch: rows of frame, y, x of the input, y, x of the target, turn; 8 more: of the input alone.")
         .def("take", &take_batch, "The inputs and targets of the next batch, or what is wrong with one of its files.")
         .def("clear", &TileLoader::clear, "Forget what was submitted.")
         .def("close", &TileLoader::close, py::call_guard<py::gil_scoped_release>(), "End the threads.");

@@ -71,10 +71,13 @@ struct Tile {
     std::int32_t frame;
     std::array<std::int32_t, 2> y, x;
     std::int32_t turn; // 1: left to right, 2: upside down, 4: rows for columns, before the others
+    bool alone;        // without the target
 };
 
 struct Batch {
     std::vector<Tile> tiles;
+    std::vector<std::size_t> targets;    // how many of the tiles before each have one
+    std::array<std::size_t, 2> counts{}; // tiles of each side
     std::array<Memory, 2> pixels;
     std::size_t begun = 0, done = 0;
     std::size_t failed = SIZE_MAX; // the first tile that could not be read, of which side, and why
@@ -292,8 +295,14 @@ public:
         for (const Tile &tile : tiles) check(tile);
         auto batch = std::make_unique<Batch>();
         batch->tiles = std::move(tiles);
+        for (const Tile &tile : batch->tiles) {
+            batch->targets.push_back(batch->counts[1]);
+            batch->counts[0]++;
+            batch->counts[1] += !tile.alone;
+        }
+        if (!batch->counts[1]) throw std::invalid_argument("no tile has a target");
         for (std::size_t side = 0; side < 2; side++) {
-            batch->pixels[side].reset(memory_take(memory_.get(), batch->tiles.size() * sides_[side].tile_bytes()));
+            batch->pixels[side].reset(memory_take(memory_.get(), batch->counts[side] * sides_[side].tile_bytes()));
             if (!batch->pixels[side]) throw std::bad_alloc();
         }
         {
@@ -390,7 +399,8 @@ private:
                     dpx_problem *why) const {
         const Side &side = sides_[number];
         const Tile &tile = batch.tiles[i];
-        std::uint8_t *dst = batch.pixels[number]->bytes + i * side.tile_bytes();
+        if (number && tile.alone) return DPX_OK;
+        std::uint8_t *dst = batch.pixels[number]->bytes + (number ? batch.targets[i] : i) * side.tile_bytes();
         if (tile.turn && !scratch) return dpx_fail(why, DPX_IO, "memory", 0, ENOMEM, nullptr);
         const auto frame = static_cast<std::size_t>(tile.frame);
         const OpenFile *open = files.get(side, number, frame, why);

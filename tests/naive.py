@@ -132,6 +132,29 @@ def halo(picture, target, reach):
     return 1023 * sum(max(each, 0) for each in sums.values()) / count
 
 
+def still(target, before):
+    """Where no mean of 7 x 7 pixels of a channel changes by 0.01 or more within 8 pixels: pixel by pixel."""
+    height, width, _ = target.shape
+    change = np.zeros((height, width))
+    for y, x in np.ndindex(height, width):
+        rows = np.clip(np.arange(y - 3, y + 4), 0, height - 1)
+        columns = np.clip(np.arange(x - 3, x + 4), 0, width - 1)
+        sums = (np.float64(target) - before)[rows][:, columns].mean((0, 1))
+        change[y, x] = np.abs(sums).max()
+    return highest(change, 8) < 0.01
+
+
+def flicker(picture, before, still):
+    """The mean absolute change in codes of 10 bits of the pixels whose middle lies on a still one."""
+    total, count = 0.0, 0
+    height, width, channels = picture.shape
+    for y, x in np.ndindex(height, width):
+        if still[int((y + 0.5) * still.shape[0] / height), int((x + 0.5) * still.shape[1] / width)]:
+            total += np.abs(np.float64(picture[y, x]) - before[y, x]).sum()
+            count += channels
+    return 1023 * total / count
+
+
 def tile_origins(height, width, tile_h, tile_w, jitter):
     """(y, x) of each tile: plain ones in raster order, then those half a tile down and right."""
     plain = [(y, x) for y in range(0, height, tile_h) for x in range(0, width, tile_w)]

@@ -313,6 +313,7 @@ def test_equal_pictures_count_as_a_number(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "Upscaler", type("U", (), facts | {"__init__": lambda self, model: None}))
     monkeypatch.setattr(module, "find_pairs", lambda *_, **named: SimpleNamespace(name=lambda number: "f", made=False))
     monkeypatch.setattr(module, "check_scale", lambda *_: None)
+    monkeypatch.setattr(module, "clips", lambda *_: SimpleNamespace(shots=[(0, 1)]))
     monkeypatch.setattr(module, "compare_all", lambda *_: iter([(tmp_path, black, [black], black, black)]))
     (score,) = evaluate(None, tmp_path)
     assert (score.psnr, score.psnr_bicubic, score.psnr_y) == (100, 100, 100)
@@ -342,3 +343,44 @@ def test_models_that_take_other_pictures_are_not_compared(model, small, trained,
     edit(tmp_path / "trims.keras", trim=[2, 0, 0, 0])
     with pytest.raises(DataError, match=r"trims\.keras: its trim is \[2, 0, 0, 0\], expected \[0, 0, 0, 0\] as of"):
         prepare([model, tmp_path / "trims.keras"], small)
+
+
+def flickers_of(score):
+    return score.flicker, score.flicker_bicubic, score.flicker_input
+
+
+def test_flicker_is_that_of_what_is_written_where_targets_hold_within_a_shot(model, tmp_path, run, trained):
+    """Two shots: three frames of a drawing in part of which something moves, and two of another; noisy inputs."""
+    rng = np.random.default_rng(4)
+    scenes = [np.kron(rng.uniform(0.2, 0.8, (6, 6, 3)), np.ones((12, 10, 1))) for _ in range(2)]
+    for number in range(5):
+        target = scenes[number // 3].copy()
+        if number == 2:
+            target[:30, :20] = 0.9
+        small = target[::9, ::10].repeat(4, 0).repeat(5, 1) + rng.normal(0, 0.02, (32, 30, 3))
+        for side, frame in (("Alpha", small), ("Beta", target)):
+            path = tmp_path / "film" / side / f"f{number}.dpx"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            fastup.write(path, frame.clip(0, 1).astype(np.float32))
+    scores = evaluate(model, tmp_path / "film")
+    paths = find_pairs(tmp_path / "film")
+    upscale(model, tmp_path / "film" / "Alpha", tmp_path / "out")
+    targets, inputs, ours = (
+        [fastup.read(path) for path in files] for files in (paths.targets, paths.inputs, fastup.find(tmp_path / "out"))
+    )
+    bicubic = [_rounded_bicubic(codes) for codes in inputs]
+    for number, score in enumerate(scores):
+        found = flickers_of(score)
+        if number in (0, 3):
+            assert found == (None, None, None)
+            continue
+        still = naive.still(targets[number] / 1023, targets[number - 1] / 1023)
+        assert still.all() == (number != 2)
+        expected = [naive.flicker(each[number], each[number - 1], still) / 1023 for each in (ours, bicubic, inputs)]
+        assert found == pytest.approx(expected, rel=2e-3)
+    assert mean(scores).flicker == pytest.approx(np.mean([scores[n].flicker for n in (1, 2, 4)]))
+    out = run("evaluate", trained / "best.keras", tmp_path / "film")[1]
+    assert "flicker: the mean change" in out
+    rows = [line.split() for line in out.splitlines() if line.strip().startswith(("f0", "f1"))]
+    assert rows[0][-3:] == ["-", "-", "-"]
+    assert rows[1][-3:] == [f"{value:.2f}" for value in flickers_of(scores[1])]

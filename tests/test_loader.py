@@ -542,6 +542,32 @@ def check_tiles(loader, rows, frames, fills=(None, None)):
             np.testing.assert_array_equal(got, expected(frames[number][frame], y, x, turn, fill))
 
 
+def test_tiles_of_the_input_alone(tmp_path):
+    """8 is added to their turn: their targets are neither read nor in the batch."""
+    sides, frames = zip(*(tile_files(tmp_path, 6, seed=number) for number in (0, 1)), strict=True)
+    loader = TileLoader(side(sides[0]), side(sides[1]), threads=2, open_files=4)
+    for seed in range(6):
+        rows = some_tiles(50, 5, seed)
+        alone = np.random.default_rng(seed).random(50) < (0.5, 0, 0.98)[seed % 3]
+        rows[alone, 0] = 5
+        alone[7] = False
+        sides[1][5].write_bytes(b"no frame, and nobody looks")
+        rows[7, 0] = 0
+        loader.submit(rows + np.outer(alone, (0, 0, 0, 0, 0, 8)))
+        inputs, targets = loader.take()
+        assert (len(inputs), len(targets)) == (50, (~alone).sum())
+        for got, (frame, y, x, *_, turn) in zip(inputs, rows, strict=True):
+            np.testing.assert_array_equal(got, expected(frames[0][frame], y, x, turn))
+        for got, (frame, *_, y, x, turn) in zip(targets, rows[~alone], strict=True):
+            np.testing.assert_array_equal(got, expected(frames[1][frame], y, x, turn))
+    with pytest.raises(ValueError, match="no tile has a target"):
+        loader.submit(np.array([(0, 0, 0, 0, 0, 8)]))
+    with pytest.raises(ValueError, match="cannot be turned"):
+        loader.submit(np.array([(0, 0, 0, 0, 0, 16), (0, 0, 0, 0, 0, 0)]))
+    with pytest.raises(ValueError, match="cannot be turned"):
+        loader.submit(np.array([(0, 0, 0, 0, 0, -1)]))
+
+
 @pytest.mark.parametrize("order", ["big", "little"])
 @pytest.mark.parametrize(("bits", "packing"), DEPTHS)
 def test_tiles_of_every_flavour(tmp_path, bits, packing, order):

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastup._resample import gaussian
-from fastup.upscale.metrics import Parts, mean_psnr, psnr, psnr_y, ssim_y
+from fastup.upscale.metrics import Parts, flicker, mean_psnr, psnr, psnr_y, ssim_y, still
 
 
 def _pair(shape, seed=0, noise=0.05):
@@ -200,3 +200,52 @@ def test_halos_are_nearly_blind_to_noise_and_to_blur(drawing):
     assert 0 < parts.halo(target + noise) < little / 5
     for sigma in (0.5, 1, 2, 3):
         assert parts.halo(_blurred(target, sigma)) < little / 20
+
+
+# -- flicker -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [(41, 55), (18, 28)])
+def test_stillness_and_flicker_equal_naive(size):
+    rng = np.random.default_rng(3)
+    before = _drawing(41, 55)
+    target = before + np.float32(0.006) * rng.standard_normal(before.shape, np.float32)
+    target[:9, 30:] += 0.02
+    target[30:, :6, 2] += 0.02  # in blue alone
+    found = still(target, before)
+    np.testing.assert_array_equal(found, naive.still(target, before))
+    assert 0.2 < found.mean() < 0.8
+    one, other = rng.random((2, *size, 3), np.float32)
+    assert flicker(one, other, found) == pytest.approx(naive.flicker(one, other, found))
+
+
+def test_grain_is_no_change_and_a_line_that_moves_by_a_pixel_is():
+    target = _drawing()
+    rng = np.random.default_rng(0)
+    grain = [target + np.float32(0.006) * rng.standard_normal(target.shape, np.float32) for _ in range(2)]
+    assert still(*grain).mean() > 0.999
+    moved = ~still(np.roll(target, 1, 1), target)
+    step = np.abs(np.roll(target, 1, 1) - target).max(2) > 0.1
+    assert moved[step].all()
+    assert moved.mean() < 0.7
+
+
+def test_flicker_of_noise_is_what_noise_is():
+    """The mean difference of two of a normal distribution is 2 / sqrt(pi) of its deviation."""
+    rng = np.random.default_rng(1)
+    one, other = 0.5 + np.float32(0.02) * rng.standard_normal((2, 200, 200, 3), np.float32)
+    everywhere = np.ones((90, 100), bool)
+    assert flicker(one, other, everywhere) == pytest.approx(1023 * 0.02 * 2 / math.sqrt(math.pi), rel=0.01)
+    assert flicker(one, one, everywhere) == 0
+    assert type(flicker(one, one, everywhere)) is float
+
+
+def test_where_next_to_nothing_is_still_flicker_says_nothing():
+    picture, place = np.zeros((40, 40, 3), np.float32), np.zeros((40, 40), bool)
+    assert flicker(picture, picture, place) is None
+    place[:4, :3] = True  # 12 of 1600
+    assert flicker(picture, picture, place) is None
+    place[:4, :4] = True
+    assert flicker(picture, picture, place) == 0
+    with pytest.raises(ValueError, match="differ"):
+        still(picture, picture[1:])

@@ -384,6 +384,11 @@ def print_scores(scores: "list[Score]", protocol: "Protocol" = "restoration") ->
             ("flats", "psnr_flats", ""), ("gain", "psnr_flats", "gain"), ("halos", "halo", ""),
             ("bicubic", "halo", "bicubic"), ("Y PSNR", "psnr_y", ""), ("Y SSIM", "ssim_y", ""),
         )  # fmt: skip
+        if mean.flicker is not None:
+            caption += (
+                "\nflicker: the mean change, in codes of 10 bits, from the frame before where the target is still."
+            )
+            columns += (("flicker", "flicker", ""), ("bicubic", "flicker", "bicubic"), ("input", "flicker", "input"))
     table = show.figures("frame", *(head for head, *_ in columns), caption=caption)
     table.collapse_padding = True
     for score in [*(score for score in each if score not in apart), mean, *apart]:
@@ -393,10 +398,10 @@ def print_scores(scores: "list[Score]", protocol: "Protocol" = "restoration") ->
 
 
 def _cell(score, name, what):
-    """A figure of a score: the model's, bicubic's, or what the model gains over that."""
+    """A figure of a score: the model's, bicubic's, the input's, or what the model gains over bicubic."""
     ours, bicubic = getattr(score, name), getattr(score, f"{name}_bicubic")
     if ours is None:
         return "-"
-    value = {"": ours, "bicubic": bicubic, "gain": ours - bicubic}[what]
+    value = getattr(score, f"{name}_{what}".rstrip("_")) if what != "gain" else ours - bicubic
     digits = {"ssim_y": 4, "halo": 1}.get(name, 2)
     return f"{value:+.{digits}f}" if what == "gain" else f"{value:.{digits}f}"

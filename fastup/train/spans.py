@@ -10,6 +10,8 @@ from fastup.pairs.folder import Pairs
 from fastup.pairs.index import TileIndex
 from fastup.train.batches import TileBatches
 
+ALONE = 8  # added to the turn of a tile whose target is not read
+
 
 class SpanBatches(TileBatches):
     """Batches of spans: `span` consecutive frames of a shot at one place, all turned alike.
@@ -78,11 +80,14 @@ class SpanBatches(TileBatches):
         frames = np.where((still < self.stills)[:, None], middle[:, None], frames)
         rows = np.repeat(self._rows(middle, tiles, place)[self.shard], len(steps), axis=0)
         rows[:, 0] = frames.clip(start[:, None], stop[:, None] - 1)[self.shard].ravel()
+        beside = (steps < 0) | (steps >= self.span)
+        rows[:, 5] += np.tile(ALONE * beside, len(rows) // len(steps))
         return rows
 
     def _shaped(self, sides):
-        inputs, targets = (side.reshape(-1, 1 + self.span + self.lookahead, *side.shape[1:]) for side in sides)
-        return inputs, targets[:, 1 : 1 + self.span]
+        counts = 1 + self.span + self.lookahead, self.span
+        inputs, targets = (side.reshape(-1, n, *side.shape[1:]) for side, n in zip(sides, counts, strict=True))
+        return inputs, targets
 
     def _drawn(self, place):
         rows, count = self._tiles_of(place), 1 + self.span + self.lookahead

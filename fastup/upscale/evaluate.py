@@ -18,12 +18,13 @@ from fastup.errors import DataError, OptionError
 from fastup.footage.degrade import twin
 from fastup.footage.recipe import Recipe
 from fastup.pairs.alignment import fits
+from fastup.pairs.clips import clips
 from fastup.pairs.folder import SIDES, Pairs, find_pairs, of_one_colour
 from fastup.pairs.geometry import scale_text
 from fastup.pairs.levels import levels, put_on
 from fastup.pairs.made import made_inputs
 from fastup.trim import AUTO, UNTRIMMED
-from fastup.upscale.metrics import Parts, mean_psnr, psnr_y, ssim_y
+from fastup.upscale.metrics import Parts, flicker, mean_psnr, psnr_y, ssim_y, still
 from fastup.upscale.upscaler import BITS, Upscaler
 
 if TYPE_CHECKING:
@@ -47,7 +48,9 @@ class Score:
     `fastup.upscale.metrics`), the crop being the scale, rounded up. Equal pictures, such as two black ones, count as
     `CEILING`. `psnr_lines`, `psnr_flats` and `halo` are of `fastup.upscale.metrics.Parts`: RGB PSNR beside the lines of
     the target and in its flats, and by how many codes of 10 bits edges are too bright on their bright side. They are
-    None where a target has no such pixels.
+    None where a target has no such pixels. `flicker` is the mean change, in codes of 10 bits, from the frame before
+    where the target does not change, of the model, of bicubic, and of the input that both had; None of a shot's first
+    frame, and where nothing is still.
     """
 
     frame: str
@@ -63,6 +66,9 @@ class Score:
     psnr_flats_bicubic: float | None = None
     halo: float | None = None
     halo_bicubic: float | None = None
+    flicker: float | None = None
+    flicker_bicubic: float | None = None
+    flicker_input: float | None = None
     flat: bool = False
     """Whether the target is of one colour, such as a black frame, of which the figures say little."""
 
@@ -152,18 +158,31 @@ def score_all(what: Evaluation, on_progress: Progress | None = None, look: Look 
     pairs, largest = what.pairs, max(what.upscalers[0].model.scale)
     rim, reach = ceil(largest), ceil(3 * largest)
     scores: list[list[Score]] = [[] for _ in what.upscalers]
+    starts, before = {start for start, _ in clips(pairs).shots}, None
     for number, (_, picture, made, bicubic, target) in enumerate(
         compare_all(what.upscalers, pairs, what.put, what.protocol)
     ):
         parts, name, flat = Parts(target, reach), pairs.name(number), of_one_colour(target)
         beside = {f"{name}_bicubic": each for name, each in _figures(bicubic, target, parts, rim).items()}
-        for each, ours in zip(scores, made, strict=True):
-            each.append(Score(name, **_figures(ours, target, parts, rim), **beside, flat=flat))
+        shown = [*made, bicubic, picture]
+        *flickers, beside["flicker_bicubic"], beside["flicker_input"] = (
+            _flickers(target, shown, *before) if before is not None and number not in starts else [None] * len(shown)
+        )
+        before = target, shown
+        for each, ours, flickering in zip(scores, made, flickers, strict=True):
+            figures = _figures(ours, target, parts, rim)
+            each.append(Score(name, **figures, flicker=flickering, **beside, flat=flat))
         if look is not None:
             look(number, picture, made, bicubic, target)
         if on_progress is not None:
             on_progress(number + 1, len(pairs), "evaluating")
     return scores
+
+
+def _flickers(target, pictures, target_before, before):
+    """How much each picture flickers."""
+    quiet = still(target, target_before)
+    return [flicker(one, other, quiet) for one, other in zip(pictures, before, strict=True)]
 
 
 def _figures(picture, target, parts, rim):

@@ -1,4 +1,4 @@
-"""PSNR and SSIM by stated protocols, and what animation needs beside them: lines, flats and halos.
+"""PSNR and SSIM by stated protocols, and what animation needs beside them: lines, flats, halos and flicker.
 
 Figures for two purposes. `psnr` is for restoration: normalised RGB, the whole picture, or its `Parts`. `psnr_y` and
 `ssim_y` follow the protocol of the super-resolution papers, luma alone and without the rim, so that figures compare
@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable
 
 import numpy as np
+from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
 from fastup._types import Floats, Frame
@@ -17,6 +18,8 @@ from fastup.codes import LUMA_601, LUMA_SHARES
 STEP, FAINT = 0.15, 0.04  # of white: how far luma goes within three pixels where there is a line; less than in flats
 NEAR, FAR = 2, 8  # pixels from a step: how far a line's surroundings go, and where flats begin
 LEVEL = 0.02  # of white: how far the bright side of an edge may be off its brightest pixel
+STILL, ROUND = 0.01, 3  # of white: means over so many pixels each way change by less where a target is still
+LEAST = 0.01  # of a picture: less of it that is still says nothing
 BLOCK = 16  # pixels: what is too bright is averaged over so many each way, in which noise is lost
 
 
@@ -173,6 +176,44 @@ class Parts:
             more -= more[self.flats].mean()
         brighter = sum(_blocks(np.where(ring, more, 0)).clip(0).sum() for ring in self._rings)
         return float(1023 * brighter / count)
+
+
+def still(target: Frame, before: Frame) -> NDArray[np.bool_]:
+    """Where a target is as it was in the frame before: (H, W), of two (H, W, 3), normalised RGB.
+
+    A pixel is still where the change of no channel, a mean over 7 x 7 pixels, in which grain is lost, reaches 0.01
+    within 8 pixels.
+    """
+    change = np.abs(_around(np.subtract(*_pair(target, before), dtype=np.float32), ROUND)).max(axis=2)
+    return _highest(change, FAR) < STILL
+
+
+def flicker(picture: Frame, before: Frame, still: NDArray[np.bool_]) -> float | None:
+    """The mean change from one picture to the next, without its sign, where nothing should change: codes of 10 bits.
+
+    Parameters
+    ----------
+    picture, before : ndarray, (H, W, 3)
+        Normalised RGB, of one frame and of the one before it.
+    still : ndarray of bool
+        Where the target is `still`. Of another size than the pictures, as inputs are, what lies nearest counts. None
+        where that is less than a hundredth of the picture.
+    """
+    picture, before = _pair(picture, before)
+    rows, columns = ((np.arange(n) * 2 + 1) * m // (2 * n) for n, m in zip(picture.shape, still.shape, strict=False))
+    still = still[rows][:, columns]
+    if still.mean() < LEAST:
+        return None
+    return float(1023 * np.abs(np.subtract(picture[still], before[still], dtype=np.float64)).mean())
+
+
+def _around(values: Floats, reach: int) -> Floats:
+    """Means over so many pixels each way, edges repeated."""
+    for axis in (0, 1):
+        padded = np.pad(values, [(reach, reach) if each == axis else (0, 0) for each in range(values.ndim)], "edge")
+        padded, count = padded.swapaxes(0, axis), values.shape[axis]
+        values = sum(padded[k : k + count] for k in range(2 * reach + 1)).swapaxes(0, axis) / (2 * reach + 1)
+    return values
 
 
 def _highest(values: Floats, reach: int) -> Floats:
