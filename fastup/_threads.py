@@ -39,7 +39,7 @@ def in_order(
     failed: list[Exception] = []
     with ThreadPoolExecutor(threads) as pool:
         try:
-            for item in _until_error(items, failed):
+            for item in until_error(items, failed):
                 waiting.append(pool.submit(work, item))
                 if len(waiting) > (ahead or threads):
                     yield waiting.popleft().result()
@@ -51,7 +51,7 @@ def in_order(
         raise error
 
 
-def _until_error(items: Iterable[Item], failed: list[Exception]) -> Iterator[Item]:
+def until_error(items: Iterable[Item], failed: list[Exception]) -> Iterator[Item]:
     """Yield the items up to an error, which goes to a list."""
     try:
         yield from items

@@ -33,8 +33,9 @@ FLOORS = [
     ["networks", "networks.layers", "networks.branches", "networks.reach", "networks.losses", "networks.muon",
      "networks.recurrent", "networks.models", "networks.graph", "networks.memory"],
     ["upscale", "upscale.metrics", "upscale.onnx_file", "upscale.shipped", "upscale.model", "upscale.ensemble",
-     "upscale.export", "upscale.engines", "upscale.strips", "upscale.upscaler", "upscale.pillars", "upscale.difference",
-     "upscale.film", "upscale.timing", "upscale.evaluate"],
+     "upscale.fidelity", "upscale.export", "upscale.engines", "upscale.recurrence", "upscale.strips",
+     "upscale.upscaler", "upscale.around", "upscale.warmup", "upscale.pillars", "upscale.difference", "upscale.film",
+     "upscale.timing", "upscale.evaluate"],
     ["train", "train.config", "train.degraded", "train.batches", "train.spans", "train.lock", "train.run",
      "train.outcome", "train.warm", "train.prepare", "train.board", "train.fit"],
     ["_cartoon", "demo"],
@@ -81,7 +82,12 @@ def test_the_demo_and_training_know_nothing_of_each_other():
     assert not any(name.startswith("train") for name in imports(SOURCES["demo"]))
 
 
-KERAS_ENGINE = {"upscale.model", "upscale.engines", "upscale.export"}  # the first two, inside functions
+KERAS_ENGINE = {
+    "upscale.model",
+    "upscale.engines",
+    "upscale.export",
+    "upscale.fidelity",
+}  # the first two, inside functions
 
 
 def test_keras_and_tensorflow_are_imported_where_they_belong():

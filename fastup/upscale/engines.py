@@ -60,16 +60,42 @@ class Engine:
     def run(self, picture: Floats) -> Floats:
         """The target picture of a picture: C-contiguous, normalised, nothing clipped; a new array.
 
-        Any size of whole cells will do; what lies outside of it is the engine's to fill in. Raises MemoryError where
-        the device has no room for it, FastupError where the engine fails otherwise.
+        Any size of whole cells will do; what lies outside of it is the engine's to fill in. To a recurrent network the
+        picture is a shot of one frame. Raises MemoryError where the device has no room for it, FastupError where the
+        engine fails otherwise.
         """
+        if self.model.recurrent:
+            return self.step(np.concatenate([picture] * self.model.frames, axis=0 if self.planes else 2))[0]
         with self._failing():
             result = self._run(np.ascontiguousarray(picture))
         self._check(picture.shape, result.shape)
         return np.ascontiguousarray(result, np.float32)
 
+    def step(self, frames: Floats, state: Floats | None = None) -> tuple[Floats, Floats]:
+        """What a recurrent network makes of the frames that it sees at a time: the target picture, and its state then.
+
+        As `run`, of pictures one after another along the axis of channels, as `Step.seen` has them, and of the state
+        that the step before gave, None at the beginning of a shot; both are new arrays.
+        """
+        if state is None:
+            state = np.zeros(self.state_shape(frames.shape), np.float32)
+        with self._failing():
+            picture, after = self._step(np.ascontiguousarray(frames), np.ascontiguousarray(state))
+        self._check(frames.shape, picture.shape)
+        return np.ascontiguousarray(picture, np.float32), np.ascontiguousarray(after, np.float32)
+
+    def state_shape(self, given: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of the state for pictures of a shape: it has the border, too."""
+        sides = slice(1, 3) if self.planes else slice(2)
+        height, width = (n + 2 * b for n, b in zip(given[sides], self.model.border, strict=True))
+        return (self.model.state, height, width) if self.planes else (height, width, self.model.state)
+
     def _run(self, picture: Floats) -> Floats:
         """As `run`; errors are those of the library."""
+        raise NotImplementedError
+
+    def _step(self, frames: Floats, state: Floats) -> tuple[Floats, Floats]:
+        """As `step`; errors are those of the library."""
         raise NotImplementedError
 
     @contextlib.contextmanager
@@ -112,14 +138,23 @@ class Keras(Engine):
         self.words = f"Keras {version('keras')} with {self._backend} on {device}"
 
     def _run(self, picture):
+        return self._predicted(self._padded(picture))[0]
+
+    def _step(self, frames, state):
+        picture, after = self._predicted([self._padded(frames), state[np.newaxis]])
+        return picture[0], after[0]
+
+    def _padded(self, picture):
         (v, h), fill = self.model.border, self.model.fill
         around = ((v, v), (h, h), (0, 0))
-        padded = np.pad(picture, around, **({"mode": "edge"} if fill == "edge" else {"constant_values": fill}))
+        return np.pad(picture, around, **({"mode": "edge"} if fill == "edge" else {"constant_values": fill}))[None]
+
+    def _predicted(self, given):
         # Under JAX, Keras takes the weights from what a call gives; of one that fails they would be the failure's.
         weights = [(each, each.value) for each in self.network.variables] if self._backend == "jax" else []
         try:
             with networks.float32():
-                return self.network.predict_on_batch(padded[np.newaxis])[0]
+                return self.network.predict_on_batch(given)
         except Exception:
             for variable, value in weights:
                 variable.assign(value)
@@ -141,7 +176,8 @@ def openvino_core() -> Any:
 class OpenVino(Engine):
     """OpenVINO on the CPU, at float32: on processors with bfloat16 its own choice would round to 8 bits.
 
-    A call takes all processors; with `parallel` they are shared by so many calls, which wait for one another less.
+    A call takes all processors; with `parallel` they are shared by so many calls, which wait for one another less. The
+    steps of a recurrent network go one by one.
     """
 
     title, module, planes = "OpenVINO", "openvino", True
@@ -150,11 +186,15 @@ class OpenVino(Engine):
     def __init__(self, model: Model, parallel: int = 1) -> None:
         super().__init__(model)
         self.words = f"OpenVINO {version('openvino')} on the CPU"
-        self.parallel = parallel
+        self.parallel = 1 if model.recurrent else parallel
         self._graph, self._lock = _graph(model), threading.Lock()
         self._idle: SimpleQueue[Any] | None = None  # requests that wait for a call
         # Its Python part sets itself up in the first call, and waits for ever if two threads do that at a time.
-        self._run(np.zeros((3, *model.cell[0]), np.float32))
+        blank = np.zeros((3 * model.frames, *model.cell[0]), np.float32)
+        if model.recurrent:
+            self._step(blank, np.zeros(self.state_shape(blank.shape), np.float32))
+        else:
+            self._run(blank)
 
     def _requests(self):
         """The model compiled, and its requests, which share memory."""
@@ -170,11 +210,18 @@ class OpenVino(Engine):
         return requests
 
     def _run(self, picture):
+        return self._inferred({"input": picture[np.newaxis]})["output"][0]
+
+    def _step(self, frames, state):
+        made = self._inferred({"input": frames[np.newaxis], "state": state[np.newaxis]})
+        return made["output"][0], made["next_state"][0]
+
+    def _inferred(self, given):
         with self._lock:
             idle = self._idle = self._idle or self._requests()
         request = idle.get()
         try:
-            return request.infer({0: picture[np.newaxis]}, share_inputs=True)[0][0]
+            return request.infer(given, share_inputs=True)
         except Exception:
             self._idle = None  # they would keep the memory that they have found so far
             raise
@@ -236,16 +283,28 @@ class OnnxRuntime(Engine):
         if provider != "CPUExecutionProvider":
             plain = onnxruntime.InferenceSession(graph, options, ["CPUExecutionProvider"])
             cells = self.model.cell[0]
-            given = {"input": np.random.default_rng(0).random((1, 3, 8 * cells[0], 8 * cells[1]), np.float32)}
-            off = np.abs(session.run(None, given)[0] - plain.run(None, given)[0]).max()
+            given, random = {}, np.random.default_rng(0).random
+            given["input"] = random((1, 3 * self.model.frames, 8 * cells[0], 8 * cells[1]), np.float32)
+            if self.model.recurrent:
+                given["state"] = random((1, *self.state_shape(given["input"].shape[1:])), np.float32)
+            both = zip(session.run(None, given), plain.run(None, given), strict=True)
+            off = np.max([np.abs(one - other).max() for one, other in both])
             if not off <= TOLERANCE:
                 raise RuntimeError(f"its result is {off * 1023:.2g} 10-bit codes off the CPU's")
         return session
 
     def _run(self, picture):
+        return self._got(["output"], {"input": picture[np.newaxis]})[0][0]
+
+    def _step(self, frames, state):
+        given = {"input": frames[np.newaxis], "state": state[np.newaxis]}
+        picture, after = self._got(["output", "next_state"], given)
+        return picture[0], after[0]
+
+    def _got(self, names, given):
         self._session = self._session or self._new()
         try:
-            return self._session.run(None, {"input": picture[np.newaxis]})[0][0]
+            return self._session.run(names, given)
         except Exception:
             self._session = None  # it would keep the memory that it has found so far
             raise

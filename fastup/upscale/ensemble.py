@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -25,11 +26,14 @@ class Ensemble:
         Output picture / input picture.
     planes : bool
         Whether pictures are (channels, height, width), or (height, width, channels).
+    steps : callable, optional
+        What makes a step of a recurrent network.
     """
 
     make: Callable[[Floats], Floats]
     scale: Scale
     planes: bool = False
+    steps: Callable[[Floats, Floats | None], tuple[Floats, Floats]] | None = None
 
     @property
     def views(self) -> int:
@@ -47,11 +51,26 @@ class Ensemble:
 
     def __call__(self, picture: Floats) -> Floats:
         """The upscaled picture, float32, unclipped; a new array."""
+        return self._mean(picture, lambda view, _: self.make(view))
+
+    def step(self, frames: Floats, states: list[Floats] | None = None) -> tuple[Floats, list[Floats]]:
+        """A step of a recurrent network, as of `Engine.step`: each view has a state of its own."""
+        step, after = self.steps, list[Floats]()
+        assert step is not None
+
+        def made(view, number):
+            one, state = step(view, None if states is None else states[number])
+            after.append(state)
+            return one
+
+        return self._mean(frames, made), after
+
+    def _mean(self, picture, make):
         rows, columns = (1, 2) if self.planes else (0, 1)
         total: Any = 0
-        for turned in (False, True)[: 1 + self._turns]:
-            for axes in ((), (rows,), (columns,), (rows, columns)):
-                view = np.flip(picture, axes)
-                made = self.make(np.ascontiguousarray(view.swapaxes(rows, columns) if turned else view))
-                total += np.flip(made.swapaxes(rows, columns) if turned else made, axes)
+        flips = (), (rows,), (columns,), (rows, columns)
+        for number, (turned, axes) in enumerate(product((False, True)[: 1 + self._turns], flips)):
+            view = np.flip(picture, axes)
+            made = make(np.ascontiguousarray(view.swapaxes(rows, columns) if turned else view), number)
+            total += np.flip(made.swapaxes(rows, columns) if turned else made, axes)
         return total / np.float32(self.views)

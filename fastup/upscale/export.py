@@ -4,13 +4,10 @@ The graph is written node by node. Keras' own `export` needs tf2onnx, keeps chan
 nodes, of bicubic gathers: on two cores its file took a tenth longer in OpenVINO, half as long again in ONNX Runtime.
 """
 
-import importlib.util
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial, reduce
-from math import gcd
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +19,13 @@ import onnx.numpy_helper
 from numpy.typing import NDArray
 
 from fastup._scales import phases
-from fastup._types import Floats, StrPath
+from fastup._types import StrPath
 from fastup._whole import whole
 from fastup.errors import FastupError, OptionError
-from fastup.networks.layers import Affine, Bicubic, Doubled, SubPixel
-from fastup.networks.models import Network, precision
+from fastup.networks.layers import Affine, Bicubic, Blend, Channels, Doubled, Leak, Recalled, SubPixel
+from fastup.networks.models import Network
 from fastup.pairs.colour import Colour
+from fastup.upscale.fidelity import largest_difference, runner
 from fastup.upscale.model import Model, load
 from fastup.upscale.onnx_file import KEY, VERSION, signed
 
@@ -99,8 +97,8 @@ def export(model: StrPath | Network, out: StrPath | None = None, whole_scale: bo
         raise OptionError(f"OUT is {out}, expected a name that ends in .onnx")
     with whole(out) as part:
         part.write_bytes(graph(network, whole_scale))
-        engine, run = _engine(part)
-        difference = _difference(network, run, multiple)
+        engine, run = runner(part)
+        difference = largest_difference(network, run, multiple)
         if not difference <= TOLERANCE:  # nor if it is NaN
             raise FastupError(
                 f"{out}: not written: through {engine} it gives pictures that differ from Keras' by up to "
@@ -116,6 +114,11 @@ def graph(network: Network, whole_scale: bool = False) -> bytes:
     are those of a picture, any number of whole cells; for others the graph fails. What lies around the picture, as the
     network was trained, is filled in by the graph. Nothing is clipped.
 
+    A recurrent network is one step: ``input`` (1, 3 * n, height, width) has the frame before, the one that is made, and
+    those after it that the network looks at, one after another. ``state`` (1, S, height, width), with the network's
+    border on every side, is what ``next_state`` was at the frame before: zeros where a shot begins. There the frame
+    itself stands in for the one before; where one ends, for those after it.
+
     With `whole_scale`, H and W are one whole multiple of height and width, the largest that is not above the scale of
     either axis: below the picture, and to its right, there is what the graph cuts off, so that the picture alone gives
     the output. A 720x480 picture for the scale (9/4, 2) lies in the upper 480 of 540 rows, and the output is 1440x1080.
@@ -126,34 +129,51 @@ def graph(network: Network, whole_scale: bool = False) -> bytes:
     ------
     FastupError
         If the network has a layer that it does not know.
+    OptionError
+        If it is recurrent, with `whole_scale`: programs that know whole scales alone carry no state.
     """
-    network = network.folded()
+    network, about = network.folded(), Model.of(network)
+    if whole_scale and about.recurrent:
+        raise OptionError(
+            "whole-scale is for programs that take one picture at a time, but the model carries a state from frame to "
+            "frame; expected it without: the file then has the state as input and output"
+        )
     multiple = _multiple(network) if whole_scale else None
     nodes = _Nodes()
     picture = "input" if multiple is None else nodes.picture_of("input", network.scale, multiple)
     if multiple is not None and (colour := Model.of(network).colour) is not None:
         picture = _recoloured(nodes, picture, colour)
-    result = _build(nodes, network, picture)
+    result, *states = _build(nodes, network, picture)
     if multiple is not None:  # fails where the picture is not whole cells, or not all of the output
         size = nodes.op("Mul", nodes.size("input"), nodes.numbers(multiple, multiple))
         result = nodes.op("Reshape", result, nodes.op("Concat", nodes.numbers(1, 3), size, axis=0))
+    given = [_value("input", 3 * about.frames, "")]
+    made = [_value("output", 3, "output_")]
     nodes.nodes.append(onnx.helper.make_node("Identity", [result], ["output"]))
-    given, made = (
-        [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 3, *sides])]
-        for name, sides in (("input", ("height", "width")), ("output", ("output_height", "output_width")))
-    )
+    for state in states:
+        given.append(_value("state", about.state, "state_" * any(about.border)))
+        made.append(_value("next_state", about.state, "state_" * any(about.border)))
+        nodes.nodes.append(onnx.helper.make_node("Identity", [state], ["next_state"]))
     model = onnx.helper.make_model(
         onnx.helper.make_graph(nodes.nodes, "fastup", given, made, nodes.initializers),
         producer_name="fastup", ir_version=IR_VERSION, opset_imports=[onnx.helper.make_opsetid("", OPSET)],
     )  # fmt: skip
-    about = {
+    metadata = {
         "version": 1, "settings": network.settings, "receptive": network.receptive, "widest": network.widest,
         "whole_scale": multiple,
     }  # fmt: skip
     if network.pitch > 1:
-        about |= {"version": VERSION, "pitch": network.pitch}
-    onnx.helper.set_model_props(model, {KEY: json.dumps(about, sort_keys=True)})
+        metadata |= {"version": VERSION, "pitch": network.pitch}
+    if about.recurrent:
+        metadata["version"] = VERSION
+    onnx.helper.set_model_props(model, {KEY: json.dumps(metadata, sort_keys=True)})
     return signed(model.SerializeToString(deterministic=True))
+
+
+def _value(name, channels, sides):
+    """An input or an output of the graph, with the names of its sides."""
+    shape = [1, channels, f"{sides}height", f"{sides}width"]
+    return onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
 
 
 def whole_scale_of(scale: Scale) -> int | None:
@@ -165,67 +185,6 @@ def whole_scale_of(scale: Scale) -> int | None:
 def _multiple(network):
     """The whole scale of a file for other programs; None if the file is no other than the one without."""
     return whole_scale_of(network.scale) or (Model.of(network).colour and int(network.scale[0]))
-
-
-def _engine(path):
-    """What runs a file on the processor, by name; and a function of a picture (height, width, 3)."""
-    if not importlib.util.find_spec("onnxruntime"):
-        raise FastupError(
-            "ONNX Runtime is not installed, expected it to check the file with: pip install 'fastup[upscale]'"
-        )
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # what goes wrong is raised, too
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-
-    def run(picture):
-        planes = np.ascontiguousarray(picture.transpose(2, 0, 1)[np.newaxis])
-        return session.run(None, {"input": planes})[0][0].transpose(1, 2, 0)
-
-    return f"ONNX Runtime {onnxruntime.__version__}", run
-
-
-def _difference(network: Network, run: Callable[[Floats], Floats], whole_scale: int | None) -> float:
-    """The largest difference of what a file makes of some pictures to what Keras does; of values above 1, in parts.
-
-    One cell, some, and so many that not all is near the edges: random, and black and white alone. Keras is asked for
-    float32, whatever the network computes in, and on the processor, as accelerators round.
-    """
-    with keras.device("cpu"), precision("float32"):
-        twin = Network(network.settings)
-        twin.set_weights(network.get_weights())
-    model, rng = Model.of(twin), np.random.default_rng(0)
-    (v, h), fill = model.border, model.fill
-    how: dict[str, Any] = {"mode": "edge"} if fill == "edge" else {"constant_values": fill}
-    largest = 0.0
-    for least in (1, 12, 48):
-        size = [-(-least // step) * step for step in _steps(model.scale, whole_scale)]
-        for picture in (rng.random((*size, 3), np.float32), rng.integers(2, size=(*size, 3)).astype(np.float32)):
-            with keras.device("cpu"):
-                given = picture
-                if whole_scale is not None and model.colour is not None:
-                    given = model.colour.apply(picture).clip(0, 1)
-                around = np.pad(given, ((v, v), (h, h), (0, 0)), **how)
-                expected = keras.ops.convert_to_numpy(twin(around[np.newaxis]))[0]
-            if whole_scale is not None:
-                below, beside = (n * f / whole_scale - n for n, f in zip(size, model.scale, strict=True))
-                picture = np.pad(picture, ((0, int(below)), (0, int(beside)), (0, 0)), constant_values=0.5)
-            found = run(picture)
-            if found.shape != expected.shape:
-                raise FastupError(f"the exported graph makes {found.shape} of {picture.shape}, Keras {expected.shape}")
-            each = np.abs(found - expected) / np.maximum(np.abs(expected), 1)
-            largest = max(largest, float(each.max())) if np.isfinite(each).all() else np.nan
-            if np.isnan(largest):
-                return largest
-    return largest
-
-
-def _steps(scale, whole_scale):
-    """Rows and columns of input of which pictures are to hold a multiple."""
-    if whole_scale is None:
-        return [factor.denominator for factor in scale]
-    return [f.denominator * whole_scale // gcd(f.numerator, whole_scale) for f in scale]
 
 
 @dataclass(frozen=True)
@@ -284,6 +243,14 @@ class _Nodes:
             return self.op("Pad", name, pads, mode="edge")
         return self.op("Pad", name, pads, self.weights(np.array(fill)))
 
+    def channels(self, name: str, first: int, end: int) -> str:
+        """Those of its channels, as of a slice."""
+        return self.op("Slice", name, self.numbers(first), self.numbers(end), self.numbers(1))
+
+    def with_ones(self, name: str) -> str:
+        """A tensor with one more channel, of ones."""
+        return self.op("Pad", name, self.numbers(0, 0, 0, 0, 0, 1, 0, 0), self.weights(np.array(1)))
+
     def pixels(self, tensor: _Tensor) -> str:
         """The name of the pixels of a tensor; of cells, their target pixels are put where they belong.
 
@@ -307,17 +274,19 @@ class _Nodes:
 
 
 def _build(nodes, network, picture):
-    """Add the nodes of a network; gives the name of its output."""
+    """Add the nodes of a network; gives the names of its outputs. What is not a picture is the state."""
     model = Model.of(network)
     values: dict[int, _Tensor] = {}
     for layer in network.layers:
-        if isinstance(layer, keras.layers.InputLayer):
+        if layer.output is network.inputs[0]:
             given = _Tensor(nodes.pad(picture, model.border, model.border, model.fill))
+        elif isinstance(layer, keras.layers.InputLayer):
+            given = _Tensor("state")
         else:
             inputs = layer.input if isinstance(layer.input, list) else [layer.input]
             given = _node_of(nodes, layer, [values[id(each)] for each in inputs])
         values[id(layer.output)] = given
-    return nodes.pixels(values[id(network.outputs[0])])
+    return [nodes.pixels(values[id(each)]) for each in network.outputs]
 
 
 def _recoloured(nodes, picture, colour):
@@ -355,8 +324,21 @@ def _node_of(nodes, layer, inputs):
         how = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
         twice = nodes.op("Resize", given, "", nodes.weights(np.array([1, 1, 2, 2])), **how)
         return _Tensor(nodes.op("Slice", twice, nodes.numbers(0, 0), nodes.size(like), nodes.numbers(2, 3)))
+    if isinstance(layer, Leak):
+        gate, now, state = (nodes.pixels(each) for each in inputs)
+        kept = nodes.op("Mul", nodes.op("Mul", gate, nodes.weights(np.array(layer.most))), state)
+        return _Tensor(nodes.op("Add", kept, nodes.with_ones(now)))
+    if isinstance(layer, Blend):
+        x, y = (nodes.pixels(each) for each in inputs)
+        share = nodes.weights(_array(layer.share)[:, None, None])
+        return _Tensor(nodes.op("Add", x, nodes.op("Mul", nodes.op("Sub", y, x), share)))
     (given,) = inputs
     given = nodes.pixels(given)
+    if isinstance(layer, Channels):
+        return _Tensor(nodes.channels(given, layer.first, layer.first + layer.count))
+    if isinstance(layer, Recalled):
+        sums, count = nodes.channels(given, 0, -1), nodes.channels(given, -1, np.iinfo(np.int64).max)
+        return _Tensor(nodes.op("Div", nodes.with_ones(sums), count))
     if isinstance(layer, keras.layers.MaxPooling2D):  # as `networks.models` sets it
         return _Tensor(nodes.op("MaxPool", given, kernel_shape=[2, 2], strides=[2, 2], pads=[0, 0, 1, 1]))
     if isinstance(layer, Bicubic):

@@ -3,12 +3,12 @@
 import contextlib
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from fastup import frames
 from fastup._formats import possible_aspect
@@ -18,12 +18,14 @@ from fastup.errors import DataError, FastupError, OptionError
 from fastup.footage import chore, dehalo, opening, telecine
 from fastup.footage.pipe import Pipe
 from fastup.footage.sink import FolderSink
-from fastup.footage.source import Clip, Source
+from fastup.footage.source import Clip, Items, Skip, Source
 from fastup.footage.stages import Stages
 from fastup.pairs.colour import has_recipe_done
 from fastup.trim import fixed
+from fastup.upscale.around import Around, read_cuts
 from fastup.upscale.difference import Difference, Twins, differences
 from fastup.upscale.pillars import Pillars
+from fastup.upscale.recurrence import Given
 from fastup.upscale.upscaler import BITS, Upscaler, digest
 
 if TYPE_CHECKING:
@@ -42,7 +44,31 @@ class Plan(chore.Plan):
     notes: list[str]  # what is to be said of the frames
     pillars: Pillars | None = None  # what the pictures are put into
     matched: bool = False  # whether frames have the colours of the targets already
+    cuts: frozenset[int] | None = None  # the frames with which shots begin; None where they are to be found
     twins: Twins | None = None  # what `compare` compares with
+
+    def items(self, start: int, skip: Skip) -> Items:
+        """Those of a recurrent model have frames around them: see `Around`."""
+        if not self.upscaler.model.recurrent or (self.numbers is not None and not self.todo):
+            return super().items(start, skip)
+        return self.around.items(start, skip)
+
+    def unit(self, number: int) -> int:
+        """For a recurrent model more than a frame: see `Around.unit`."""
+        whole = isinstance(self.sink, FolderSink) and self.upscaler.model.recurrent
+        return self.around.unit(number) if whole else super().unit(number)
+
+    def cut(self, numbers: Sequence[int]) -> Self:
+        """For a recurrent model with the frames around them."""
+        part = super().cut(numbers)
+        if not self.upscaler.model.recurrent or not numbers:
+            return part
+        return replace(part, source=self.source.cut(*self.around.span(numbers)))
+
+    @cached_property
+    def around(self) -> Around:
+        """Which frames are read for a recurrent model beside those that are asked for."""
+        return Around(self, self.upscaler.model, self.cuts)
 
 
 def opened(
@@ -68,7 +94,7 @@ def prepare(
     start: int | str = 0, end: int | str | None = None, numbers: str | None = None, detelecine: bool = False,
     order: str | None = None, without_halo: bool = False, suffix: str | None = None,
     options: Mapping[str, Any] | None = None, pad: Size | None = None, test: bool = False,
-    diff: StrPath | None = None, on_progress: Progress | None = None,
+    diff: StrPath | None = None, cuts: StrPath | Iterable[int] | None = None, on_progress: Progress | None = None,
 ) -> Plan:  # fmt: skip
     """Plan to upscale frames, and check them: all files by their headers, a clip by its size. Nothing is written.
 
@@ -97,6 +123,9 @@ def prepare(
         Whether to make no more than the first, the middle and the last frame: see `chore.Plan.sample`.
     diff
         A folder of the frames that the upscaled ones should be, for `compare`.
+    cuts
+        Of a recurrent model, the numbers of the frames with which shots begin, or a file that `around.read_cuts` reads;
+        by default they are found as frames come.
     """
     source = source if isinstance(source, Source) else opened(source, detelecine=detelecine)
     upscaler = model if isinstance(model, Upscaler) else Upscaler(model, parallel=PARALLEL)
@@ -114,10 +143,13 @@ def prepare(
     first, last = chore.part(source, start, end, numbers)
     halo = dehalo.facts(source) if without_halo else None
     facts |= {"dehalo": halo}
+    if cuts is not None:
+        cuts = upscaler.firsts(read_cuts(cuts) if isinstance(cuts, str | os.PathLike) else cuts)
+        facts |= {"cuts": sorted(cuts)}
     plan = Plan(
         source=source, destination=Path(destination), overwrite=overwrite, suffix=suffix, first=first, last=last,
         chunk=numbers is not None, made_by=facts, options=options or {}, upscaler=upscaler, film=film, halo=halo,
-        notes=[], matched=upscaler.colour is not None and has_recipe_done(source.path),
+        notes=[], cuts=cuts, matched=upscaler.colour is not None and has_recipe_done(source.path),
         pillars=None if pad is None else Pillars.of(pad, upscaler.settings),
         twins=None if diff is None else Twins(diff, fixed(upscaler.settings["trim"])),
     ).checked()  # fmt: skip
@@ -163,32 +195,43 @@ def work(plan: Plan, stages: Stages) -> chore.Work:
     """What makes the frames of a plan, and measures itself."""
     upscaler, pillars, source, files = plan.upscaler, plan.pillars, plan.source, dict(plan.source.files())
     in_codes = isinstance(plan.sink, FolderSink) and plan.sink.suffix == ".dpx"
+    flow, around = upscaler.flow(), plan.around if upscaler.model.recurrent else None
 
     def before(item):
         number, raw = item
         with stages("reading"):
-            return number, upscaler.prepared(source.label(number), source.pixels(raw, "float32"), plan.matched)
+            try:
+                return number, upscaler.prepared(source.label(number), source.pixels(raw, "float32"), plan.matched)
+            except (FastupError, OSError):
+                if around is None or around.asked(number):
+                    raise
+                return number, None  # the part goes without
 
-    def after(item):
-        number, prepared, result = item
+    def after(made):
+        step, result = made
         with stages("writing"):
-            frame = upscaler.finished(prepared, result, 2**BITS - 1 if in_codes else None)
-            header = upscaler.header(_header_of(source, files, number))
+            frame = upscaler.finished(step.frame, result, 2**BITS - 1 if in_codes else None)
+            header = upscaler.header(_header_of(source, files, step.item))
             if pillars is not None:
                 frame, header = pillars(frame, header), pillars.header(header)
-            return number, frame, header
+            return step.item, frame, header
 
-    def engine(item):
+    def engine(step):
         with stages("engine"):
-            return *item, upscaler.run(item[-1])
+            return step, flow.run(step)
+
+    def given(ready):
+        return (Given(*item) for item in ready) if around is None else around.given(ready)
+
+    def asked(made):
+        return (each for each in made if around is None or around.asked(each[0].item))
 
     def through(items):
-        at_once = upscaler.engine.parallel
         with (  # three stages, so that the engine never waits
             contextlib.closing(in_order(before, stages.taking(items, "reading"), threads=1, ahead=2)) as read,
             contextlib.closing(stages.taking(read, "waiting for reading")) as ready,
-            contextlib.closing(in_order(engine, ready, threads=at_once, ahead=at_once)) as made,
-            contextlib.closing(in_order(after, made, threads=1, ahead=2)) as results,
+            contextlib.closing(in_order(engine, flow.steps(given(ready)), flow.parallel, flow.parallel)) as made,
+            contextlib.closing(in_order(after, asked(made), threads=1, ahead=2)) as results,
         ):
             for result in results:
                 with stages("writing"), stages("waiting for writing"):

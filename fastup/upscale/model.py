@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from fastup.networks.models import Network
 
 
+LONG = 240  # frames after which a state counts nothing, where it was not measured
+
+
 @dataclass(frozen=True)
 class Model:
     """A trained model: a `Network`, which Keras has, or an ONNX graph that was made of one.
@@ -102,6 +105,31 @@ class Model:
         return vertical, horizontal
 
     @property
+    def recurrent(self) -> bool:
+        """Whether it sees a frame's neighbours, and carries a state from frame to frame."""
+        return self.settings.get("state") is not None
+
+    @property
+    def lookahead(self) -> int:
+        """How many frames after the one that it makes it sees."""
+        return self.settings["lookahead"] if self.recurrent else 0
+
+    @property
+    def frames(self) -> int:
+        """How many frames it sees at a time: the one before, the one that it makes, and those after it."""
+        return 2 + self.lookahead if self.recurrent else 1
+
+    @property
+    def state(self) -> int:
+        """Values for each pixel of input, with the border, that are carried from frame to frame."""
+        return self.settings["state"] if self.recurrent else 0
+
+    @property
+    def warmup(self) -> int:
+        """How many frames before a part of a film make it equal to the whole, to half a code of 10 bits."""
+        return self.settings.get("warmup_frames", LONG) if self.recurrent else 0
+
+    @property
     def fill(self) -> Literal["edge"] | float:
         """What lies outside the picture: "edge", or the black level, normalised."""
         return fill_of(self.settings)
@@ -118,13 +146,17 @@ def _check(name, settings):
         whites = [settings[side] for side in ("input_white", "target_white")]
         if any(white is not None and (type(white) is not int or not 1 <= white <= 65535) for white in whites):
             raise ValueError(f"white is {whites}, expected codes")
+        if settings.get("state") is not None:
+            sizes = [settings["lookahead"], settings["state"], settings.get("warmup_frames", 0)]
+            if any(type(size) is not int or size < 0 for size in sizes):
+                raise ValueError(f"lookahead, state and warmup_frames are {sizes}, expected whole numbers")
         float(0 if settings["black_level"] == "edge" else settings["black_level"])
         if Fraction(*settings["pixel_aspect"]) <= 0:
             raise ValueError(f"pixel_aspect is {settings['pixel_aspect']}")
         dict(settings.get("levels") or {})
         if settings.get("colour") is not None:
             Colour.of(settings["colour"])
-    except (OptionError, ValueError, TypeError, ZeroDivisionError) as error:
+    except (OptionError, ValueError, TypeError, KeyError, ZeroDivisionError) as error:
         raise DataError(f"{name}: its settings are not those of a model: {error}") from None
 
 

@@ -40,11 +40,11 @@ def read_metadata(model: StrPath | bytes, name: str | None = None) -> dict[str, 
     Returns
     -------
     dict
-        ``version``: of the metadata, 1; or 2 of a file with ``pitch``, which is not to be read without. ``settings``:
-        of the network, as of `Network.settings`. ``receptive``: how far it sees beyond a cell, in input pixels
-        (vertical, horizontal). ``widest``: the most float32 values for each pixel of input that the output of one layer
-        holds. ``pitch``: at multiples of how many cells strips begin, where that is more than 1. ``whole_scale``: None;
-        or, of a file made for programs that know whole scales alone, that scale.
+        ``version``: of the metadata, 1; or 2 of a file with ``pitch`` or with a state, which is not to be read without.
+        ``settings``: of the network, as of `Network.settings`. ``receptive``: how far it sees beyond a cell, in input
+        pixels (vertical, horizontal). ``widest``: the most float32 values for each pixel of input that the output of
+        one layer holds. ``pitch``: at multiples of how many cells strips begin, where that is more than 1.
+        ``whole_scale``: None; or, of a file made for programs that know whole scales alone, that scale.
 
     Raises
     ------

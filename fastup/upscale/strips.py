@@ -15,6 +15,7 @@ from fastup.upscale.model import Model
 
 FRAMES = 3  # that are on their way, beside those that the engine has: read ahead, waiting to be written
 BYTES_GIVEN, BYTES_MADE = 12, 12 + 6  # of a pixel of these: three floats; and codes of them
+HELD = 8  # frames of a recurrent network that wait until it is known where shots begin
 OTHER = 64  # floats for each pixel of input, whatever the network
 
 
@@ -114,14 +115,17 @@ class Strips:
         Bytes for the engine, and for frames on their way to and from it; None for any number.
     on_note : callable, optional
         Called with a line when strips are made first, and when they had to be made lower.
+    states : int
+        How many states of a recurrent network there are at a time: one for each view of an ensemble.
 
     Calls may be under way side by side, as many as the engine takes; they share the memory.
     """
 
     def __init__(
-        self, engine: Engine, model: Model, memory: int | None = None, on_note: Callable[[str], object] | None = None
-    ) -> None:
-        self.engine, self.model, self.memory, self.on_note = engine, model, memory, on_note
+        self, engine: Engine, model: Model, memory: int | None = None, on_note: Callable[[str], object] | None = None,
+        states: int = 1,
+    ) -> None:  # fmt: skip
+        self.engine, self.model, self.memory, self.on_note, self.states = engine, model, memory, on_note, states
         (q, _), (p, _) = model.cell
         self._cell, self._reach = (q, p), model.receptive[0]
         self._lock = threading.Lock()  # of what follows: calls may be under way side by side
@@ -129,12 +133,24 @@ class Strips:
         self._said: object = self  # the pixels that were last spoken of
 
     def __call__(self, picture: Floats) -> Floats:
+        return self._fitting(picture, self.engine.run, self._made)
+
+    def step(self, frames: Floats, state: Floats | None = None) -> tuple[Floats, Floats]:
+        """A step of a recurrent network, as of `Engine.step`: every strip sees its rows of the whole state before."""
+        return self._fitting(
+            frames,
+            lambda frames: self.engine.step(frames, state),
+            lambda frames, strips: self._stepped(frames, state, strips),
+        )
+
+    def _fitting(self, picture, whole, parts):
+        """What is made whole, or in the strips that memory has room for."""
         height, width = picture.shape[1:] if self.engine.planes else picture.shape[:2]
         while True:
             strips = cut(height, self._cell, self._reach, self._rows(height, width), self.model.pitch)
             rows = strips[0].read.stop
             with contextlib.suppress(MemoryError):
-                made = self._made(picture, strips)
+                made = whole(picture) if len(strips) == 1 else parts(picture, strips)
                 break
             # Here that error is gone, which held on to what was made so far.
             self._lower(rows, height, width)
@@ -162,6 +178,7 @@ class Strips:
             vertical, horizontal = self.model.scale
             at_once = self.engine.parallel
             frames = (FRAMES + at_once) * height * width * (BYTES_GIVEN + BYTES_MADE * float(vertical * horizontal))
+            frames += carried(self.model, height, width, self.states)
             limits.append(int((self.memory - frames) / at_once / taken(self.engine, self.model)))
         if not limits:
             return height
@@ -182,17 +199,52 @@ class Strips:
             self._pixels = pixels if self._pixels is None else min(pixels, self._pixels)
 
     def _made(self, picture, strips):
-        if len(strips) == 1:
-            return self.engine.run(picture)
-        before = (slice(None),) if self.engine.planes else ()  # the axes before that of rows
-        shape = list(picture.shape)
-        for axis, factor in enumerate(self.model.scale, len(before)):
-            shape[axis] = int(shape[axis] * factor)
-        whole = np.empty(shape, np.float32)  # before the engine takes what there is
+        whole = self._whole(picture)  # before the engine takes what there is
         for strip in strips:
-            part = self.engine.run(np.ascontiguousarray(picture[(*before, strip.read)]))
-            whole[(*before, strip.kept)] = part[(*before, strip.made)]
+            part = self.engine.run(self._part(picture, strip.read))
+            whole[self._at(strip.kept)] = part[self._at(strip.made)]
         return whole
+
+    def _stepped(self, frames, state, strips):
+        """A state has the rows of the border, too, with which the network goes on."""
+        whole, (v, _) = self._whole(frames), self.model.border
+        carried = np.empty(self.engine.state_shape(frames.shape), np.float32)
+        end, (q, p) = strips[-1].read.stop, self._cell
+        for strip in strips:
+            start = strip.read.start
+            before = None if state is None else self._part(state, slice(start, strip.read.stop + 2 * v))
+            part, after = self.engine.step(self._part(frames, strip.read), before)
+            whole[self._at(strip.kept)] = part[self._at(strip.made)]
+            first, last = (rows // p * q for rows in (strip.kept.start, strip.kept.stop))
+            first, last = first + v if first else 0, last + v if last < end else end + 2 * v
+            carried[self._at(slice(first, last))] = after[self._at(slice(first - start, last - start))]
+        return whole, carried
+
+    def _whole(self, picture):
+        """Room for the target picture of a picture, or of the frames of a step."""
+        size = picture.shape[1:] if self.engine.planes else picture.shape[:2]
+        height, width = (int(n * factor) for n, factor in zip(size, self.model.scale, strict=True))
+        return np.empty((3, height, width) if self.engine.planes else (height, width, 3), np.float32)
+
+    def _at(self, rows):
+        """Where rows are in an array of the engine's."""
+        return (slice(None), rows) if self.engine.planes else (rows,)
+
+    def _part(self, array, rows):
+        return np.ascontiguousarray(array[self._at(rows)])
+
+
+def carried(model: Model, height: int, width: int, states: int = 1) -> int:
+    """Bytes of what goes with a recurrent network beside the frames on their way: 0 of any other.
+
+    Each state before a step and after it; and the frames that are held back, to find cuts and as neighbours, of which
+    the engine gets those of a step once more, side by side.
+    """
+    if not model.recurrent:
+        return 0
+    v, h = model.border
+    held = BYTES_GIVEN * (HELD + 2 * model.frames) * height * width
+    return held + 2 * states * 4 * model.state * (height + 2 * v) * (width + 2 * h)
 
 
 def taken(engine: Engine, model: Model) -> float:
@@ -202,7 +254,8 @@ def taken(engine: Engine, model: Model) -> float:
     """
     vertical, horizontal = model.scale
     layers, pictures = engine.takes
-    return 4 * (layers * model.widest + pictures * 3 * float(vertical * horizontal) + OTHER)
+    of_step = 3 * model.frames + 2 * model.state if model.recurrent else 0  # what it is given and gives besides
+    return 4 * (layers * model.widest + pictures * 3 * float(vertical * horizontal) + OTHER + of_step)
 
 
 def _cells(rows, q):

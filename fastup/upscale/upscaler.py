@@ -5,7 +5,7 @@ from fractions import Fraction
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 import numpy as np
 
@@ -21,23 +21,17 @@ from fastup.upscale import shipped
 from fastup.upscale.engines import opened
 from fastup.upscale.ensemble import Ensemble
 from fastup.upscale.model import Model
+from fastup.upscale.recurrence import AFTER, Carried, Given, Prepared, Step, beginnings, steps
 from fastup.upscale.strips import Strips
 
 if TYPE_CHECKING:
     from fastup.networks.models import Network
 
+Item = TypeVar("Item")
 Label = TypeVar("Label")  # what comes before a frame in a stream: its header, or its path
 
 ROOM = 0.8  # share of what is free that frames and their engine may take
 BITS = 10  # of the codes that `upscale` writes
-
-
-class Prepared(NamedTuple):
-    """A frame that is ready for the engine: see `Upscaler.prepared`."""
-
-    name: str
-    picture: Floats  # as the engine takes it
-    codes: bool  # whether the frame was of codes
 
 
 class Upscaler:
@@ -80,10 +74,11 @@ class Upscaler:
         if memory is None and (free := self.engine.free()) is not None:
             memory = int(ROOM * free / share())
         self.views = 1
-        self._make: Callable[[Floats], Floats] = Strips(self.engine, self.model, memory, on_note)
+        strips = Strips(self.engine, self.model, memory, on_note)
+        self._make: Strips | Ensemble = strips
         if self_ensemble:
-            self._make = Ensemble(self._make, self.model.scale, self.engine.planes)
-            self.views = self._make.views
+            self._make = Ensemble(strips, self.model.scale, self.engine.planes, strips.step)
+            self.views = strips.states = self._make.views
             self.engine_words += f"; {self._make.words}"
 
     def __reduce__(self) -> Any:
@@ -158,13 +153,22 @@ class Upscaler:
         return result
 
     @overload
-    def stream(self, frames: Iterable[Frame], matched: bool = False) -> Iterator[Frame]: ...
+    def stream(
+        self, frames: Iterable[Frame], matched: bool = False, cuts: Iterable[int] | None = None
+    ) -> Iterator[Frame]: ...
 
     @overload
-    def stream(self, frames: Iterable[tuple[Label, Frame]], matched: bool = False) -> Iterator[tuple[Label, Frame]]: ...
+    def stream(
+        self, frames: Iterable[tuple[Label, Frame]], matched: bool = False, cuts: Iterable[int] | None = None
+    ) -> Iterator[tuple[Label, Frame]]: ...
 
-    def stream(self, frames, matched=False):
+    def stream(self, frames, matched=False, cuts=None):
         """Upscale frames in order. A frame is taken from `frames` when its result is asked for, not before.
+
+        A recurrent model makes each frame of its neighbours, too, and of what it carries along from those before, so it
+        takes the next one first; and a few more, where it has to find where shots begin. Nothing goes from shot to
+        shot: at the ends of one its nearest frame stands in for the neighbour, and nothing is carried into the first.
+        So a frame alone is a shot of one.
 
         Parameters
         ----------
@@ -175,6 +179,8 @@ class Upscaler:
         matched
             Whether they have the colours of the targets already, as the inputs of a set that `fastup match --to hd`
             made. Others get them first where the model was trained on such: by `Model.colour`, clipped as those were.
+        cuts
+            Of a recurrent model, the numbers of the frames with which shots begin; found in the frames if not given.
 
         Yields
         ------
@@ -191,17 +197,39 @@ class Upscaler:
             model makes such; if the header says that it is Y, Cb and Cr. The message begins with the path of the frame,
             or its number in the stream, from 0.
         """
-        for number, given in enumerate(frames):
-            if not isinstance(given, tuple):
-                yield self._upscaled(f"frame {number}", given, matched)
-            elif isinstance(given[0], Header):
-                header, frame = given
-                self._refuse_other(f"frame {number}", header, frame)
-                result = self._upscaled(f"frame {number}", frame, matched)
-                yield self.header(header, self.white.bit_length() if result.dtype == np.uint16 else BITS), result
+        flow = self.flow()
+        firsts = None if cuts is None else self.firsts(cuts)
+
+        def taken():
+            for number, given in enumerate(frames):
+                *label, frame = given if isinstance(given, tuple) else (given,)
+                name = label[0] if label and not isinstance(label[0], Header) else f"frame {number}"
+                if label and isinstance(label[0], Header):
+                    self._refuse_other(name, label[0], frame)
+                yield Given(label, self.prepared(name, frame, matched), None if firsts is None else number in firsts)
+
+        for step in flow.steps(taken()):
+            white = self.white if step.frame.codes else None
+            label, result = step.item, self.finished(step.frame, flow.run(step), white)
+            if not label:
+                yield result
+            elif isinstance(label[0], Header):
+                yield self.header(label[0], white.bit_length() if white else BITS), result
             else:
-                label, frame = given
-                yield label, self._upscaled(label, frame, matched)
+                yield label[0], result
+
+    def flow(self) -> "Flow":
+        """What runs frames of a film in order: for each film one of its own."""
+        return Flow(self)
+
+    def firsts(self, cuts: Iterable[int]) -> frozenset[int]:
+        """The numbers with which shots begin, checked; OptionError if they are none, or the model needs none."""
+        if not self.model.recurrent:
+            raise OptionError("cuts are given, but the model sees every frame by itself; expected a recurrent model")
+        found = [*cuts]
+        if odd := [each for each in found if not isinstance(each, int | np.integer) or each < 0]:
+            raise OptionError(f"cuts has {odd[0]!r}, expected the numbers of frames, from 0")
+        return frozenset(map(int, found))
 
     def _refuse_other(self, name, header, frame):
         """Raise an error where a header says that a frame is not R, G and B, or of another white than trained on."""
@@ -213,11 +241,6 @@ class Upscaler:
                 f"{name} holds codes up to a white of {header.white}, expected {white}, that the model was trained on; "
                 "read frames of another white as float32"
             )
-
-    def _upscaled(self, name, frame, matched):
-        """The result of a frame; errors call the frame by name."""
-        prepared = self.prepared(name, frame, matched)
-        return self.finished(prepared, self.run(prepared), self.white if prepared.codes else None)
 
     def prepared(self, name: object, frame: Frame, matched: bool = False) -> Prepared:
         """A frame as the engine takes it, checked; `matched` and errors are those of `stream`; they call it by name."""
@@ -250,15 +273,30 @@ class Upscaler:
         if self.colour is not None and not matched:
             pixels = np.moveaxis(floats, 0, -1) if self.engine.planes else floats
             np.clip(self.colour.apply(pixels, out=pixels), 0, 1, out=pixels)
-        return Prepared(str(name), floats, codes)
+        return Prepared(str(name), floats, codes, self._grid(picture, white if codes else None))
+
+    def _grid(self, picture, white):
+        """What cuts are found by, where a model has to know of them."""
+        if not self.model.recurrent:
+            return None
+        from fastup._signatures import levels
+
+        return levels(picture, white)
 
     def run(self, prepared: Prepared) -> Floats:
         """What the engine makes of it, or of its flips and turns. As many calls at a time as `engine.parallel`.
 
-        Raises FastupError where the engine fails, or there is too little memory even for the lowest strip.
+        A frame of a recurrent model is a shot by itself; those of a film go through `flow`. Raises FastupError where
+        the engine fails, or there is too little memory even for the lowest strip.
         """
+        if self.model.recurrent:
+            return self.flow().run(Step(None, (prepared,) * self.model.frames))
+        return self._named(prepared, lambda: self._make(prepared.picture))
+
+    def _named(self, prepared, make):
+        """What `make` gives; errors call the frame by name."""
         try:
-            return self._make(prepared.picture)
+            return make()
         except FastupError as error:
             raise FastupError(f"{prepared.name}: {error}") from error
 
@@ -309,3 +347,32 @@ def _opened(model, expected, *asked):
     if (found := digest(path)) != expected:
         raise DataError(f"has another model at {path}: digest {found}, expected {expected}, as here")
     return Upscaler(path, engine, self_ensemble, memory, parallel)
+
+
+class Flow(Generic[Item]):
+    """Frames of a film through an `Upscaler`, in order, between its steps `prepared` and `finished`.
+
+    Attributes
+    ----------
+    parallel : int
+        How many calls of `run` may be under way at a time; of a recurrent model one, in the order of the steps.
+    """
+
+    def __init__(self, upscaler: Upscaler) -> None:
+        self._upscaler, model = upscaler, upscaler.model
+        self.parallel = upscaler.engine.parallel
+        self._carried = Carried(upscaler._make.step, upscaler.engine.planes) if model.recurrent else None
+
+    def steps(self, frames: Iterable[Given[Item]]) -> Iterator[Step[Item]]:
+        """What is to be run for frames, in order: a step for each that is needed."""
+        if self._carried is None:
+            return (Step(given.item, (given.frame,)) for given in frames if given.needed)
+        lookahead = self._upscaler.model.lookahead
+        return steps(beginnings(frames, AFTER if lookahead else 0), lookahead)
+
+    def run(self, step: Step[Item]) -> Floats:
+        """The target picture of a step, as `Upscaler.run` gives it, and raises."""
+        if self._carried is None:
+            return self._upscaler.run(step.frame)
+        carried = self._carried
+        return self._upscaler._named(step.frame, lambda: carried(step))
