@@ -28,7 +28,7 @@ from fastup.train.spans import SpanBatches  # noqa: E402
 
 SIZES, TILE, BATCH, THREADS = ((540, 720), (1080, 1440)), 64, 16, 2
 FRAMES, MANY = 20, 2000
-DRAWN = 4  # as PNG, each under several names: compressing one takes a second
+DRAWN = 2  # as PNG, each under several names: compressing one takes a second
 BUFFER = 4096  # tiles, of which the next is drawn
 
 
