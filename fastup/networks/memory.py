@@ -21,11 +21,15 @@ def of_step(network: Network, batch: int, tile: int | Size) -> int:
     gradients and the two moments of Adam beside them. What libraries use inside a convolution is not known. `tile` is
     in target pixels, of both axes or of each, without the border.
     """
-    shape = _shape(network, tile)
+    shape, span = _shape(network, tile), network.settings.get("span", 1)
+    judged = span - network.settings["settle"] if span > 1 else 1  # frames of a recurrent network's span
+    shapes = [(batch * judged, *shape, each.shape[3]) for each in network.inputs]
     every = keras.Model(network.inputs, [layer.output for layer in network.layers])
     outputs = sum(
         prod(output) * _bytes(layer)
-        for layer, output in zip(network.layers, every.compute_output_shape((batch, *shape, 3)), strict=True)
+        for layer, output in zip(
+            network.layers, every.compute_output_shape(shapes if len(shapes) > 1 else shapes[0]), strict=True
+        )
     )
     return 2 * outputs + 4 * sum(prod(weight.shape) * 4 for weight in network.weights)
 
@@ -66,9 +70,11 @@ def _fits(network, batch, tile):
     """Whether a step on zeros runs on the device, on a twin of the network."""
     twin = type(network)(network.settings)
     twin.compile(type(network.optimizer).from_config(network.optimizer.get_config()), network.loss)
-    inputs = np.zeros((batch, *_shape(network, tile), 3), np.float32)
+    span = network.settings.get("span", 1)
+    frames, targets = ([1 + span + network.settings["lookahead"]], [span]) if span > 1 else ([], [])
+    inputs = np.zeros((batch, *frames, *_shape(network, tile), 3), np.float32)
     try:
-        twin.train_on_batch(inputs, np.zeros((batch, *pair_of(tile), 3), np.float32))
+        twin.train_on_batch(inputs, np.zeros((batch, *targets, *pair_of(tile), 3), np.float32))
     except Exception as error:  # every backend has one of its own
         if _free.ran_out(error):
             return False

@@ -221,7 +221,10 @@ MODELS = MappingProxyType(
                 " 16 deep).",
                 _compact,
                 # Published with an absolute error; on drawn frames a squared one gained 0.8 dB more by as many steps.
-                defaults=MappingProxyType({"loss": "mse", "optimizer": "muon", "learning_rate": 4e-3, "warmup": 100}),
+                defaults=MappingProxyType(
+                    {"loss": "mse", "optimizer": "muon", "learning_rate": 4e-3, "warmup": 100}
+                    | ({"span": 4, "settle": 3, "reverse": True} if name == "recurrent" else {})
+                ),
                 size=MappingProxyType({"features": features, "depth": depth}),
                 recurrent=name == "recurrent",
             )
@@ -425,7 +428,7 @@ class Network(keras.Model):
         self.input_spec = None  # by which Keras would want a single array
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        if self.degrade is not None and isinstance(inputs, (tuple, list)):
+        if self.degrade is not None and isinstance(inputs, (tuple, list)) and len(inputs) > 2:
             windows, *others = inputs
             inputs = self.degrade(normalised(windows, self.settings.get("target_white")), *others)
         white = self.settings.get("input_white")

@@ -93,6 +93,8 @@ class Recurrence(keras.Model):
         return np.zeros((batch, height, width, STATE), np.float32)
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        if isinstance(inputs, (tuple, list)) and len(inputs) > 2:
+            inputs = self._made(*inputs)
         if isinstance(inputs, (tuple, list)):
             frames, state = inputs
             frames = normalised(frames, self.settings.get("input_white"))
@@ -102,6 +104,13 @@ class Recurrence(keras.Model):
             return self._span(pixels, self.settings["settle"] if training else 0)
         frames = ops.concatenate([pixels] * (2 + self.lookahead), axis=-1)
         return super().call([frames, ops.zeros_like(frames[..., :STATE])], training, mask)[0]
+
+    def _made(self, windows, *others):
+        """Inputs that are made of windows of targets, of spans of them too: see `Network.train_on_targets`."""
+        windows = normalised(windows, self.settings.get("target_white"))
+        if len(windows.shape) == 4:
+            return self.degrade(windows, *others)
+        return _unfolded(self.degrade(*map(_folded, (windows, *others))), ops.shape(windows)[1])
 
     def _span(self, span, settle):
         """The pictures of frames 1 to T of a span without the first `settle`, from a state of zeros."""

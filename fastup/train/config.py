@@ -184,6 +184,19 @@ class Config:
     shuffle: bool = setting(True, true_or_false, "Take the tiles in a random order.")
     augment: bool = setting(False, true_or_false, "Flip tiles at random, and turn them where both scales are equal.")
     swap_channels: bool = setting(False, true_or_false, "Give R, G and B of each tile a random order.")
+    span: int = setting(1, whole(1), "Consecutive frames of a shot that a recurrent network sees in a step; 1: frames "
+                        "alone.")  # fmt: skip
+    settle: int = setting(
+        0, whole(0), "Of those, how many come before the ones whose loss counts, at most all but one."
+    )
+    reverse: bool = setting(False, true_or_false, "Take every other span, by chance, back in time.")
+    stills: float = setting(0.0, share, "Share of spans that are one frame again and again.")
+    lookahead: int = setting(
+        1, whole(0, 1), "Frames behind a frame that a recurrent network sees, 0 or 1; 0 for live use."
+    )
+    state: bool = setting(
+        True, true_or_false, "Let a recurrent network carry its state; without, it shows what that gains."
+    )
     features: int | None = setting(None, whole(1), "Channels inside the network, where it has that size.",
                                    "the model's")  # fmt: skip
     depth: int | None = setting(None, whole(1), "Its layers, likewise.", "the model's")

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import cos, pi
+from typing import Any
 
 import keras
 import numpy as np
@@ -23,6 +24,7 @@ from fastup.train import lock
 from fastup.train.batches import TileBatches
 from fastup.train.prepare import check_finite
 from fastup.train.run import Run, stamp_of
+from fastup.train.spans import SpanBatches
 from fastup.upscale.evaluate import bounded, compare, counted
 from fastup.upscale.metrics import mean_psnr, psnr
 from fastup.upscale.upscaler import Upscaler
@@ -104,10 +106,14 @@ def _batches(run, pairs, on_progress):
     pairs = transcode(pairs, run.cache, on_progress)
     index = tile_index(pairs, config.tile, config.jitter, config.quality, run.cache, on_progress, config.edges)
     recipe = Recipe.parse(config.degrade) if config.degrade else None
-    batches = TileBatches(
+    film: dict[str, Any] = {}
+    if run.shots is not None:
+        film = {"shots": run.shots.shots, "span": config.span, "lookahead": config.lookahead}
+        film |= {"stills": config.stills, "reverse": config.reverse}
+    batches = (SpanBatches if film else TileBatches)(
         pairs, index, tile=config.tile, border=config.border, jitter=config.jitter, recipe=recipe,
         fill=config.black_level, batch=config.batch, seed=config.seed, shuffle=config.shuffle, skip=config.skip,
-        augment=config.augment, swap_channels=config.swap_channels, threads=config.threads,
+        augment=config.augment, swap_channels=config.swap_channels, threads=config.threads, **film,
     )  # fmt: skip
     if batches.degraded is not None:
         run.network.train_on_targets(batches.degraded)
@@ -386,9 +392,10 @@ class _Watch(keras.callbacks.Callback):
     def _validate(self):
         """PSNR of the model and of bicubic over whole validation frames, as `evaluate.mean`; None if asked to stop."""
         upscaler, pairs = Upscaler(self.run.network), self.validation
+        cuts = None if self.run.scenes is None else [start for start, _ in self.run.scenes.shots]
         scores, flat = [], []
         begun = time.perf_counter()
-        for number, (_, ours, bicubic, target) in enumerate(compare(upscaler, pairs)):
+        for number, (_, ours, bicubic, target) in enumerate(compare(upscaler, pairs, cuts=cuts)):
             if self.board is not None:
                 self.board.look(number, ours, bicubic, target)
             scores.append((bounded(psnr(ours, target)), bounded(psnr(bicubic, target))))

@@ -20,6 +20,7 @@ from fastup.networks.losses import TileLoss
 from fastup.networks.models import MODELS, Network, precision
 from fastup.networks.muon import Muon
 from fastup.pairs.alignment import off_note, sample
+from fastup.pairs.clips import clips
 from fastup.pairs.colour import recipe
 from fastup.pairs.digests import contents
 from fastup.pairs.folder import SIDES, Pairs, find_sets, seen, seen_note
@@ -49,7 +50,14 @@ from fastup.upscale.upscaler import Upscaler
 
 # The steps of an epoch have their tiles in an order that depends on these.
 ORDERED_BY = ("batch", "tile", "trim", "quality", "jitter", "skip", "shuffle", "augment", "seed")
-ADDED = {"edges": 0, "swap_channels": False}  # to those, where they are not this, which older runs do not have
+ADDED = {
+    "edges": 0,
+    "swap_channels": False,
+    "span": 1,
+    "stills": 0.0,
+    "reverse": False,
+    "lookahead": 1,
+}  # to those, where they are not this, which older runs do not have
 
 
 # Settings that name folders, and what they are in DATA without.
@@ -94,6 +102,7 @@ def prepare(
     input_trim = AUTO if follows or config.input_trim == AUTO else pairs.kinds[0].input_trim
     border = geometry.border(config.border)
     config = replace(config, border=border, input_trim=input_trim, loss=loss, learning_rate=rate)
+    film = _film(config, pairs, validation, data / "cache", on_progress)
     if absent := [name for name in SIZES if getattr(config, name) is not None and name not in model.size]:
         sizes = f"has {' and '.join(model.size)}" if model.size else "has one size"
         raise OptionError(f"{absent[0]} is {getattr(config, absent[0])}, but {config.model} {sizes}, expected no other")
@@ -117,7 +126,7 @@ def prepare(
         # Or what is saved before the first step lacked its moments.
         network.optimizer.build(network.trainable_variables)
         config = replace(config, **{name: network.settings.get(name) for name in SIZES})
-        run = Run(folder, data / "cache", config, pairs, validation, network, free, before, [], [], stamp)
+        run = Run(folder, data / "cache", config, pairs, validation, network, free, before, [], [], stamp, *film)
         if config.batch == "auto":
             batch = before.get("batch") or memory.largest_batch(network, geometry.tile(config.tile), run.tiles)
             run.config = replace(config, batch=batch)
@@ -134,6 +143,7 @@ def prepare(
         run.looked_at = [replace(each, gain=none, offset=none) for each in run.looked_at]
     notes = (
         _empty_note(run),
+        _film_note(run),
         off_note(run.looked_at),
         silent,
         seen_note(pairs, validation, seen(pairs, validation, run.cache)),
@@ -168,6 +178,31 @@ def _sets(folders, config, cache, on_progress):
     if config.input_trim not in (None, AUTO, UNTRIMMED):
         raise OptionError("input-trim is given, but inputs are made of targets, whole pictures; expected --trim alone")
     return pairs, made_inputs(validation, Recipe.parse(config.degrade), cache, on_progress)
+
+
+def _film(config, pairs, validation, cache, on_progress):
+    """The shots of the pairs to train on, and of those to validate on; None where frames are seen one by one."""
+    if not MODELS[config.model].recurrent:
+        if config.span > 1:
+            raise OptionError(f"span is {config.span}, but {config.model} sees frames one by one, expected 1")
+        return None, None
+    if config.settle >= config.span:
+        raise OptionError(f"settle is {config.settle}, expected less than span, {config.span}: no frame would count")
+    scenes = clips(validation, cache, on_progress)
+    return clips(pairs, cache, on_progress) if config.span > 1 else None, scenes
+
+
+def _film_note(run):
+    """A line on shots that are shorter than a span; None if there are none."""
+    if run.shots is None or not (short := sum(length < run.config.span for length in run.shots.lengths)):
+        return None
+    count, folder = len(run.shots.lengths), run.pairs.folder
+    if max(run.shots.lengths) == 1:
+        return (
+            f"no pair of {folder} follows another in a film, so there are stills to learn from alone; frames of a film "
+            "are named by numbers without gaps"
+        )
+    return f"{short:,} of the {count:,} shots of {folder} are shorter than a span of {run.config.span} frames"
 
 
 def _folder_of(data, config, name):
@@ -258,6 +293,8 @@ def _set_end(run, more_epochs):
 def _set_order(run):
     """Begin the epoch under way anew where its tiles would come in another order: the steps done had other tiles."""
     order = {name: run.network.settings[name] for name in ORDERED_BY} | {"tiles": run.tiles}
+    if run.shots is not None:
+        order["shots"] = hashlib.blake2b(repr(run.shots.shots).encode(), digest_size=16).hexdigest()
     order |= {name: value for name, off in ADDED.items() if (value := getattr(run.config, name)) != off}
     if len(run.pairs.kinds) > 1:
         kinds = repr((run.pairs.kinds, run.pairs.kind_of)).encode()

@@ -21,15 +21,17 @@ from fastup._whole import whole
 from fastup.codes import Colorimetric, Transfer
 from fastup.errors import DataError, FastupError, OptionError
 from fastup.networks import memory
-from fastup.networks.models import Network
+from fastup.networks.models import Cell, Network
 from fastup.pairs.alignment import Fit
+from fastup.pairs.clips import Clips
 from fastup.pairs.colour import recipe
 from fastup.pairs.folder import Pairs
 from fastup.pairs.geometry import along_text, pair_of
-from fastup.pairs.index import count
+from fastup.pairs.index import count, inside, kept
 from fastup.pairs.levels import in_copy, with_copies
 from fastup.train.batches import steps_of
 from fastup.train.config import OPTIONS, Config, along_axes
+from fastup.train.spans import spans_of
 from fastup.trim import parse
 from fastup.upscale.model import load
 from fastup.upscale.onnx_file import NEEDED
@@ -37,12 +39,15 @@ from fastup.upscale.onnx_file import NEEDED
 # A run cannot go on with other values of these: what a model computes, and what its optimiser keeps, depend on them.
 FIXED = (
     "model", "features", "depth", "residual", "border", "trim", "input_trim", "black_level", "degrade", "match",
-    "precision", "optimizer", "ema",
+    "precision", "optimizer", "ema", "lookahead", "no_state",
 )  # fmt: skip
 SIZES = "features", "depth"  # of a network, which not every architecture has
 
 # What runs of older versions had, which did not say so.
-BEFORE = {"loss": "mse", "luma": 0.0, "warmup": 0, "swap_channels": False, "optimizer": "adam"}
+BEFORE = {
+    "loss": "mse", "luma": 0.0, "warmup": 0, "swap_channels": False, "optimizer": "adam", "span": 1, "settle": 0,
+    "reverse": False, "stills": 0.0, "lookahead": 1,
+}  # fmt: skip
 
 
 @dataclass
@@ -60,11 +65,20 @@ class Run:
     notes: list[str]  # what should be known before it begins
     looked_at: list[Fit]  # how some of the pairs fit
     stamp: tuple[int, int, int] | None  # of the file that it goes on from, as only that one may be written over
+    shots: Clips | None = None  # of the pairs to train on, where those are seen as film
+    scenes: Clips | None = None  # of those to validate on, likewise
 
     @property
     def tiles(self) -> int:
-        """How many tiles are trained on."""
+        """How many tiles are trained on, or spans of them."""
         config = self.config
+        if self.shots is not None:
+            places = inside(self.pairs, config.tile, config.jitter, config.edges)  # type: ignore[arg-type]
+            each = [kept(config.quality, len(tiles)) for tiles in places]
+            return sum(
+                spans_of(stop - start, config.span) * each[self.pairs.kind_of[start]]
+                for start, stop in self.shots.shots
+            )
         return count(self.pairs, config.tile, config.jitter, config.quality, config.edges)  # type: ignore[arg-type]
 
     @property
@@ -152,6 +166,10 @@ class Run:
         It is not held against Keras, for which an engine would start, and a second model: a test does that.
         """
         network = self.network.folded()
+        if isinstance(network, Cell):
+            from fastup.upscale.warmup import warmup_frames
+
+            network.settings["warmup_frames"] = warmup_frames(network)
         onnx = self.folder / "best.onnx"
         with whole(onnx) if has_onnx() else contextlib.nullcontext() as part_onnx:
             if part_onnx is not None:
@@ -264,7 +282,8 @@ def saved_settings(path: StrPath) -> dict[str, Any] | None:
 
 def config_of(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of `Config` among a model's settings."""
-    given = {name: settings[name] for name in OPTIONS.values() if name in settings and name != "scale"}
+    given = {name: settings[name] for name in OPTIONS.values() if name in settings and name not in ("scale", "state")}
+    given["state"] = not settings.get("no_state")
     if given.get("degrade"):  # else it is that of the frames
         given["scale"] = ",".join(str(Fraction(*factor)) for factor in settings["scale"])
     trims = {name: parse(given[name], name) for name in ("trim", "input_trim")}
@@ -280,6 +299,7 @@ def as_settings(config: Config) -> dict[str, Any]:
     settings = json.loads(json.dumps(asdict(config)))
     sizes = {name: value for name in SIZES if (value := settings.pop(name)) is not None}
     del settings["scale"]
+    settings["no_state"] = not settings.pop("state")  # by that name they say how many channels it has
     return settings | sizes | {"border": list(pair_of(config.border))}
 
 

@@ -55,7 +55,9 @@ class SpanBatches(TileBatches):
         lengths = np.diff(self._shots, axis=1)[:, 0]
         self.short = int((lengths < span).sum())
         self._places = np.diff(index.starts)[self._shots[:, 0]]  # of each frame of a shot
-        self._numbers = np.concatenate([[0], np.cumsum(np.maximum(lengths // span, 1) * self._places)])
+        self._numbers = np.concatenate(
+            [[0], np.cumsum(np.array([spans_of(n, span) for n in lengths], np.int64) * self._places)]
+        )
         if not self._numbers[-1]:
             raise DataError(f"{pairs.folder}: no shot has a tile, expected one or more")
         super().__init__(pairs, index, **options)
@@ -95,3 +97,8 @@ class SpanBatches(TileBatches):
         drawn = self.degraded.draw(self.batch * count, [self.seed, *divmod(place, len(self)), 1])
         strengths, noise = (part.reshape(self.batch, count, *part.shape[1:])[self.shard] for part in drawn)
         return inside.reshape(-1, count, 4), np.repeat(strengths[:, :1], count, axis=1), noise
+
+
+def spans_of(length: int, span: int) -> int:
+    """How many spans of a shot of that many frames an epoch has, at each place."""
+    return max(length // span, 1)

@@ -10,8 +10,8 @@ import numpy as np
 from fastup._types import StrPath
 from fastup.errors import FastupError, OptionError
 from fastup.networks.branches import Branches
-from fastup.networks.layers import SubPixel
-from fastup.networks.models import MODELS, Network
+from fastup.networks.layers import Blend, SubPixel
+from fastup.networks.models import MODELS, Cell, Network
 from fastup.upscale.model import load
 
 # Of a network's settings, what its weights go with; a run that begins with it has them, where nobody says otherwise.
@@ -52,7 +52,7 @@ def read(path: StrPath) -> Network:
 
 def sizes(network: Network, model: str) -> dict[str, int]:
     """The sizes of a network that another one of the architecture `model` has to have, to take its weights."""
-    size = MODELS[model].size if network.settings["model"] == model else {}
+    size = MODELS[model].size if MODELS[network.settings["model"]].build is MODELS[model].build else {}
     return {name: network.settings[name] for name in size}
 
 
@@ -65,6 +65,8 @@ def begin(network: Network, other: Network, path: StrPath) -> str:
     fold into are of one kind. OptionError if nothing fits.
     """
     names = [each.settings["model"] for each in (network, other)]
+    if isinstance(network, Cell) and not isinstance(other, Cell) and MODELS[names[0]].build is MODELS[names[1]].build:
+        return _begin_film(network, other, path)
     if names[0] != names[1]:
         raise OptionError(f"from is {path}, a model of {names[1]}, of which nothing fits {names[0]}")
     known: dict[Any, int] = {}
@@ -85,6 +87,34 @@ def begin(network: Network, other: Network, path: StrPath) -> str:
     if taken == [*range(len(taken))]:
         return f"the first {len(taken)} of {len(ours)} layers; then {why}"
     return f"{len(taken)} of {len(ours)} layers; of the others, the first: {why}"
+
+
+def _begin_film(network, other, path):
+    """Put the weights of a network of one frame into a recurrent one, of whose network of a picture it is a twin.
+
+    What goes in at the first layer beside the frame gets weights of zero.
+    """
+    theirs = [layer for layer in other.layers if layer.weights]
+    ours = [layer for layer in network.layers if layer.weights and not isinstance(layer, Blend)]
+    ours = ours[ours.index(network.first) :]
+    kernel, bias = theirs[0].get_weights()
+    place = np.zeros(network.first.kernel.shape, np.float32)
+    if place.shape[3] != kernel.shape[3]:
+        raise OptionError(
+            f"from is {path}, of which nothing fits this network: it has {kernel.shape[3]} features, not "
+            f"{place.shape[3]}"
+        )
+    place[:, :, : kernel.shape[2]] = kernel
+    network.first.set_weights([place, bias])
+    taken = 1
+    for mine, its in zip(ours[1:], theirs[1:], strict=False):
+        last = mine is ours[-1] and network.settings["residual"] != other.settings["residual"]
+        if _kind(mine) != _kind(its) or last:
+            break
+        _take(mine, its)
+        taken += 1
+    of = f"all {taken}" if taken == len(ours) == len(theirs) else f"the first {taken} of {len(ours)}"
+    return f"{of} layers of its network of one frame"
 
 
 def _places(network, known):

@@ -1,6 +1,6 @@
 """A model against bicubic, frame by frame."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from itertools import tee
 from math import ceil
@@ -229,21 +229,25 @@ def check_scale(upscaler: Upscaler, pairs: Pairs) -> None:
 
 
 def compare(
-    upscaler: Upscaler, pairs: Pairs, put: Floats | None = None, protocol: Protocol = RESTORATION
-) -> Iterator[tuple[Path, Floats, Floats, Frame]]:
+    upscaler: Upscaler, pairs: Pairs, put: Floats | None = None, protocol: Protocol = RESTORATION,
+    cuts: Iterable[int] | None = None,
+) -> Iterator[tuple[Path, Floats, Floats, Frame]]:  # fmt: skip
     """For each pair its input path, and the model's picture, bicubic's and the target: normalised, as `upscale` writes.
 
     Pairs are trimmed as the model's settings say, and inputs are taken to have the colours that it was trained in.
     Targets get the gain and offset of `put`, as `levels` gives it. By the protocol of the papers, pictures have 8 bits,
-    bicubic is MATLAB's, and so are inputs that there are not. Raises DataError where a picture holds NaN or infinity.
+    bicubic is MATLAB's, and so are inputs that there are not. A recurrent model takes the pairs as a film, whose shots
+    begin with the numbers in `cuts`, as `Upscaler.stream` has them. Raises DataError where a picture holds NaN or
+    infinity.
     """
-    for path, _, (ours,), bicubic, target in compare_all([upscaler], pairs, put, protocol):
+    for path, _, (ours,), bicubic, target in compare_all([upscaler], pairs, put, protocol, cuts):
         yield path, ours, bicubic, target
 
 
 def compare_all(
-    upscalers: Sequence[Upscaler], pairs: Pairs, put: Floats | None = None, protocol: Protocol = RESTORATION
-) -> Iterator[tuple[Path, Floats, list[Floats], Floats, Frame]]:
+    upscalers: Sequence[Upscaler], pairs: Pairs, put: Floats | None = None, protocol: Protocol = RESTORATION,
+    cuts: Iterable[int] | None = None,
+) -> Iterator[tuple[Path, Floats, list[Floats], Floats, Frame]]:  # fmt: skip
     """As `compare`, of several models that take the same pictures: path, input picture, theirs, bicubic's, target."""
     first = upscalers[0]
     targets = frames.stream(pairs.targets, "float32", threads=1, ahead=2)
@@ -255,7 +259,10 @@ def compare_all(
     if first.settings["input_trim"] == AUTO and not pairs.made:  # which the upscaler leaves to others
         read = ((path, pairs.kind(number).input_trim.crop(frame)) for number, (path, frame) in enumerate(read))
     inputs, *reads = tee(read, 1 + len(upscalers))
-    made = [upscaler.stream(each, matched=True) for upscaler, each in zip(upscalers, reads, strict=True)]
+    made = [
+        upscaler.stream(each, True, cuts if upscaler.model.recurrent else None)
+        for upscaler, each in zip(upscalers, reads, strict=True)
+    ]
     bits = 8 if protocol == PAPERS else BITS
     for number, ((path, frame), (target_path, target), *theirs) in enumerate(zip(inputs, targets, *made, strict=True)):
         target = pairs.kind(number).trim.crop(target)
