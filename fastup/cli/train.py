@@ -19,6 +19,9 @@ from fastup.train.config import OPTIONS, SETTINGS, Config, as_toml, read_toml, r
 from fastup.upscale import shipped
 
 
+FILM = "span", "settle", "reverse", "stills", "lookahead", "state"  # what recurrent networks alone have
+
+
 def _with_settings(command):
     """Put an option for every setting of `Config` in the place of a command's ``**settings``."""
     *own, _ = signature(command).parameters.values()
@@ -176,7 +179,7 @@ def _print_settings(run, sources):
         value, before = getattr(config, field), run.before.get(field)
         was = f" (was {show.shown(before)})" if field in run.before and before != value else ""
         off = value is None or (value is SETTINGS[option].default is False and sources[field] in ("default", "run"))
-        if was or not off:
+        if (was or not off) and (field not in FILM or run.scenes is not None):
             rows[option] = show.shown(value) + was + more.get(field, ""), sources[field]
     show.table({**rows, "output": str(run.folder)})
 
