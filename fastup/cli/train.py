@@ -18,7 +18,6 @@ from fastup.networks import start
 from fastup.train.config import OPTIONS, SETTINGS, Config, as_toml, read_toml, resolve
 from fastup.upscale import shipped
 
-
 FILM = "span", "settle", "reverse", "stills", "lookahead", "state"  # what recurrent networks alone have
 
 
