@@ -28,10 +28,12 @@ start()
 import keras  # noqa: E402
 
 from fastup.footage.movie import Movie  # noqa: E402
+from fastup.networks.layers import SubPixel  # noqa: E402
 from fastup.networks.models import Network  # noqa: E402
 from fastup.upscale import film  # noqa: E402
 from fastup.upscale.export import graph  # noqa: E402
 from fastup.upscale.model import load  # noqa: E402
+from fastup.upscale.recurrence import Given  # noqa: E402
 from fastup.upscale.upscaler import Upscaler  # noqa: E402
 
 FRAMES = int(os.environ.get("FASTUP_FRAMES", 24))
@@ -54,7 +56,7 @@ def written(folder, name, **settings):
     """A model as `.keras` and `.onnx`."""
     keras.utils.set_random_seed(0)
     network = Network(SETTINGS | settings)
-    last = network.layers[-2]  # which starts at zero, as the network is residual
+    last = next(each for each in network.layers if isinstance(each, SubPixel))  # of zeros, as the network is residual
     last.set_weights([np.random.default_rng(0).normal(0, 0.02, values.shape) for values in last.get_weights()])
     network.save(folder / f"{name}.keras")
     (folder / f"{name}.onnx").write_bytes(graph(network))
@@ -196,6 +198,34 @@ def test_strips(folder, compact, reel, judged):
         upscaled(upscaler, reel, folder / "dpx")
     whole, strips = in_turn(*(partial(upscaled, upscaler, reel, folder / "dpx") for upscaler in sides), rounds=1)
     judged(strips, whole, label="a frame of a film in strips, in 300 MiB: whole")
+
+
+@pytest.mark.parametrize("engine", ["keras", "openvino", "onnxruntime"])
+def test_recurrent(folder, reel, judged, engine):
+    """Frames in order through a recurrent network: through its twin, whose state is cut, and through `compact`."""
+    frames = [fastup.read(path, "float32", window=(0, 0, 240, 360)) for path in fastup.find(reel)[:8]]
+    sides = []
+    for name, settings in (
+        ("recurrent", {"model": "recurrent"}),
+        ("twin", {"model": "recurrent", "no_state": True}),
+        ("plain", {"model": "compact"}),
+    ):
+        file = written(folder, name, features=24, depth=8, **settings)
+        upscaler = Upscaler(file.with_suffix(".keras") if engine == "keras" else file, engine, parallel=film.PARALLEL)
+        upscaler(frames[0])
+        sides.append(partial(streamed, upscaler, frames))
+    ours, twin, plain = in_turn(*sides, enough=lambda ours, twin, plain: twin >= 0.9 * ours)
+    judged(ours, twin, at_least=0.9, label=f"a frame of a recurrent network by {engine}: its twin without a state")
+    judged(ours, plain, label=f"a frame of a recurrent network by {engine}: compact, as many at a time as it takes")
+
+
+def streamed(upscaler, frames):
+    """Processor seconds a frame of a flow, from its preparing on: other programs may run."""
+    flow, began = upscaler.flow(), time.process_time()
+    ready = (Given(n, upscaler.prepared(n, frame)) for n, frame in enumerate(frames))
+    with ThreadPoolExecutor(flow.parallel) as pool:
+        list(pool.map(flow.run, flow.steps(ready)))
+    return (time.process_time() - began) / len(frames)
 
 
 def command(*arguments):

@@ -103,6 +103,15 @@ def upscale(
         bool,
         Option("--self-ensemble", help="The mean of 4 flips, at equal scales 8 flips and turns: 4 or 8 times as long."),
     ] = False,
+    cuts: Annotated[
+        Path | None,
+        Option(
+            metavar="FILE",
+            help="Where shots begin, of a recurrent model: match.json, or the number of a frame on each line.  "
+            "[default: found in the frames]",
+            show_default=False,
+        ),
+    ] = None,
     pad: Annotated[
         str | None,
         Option(metavar="WxH", help="Put pictures into frames of this size: pillars back on, at the black level."),
@@ -164,7 +173,7 @@ def upscale(
         return film.prepare(
             upscaler, opened, destination, overwrite=overwrite, start=start, end=end, numbers=frames,
             detelecine=detelecine, order=order, without_halo=dehalo, suffix=None if format == "dpx" else f".{format}",
-            options=options, pad=frame, test=test, diff=diff, on_progress=on_progress,
+            options=options, pad=frame, test=test, diff=diff, cuts=cuts, on_progress=on_progress,
         )  # fmt: skip
 
     plan, _ = show.timed(prepared, "measuring")
