@@ -234,7 +234,7 @@ def register(one: NDArray[np.complex64], other: NDArray[np.complex64]) -> tuple[
     """
     window = _hann(one.shape)
     first, second = np.fft.fft2(one * window), np.fft.fft2(other * window)
-    energy = float(np.linalg.norm(first)) * float(np.linalg.norm(second))
+    energy = _norm(first) * _norm(second)
     if not energy:
         return (0.0, 0.0), 0.0, 0.0
     cross = first * second.conj() / np.float32(energy)
@@ -255,7 +255,18 @@ def _correlation(cross, shift, places):
         np.exp(2j * np.pi * np.outer(s + places, np.fft.fftfreq(n))).astype(np.complex64)
         for s, n in zip(shift, cross.shape, strict=True)
     )
-    return (down @ cross @ right.T).real
+    return np.einsum(
+        "kh,hl->kl", down, np.einsum("hw,lw->hl", cross, right)
+    ).real  # BLAS would start threads of its own
+
+
+def _norm(values):
+    return float(np.sqrt(np.square(values.real).sum(dtype=float) + np.square(values.imag).sum(dtype=float)))
+
+
+def _dot(one, other):
+    """Their product, without BLAS."""
+    return np.einsum("i,i", one, other)
 
 
 @lru_cache(4)
@@ -300,11 +311,11 @@ def _line(x, y):
     weight = np.ones(len(x))
     for turn in range(30):
         total = weight.sum()
-        x_mean, y_mean = weight @ x / total, weight @ y / total
-        spread = weight @ (x - x_mean) ** 2
+        x_mean, y_mean = _dot(weight, x) / total, _dot(weight, y) / total
+        spread = _dot(weight, (x - x_mean) ** 2)
         if not spread:
             return None, None
-        gain = weight @ ((x - x_mean) * (y - y_mean)) / spread
+        gain = _dot(weight, (x - x_mean) * (y - y_mean)) / spread
         offset = y_mean - gain * x_mean
         error = np.abs(y - gain * x - offset)
         noise = max(1.4826 * np.median(error), _CODE)

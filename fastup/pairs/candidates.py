@@ -89,7 +89,7 @@ class Film:
         partners = middle[holds]
         level = hd_seen.mean
         faded = np.abs(level[partners] - level[line.partner[rows]]) > _FADED
-        partners = np.where(faded, line.partner[rows], partners)
+        partners = np.where(faded | line.hd_mixed[partners], line.partner[rows], partners)
         starts = np.searchsorted(line.hd_drawing, np.arange(len(middle) + 1))
         own = np.clip(partners[:, None] + (-_WITHIN, _WITHIN), starts[holds][:, None], starts[holds + 1][:, None] - 1)
         others = [

@@ -423,6 +423,6 @@ def _row(seen, k):
     row = np.eye(4)[k]
     wanted = prior @ row
     for turn in range(_TURNS):
-        weight = seen.weights(k, x @ row - y, turn)
-        row = np.linalg.solve(prior + (x * weight[:, None]).T @ x, wanted + x.T @ (weight * y))
+        weight = seen.weights(k, np.einsum("ij,j", x, row) - y, turn)  # no BLAS, which has threads for such products
+        row = np.linalg.solve(prior + (x * weight[:, None]).T @ x, wanted + np.einsum("ij,i", x, weight * y))
     return row

@@ -80,8 +80,8 @@ class Level:
             min(round(n / scale * own / whole), n)
             for n, scale, own, whole in zip(hd.shape, placement.scale, self.size, sd.shape, strict=True)
         ]
-        self.sd = _blurred(_resized(sd, self.size))
-        self.hd = _blurred(_resized(hd, size))
+        self.sd = blurred(_resized(sd, self.size))
+        self.hd = blurred(_resized(hd, size))
         self.sd_shrink, self.hd_shrink = np.divide(self.size, sd.shape), np.divide(size, hd.shape)
         self.block = _BLOCK if min(self.size) >= 160 else _SMALL_BLOCK
 
@@ -238,8 +238,8 @@ def _resized(luma, size):
     return resize(luma[:, :, np.newaxis], size, "lanczos")[:, :, 0]
 
 
-def _blurred(luma):
-    """By 1, 4, 6, 4, 1 along both axes; the outermost pixels go on."""
+def blurred(luma: Floats) -> Floats:
+    """Luma, (h, w), blurred by 1, 4, 6, 4, 1 along both axes; the outermost pixels go on."""
     for axis in (0, 1):
         for _ in range(2):
             wide = np.pad(luma, [(1, 1) if k == axis else (0, 0) for k in (0, 1)], "edge")

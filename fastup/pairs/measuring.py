@@ -15,6 +15,7 @@ from fastup.codes import CHROMA, LUMA_601
 from fastup.errors import DataError
 from fastup.footage.source import WHITE, Source
 from fastup.footage.stills import Folder
+from fastup.pairs.fitting import blurred
 from fastup.pairs.placement import Placement, refine
 from fastup.trim import UNTRIMMED, Trim
 
@@ -23,9 +24,8 @@ BLOCK = 8  # SD pixels: what differs is measured in blocks of this side
 
 _DIFFERS = 0.12  # of white: a block's mean that is so far off shows something else, such as a title
 _NOISE, _FAINT = 5.0, 0.006  # drawings differ where gradients do by so many times the usual, and by so much of white
-_BLUR = np.array([1, 4, 6, 4, 1], np.float32) / np.float32(16)
 _FEWEST = 16  # pixels of a difference
-_APART = 2 * (70 / 256) ** 2  # independent values in the two gradients of a pixel of a picture blurred by `_BLUR`
+_APART = 2 * (70 / 256) ** 2  # independent values in the two gradients of a pixel of a picture blurred by 1, 4, 6, 4, 1
 MORE_ALIKE = 0.0001  # a likeness that is more by so much is no chance
 _AWAY = 0.001  # of likeness, that a shift one SD pixel nearer to the shot's is worth
 TOLD = 8.0  # standard errors by which a drawing is told from another
@@ -233,13 +233,8 @@ def _wider(mask):
 
 def _edges(picture: Floats) -> NDArray[np.floating[Any]]:
     """Gradients of a picture that is blurred a little, (h, w, 2), float32."""
-    blurred = picture
-    for axis in (0, 1):
-        wide = np.pad(blurred, [(2, 2) if k == axis else (0, 0) for k in (0, 1)], "edge")
-        count = blurred.shape[axis]
-        parts = [np.take(wide, range(k, k + count), axis) for k in range(5)]
-        blurred = np.tensordot(_BLUR, np.stack(parts), 1)
-    return np.stack([np.gradient(blurred, axis=axis) for axis in (0, 1)], -1)
+    smooth = blurred(picture)
+    return np.stack([np.gradient(smooth, axis=axis) for axis in (0, 1)], -1)
 
 
 @dataclass(frozen=True)

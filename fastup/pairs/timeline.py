@@ -5,7 +5,7 @@ votes of a while are for gives each frame its candidates. The cheapest path goes
 how SD's picture lies on HD's; laid so, the frames are held against their candidates, and those near the path, again.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -13,9 +13,12 @@ from numpy.typing import NDArray
 
 from fastup import _path, _signatures
 from fastup._types import Floats
-from fastup.pairs import registration, shots
+from fastup.pairs import dissolves, registration, shots
 from fastup.pairs.registration import STILL
 from fastup.pairs.signatures import Signatures
+
+# Why a frame has no partner, or one that it is no pair with.
+FLAT, DISSOLVE, ALONE = "black, or of one colour", "in a dissolve or a fade", "no HD frame is like it"
 
 STEP = 4.0  # what a missing or a repeated frame costs, in nats; all costs are, and so are margins
 JUMP, JUMP_AT_CUT = 60.0, 16.0
@@ -41,25 +44,32 @@ class Timeline:
     shot: NDArray[np.int32]  # (frames,): number of the run of frames within one shot of SD and one of HD; -1 for none
     drawing: NDArray[np.int32]  # (frames,): number of the SD drawing
     hd_drawing: NDArray[np.int32]  # (HD frames,): number of the HD drawing
-    why: list[str]  # for each frame without a partner, why; else ""
+    why: list[str]  # for each frame without a partner, why, and for those of a dissolve, of either film; else ""
+    hd_mixed: NDArray[np.bool_]  # (HD frames,): whether it is of a dissolve
     likeness: Floats  # (frames,): of the partners, 1 for the same; 0 where there is none
 
 
 def align(sd: Signatures, hd: Signatures) -> Timeline:
     """Find for each SD frame the HD frame that shows the same drawing; films that share nothing have no partners."""
-    ours, theirs = shots.find(sd), shots.find(hd)
+    (ours, mixed), (theirs, hd_mixed) = _shots(sd), _shots(hd)
     matrices = np.broadcast_to(STILL, (len(sd), 2, 3))
     first = _candidates(sd, hd, ours, theirs, matrices)
     found = _search(first, _likeness(sd, hd, first, matrices), ours)
     if not (found.path >= 0).any():
-        return _timeline(found, ours, theirs)
+        return _timeline(found, ours, theirs, mixed, hd_mixed)
     for _ in range(ROUNDS):
         matrices = _registered(sd, hd, found, ours)
         first = _candidates(sd, hd, ours, theirs, matrices)
         places = _around(first, found.path, len(hd))
         found = _search(places, _likeness(sd, hd, places, matrices), ours)
     found.path[_unlike(_left(sd, hd, found.path, matrices), ours.drawing)] = -1
-    return _timeline(found, ours, theirs)
+    return _timeline(found, ours, theirs, mixed, hd_mixed)
+
+
+def _shots(signatures):
+    """Shots and drawings, of which new ones begin in the middle of a dissolve, and which frames are of one."""
+    found, dissolve = shots.find(signatures), dissolves.find(signatures)
+    return replace(found, begins=found.begins | dissolve.begins, new=found.new | dissolve.begins), dissolve.mixed
 
 
 def _left(sd, hd, path, matrices):
@@ -143,7 +153,7 @@ def _around(first, path, count):
     return np.sort(places, axis=1)
 
 
-def _timeline(found, ours, theirs):
+def _timeline(found, ours, theirs, mixed, hd_mixed):
     """The `Timeline` of a path."""
     drawing, others = ours.drawing, theirs.drawing
     places, path = found.places, found.path
@@ -156,9 +166,11 @@ def _timeline(found, ours, theirs):
     shot = np.cumsum((np.diff(run, axis=1, prepend=-1) != 0).any(0)) - 1
     _, shot = np.unique(np.where(paired, shot, -1), return_inverse=True)
     shot = shot.astype(np.int32) - (not paired.all())
-    why = ["" if p else "black, or of one colour" if f else "no HD frame is like it"
-           for p, f in zip(paired, ours.flat, strict=True)]  # fmt: skip
-    return Timeline(path, margin, shot, drawing, others, why, found.alike)
+    why = [
+        FLAT if f else DISSOLVE if m else "" if p else ALONE
+        for p, f, m in zip(paired, ours.flat & ~paired, mixed | paired & hd_mixed[at], strict=True)
+    ]
+    return Timeline(path, margin, shot, drawing, others, why, hd_mixed, found.alike)
 
 
 def _likeness(sd, hd, places, matrices):
