@@ -11,6 +11,7 @@ import statistics
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import pytest
@@ -28,6 +29,7 @@ from fastup.train.spans import SpanBatches  # noqa: E402
 
 SIZES, TILE, BATCH, THREADS = ((540, 720), (1080, 1440)), 64, 16, 2
 FRAMES, MANY = 20, 2000
+SPAN, SPANNED = 8, 64  # frames of a span; tiles of a batch of spans, and of single tiles that it is held against
 DRAWN = 2  # as PNG, each under several names: compressing one takes a second
 BUFFER = 4096  # tiles, of which the next is drawn
 
@@ -67,19 +69,19 @@ def geometry():
     return Geometry.of(*SIZES, (0, 0, 0, 0))
 
 
-def batches_of(folder):
+def batches_of(folder, batch=BATCH):
     pairs = find_pairs(folder)
     index = tile_index(pairs, TILE, True, quality=1)
-    batches = TileBatches(pairs, index, tile=TILE, border=0, batch=BATCH, threads=THREADS)
+    batches = TileBatches(pairs, index, tile=TILE, border=0, batch=batch, threads=THREADS)
     return (batches[number] for number in itertools.count())  # epoch after epoch
 
 
-def spans_of(folder, span):
+def spans_of(folder):
     """Endless batches of as many target tiles as others have; inputs are those of two frames more a span."""
     pairs = find_pairs(folder)
     index = tile_index(pairs, TILE, True, quality=1)
-    options = {"tile": TILE, "border": 0, "batch": BATCH // span, "threads": THREADS}
-    batches = SpanBatches(pairs, index, [(0, len(pairs))], span=span, **options)
+    options = {"tile": TILE, "border": 0, "batch": SPANNED // SPAN, "threads": THREADS}
+    batches = SpanBatches(pairs, index, [(0, len(pairs))], span=SPAN, **options)
     return (batches[number] for number in itertools.count())
 
 
@@ -158,7 +160,7 @@ def pool():
         yield pool
 
 
-def by_turns(rounds, *sides):
+def by_turns(rounds, *sides, batch=BATCH):
     """Median seconds a pair of each side, which take turns. A side is its endless batches and how many make a turn."""
     times = [[] for _ in sides]
     for turn in range(rounds + 1):
@@ -166,7 +168,7 @@ def by_turns(rounds, *sides):
             began = time.perf_counter()
             deque(itertools.islice(batches, count), maxlen=0)
             if turn:  # the first one is for warming up
-                taken.append((time.perf_counter() - began) / count / BATCH)
+                taken.append((time.perf_counter() - began) / count / batch)
             time.sleep(0.3)  # what a side has begun ahead is not to take the other's time
     return [statistics.median(taken) for taken in times]
 
@@ -189,14 +191,14 @@ def test_frames_of_several_kinds(folder, judged, name, floor):
     judged(*by_turns(5, *sides), label=label, **floor, again=lambda: by_turns(5, *sides))
 
 
-@pytest.mark.parametrize("span", [4, 8])
 @pytest.mark.parametrize("name", ["few", "many"])
-def test_spans_against_tiles(folder, judged, name, span):
+def test_spans_against_tiles(folder, judged, name):
     """By the seconds a target tile: at least 0.8 of the pixels that single tiles give in that time."""
-    sides = (spans_of(folder / name, span), 1000), (batches_of(folder / name), 1000)
+    sides = (spans_of(folder / name), 250), (batches_of(folder / name, SPANNED), 250)
     frames = FRAMES if name == "few" else MANY
-    label = f"loader, a pair of spans of {span}, of {frames} frames: single tiles"
-    judged(*by_turns(5, *sides), label=label, at_most=1.25, again=lambda: by_turns(5, *sides))
+    label = f"loader, a pair of spans of {SPAN}, of {frames} frames: single tiles"
+    turns = partial(by_turns, 5, *sides, batch=SPANNED)
+    judged(*turns(), label=label, at_most=1.25, again=turns)
 
 
 def test_against_basicsr(folder, geometry, judged, pool):
