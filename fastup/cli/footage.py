@@ -13,6 +13,7 @@ from fastup.cli.options import (
     Codec,
     End,
     Frames,
+    Html,
     Json,
     Levels,
     Lines,
@@ -258,6 +259,7 @@ def detelecine(
     force: Annotated[bool, Option("--force", help="Write what does not look telecined too.")] = False,
     interlaced: Interlaced = None,
     review: Annotated[bool, Option("--review", help="Write doubtful frames to OUT/telecine as pictures.")] = False,
+    html: Html = None,
     codec: Codec = None,
     raw: Raw = None,
     pixels: Pixels = None,
@@ -274,18 +276,14 @@ def detelecine(
     _detelecine(
         source, destination, as_json, order=order, sync=sync, video=video, start=start, end=end, numbers=frames,
         lines=lines, keep=range == "keep", force=force, interlaced=interlaced, review=review, overwrite=overwrite,
-        options=options,
+        options=options, html=html,
     )  # fmt: skip
 
 
-def _detelecine(source, destination, as_json, **options):
+def _detelecine(source, destination, as_json, html=None, **options):
     from fastup.footage.telecine import detelecine
 
     report, seconds = show.timed(partial(detelecine, source, destination, **options), "measuring")
-    if as_json:
-        show.data({name: value for name, value in report.items() if name not in ("fields", "woven")})
-        return
-    show.table(report["settings"])
     stretches = [f"{part['kind']} {part['first']} to {part['last']}" for part in report["stretches"]]
     beside, numbers = report["details"], options.get("numbers")
     hardly = "" if options.get("order") or report["order_margin"] >= 20 else " (hardly told: see --order)"
@@ -298,6 +296,14 @@ def _detelecine(source, destination, as_json, **options):
     }
     if stretches:
         rows["not telecined"] = "frames " + ", ".join(stretches[:8]) + ", ..." * (len(stretches) > 8)
+    if html is not None:
+        from fastup.report.footage import write_cadence
+
+        write_cadence(html, source, report, rows.items())
+    if as_json:
+        show.data({name: value for name, value in report.items() if name not in ("fields", "woven")})
+        return
+    show.table(report["settings"])
     show.table(rows, "found")
     for note in report["notes"]:
         show.note(note)
@@ -396,6 +402,7 @@ def dehalo(
     rate: Rate = None,
     pixels: Pixels = None,
     cluster: OnCluster = None,
+    html: Html = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
@@ -417,12 +424,6 @@ def dehalo(
     found, beside = plan.estimate, plan.sink.beside("dehalo")
     if beside is not None:
         plot(beside / "kernel.png", found, strength)
-    if as_json:
-        with show.cluster(cluster, lambda text: None) as workers:
-            (written, skipped), _ = show.timed(partial(run, replace(plan, cluster=workers)), "dehaloing")
-        taps = [round(float(tap), 6) for tap in found.taps]
-        show.data(asdict(found) | {"taps": taps, "made": written, "skipped": skipped})
-        return
     halo, whence = found.halo, f"{found.edges} edges" if pairs is None else f"{found.edges} pairs"
     middle = len(found.taps) // 2
     reach = max(abs(k - middle) for k, tap in enumerate(found.taps) if abs(tap) > 0.004)
@@ -440,6 +441,16 @@ def dehalo(
         rows["picture"] = str(picture) if picture.exists() else "none: matplotlib is not installed"
     if found.none:
         rows = {"kernel": f"no halo in {whence}: frames stay as they are", "noise": rows["noise"]}
+    if html is not None:
+        from fastup.report.footage import write_halo
+
+        write_halo(html, source, found, strength, rows.items())
+    if as_json:
+        with show.cluster(cluster, lambda text: None) as workers:
+            (written, skipped), _ = show.timed(partial(run, replace(plan, cluster=workers)), "dehaloing")
+        taps = [round(float(tap), 6) for tap in found.taps]
+        show.data(asdict(found) | {"taps": taps, "made": written, "skipped": skipped})
+        return
     show.table(rows, "found")
     show.chore(run, "dehaloing", "dehaloed", plan, cluster)
 

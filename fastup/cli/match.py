@@ -7,7 +7,7 @@ import typer
 from typer import Argument, Option
 
 from fastup.cli import show
-from fastup.cli.options import Json, carries_on
+from fastup.cli.options import Html, Json, carries_on
 from fastup.errors import OptionError
 
 
@@ -22,6 +22,7 @@ def match(
     ] = None,
     review: Annotated[int, Option(metavar="N", help="Draw a checkerboard of each of the N pairs that fit worst.")] = 0,
     overwrite: Annotated[bool, Option("--overwrite", help="Remove what an earlier match left in DATA first.")] = False,
+    html: Html = None,
     as_json: Json = False,
 ) -> None:
     """Make pairs of two masters of one film: what is the same drawing, put in the same place, in the same colours.
@@ -44,10 +45,17 @@ def match(
         if review:
             remove_review(data)
         drawn = draw(data, data / FOLDER / REVIEW, worst(rows, review), found["scale"], advance)
+    table = _rows(found, data, len(drawn))
+    if html is not None:
+        from fastup.report.pairs import write_match
+
+        write_match(html, data, found, rows, table.items())
     if as_json:
         show.data(found)
     else:
-        _print(found, data, len(drawn))
+        show.table(table, str(data))
+        for text in found["notes"]:
+            show.note(text)
     if not found["summary"]["pairs"]:
         raise typer.Exit(1)
 
@@ -57,7 +65,8 @@ def _pairs(found: dict[str, Any]) -> str:
     return f"{count:,} pair{'s' * (count != 1)} of {found['summary']['frames']:,} frames"
 
 
-def _print(found: dict[str, Any], data: Path, drawn: int) -> None:
+def _rows(found: dict[str, Any], data: Path, drawn: int) -> dict[str, str]:
+    """What was found, in words."""
     from fastup.pairs.matched import FOLDER, PATH, REVIEW
 
     about = found["summary"]
@@ -88,9 +97,7 @@ def _print(found: dict[str, Any], data: Path, drawn: int) -> None:
         shots = f"{counts['shots']:,} shot{'s' * (counts['shots'] != 1)}"
         rows[name] = f"{counts['pairs']:,} pairs of {shots}" if counts["pairs"] else "none"
     rows["pictures"] = str(data / FOLDER / PATH) + (f", {drawn} in {data / FOLDER / REVIEW}" if drawn else "")
-    show.table(rows, str(data))
-    for text in found["notes"]:
-        show.note(text)
+    return rows
 
 
 def _target(found):

@@ -12,6 +12,7 @@ from typer import Argument, Option
 
 from fastup.cli import show
 from fastup.cli.options import (
+    Html,
     InputTrimOption,
     Json,
     TileOption,
@@ -37,6 +38,7 @@ def pairs(
     clear_cache: Annotated[
         bool, Option("--clear-cache", help="Remove what fastup made in DATA/cache, and can make again, and end.")
     ] = False,
+    html: Html = None,
     as_json: Json = False,
 ) -> None:
     """Check that frames pair up and that pairs fit. Exit code 1 if any is off.
@@ -67,6 +69,10 @@ def pairs(
         cache = data / "cache" if os.access(data, os.W_OK) else None
         shots_of = {each.folder: clips(each, cache, advance) for each in sets}
     off = sum(bool(fit.off) for _, found in found_in for fit in found)
+    if html is not None:
+        from fastup.report.pairs import write_fits
+
+        write_fits(html, data, found_in)
     train, *others = sets
     copies = {each.folder: seen(train, each, data / "cache") for each in others}
     if as_json:
@@ -251,6 +257,7 @@ def rank(
     output: Annotated[
         Path | None, Option(metavar="PNG", help="Where the picture goes.  [default: DATA/cache/rank.png]")
     ] = None,
+    html: Html = None,
 ) -> None:
     """Show which tiles a --quality keeps: a histogram and a contact sheet of the kept and the dropped, as one PNG.
 
@@ -280,18 +287,20 @@ def rank(
     line, kept = ranked.thresholds, ranked.kept
     tiles = [len(order) for order in ranked.order]
     digits, unit = (".4g", "1 is white") if ranked.of_floats else (",.0f", "in codes")
-    show.table(
-        {
-            "frames": f"{len(found)}",
-            "tiles": f"{_each(tiles)}, of {along_text(size)} target pixels, "
-            f"{'with' if config.jitter else 'without'} jitter",
-            "kept": f"{_each(kept)}, {sum(kept):,} in all: quality {config.quality:g}",
-            "the line": f"{line.min():{digits}}"
-            + (f" to {line.max():{digits}}, by frame" if line.min() < line.max() else ""),
-            "picture": str(output),
-        },
-        "ranking",
-    )
+    rows = {
+        "frames": f"{len(found)}",
+        "tiles": f"{_each(tiles)}, of {along_text(size)} target pixels, "
+        f"{'with' if config.jitter else 'without'} jitter",
+        "kept": f"{_each(kept)}, {sum(kept):,} in all: quality {config.quality:g}",
+        "the line": f"{line.min():{digits}}"
+        + (f" to {line.max():{digits}}, by frame" if line.min() < line.max() else ""),
+        "picture": str(output),
+    }
+    show.table(rows, "ranking")
+    if html is not None:
+        from fastup.report.pairs import write_ranking
+
+        write_ranking(html, data, ranked, rows.items())
     shares = {"least": 0, "5 %": 0.05, "25 %": 0.25, "median": 0.5, "75 %": 0.75, "95 %": 0.95, "most": 1}
     caption = f"detail: the sum of absolute differences to the right and the lower neighbour, {unit}"
     table = show.figures("tiles", *shares, caption=caption)

@@ -4,7 +4,8 @@ let view = null;
 
 function seriesSection(section, slot) {
   let chosen = 0, order = { column: -1, down: false }, all = false;
-  const go = section.link ? (row) => view && view.go(row) : null;
+  const seen = (row) => (section.rows ? section.rows[row] : row + (section.first || 0)); // what a viewer calls it
+  const go = section.link && view ? (row) => view.go(seen(row)) : null;
   const plots = make("div", { class: "plots" });
   const body = make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `Table: ${section.title}` });
   const more = button("", () => { all = true; fillTable(); }, { hidden: true });
@@ -49,7 +50,7 @@ function seriesSection(section, slot) {
       return make("td", { class: column.text ? "name" : column.signed && value < 0 ? "less" : null }, figure(value, each.digits, column.signed));
     });
     const name = (row) => go ? button(section.names[row], () => go(row), { class: "link" }) : section.names[row];
-    const line = (row) => make("tr", { class: section.apart[row] ? "apart" : null, "data-row": row },
+    const line = (row) => make("tr", { class: section.apart[row] ? "apart" : null, "data-row": seen(row) },
       make("th", { scope: "row" }, name(row)), ...cells(each.columns.map((column) => column.values[row])));
     const mean = each.columns.some((column) => column.mean !== undefined);
     const shown = all ? rows : rows.slice(0, MOST_ROWS);

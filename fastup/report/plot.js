@@ -22,7 +22,8 @@ function axes(width, spec) {
     if (n % 2) svg.append(draw("rect", { x: left, y: TOP, width: right - left, height: down, class: "shot" }));
     if (n) svg.append(draw("line", { x1: left, x2: left, y1: TOP, y2: TOP + down, class: "cut" }));
   });
-  const levels = log ? ticks(high(y0), high(y1), 4).map((y) => 10 ** y) : ticks(y0, y1, 5);
+  const levels = (log ? ticks(high(y0), high(y1), 4).map((y) => 10 ** y) : ticks(y0, y1, 5))
+    .filter((y) => !spec.whole || Number.isInteger(y));
   for (const y of levels) {
     const line = { x1: LEFT, x2: width - RIGHT, y1: atY(y), y2: atY(y), class: y === 0 ? "zero" : "grid" };
     svg.append(draw("line", line), draw("text", { x: LEFT - 8, y: atY(y) + 4, "text-anchor": "end" },
@@ -82,7 +83,7 @@ function curvePlot(spec) {
   whenSized(holder, (width) => {
     const at = axes(width, { x, y: bounds(ys, spec.log), digits: spec.digits, log: spec.log, xTitle: spec.x, xDigits,
       height: 232 });
-    curves(at.svg, at, named, spec.dots);
+    curves(at.svg, at, named, spec.only ? "only" : spec.dots);
     holder.replaceChildren(at.svg);
   });
   return make("div", { class: "card plot" }, make("h3", null, `${spec.title}, ${spec.y}`),
@@ -111,7 +112,7 @@ function binned(sets) {
 function histogram(title, named, digits, signed, each) {
   const sets = named.map(({ values }) => values.filter((value) => value !== null));
   const bins = binned(sets);
-  const box = make("div", { class: "card plot" }, make("h3", null, title));
+  const box = make("div", { class: "card plot" }, make("h3", null, `How many ${each}s`));
   if (!bins) return box;
   const words = named.map(({ name }, n) => {
     const most = bins.counts[n].indexOf(Math.max(...bins.counts[n]));
@@ -122,8 +123,8 @@ function histogram(title, named, digits, signed, each) {
   if (named.length > 1) box.append(legend(named.map(({ name }) => name), true));
   whenSized(holder, (width) => {
     const most = Math.max(...bins.counts.flat());
-    const at = axes(width, { x: [bins.first, bins.first + bins.count * bins.step], y: [0, most * 1.06], digits: 0,
-      xTitle: `${each}s by ${title}`, xDigits: Math.max(digits - 1, 1), xSigned: signed });
+    const at = axes(width, { x: [bins.first, bins.first + bins.count * bins.step], y: [0, most * 1.06], digits: 0, whole: true,
+      xTitle: title, xDigits: Math.max(digits - 1, 1), xSigned: signed });
     bins.counts.forEach((counts, n) => counts.forEach((count, bin) => {
       const left = at.atX(bins.first + bin * bins.step), right = at.atX(bins.first + (bin + 1) * bins.step);
       const wide = (right - left - 2) / sets.length;

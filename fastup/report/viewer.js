@@ -132,7 +132,8 @@ class Viewer {
   /** To the frame of a row of the figures, and a window of it. */
   go(row, window) {
     const n = this.section.frames.findIndex((frame) => frame.row === row);
-    this.show(n);
+    if (n < 0) this.status.textContent = "The page has no pictures of that one";
+    else this.show(n);
     if (n === this.frame) {
       if (window) this.look(window);
       this.reveal();
