@@ -18,6 +18,7 @@ from test_cli import fails
 import fastup
 from fastup.cli.upscale import names_of
 from fastup.footage.convert import shown
+from fastup.pairs.clips import clips
 from fastup.pairs.folder import find_pairs
 from fastup.report import evaluate, looking, page, pictures
 from fastup.upscale.evaluate import Score, compare, mean, prepare, score_all
@@ -84,7 +85,7 @@ def test_data_are_the_scores(folder, parsed, upscaler):
     scores = score(upscaler, folder)
     found = parsed.section("series")
     assert found["names"] == [each.frame for each in scores]
-    assert found["shots"] == [[0, 2], [2, 3]]
+    assert found["shots"] == [list(shot) for shot in clips(find_pairs(folder / "evaluation")).shots]
     labels = ["PSNR", "Y PSNR", "Y SSIM", "Lines", "Flats", "Halos"]
     assert [each["label"] for each in found["figures"]][:6] == labels
     for figure, name in zip(

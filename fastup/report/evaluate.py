@@ -16,6 +16,7 @@ from fastup import frames
 from fastup._types import Progress, StrPath
 from fastup.codes import Transfer
 from fastup.footage.convert import shown
+from fastup.pairs.clips import clips
 from fastup.report import page, pictures
 from fastup.report.looking import BICUBIC, CROPS, INPUT, SIDE, TARGET, WORST, Looking, key
 from fastup.report.page import LIMIT, Page, facts, gallery, lines, plot, render, series, viewer
@@ -42,6 +43,7 @@ KINDS = [
     Kind("psnr", "PSNR", "dB", 2), Kind("psnr_y", "Y PSNR", "dB", 2), Kind("ssim_y", "Y SSIM", "", 4),
     Kind("psnr_lines", "Lines", "dB", 2), Kind("psnr_flats", "Flats", "dB", 2),
     Kind("halo", "Halos", "codes of 10 bits", 2, less=True),
+    Kind("flicker", "Flicker", "codes of 10 bits", 2, less=True),
 ]  # fmt: skip
 
 
@@ -81,7 +83,7 @@ def write(
 
 def made_of(found: Evaluated) -> Page:
     """The page, with as many pictures as there is room for."""
-    kinds = [kind for kind in KINDS if any(getattr(score, kind.name, None) is not None for score in found.scores[0])]
+    kinds = [kind for kind in KINDS if any(getattr(score, kind.name) is not None for score in found.scores[0])]
     means = [mean(scores, found.what.protocol) for scores in found.scores]
     made = Page("evaluate", _title(found), _lead(found, means), _headline(found, means), version=fastup.__version__)
     seen, crops = _viewer(found), _crops(found, made)
@@ -172,7 +174,8 @@ def _measured(found):
          "is said beside them"),
         ("parts of frames", "WebP without loss"),
         ("figures", "PSNR: R, G and B, whole pictures. Y PSNR and Y SSIM: luma without the rim, as in papers. Lines: "
-         "beside drawn lines. Flats: away from them. Halos: how much too bright edges are on their bright side. Gains "
+         "beside drawn lines. Flats: away from them. Halos: how much too bright edges are on their bright side. "
+         "Flicker: the mean change from the frame before where the target is still. Gains "
          "are over bicubic, and above 0 where a model is better, also where less is better."),
         ("versions", _versions()),
     ]  # fmt: skip
@@ -198,7 +201,7 @@ def installed(name: str) -> str | None:
 
 
 def _series(found, kinds, means):
-    figures, shots = [], found.looking.shots()
+    figures, shots = [], clips(found.what.pairs).shots
     names, several = found.names, len(found.names) > 1
     for kind in kinds:
 
@@ -208,6 +211,9 @@ def _series(found, kinds, means):
 
         beside = f"{kind.name}_bicubic"
         columns = [column("bicubic", (getattr(each, beside) for each in found.scores[0]), getattr(means[0], beside))]
+        if kind.name == "flicker":
+            inputs = (score.flicker_input for score in found.scores[0])
+            columns.insert(0, column("input", inputs, means[0].flicker_input))
         for name, scores, whole in zip(names, found.scores, means, strict=True):
             gains = [gain(score, kind.name, kind.less) for score in scores]
             columns.append(column(name, (getattr(score, kind.name) for score in scores), getattr(whole, kind.name)))

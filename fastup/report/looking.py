@@ -11,10 +11,7 @@ from typing import Self
 
 import numpy as np
 
-from fastup import _signatures
-from fastup._types import Codes, Floats, Frame
-from fastup.pairs.shots import cuts
-from fastup.pairs.signatures import Signatures
+from fastup._types import Floats, Frame
 from fastup.report import pictures
 from fastup.report.pictures import Eight
 
@@ -42,7 +39,6 @@ class Seen:
     thumb: bytes
     gains: list[float]  # of each model: dB above bicubic, of the whole picture
     places: list[dict[str, tuple[Window, float]]]  # of each model: "gain" and "loss", where, and how many dB there
-    levels: Codes  # as of `Signatures`, of the target
 
     @property
     def size(self) -> int:
@@ -111,14 +107,6 @@ class Looking:
                     each.large, each.small = {}, each.small if held <= HELD / 2 else {}
                     held += each.size
 
-    def shots(self) -> list[tuple[int, int]]:
-        """Where the targets have shots, by how alike neighbours are: (first, stop) of each."""
-        numbers = np.arange(len(self.seen), dtype=np.int32)
-        if not len(numbers):
-            return []
-        first = cuts(Signatures(np.stack([self.seen[n].levels for n in range(len(numbers))]), numbers)).tolist()
-        return list(zip(first, [*first[1:], len(numbers)], strict=True))
-
     def order(self, flat: Sequence[bool] = ()) -> Iterator[int]:
         """The numbers of the frames, the most interesting first: worst, best, and the others spread over the film."""
         known = [each for each in self.seen.values() if not (flat and flat[each.number])]
@@ -143,9 +131,7 @@ class Looking:
             after = _errors(ours, target)
             gains.append(_decibels(before.sum(), after.sum()))
             places.append(self._places(number, model, before, after, large))
-        levels = np.zeros((_signatures.ROWS, _signatures.COLUMNS), np.uint16)
-        _signatures.levels(np.ascontiguousarray(target, np.float32), None, levels)
-        return Seen(number, whole, half, thumb, gains, places, levels)
+        return Seen(number, whole, half, thumb, gains, places)
 
     def _places(self, number, model, before, after, large):
         """Where a model gains and loses most, by squared error; the greatest of the set are kept as crops."""
