@@ -7,6 +7,7 @@ with theirs. Say which one is meant: they differ by one to two dB on the same pi
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -212,7 +213,8 @@ def _around(values: Floats, reach: int) -> Floats:
     for axis in (0, 1):
         padded = np.pad(values, [(reach, reach) if each == axis else (0, 0) for each in range(values.ndim)], "edge")
         padded, count = padded.swapaxes(0, axis), values.shape[axis]
-        values = sum(padded[k : k + count] for k in range(2 * reach + 1)).swapaxes(0, axis) / (2 * reach + 1)
+        total: Any = sum(padded[k : k + count] for k in range(2 * reach + 1))
+        values = total.swapaxes(0, axis) / (2 * reach + 1)
     return values
 
 
