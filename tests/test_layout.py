@@ -30,8 +30,8 @@ FLOORS = [
      "pairs.levels", "pairs.colour", "pairs.ranking", "pairs.signatures", "pairs.shots", "pairs.dissolves",
      "pairs.registration", "pairs.timeline", "pairs.fitting", "pairs.placement", "pairs.measuring", "pairs.selection",
      "pairs.candidates", "pairs.look", "pairs.matched", "pairs.clips", "pairs.match", "pairs.match_pictures"],
-    ["networks", "networks.layers", "networks.branches", "networks.reach", "networks.losses", "networks.muon",
-     "networks.recurrent", "networks.models", "networks.graph", "networks.memory"],
+    ["networks", "networks.devices", "networks.layers", "networks.branches", "networks.reach", "networks.losses",
+     "networks.muon", "networks.recurrent", "networks.models", "networks.graph", "networks.memory"],
     ["upscale", "upscale.metrics", "upscale.onnx_file", "upscale.shipped", "upscale.model", "upscale.ensemble",
      "upscale.fidelity", "upscale.export", "upscale.engines", "upscale.recurrence", "upscale.strips",
      "upscale.upscaler", "upscale.around", "upscale.warmup", "upscale.pillars", "upscale.difference", "upscale.film",
@@ -100,7 +100,11 @@ def test_keras_and_tensorflow_are_imported_where_they_belong():
             elif isinstance(node, ast.ImportFrom):
                 roots.add(node.module.split(".")[0])
         # For tf.data; for what the precision of a card is called in each. Inside functions.
-        allowed = {"train.batches": {"tensorflow"}, "networks": {"tensorflow", "jax", "torch"}}.get(module, set())
+        allowed = {
+            "train.batches": {"tensorflow"},
+            "networks": {"tensorflow", "jax", "torch"},
+            "networks.devices": {"jax"},
+        }.get(module, set())
         assert not roots & {"tensorflow", "jax", "torch"} - allowed, module
         assert "keras" not in roots or module.startswith(("networks", "train")) or module in KERAS_ENGINE, module
 

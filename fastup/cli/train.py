@@ -55,6 +55,10 @@ def train(
         str | None,
         Option("--from", metavar="MODEL", help="Begin with those weights that fit of this .keras file; or of cel."),
     ] = None,
+    devices: Annotated[
+        str | None,
+        Option(metavar="N|all", help="Share each batch among so many devices, of each process; on JAX.  [default: 1]"),
+    ] = None,
     more_epochs: Annotated[int | None, Option(help="Passes beyond those done, instead of --epochs.", min=1)] = None,
     monitor: Annotated[bool, Option("--monitor", help="Plot validation and loss in the terminal.")] = False,
     **settings: Any,
@@ -66,6 +70,10 @@ def train(
     A setting that isn't given comes from the --config file, else it is what the run has, else the model's, else the
     default.
     """
+    if devices is not None:
+        from fastup.networks.devices import use
+
+        use(devices)
     given = {name: _value(option, settings[name]) for option, name in OPTIONS.items() if settings[name] is not None}
     layers = [("command line", given)]
     if config is not None:
@@ -111,6 +119,7 @@ def run_training(
 ) -> None:  # fmt: skip
     refuse_other(data)
     start()
+    from fastup.networks.devices import is_first
     from fastup.train.fit import fit
     from fastup.train.outcome import outcome, reasons
     from fastup.train.prepare import prepare
@@ -127,6 +136,9 @@ def run_training(
     run.network.settings["origins"] = {
         field: before.get(field, place) if place == "run" else place for field, place in sources.items()
     }
+    if not is_first():
+        fit(run)
+        return
     _print_settings(run, sources)
     for note in run.notes:
         show.note(note)
@@ -171,6 +183,7 @@ def _print_settings(run, sources):
         "shapes": _shapes(run),
         "tiles": f"{run.tiles:,}; an epoch is {run.steps:,} steps of {min(config.batch, run.tiles)}",
         "memory": _memory(run),
+        **_devices(),
     }
     if begun := state.get("from"):
         rows["from"] = f"{begun['model']}: {begun['taken']}"
@@ -181,6 +194,16 @@ def _print_settings(run, sources):
         if (was or not off) and (field not in FILM or run.scenes is not None):
             rows[option] = show.shown(value) + was + more.get(field, ""), sources[field]
     show.table({**rows, "output": str(run.folder)})
+
+
+def _devices():
+    """What shares a batch, where there is more than one."""
+    from fastup.networks.devices import count, share
+
+    if count() == 1:
+        return {}
+    of = f", of {share()[1]} processes" if share()[1] > 1 else ""
+    return {"devices": f"{count()}{of}, which share each batch"}
 
 
 def _trims(trims):

@@ -16,7 +16,7 @@ def start() -> None:
     TensorFlow announces its build and the graphics cards it misses there, before any log level counts. What goes wrong
     is still raised; so is an OptionError where Keras is set to make all numbers of half precision.
     """
-    with _quiet():
+    with quiet():
         import keras
 
         keras.ops.zeros(1)
@@ -61,7 +61,8 @@ def float32() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _quiet():
+def quiet() -> Iterator[None]:
+    """In this context the process's stderr goes nowhere."""
     try:
         kept = os.dup(2)
     except OSError:  # there is no stderr to keep quiet

@@ -15,6 +15,7 @@ import numpy as np
 from fastup._types import Progress
 from fastup.errors import DataError, FastupError
 from fastup.footage.recipe import Recipe
+from fastup.networks import devices
 from fastup.networks.models import precision
 from fastup.pairs.folder import of_one_colour
 from fastup.pairs.index import tile_index
@@ -77,8 +78,9 @@ def fit(
     `on_step` is called a few times a second, `on_epoch` after each epoch with its row of the history, and `on_progress`
     while targets are matched, frames transcoded and tiles ranked, before the first step, and while it validates.
     """
-    with lock.held(run.folder):
-        if stamp_of(run.folder) != run.stamp:
+    first = devices.is_first()
+    with lock.held(run.folder) if first else contextlib.nullcontext():
+        if first and stamp_of(run.folder) != run.stamp:
             raise FastupError(
                 f"{run.folder}: another run has trained here meanwhile; the same command goes on from there"
             )
@@ -92,7 +94,7 @@ def fit(
 
 def _board(run, validation):
     """What writes for TensorBoard, closed at the end of its context; None where nobody asked for it."""
-    if not run.config.tensorboard:
+    if not run.config.tensorboard or not devices.is_first():
         return contextlib.nullcontext()
     from fastup.train.board import Board
 
@@ -113,7 +115,8 @@ def _batches(run, pairs, on_progress):
     batches = (SpanBatches if film else TileBatches)(
         pairs, index, tile=config.tile, border=config.border, jitter=config.jitter, recipe=recipe,
         fill=config.black_level, batch=config.batch, seed=config.seed, shuffle=config.shuffle, skip=config.skip,
-        augment=config.augment, swap_channels=config.swap_channels, threads=config.threads, **film,
+        augment=config.augment, swap_channels=config.swap_channels, threads=config.threads, shard=devices.share(),
+        **film,
     )  # fmt: skip
     if batches.degraded is not None:
         run.network.train_on_targets(batches.degraded)
@@ -391,6 +394,10 @@ class _Watch(keras.callbacks.Callback):
 
     def _validate(self):
         """PSNR of the model and of bicubic over whole validation frames, as `evaluate.mean`; None if asked to stop."""
+        with devices.undivided():
+            return self._scores()
+
+    def _scores(self):
         upscaler, pairs = Upscaler(self.run.network), self.validation
         cuts = None if self.run.scenes is None else [start for start, _ in self.run.scenes.shots]
         scores, flat = [], []

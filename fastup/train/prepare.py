@@ -15,7 +15,7 @@ from fastup._scales import parsed
 from fastup._types import Progress, StrPath
 from fastup.errors import DataError, OptionError
 from fastup.footage.recipe import Recipe
-from fastup.networks import memory
+from fastup.networks import devices, memory
 from fastup.networks.losses import TileLoss
 from fastup.networks.models import MODELS, Network, precision
 from fastup.networks.muon import Muon
@@ -107,7 +107,7 @@ def prepare(
         sizes = f"has {' and '.join(model.size)}" if model.size else "has one size"
         raise OptionError(f"{absent[0]} is {getattr(config, absent[0])}, but {config.model} {sizes}, expected no other")
     free, facts = memory.free(), facts_of(pairs, config.match)
-    held = lock.held(folder) if folder.is_dir() else contextlib.nullcontext()
+    held = lock.held(folder) if folder.is_dir() and devices.is_first() else contextlib.nullcontext()
     with held, _seeded(config.seed), precision(config.precision):
         stamp = stamp_of(folder)
         network = last_network(folder, config, facts)
@@ -127,6 +127,7 @@ def prepare(
         network.optimizer.build(network.trainable_variables)
         config = replace(config, **{name: network.settings.get(name) for name in SIZES})
         run = Run(folder, data / "cache", config, pairs, validation, network, free, before, [], [], stamp, *film)
+        _check_devices(config, run)
         if config.batch == "auto":
             batch = before.get("batch") or memory.largest_batch(network, geometry.tile(config.tile), run.tiles)
             run.config = replace(config, batch=batch)
@@ -153,7 +154,20 @@ def prepare(
         run.notes.append("onnx is not installed, so there will be no best.onnx: pip install 'fastup[train]'")
     folder.mkdir(parents=True, exist_ok=True)
     run.check_room()
+    devices.meet("prepared")  # before one of them saves
     return run
+
+
+def _check_devices(config, run):
+    """Raise OptionError if a batch cannot be shared, or processes would not do the same, as they must."""
+    count, (_, processes) = devices.count(), devices.share()
+    if count == 1:
+        return
+    size = config.batch if config.batch == "auto" else min(config.batch, run.tiles)
+    if config.batch == "auto" or size % count:
+        raise OptionError(f"batch is {size}, expected a multiple of {count}, as so many devices share it")
+    if processes > 1 and config.minutes is not None:
+        raise OptionError(f"minutes is {config.minutes:g}, but {processes} processes have no common clock: --epochs")
 
 
 def _sets(folders, config, cache, on_progress):

@@ -20,7 +20,7 @@ from fastup._types import Size, StrPath
 from fastup._whole import whole
 from fastup.codes import Colorimetric, Transfer
 from fastup.errors import DataError, FastupError, OptionError
-from fastup.networks import memory
+from fastup.networks import devices, memory
 from fastup.networks.models import Cell, Network
 from fastup.pairs.alignment import Fit
 from fastup.pairs.clips import Clips
@@ -143,7 +143,15 @@ class Run:
             )
 
     def save(self, name: str) -> None:
-        """Save the model as `name`: "best", and as ``best.onnx``; "last", with ``state.json`` and ``history.csv``."""
+        """Save the model as `name`: "best", and as ``best.onnx``; "last", with ``state.json`` and ``history.csv``.
+
+        Of several processes, the first one does.
+        """
+        if devices.is_first():
+            with devices.undivided():
+                self._save(name)
+
+    def _save(self, name):
         if name == "best":
             self._save_best()
             return
