@@ -149,7 +149,12 @@ def _started(distributed, count):
             "preload": "fastup.footage.worker", "dashboard": False, "silence_logs": logging.CRITICAL,
         }  # fmt: skip
         workers[number] = {"cls": distributed.Nanny, "options": options}
-    scheduler = {"host": "127.0.0.1", "dashboard": False, "worker_ttl": f"{TTL:.0f}s"}
+    scheduler = {
+        "host": "127.0.0.1",
+        "dashboard": False,
+        "dashboard_address": "127.0.0.1:0",
+        "worker_ttl": f"{TTL:.0f}s",
+    }
     return distributed.SpecCluster(
         workers, {"cls": distributed.Scheduler, "options": scheduler}, silence_logs=logging.CRITICAL
     )
