@@ -20,7 +20,7 @@ from fastup.train.config import Config
 from fastup.train.prepare import prepare
 
 data = sys.argv[1]
-config = Config(model="espcn", epochs=2, batch=8, tile=(72, 64), learning_rate=1e-3)
+config = Config(model="espcn", epochs=2, batch=8, tile=(72, 64), learning_rate=1e-3, schedule="constant")
 fit.fit(prepare(data, config, "one"))
 devices.use("2")
 assert devices.count() == 2 and devices.is_first()
