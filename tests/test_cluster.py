@@ -36,7 +36,8 @@ def folder(tmp_path_factory):
 def farm():
     """A scheduler and two workers in this process; gives the address, and what closes a worker."""
     made = distributed.LocalCluster(
-        n_workers=2, threads_per_worker=2, processes=False, protocol="tcp", dashboard_address="127.0.0.1:0", host="127.0.0.1",
+        n_workers=2, threads_per_worker=2, processes=False, protocol="tcp", host="127.0.0.1",
+        dashboard_address="127.0.0.1:0",
     )  # fmt: skip
     cluster._quiet()
     yield made
