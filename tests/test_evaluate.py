@@ -14,6 +14,7 @@ from OpenImageIO import ImageBuf
 import fastup
 from fastup.cli.upscale import print_scores
 from fastup.errors import DataError, FastupError, OptionError
+from fastup.pairs.alignment import Fit
 from fastup.pairs.folder import find_pairs
 from fastup.train import fit
 from fastup.upscale import evaluate as module
@@ -264,6 +265,14 @@ def test_protocols_that_do_not_go(model, images):
         evaluate(model, images, protocol="paper")
     with pytest.raises(OptionError, match="match changes the targets, which the papers' protocol takes as they are"):
         evaluate(model, images, match=True, protocol="papers")
+
+
+def test_what_match_cannot_tell_is_said(model, small, monkeypatch, trained, run):
+    assert prepare([model], small, match=False).note is None
+    monkeypatch.setattr(module, "fits", lambda pairs, _: [Fit("one")] * len(pairs))
+    code, out, err = run("evaluate", trained / "best.keras", small, "--match")
+    assert code == 0, err
+    assert "do not show a gain and an offset of red, green, blue, so that targets stay" in " ".join((out + err).split())
 
 
 def test_tables_have_room_in_a_hundred_columns(capfd, run):

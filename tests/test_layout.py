@@ -26,7 +26,7 @@ FLOORS = [
      "footage.extract", "footage.cadence", "footage.weave",
      "footage.telecine", "footage.recipe", "footage.degrade", "footage.convert", "footage.halo", "footage.dehalo"],
     ["pairs", "pairs.cache", "pairs.digests", "pairs.borders", "pairs.trims", "pairs.geometry", "pairs.folder",
-     "pairs.made", "pairs.transcode", "pairs.stored", "pairs.index", "pairs.blocks", "pairs.alignment",
+     "pairs.copies", "pairs.made", "pairs.transcode", "pairs.stored", "pairs.index", "pairs.blocks", "pairs.alignment",
      "pairs.levels", "pairs.colour", "pairs.ranking", "pairs.signatures", "pairs.shots", "pairs.dissolves",
      "pairs.registration", "pairs.timeline", "pairs.fitting", "pairs.placement", "pairs.measuring", "pairs.selection",
      "pairs.candidates", "pairs.look", "pairs.matched", "pairs.clips", "pairs.match", "pairs.match_pictures"],

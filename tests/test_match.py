@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import masters
 import numpy as np
 import pytest
 from scipy import ndimage
+from videos import cut, video
 
 import fastup
 from fastup._resample import resize
@@ -328,6 +330,16 @@ def test_a_frame_of_another_size_and_one_cut_short(tiny, tmp_path):
     fastup.write(path, np.zeros((120, 178, 3), np.uint16))
     with pytest.raises(DataError, match=rf"{path.name}: 178x120, but frames before are 180x120"):
         match(sd, tiny[0] / "hd", tmp_path / "data")
+
+
+def test_a_video_cut_short(tiny, tmp_path, run):
+    rng = np.random.default_rng(0)
+    pictures = [[rng.integers(0, 256, size, np.uint8) for size in ((64, 96), (32, 48), (32, 48))] for _ in range(12)]
+    path = cut(video(tmp_path / "tape.mkv", "ffv1", "yuv420p", pictures), 0.6)
+    code, out, err = run("match", str(path), str(tiny[0] / "hd"), str(tmp_path / "data"))
+    assert (code, out, len(err.splitlines())) == (1, "", 1), err
+    assert re.search(r"tape\.mkv: cut short: \d+ of 12 frames", err), err
+    assert not list(tmp_path.rglob("*.dpx"))
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="nothing is forbidden to root")

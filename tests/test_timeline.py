@@ -44,7 +44,9 @@ def test_films_that_have_nothing_in_common_have_no_pairs(seed):
     assert (found.partner == -1).all()
     assert all(found.why)
     assert (found.shot == -1).all()
-    assert align(one, one).partner.tolist() == list(range(80))
+    seen = []
+    assert align(one, one, lambda *progress: seen.append(progress)).partner.tolist() == list(range(80))
+    assert seen == [(step, 8, "finding what is when") for step in range(1, 9)]
 
 
 def scenes_of(seed, count=4, frames=24):

@@ -358,6 +358,8 @@ def scores_of(
         show.note(f"the inputs of {data} are taken to have the colours of the targets; no match.json there says so")
     with show.progress("evaluating") as advance:
         what = prepare(upscalers, data, advance, match, protocol)
+        if what.note and not quiet:
+            show.note(what.note)
         if html is None:
             scores = score_all(what, advance)
         else:

@@ -66,7 +66,7 @@ class Film:
         for side, found in ((sd, seen), (hd, hd_seen)):
             if len(found) < 2:
                 raise DataError(f"{side.source.path}: {len(found)} frame{'s' * (len(found) != 1)}, expected a film")
-        line = align(seen, hd_seen)
+        line = align(seen, hd_seen, on_progress)
         why = [
             text or ("" if partner >= 0 else NO_PARTNER) for text, partner in zip(line.why, line.partner, strict=True)
         ]

@@ -14,6 +14,7 @@ from fastup.errors import FastupError
 from fastup.header import Header
 from fastup.pairs.alignment import CHANNELS, Fit, fit_pair
 from fastup.pairs.cache import set_name
+from fastup.pairs.copies import mark_of, write_marked
 from fastup.pairs.digests import Digests, state_of
 from fastup.pairs.folder import SIDES, Pairs
 
@@ -91,7 +92,7 @@ def match_levels(pairs: Pairs, cache: StrPath, on_progress: Progress | None = No
     def fill(number):
         (key, own), states = found[number], _states(pairs, number)
         mark = _mark(key, own, usual)
-        if _project(copies[number]) != mark:
+        if mark_of(copies[number]) != mark:
             _write(pairs, number, copies[number], mark, np.where(np.isnan(own), usual, own), states)
 
     found = []
@@ -147,16 +148,9 @@ def _mark(key, own, usual):
     return MATCHED.format(key) + " ".join(figures)
 
 
-def _project(copy):
-    try:
-        return Header.read(copy).project or ""
-    except (FastupError, OSError):
-        return ""
-
-
 def _read(copy, key, kind):
     """What a pair says by its copy; None where that is not there, or is of something else."""
-    before, _, figures = _project(copy).partition(MATCHED.format(key))
+    before, _, figures = mark_of(copy).partition(MATCHED.format(key))
     words = figures.split()
     try:
         if before or len(words) != 6 or frames.probe(copy) != ((*kind.target_size, 3), _white_of(kind)):
@@ -171,9 +165,8 @@ def _write(pairs, number, copy, mark, put, states):
     path, white = pairs.targets[number], pairs.kind(number).target_white
     target = frames.read(path, "float32")
     frames.refuse_nan(path, target, infinity=False)
-    # A copy of a frame that changed meanwhile has no mark, and is made again.
     header = in_copy(frames.read_header(path), white)
-    frames.write(copy, put_on(target, put), header.replace(project=mark if _states(pairs, number) == states else None))
+    write_marked(copy, put_on(target, put), header, mark, _states(pairs, number) == states)
 
 
 def _states(pairs, number):

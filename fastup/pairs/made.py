@@ -4,14 +4,11 @@ import hashlib
 from pathlib import Path
 
 from fastup import frames
-from fastup._threads import on_threads
 from fastup._types import Progress, StrPath
-from fastup.errors import FastupError
 from fastup.footage.degrade import twin, twin_header
 from fastup.footage.recipe import Recipe
-from fastup.header import Header
 from fastup.pairs.cache import set_name
-from fastup.pairs.digests import Digests, state_of
+from fastup.pairs.copies import make_once
 from fastup.pairs.folder import Kind, Pairs
 from fastup.trim import UNTRIMMED
 
@@ -35,36 +32,19 @@ def made_inputs(pairs: Pairs, recipe: Recipe, cache: StrPath, on_progress: Progr
     """
     if not pairs.made:
         return pairs
-    digests = Digests(cache)
     places = [_folder(pairs.kind(n), pairs.folder, recipe, cache) / f"{pairs.name(n)}.dpx" for n in range(len(pairs))]
+    number_of = {path: number for number, path in enumerate(pairs.targets)}
 
-    def is_fresh(number, digest):
-        try:
-            return digest is not None and Header.read(places[number]).project == MADE.format(digest)
-        except (FastupError, OSError):
-            return False
-
-    def make(number):
-        path, kind = pairs.targets[number], pairs.kind(number)
-        state, digest = state_of(path), digests.of(path)
-        if is_fresh(number, digest):
-            return
+    def make(path):
+        number = number_of[path]
+        kind = pairs.kind(number)
         frame = kind.trim.crop(frames.read(path, "float32"))
         frames.refuse_nan(path, frame)
         made = twin(frame, kind.geometry.input_picture, recipe, pairs.name(number))
         bits = int(kind.input_white).bit_length()
-        header = twin_header(frames.read_header(path), *(frame.shape[:2], made.shape[:2]), bits)
-        # An input of a frame that changed while it was read has no mark, and is made again.
-        mark = MADE.format(digest) if state_of(path) == state else None
-        frames.write(places[number], made, header.replace(project=mark))
+        return made, twin_header(frames.read_header(path), frame.shape[:2], made.shape[:2], bits)
 
-    todo = [n for n, path in enumerate(pairs.targets) if not is_fresh(n, digests.known(path))]
-    for folder in {places[n].parent for n in todo}:
-        folder.mkdir(parents=True, exist_ok=True)
-    try:
-        on_threads(make, todo, "making inputs", on_progress)
-    finally:
-        digests.save()
+    make_once(dict(zip(pairs.targets, places, strict=True)), MADE, make, cache, "making inputs", on_progress)
     kinds = [
         Kind(kind.geometry.input_picture, kind.target_size, kind.input_white, kind.target_white, kind.trim, UNTRIMMED)
         for kind in map(pairs.kind, range(len(pairs)))

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastup import _path, _signatures
-from fastup._types import Floats
+from fastup._types import Floats, Progress
 from fastup.pairs import dissolves, registration, shots
 from fastup.pairs.registration import STILL
 from fastup.pairs.signatures import Signatures
@@ -33,6 +33,7 @@ ROUNDS = 2  # of laying the pictures on one another, and finding the path again
 UNLIKE = 0.24  # of the energy, left between a frame and its partner: no more is the same drawing, subtitles or not
 NEAR = 12  # frames to both sides of the last path that are candidates then
 _BLOCK = 2048
+_STEPS = 2 + 2 * (1 + ROUNDS)  # of which the progress is told: shots of both; candidates and a path, each time
 
 
 @dataclass(frozen=True)
@@ -49,19 +50,26 @@ class Timeline:
     likeness: Floats  # (frames,): of the partners, 1 for the same; 0 where there is none
 
 
-def align(sd: Signatures, hd: Signatures) -> Timeline:
+def align(sd: Signatures, hd: Signatures, on_progress: Progress | None = None) -> Timeline:
     """Find for each SD frame the HD frame that shows the same drawing; films that share nothing have no partners."""
-    (ours, mixed), (theirs, hd_mixed) = _shots(sd), _shots(hd)
+    steps = iter(range(1, _STEPS + 1))
+
+    def step(found):
+        if on_progress is not None:
+            on_progress(next(steps), _STEPS, "finding what is when")
+        return found
+
+    (ours, mixed), (theirs, hd_mixed) = step(_shots(sd)), step(_shots(hd))
     matrices = np.broadcast_to(STILL, (len(sd), 2, 3))
-    first = _candidates(sd, hd, ours, theirs, matrices)
-    found = _search(first, _likeness(sd, hd, first, matrices), ours)
+    first = step(_candidates(sd, hd, ours, theirs, matrices))
+    found = step(_search(first, _likeness(sd, hd, first, matrices), ours))
     if not (found.path >= 0).any():
         return _timeline(found, ours, theirs, mixed, hd_mixed)
     for _ in range(ROUNDS):
         matrices = _registered(sd, hd, found, ours)
-        first = _candidates(sd, hd, ours, theirs, matrices)
+        first = step(_candidates(sd, hd, ours, theirs, matrices))
         places = _around(first, found.path, len(hd))
-        found = _search(places, _likeness(sd, hd, places, matrices), ours)
+        found = step(_search(places, _likeness(sd, hd, places, matrices), ours))
     found.path[_unlike(_left(sd, hd, found.path, matrices), ours.drawing)] = -1
     return _timeline(found, ours, theirs, mixed, hd_mixed)
 

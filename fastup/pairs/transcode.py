@@ -4,12 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from fastup import frames
-from fastup._threads import on_threads
 from fastup._types import Progress, StrPath
-from fastup.errors import FastupError
-from fastup.header import Header
 from fastup.pairs.cache import set_name
-from fastup.pairs.digests import Digests, state_of
+from fastup.pairs.copies import make_once
 from fastup.pairs.folder import SIDES, Pairs
 
 TRANSCODED = "fastup: frame made DPX, of the file with XXH3 {}"  # in the header of a copy, as its project
@@ -40,35 +37,16 @@ def transcode(pairs: Pairs, cache: StrPath, on_progress: Progress | None = None)
                 probes[path] = (*size, 3), white
     if not copies:
         return pairs
-    digests = Digests(cache)
+    original = {copy: path for path, copy in copies.items()}
 
-    def is_fresh(path, digest):
-        try:
-            return (
-                digest is not None
-                and Header.read(copies[path]).project == TRANSCODED.format(digest)
-                and frames.probe(copies[path]) == probes[path]
-            )
-        except (FastupError, OSError):
-            return False
-
-    def write(path):
-        state, digest = state_of(path), digests.of(path)
-        if is_fresh(path, digest):
-            return
-        white = probes[path][1]
-        frame = frames.read(path, "uint16" if white else "float32")
+    def make(path):
+        frame = frames.read(path, "uint16" if probes[path][1] else "float32")
         frames.refuse_nan(path, frame, infinity=False)
-        # A copy of a frame that changed while it was read has no mark, and is made again.
-        mark = TRANSCODED.format(digest) if state_of(path) == state else None
-        frames.write(copies[path], frame, frames.read_header(path).replace(project=mark))
+        return frame, frames.read_header(path)
 
-    todo = [path for path in copies if not is_fresh(path, digests.known(path))]
-    for place in {copies[path].parent for path in todo}:
-        place.mkdir(parents=True, exist_ok=True)
-    try:
-        on_threads(write, todo, "transcoding", on_progress)
-    finally:
-        digests.save()
+    def is_right(copy):
+        return frames.probe(copy) == probes[original[copy]]
+
+    make_once(copies, TRANSCODED, make, cache, "transcoding", on_progress, is_right)
     inputs, targets = (tuple(copies.get(path, path) for path in paths) for paths in (pairs.inputs, pairs.targets))
     return replace(pairs, inputs=inputs, targets=targets)

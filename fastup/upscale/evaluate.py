@@ -21,7 +21,7 @@ from fastup.pairs.alignment import fits
 from fastup.pairs.clips import clips
 from fastup.pairs.folder import SIDES, Pairs, find_pairs, of_one_colour
 from fastup.pairs.geometry import scale_text
-from fastup.pairs.levels import levels, put_on
+from fastup.pairs.levels import levels, put_on, silent_note
 from fastup.pairs.made import made_inputs
 from fastup.trim import AUTO, UNTRIMMED
 from fastup.upscale.metrics import Parts, flicker, mean_psnr, psnr_y, ssim_y, still
@@ -103,6 +103,7 @@ class Evaluation:
     pairs: Pairs
     put: Floats | None  # what `match` puts on each target
     protocol: Protocol
+    note: str | None = None  # what is to be said of that
 
 
 def prepare(
@@ -135,7 +136,10 @@ def prepare(
     if recipe is not None and not papers:
         pairs = made_inputs(pairs, recipe, data / "cache", on_progress)
     check_scale(first, pairs)
-    return Evaluation(upscalers, pairs, levels(fits(pairs, on_progress)) if match else None, protocol)
+    if not match:
+        return Evaluation(upscalers, pairs, None, protocol)
+    sample = fits(pairs, on_progress)
+    return Evaluation(upscalers, pairs, levels(sample), protocol, silent_note(sample, len(pairs)))
 
 
 def _check_alike(upscalers, names):
