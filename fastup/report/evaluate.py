@@ -156,7 +156,7 @@ def _headline(found, means):
 
 
 def _signed(value, digits=2):
-    return f"{value:+.{digits}f}".replace("-", "\u2212")
+    return f"{value:+z.{digits}f}".replace("-", "\u2212")
 
 
 def _measured(found):

@@ -1,5 +1,5 @@
 // Plots, as SVG that is drawn anew for each width, so that text keeps its size.
-const HEIGHT = 264, LEFT = 52, RIGHT = 10, TOP = 8, BOTTOM = 34;
+const HEIGHT = 264, LEFT = 52, RIGHT = 18, TOP = 8, BOTTOM = 34;
 
 function legend(names, bins) {
   const entry = (name, n) => make("li", null, draw("svg", { viewBox: "0 0 24 12", "aria-hidden": "true" },
