@@ -171,24 +171,23 @@ class Degraded:
             return resized
         begin, count = self.corner[1] - self.soft - self.peak - self.colour, len(resized)
         matrix = ops.take(resized, _nearest(inside, begin, count), axis=0)
-        if self.soft:
+        steps = matrix
+        if self.soft:  # steps are put together before they meet the window, which has about twice as many columns
             begin, count = begin + self.soft, count - 2 * self.soft
-            matrix = ops.matmul(_gaussians(strengths[:, 0], self.soft, count), matrix)
+            steps = _gaussians(strengths[:, 0], self.soft, count)
         if self.peak:
-            blurred = ops.matmul(_blur(1.0, count - 2 * self.peak), _repeated(matrix, inside, begin))
+            blurred = ops.matmul(_blur(1.0, count - 2 * self.peak), _repeated(steps, inside, begin))
             peaking = strengths[:, 1, None, None]
-            matrix = (1 + peaking) * matrix[:, self.peak : count - self.peak] - peaking * blurred
-        return matrix
+            steps = (1 + peaking) * steps[:, self.peak : count - self.peak] - peaking * blurred
+        return ops.matmul(steps, matrix) if self.soft else steps
 
     def _narrowed(self, pixels, sigma):
         """Columns (n, columns, rows * 3) whose colours have the chroma band, as many fewer as that reaches."""
         (height, width), count = self.tile, ops.shape(pixels)[0]
-        pixels = ops.reshape(pixels, (count, -1, height, 3))
-        luma = ops.sum(pixels * ops.convert_to_tensor(LUMA_601), axis=3, keepdims=True)
-        colours = ops.reshape(pixels - luma, (count, -1, height * 3))
-        colours = ops.matmul(_gaussians(sigma, self.colour, width), colours)
-        luma = luma[:, self.colour : self.colour + width]
-        return ops.reshape(luma + ops.reshape(colours, (count, width, height, 3)), (count, width, height * 3))
+        narrow = ops.matmul(_gaussians(sigma, self.colour, width), pixels)
+        lost = ops.reshape(pixels[:, self.colour : self.colour + width] - narrow, (-1, 3))
+        luma = ops.matmul(lost, np.repeat(LUMA_601[:, np.newaxis], 3, axis=1))  # the same to each colour
+        return narrow + ops.reshape(luma, (count, width, height * 3))
 
     def _filled(self, pixels, inside):
         """Tiles whose pixels outside the picture have the level that was asked for."""
@@ -236,10 +235,9 @@ def _gaussians(sigma, reach, count):
     weights = ops.exp(-0.5 * (k / ops.maximum(sigma, _NARROW)) ** 2) * ops.cast(
         abs(k) <= ops.ceil(4 * sigma), "float32"
     )
-    weights = ops.pad(weights / ops.sum(weights, axis=1, keepdims=True), ((0, 0), (0, 1)))
-    place = np.arange(count + 2 * reach) - np.arange(count)[:, np.newaxis]
-    place = np.where((place >= 0) & (place <= 2 * reach), place, 2 * reach + 1)
-    return ops.take(weights, place.astype(np.int32), axis=1)
+    length = count + 2 * reach  # of a row; in a line of them that are one longer, cut to this, each lies one further on
+    weights = ops.pad(weights / ops.sum(weights, axis=1, keepdims=True), ((0, 0), (0, count)))
+    return ops.reshape(ops.tile(weights, (1, count))[:, : count * length], (-1, count, length))
 
 
 def _nearest(inside, begin, count):
