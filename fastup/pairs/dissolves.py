@@ -12,9 +12,7 @@ from fastup.pairs.signatures import Signatures
 AWAY = 6, 12, 24, 48  # frames before and after one, which may be those that it is a mix of
 UNLIKE = 0.45  # two frames that are less alike may be of two scenes
 _MIXED = 0.03  # of either scene, from which on a frame is a mix
-_RISES = (
-    0.02  # of the second scene, that comes in two frames; by moving parts a mix may seem to go on, and stands still
-)
+_RISES = 0.01  # of the second scene, that comes in a frame: what moves may make a mix seem to go on that stands still
 _MIDDLE = 0.1  # of either, from which on a frame may be the middle of a dissolve
 _DIFFER = 0.02, 0.25  # of white, by which cells of the two scenes are apart; the share of the cells that have to be
 _CLOSE = 0.1, 0.004  # of that, and of white: cells that are as near to the mix as this are explained
@@ -75,11 +73,17 @@ def _look(signatures, middle, away, mixed, votes):
     part, explained = np.array([_mix(start, between, grid[clear]) for grid in grids]).T
     if explained.min() >= _EXPLAINED and np.diff(part).min() > -_MIXED:
         half = int(np.argmax(part > 0.5))
-        on_its_way = (part > _MIXED) & (part < 1 - _MIXED)
-        on_its_way[1:-1] &= part[2:] - part[:-2] > _RISES
+        on_its_way = (part > _MIXED) & (part < 1 - _MIXED) & _goes_on(part)
         other = np.flatnonzero(~on_its_way)  # the first and the last are
         mixed[first + other[other < half][-1] + 1 : first + other[other >= half][0]] = True
         votes[first + half] += 1
+
+
+def _goes_on(part):
+    """Whether a mix goes on at each frame: there and back, or where it is no mere trace, within two frames of it."""
+    wide = np.pad(part, 2, "edge")
+    slow, before, after = wide[4:] - wide[:-4], part - wide[1:-3], wide[3:-1] - part
+    return np.where(np.abs(part - 0.5) < 0.5 - _MIDDLE, slow > 2 * _RISES, np.minimum(before, after) > _RISES)
 
 
 def _mix(start: Floats, between: Floats, picture: Floats) -> tuple[float, float]:
