@@ -124,10 +124,10 @@ def test_a_black_frame_is_told_apart(model, small, tmp_path, run):
     assert [score.flat for score in scores] == [True, False, False, False]
     assert black.psnr_bicubic == 100
     assert mean(scores) == mean(others) == mean(evaluate(model, small))
-    trained = SimpleNamespace(network=model)
+    trained = SimpleNamespace(network=model, scenes=None)
     pairs = find_pairs(tmp_path / "evaluation")
     watch = SimpleNamespace(run=trained, validation=pairs, asked=0, board=None, on_progress=lambda *_: None)
-    assert fit._Watch._validate(watch) == pytest.approx([mean(scores).psnr, mean(scores).psnr_bicubic], abs=1e-9)
+    assert fit._Watch._scores(watch) == pytest.approx([mean(scores).psnr, mean(scores).psnr_bicubic], abs=1e-9)
     model.save(tmp_path / "m.keras")
     code, out, _ = run("evaluate", tmp_path / "m.keras", tmp_path)
     assert code == 0

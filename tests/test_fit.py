@@ -292,8 +292,8 @@ def test_what_of_its_minutes_a_run_gives_to_steps(data, monkeypatch, clock, vali
         begin(self, batch, logs)
         rates.append(self.rate)
 
-    def slow(*args):
-        for row in compare(*args):
+    def slow(*args, **how):
+        for row in compare(*args, **how):
             clock[0] += validation
             yield row
 
@@ -482,8 +482,8 @@ def test_another_order_begins_the_epoch_anew(data):
 def test_stopped_while_it_validates(data, monkeypatch, epoch):
     config, seen = Config(model="espcn", epochs=2, batch=4), []
 
-    def interrupted(*args):
-        for row in compare(*args):
+    def interrupted(*args, **how):
+        for row in compare(*args, **how):
             seen.append(row)
             if len(seen) == 1 + epoch:  # there is one frame
                 os.kill(os.getpid(), signal.SIGINT)

@@ -138,7 +138,7 @@ def test_a_recipe_that_is_none_is_refused(tmp_path):
 
 
 def _match(folder, colour, to="hd"):
-    (folder / "match.json").write_text(json.dumps({"colour": colour.as_dict(), "to": to}))
+    (folder / "match.json").write_text(json.dumps({"colour": colour.as_dict(), "to": to, "frames": []}))
 
 
 def test_scores_are_of_inputs_as_they_are(trained, small, tmp_path, run):
