@@ -32,7 +32,7 @@ function axes(width, spec) {
   const whole = (x) => spec.xDigits || Number.isInteger(x);
   const first = spec.xFirst || 0;
   for (const x of ticks(x0 + first, x1 + first, width / 90).map((x) => x - first).filter(whole)) {
-    svg.append(draw("text", { x: atX(x), y: TOP + down + 16, "text-anchor": "middle" },
+    svg.append(draw("text", { x: atX(x), y: TOP + down + 16, "text-anchor": atX(x) > width - 18 ? "end" : "middle" },
       spec.xDigits ? figure(x, spec.xDigits, spec.xSigned) : (x + first).toLocaleString("en")));
   }
   svg.append(draw("text", { x: width - RIGHT, y: height - 3, "text-anchor": "end" }, spec.xTitle));
