@@ -172,7 +172,7 @@ def lines(sums):
 
 
 def test_film_frames_come_out_as_they_went_in(capsys):
-    sums = table(120, 2)
+    sums = table(160, 3)
     with capsys.disabled():
         print("\nwrong drawings / frames woven from two, percent")
         print("\n".join(lines(sums)))
