@@ -235,6 +235,24 @@ def test_the_most_that_differ(tiny, tmp_path, monkeypatch):
     assert sum(bool(row["set"]) for row in rows) == 6  # two others took their places
 
 
+def test_a_pair_that_fits_much_worse_than_its_shot_is_left_out(tmp_path):
+    record = Record(tmp_path)
+    record.begin({})
+    residuals = [0.002, 0.0021, 0.0105, 0.0019, 0.0039, 0.0022, 0.008, 0.009]  # the last two of a shot of their own
+    for frame, residual in enumerate(residuals):
+        record.add({"frame": frame, "why": "", "residual": residual, "set": "train", "name": f"f{frame}"})
+        for path in record.files(record.rows[frame]):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+    film = SimpleNamespace(number=lambda k: k, shot=lambda k: k // 6)
+    for _ in range(2):  # and again, as where a match goes on
+        matching.Plan._leave_out_unusual(SimpleNamespace(film=film), record, list(range(8)))
+        assert [frame for frame, row in record.rows.items() if row["why"] == "fits badly"] == [2]
+        assert sorted({path.stem for path in tmp_path.rglob("*.dpx")}) == [f"f{n}" for n in range(8) if n != 2]
+        assert record.rows[2] == {"frame": 2, "why": "fits badly", "residual": 0.0105}
+    record.close()
+
+
 def test_where_a_frame_fails_another_of_its_drawing_is_tried():
     """A drawing was lost where the middle of its hold was spoilt."""
     hold = np.array([0, 0, 0, 0, 1, 1, 1, 2, 2, -1])

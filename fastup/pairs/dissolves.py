@@ -15,6 +15,8 @@ _MIXED = 0.03  # of either scene, from which on a frame is a mix
 _RISES = 0.01  # of the second scene, that comes in a frame: what moves may make a mix seem to go on that stands still
 _MIDDLE = 0.1  # of either, from which on a frame may be the middle of a dissolve
 _DIFFER = 0.02, 0.25  # of white, by which cells of the two scenes are apart; the share of the cells that have to be
+_DIM = 0.3  # of the contrast of the one scene, below which the other is nearly black, and this a fade
+_EDGE = 0.01  # of white, by which edges of the two scenes are apart, over two cells
 _CLOSE = 0.1, 0.004  # of that, and of white: cells that are as near to the mix as this are explained
 _EXPLAINED = 0.4  # of all that is between the scenes: of a dissolve more is, of what moves 0.1 to 0.2
 
@@ -33,7 +35,7 @@ def find(signatures: Signatures) -> Dissolves:
 
     In a dissolve most of the picture, all that does not move, is as far on its way from the one scene to the other.
     In all else that leads from a frame to an unlike one, a pan or much that moves, each part is on a way of its own.
-    A fade is one from a scene to black, or from black. Scenes with one background, or that move as a whole, are missed.
+    A fade, whose frames show one scene, is none. Scenes with one background, or that move as a whole, are missed.
     """
     count = len(signatures)
     mixed, votes = np.zeros(count, bool), np.zeros(count, int)
@@ -64,19 +66,32 @@ def _look(signatures, middle, away, mixed, votes):
     grids -= grids.mean((1, 2), keepdims=True)
     between = grids[-1] - grids[0]
     clear = np.abs(between) > _DIFFER[0]
-    if clear.mean() < _DIFFER[1]:
+    contrasts = grids[[0, -1]].std((1, 2))
+    if clear.mean() < _DIFFER[1] or contrasts.min() < _DIM * contrasts.max():
         return
     between, start = between[clear], grids[0][clear]
     part, explained = _mix(start, between, grids[away][clear])
     if explained < _EXPLAINED or not _MIDDLE < part < 1 - _MIDDLE:
         return
     part, explained = np.array([_mix(start, between, grid[clear]) for grid in grids]).T
-    if explained.min() >= _EXPLAINED and np.diff(part).min() > -_MIXED:
+    if explained.min() >= _EXPLAINED and np.diff(part).min() > -_MIXED and _has_edges_of_both(grids, part):
         half = int(np.argmax(part > 0.5))
         on_its_way = (part > _MIXED) & (part < 1 - _MIXED) & _goes_on(part)
         other = np.flatnonzero(~on_its_way)  # the first and the last are
         mixed[first + other[other < half][-1] + 1 : first + other[other >= half][0]] = True
         votes[first + half] += 1
+
+
+def _has_edges_of_both(grids, part):
+    """Whether edges are where both scenes have them: of smooth pictures, as of the sky, levels look mixed in a pan."""
+    down, across = grids[:, 2:, 1:-1] - grids[:, :-2, 1:-1], grids[:, 1:-1, 2:] - grids[:, 1:-1, :-2]
+    edges = np.stack([down, across], 1)
+    between = edges[-1] - edges[0]
+    clear = np.abs(between) > _EDGE
+    between, start = between[clear], edges[0][clear]
+    return clear.any() and all(
+        _explained(start, between, each[clear], own) >= _EXPLAINED for each, own in zip(edges, part, strict=True)
+    )
 
 
 def _goes_on(part):
@@ -93,5 +108,11 @@ def _mix(start: Floats, between: Floats, picture: Floats) -> tuple[float, float]
     order = np.argsort(own)
     total = np.cumsum(weight[order])
     part = float(own[order[np.searchsorted(total, total[-1] / 2)]])
+    return part, _explained(start, between, picture, part)
+
+
+def _explained(start: Floats, between: Floats, picture: Floats, part: float) -> float:
+    """How much of the way between two pictures is explained by one part of it."""
+    weight = np.abs(between)
     near = np.abs(picture - start - part * between) <= _CLOSE[0] * weight + _CLOSE[1]
-    return part, float(weight[near].sum() / total[-1])
+    return float(weight[near].sum() / weight.sum())

@@ -18,12 +18,11 @@ from fastup._resample import resize
 from fastup._scales import Scale
 from fastup._threads import in_order
 from fastup._types import Progress, StrPath
-from fastup.codes import scaled
 from fastup.errors import DataError, OptionError
 from fastup.footage import opening
 from fastup.footage.source import Source
 from fastup.footage.stills import Folder
-from fastup.header import FULL_BYTES, Header
+from fastup.header import Header
 from fastup.pairs import borders, selection
 from fastup.pairs.alignment import OFFSET, SHIFT, Fit, fit
 from fastup.pairs.cache import clear_cache
@@ -31,7 +30,7 @@ from fastup.pairs.candidates import AGAIN, Film, NothingShared
 from fastup.pairs.colour import Colour
 from fastup.pairs.geometry import size_text
 from fastup.pairs.look import SAME, Look, covered, cut
-from fastup.pairs.matched import FOUND, Record, Row, figures, spans, spreads, write_found
+from fastup.pairs.matched import FOUND, Record, Row, figures, header_for, spans, spreads, write_found
 from fastup.pairs.measuring import (
     MORE_ALIKE,
     TOLD,
@@ -55,6 +54,7 @@ BEYOND, ALIKE, UNREAD = "HD ends within the window", "others differ more", "cann
 
 _LIKENESS = 0.3  # of gradients; below it two frames show no one picture
 _RESIDUAL, _DIFFERS = 0.03, 0.05  # of white, and a share of the picture: what a pair may differ by
+_UNUSUAL = 2.0, 0.004  # times what pairs of a shot usually differ by; of white, which is never too much
 _NOMINAL = 0.08  # by how much a scale that follows from the sizes of the pictures may differ from what was measured
 _MOST = 999.0  # standard errors, where there are more
 _AS_MUCH = 1.2  # times what the most alike leaves unexplained is no more than chance
@@ -279,9 +279,21 @@ class Plan:
             alike = [k for k in several if 1 - rows[k]["likeness"] <= _AS_MUCH * least + MORE_ALIKE]
             best = max(alike, key=lambda k: (self.film.margin(k), -k))
             for k in set(several) - {best}:
-                for path in record.files(rows[k]):  # before the row says so: a file without a row is not ours
-                    path.unlink(missing_ok=True)
-                record.add({name: rows[k][name] for name in rows[k] if name not in ("set", "name")} | {"why": AGAIN})
+                record.leave_out(rows[k], AGAIN)
+        self._leave_out_unusual(record, tried)
+
+    def _leave_out_unusual(self, record: Record, tried: list[int]) -> None:
+        """Leave out pairs that fit much worse than others of their shot: a trace of another scene, or nearly black."""
+        by_shot: dict[int, list[Row]] = {}
+        for k in tried:
+            row = record.rows.get(self.film.number(k), {})
+            if "residual" in row:
+                by_shot.setdefault(self.film.shot(k), []).append(row)
+        for rows in by_shot.values():
+            usual = float(np.median([row["residual"] for row in rows]))
+            for row in rows:
+                if row.get("set") and row["residual"] > max(_UNUSUAL[0] * usual, _UNUSUAL[1]):
+                    record.leave_out(row, BADLY)
 
     def _pair(self, candidate: int, item: Read) -> tuple[Row, tuple[Any, ...]]:
         """The row of a candidate, and (frame, header) of SD and HD; none where it is left out."""
@@ -340,7 +352,7 @@ class Plan:
         """The header of an SD frame for the window of it."""
         y, x, height, width = self.window
         side = self.film.sd
-        header = _header(side.source, number, (height, width), 10, self._colours(number))
+        header = header_for(side.source, number, (height, width), 10, self._colours(number))
         top, left = y + side.trim.top, x + side.trim.left
         rows, columns = side.source.size
         return header.replace(x_offset=left, y_offset=top, x_original_size=columns, y_original_size=rows)
@@ -349,7 +361,7 @@ class Plan:
         """The header of an HD frame for where an SD frame lies, with the shape that its pixels have there."""
         down, along = self.scale
         size = int(self.window[2] * down), int(self.window[3] * along)
-        header = _header(self.film.hd.source, partner, size, 16, self._colours(number))
+        header = header_for(self.film.hd.source, partner, size, 16, self._colours(number))
         aspect = self.film.sd.source.header(number).pixel_aspect
         return header if aspect is None else header.replace(pixel_aspect=aspect * down / along)
 
@@ -472,25 +484,3 @@ def _scale(film: Film, placement: Placement) -> Scale:
     if all(one.numerator <= _SIMPLE and one >= 1 and abs(float(one) / own - 1) <= _NOMINAL for one, own in by_size):
         return by_size[0][0], by_size[1][0]
     return exact_scale(placement)
-
-
-def _header(source: Source, number: int, size: tuple[int, int], bits: int, colours: Header) -> Header:
-    """The header of a frame for a picture made of it, in colours of another's.
-
-    It has the frame's own timecode; and its number and the name of its file where it doesn't say so itself.
-    """
-    header = source.header(number)
-    values: dict[str, Any] = {
-        "width": size[1], "height": size[0], "descriptor": "RGB", "bits": bits, "packing": int(bits == 10),
-        "transfer": colours.transfer, "colorimetric": colours.colorimetric,
-    }  # fmt: skip
-    white = colours.white
-    for name in ("low_code", "high_code"):
-        code = getattr(colours, name)
-        values[name] = scaled(code, white, 2**bits - 1) if white and code is not None and code <= white else None
-    if not header.source_file_name:
-        path = source.paths[number] if isinstance(source, Folder) else source.path
-        values["source_file_name"] = path.name.encode("ascii", "replace")[:99].decode()
-    if header.frame_position is None and len(header.raw) >= FULL_BYTES:
-        values["frame_position"] = number
-    return header.replace(**values)

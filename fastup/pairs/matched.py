@@ -10,9 +10,13 @@ from typing import Any, TextIO
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastup._types import StrPath
+from fastup._types import Size, StrPath
 from fastup._whole import whole
+from fastup.codes import scaled
 from fastup.errors import DataError, FastupError
+from fastup.footage.source import Source
+from fastup.footage.stills import Folder
+from fastup.header import FULL_BYTES, Header
 from fastup.pairs.folder import SIDES
 from fastup.pairs.placement import Placement
 from fastup.pairs.selection import SETS
@@ -108,6 +112,12 @@ class Record:
             return ()
         return tuple(self.data / row["set"] / side / f"{row['name']}.dpx" for side in SIDES)
 
+    def leave_out(self, row: Row, why: str) -> None:
+        """Remove a pair that was made, and say why."""
+        for path in self.files(row):  # before the row says so: a file without a row is not ours
+            path.unlink(missing_ok=True)
+        self.add({name: row[name] for name in row if name not in ("set", "name")} | {"why": why})
+
     def is_made(self, number: int) -> bool:
         """Whether all is done that is to be done of a frame."""
         row = self.rows.get(number)
@@ -200,3 +210,25 @@ def _write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else "all" if value is None else json.dumps(value)
+
+
+def header_for(source: Source, number: int, size: Size, bits: int, colours: Header) -> Header:
+    """The header of a frame for a picture made of it, in colours of another's.
+
+    It has the frame's own timecode; and its number and the name of its file where it doesn't say so itself.
+    """
+    header = source.header(number)
+    values: dict[str, Any] = {
+        "width": size[1], "height": size[0], "descriptor": "RGB", "bits": bits, "packing": int(bits == 10),
+        "transfer": colours.transfer, "colorimetric": colours.colorimetric,
+    }  # fmt: skip
+    white = colours.white
+    for name in ("low_code", "high_code"):
+        code = getattr(colours, name)
+        values[name] = scaled(code, white, 2**bits - 1) if white and code is not None and code <= white else None
+    if not header.source_file_name:
+        path = source.paths[number] if isinstance(source, Folder) else source.path
+        values["source_file_name"] = path.name.encode("ascii", "replace")[:99].decode()
+    if header.frame_position is None and len(header.raw) >= FULL_BYTES:
+        values["frame_position"] = number
+    return header.replace(**values)

@@ -18,7 +18,7 @@ from fastup.pairs.registration import STILL
 from fastup.pairs.signatures import Signatures
 
 # Why a frame has no partner, or one that it is no pair with.
-FLAT, DISSOLVE, ALONE = "black, or of one colour", "in a dissolve or a fade", "no HD frame is like it"
+FLAT, DISSOLVE, ALONE = "black, or of one colour", "in a dissolve", "no HD frame is like it"
 
 STEP = 4.0  # what a missing or a repeated frame costs, in nats; all costs are, and so are margins
 JUMP, JUMP_AT_CUT = 60.0, 16.0
