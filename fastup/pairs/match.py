@@ -237,6 +237,7 @@ class Plan:
             batch, queue = queue[: self.most - good], queue[self.most - good :]
             self._make(record, batch, len(tried), on_progress)
             tried += batch
+            self._leave_out_unusual(record, tried)
             self._settle(record, tried)
             made = [k for k in tried if record.rows.get(film.number(k), {}).get("set")]
             good, there = len(made), {film.hold(k) for k in made}
@@ -280,7 +281,6 @@ class Plan:
             best = max(alike, key=lambda k: (self.film.margin(k), -k))
             for k in set(several) - {best}:
                 record.leave_out(rows[k], AGAIN)
-        self._leave_out_unusual(record, tried)
 
     def _leave_out_unusual(self, record: Record, tried: list[int]) -> None:
         """Leave out pairs that fit much worse than others of their shot: a trace of another scene, or nearly black."""
