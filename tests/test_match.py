@@ -273,7 +273,7 @@ def test_where_a_frame_fails_another_of_its_drawing_is_tried():
     for most, expected in ((9, {3, 6, 7, 8}), (2, {3, 6}), (1, {3})):
         made.clear()
         plan = SimpleNamespace(
-            film=film, order=[1, 4, 7, 8], most=most, _settle=lambda *_: None,
+            film=film, order=[1, 4, 7, 8], most=most, _settle=lambda *_: None, _leave_out_unusual=lambda *_: None,
             _make=lambda record, batch, *_: made.update({k: {"set": None if k in bad else "train"} for k in batch}),
         )  # fmt: skip
         matching.Plan.run(plan, SimpleNamespace(rows=made))
