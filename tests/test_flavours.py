@@ -591,7 +591,7 @@ def test_large_frames_of_floats_go_past_the_caches(tmp_path, flavour):
     path, width, height = tmp_path / "f.dpx", 1999, 712
     size = naive.DPX_COMPONENTS[flavour[0]] * width * height * 4 + 8000
     noise = np.random.default_rng(3).integers(0, 120, size, np.uint8).tobytes()  # no float of it is a NaN
-    for orientation in (0, 1):
+    for orientation in (0, 1 + (flavour[1] > 10)):
         data = naive.dpx_header(width, height, orientation=orientation, **fields(flavour)) + noise
         path.write_bytes(data)
         picture = naive.dpx_read(data)

@@ -76,7 +76,7 @@ class Cluster:
         if self._local is None and not _is_safe(address := self.client.scheduler.address):
             self.note(
                 f"{address} has no TLS: whoever reaches it can run programs as you, there and on its workers; "
-                "docs/cluster.md has TLS in three commands"
+                "docs/cluster.md has TLS"
             )
         return self
 
@@ -165,9 +165,7 @@ def _gpus():
     given = os.environ.get("CUDA_VISIBLE_DEVICES")
     if given is not None:
         return [each for each in given.split(",") if each and each != "-1"]
-    return [path.name for path in sorted(Path("/dev").glob("nvidia[0-9]*"))] and [
-        str(n) for n in range(len(list(Path("/dev").glob("nvidia[0-9]*"))))
-    ]
+    return [str(n) for n, _ in enumerate(Path("/dev").glob("nvidia[0-9]*"))]
 
 
 def _is_safe(address):

@@ -25,9 +25,7 @@ class Dissolves(NamedTuple):
     """What `find` tells of each frame of a film."""
 
     mixed: NDArray[np.bool_]  # (frames,): whether it is a mix of two scenes
-    begins: NDArray[
-        np.bool_
-    ]  # (frames,): whether it is the first, of its dissolve, that shows more of the second scene
+    begins: NDArray[np.bool_]  # (frames,): whether it is the first of its dissolve to show more of the second scene
 
 
 def find(signatures: Signatures) -> Dissolves:
