@@ -168,7 +168,7 @@ def _tiles(made, ranking, dropped):
         tile = frames.read(path, "float32", (int(y) + kind.trim.top, int(x) + kind.trim.left, *grid.tile))
         table, _ = shown(path, frames.read_header(path))
         score = float(ranking.scores[number][ranking.order[number][place]])
-        caption = f"#{place + 1:,}, {score:,.4g}: {ranking.pairs.name(number)}"
+        caption = f"#{place + 1:,}, {score:,.0f}: {ranking.pairs.name(number)}"
         picture = pictures.lossless(pictures.eight(tile, table))
         items.append(
             {"pictures": made.keep({"tile": picture}), "labels": {"tile": ""}, "caption": caption, "pixels": True}
