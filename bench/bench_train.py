@@ -27,7 +27,7 @@ from fastup.pairs.folder import find_pairs  # noqa: E402
 from fastup.pairs.index import detail_scores, tile_index  # noqa: E402
 from fastup.train.batches import TileBatches  # noqa: E402
 
-FRAMES, MANY, BATCH, STEPS, EPOCHS, ROUNDS = 20, 2000, 16, 20, 3, 4
+FRAMES, MANY, BATCH, STEPS, EPOCHS, ROUNDS = 20, 2000, 16, 20, 3, 3
 SIZES = {"Alpha": (480, 720), "Beta": (1080, 1440)}
 SMALL = {"Alpha": (240, 360), "Beta": (540, 720)}
 

@@ -266,7 +266,7 @@ def test_first_frame(folder, compact, reel, against):
     against(
         lambda: process(*command("upscale", compact, one, folder / "one", "--overwrite")),
         lambda: process(sys.executable, "-c", BARE, compact),
-        rounds=7,
+        rounds=5,
         at_most=6,
         label="the first frame of an .onnx, from nothing: the engine alone",
     )
