@@ -245,3 +245,23 @@ def test_stretches_of_a_folder_keep_their_numbers(folder):
     again = some.cut(11, 12)
     assert [number for number, _ in again.files()] == [11]
     assert again.header(11).frame_rate == 24
+
+
+def test_scores_are_those_of_one_process(trained, farm, tmp_path, run):
+    rng = np.random.default_rng(4)
+    for number in range(7):  # two shots
+        target = np.kron(np.random.default_rng(number // 4).uniform(0.2, 0.8, (6, 6, 3)), np.ones((12, 10, 1)))
+        small = target[::9, ::10].repeat(4, 0).repeat(5, 1) + rng.normal(0, 0.02, (32, 30, 3))
+        for side, frame in (("Alpha", small), ("Beta", target)):
+            path = tmp_path / "film" / side / f"f{number}.dpx"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            fastup.write(path, np.round(frame * 1023).astype(np.uint16))
+    command = "evaluate", trained / "best.onnx", tmp_path / "film", "--match"
+    code, alone, _ = run(*command, "--json")
+    assert code == 0
+    assert [row["flicker"] is None for row in json.loads(alone)] == [n in (0, 4) for n in range(8)]
+    assert run(*command, "--cluster", farm.scheduler_address, "--json")[:2] == (0, alone)
+    code, out, _ = run(*command, "--cluster", farm.scheduler_address)
+    assert (code, "frames/s" in out) == (0, True)
+    code, _, err = run(*command, "--cluster", farm.scheduler_address, "--html", "page.html")
+    assert (code, "pictures of the page page.html are of frames made here" in err) == (2, True)

@@ -35,7 +35,7 @@ FLOORS = [
     ["upscale", "upscale.metrics", "upscale.onnx_file", "upscale.shipped", "upscale.model", "upscale.ensemble",
      "upscale.fidelity", "upscale.export", "upscale.engines", "upscale.recurrence", "upscale.strips",
      "upscale.upscaler", "upscale.around", "upscale.warmup", "upscale.pillars", "upscale.difference", "upscale.film",
-     "upscale.timing", "upscale.evaluate"],
+     "upscale.timing", "upscale.evaluate", "upscale.scoring"],
     ["train", "train.config", "train.degraded", "train.batches", "train.spans", "train.lock", "train.run",
      "train.outcome", "train.warm", "train.prepare", "train.board", "train.fit"],
     ["_cartoon", "demo"],

@@ -2,6 +2,7 @@
 
 import io
 import json
+import pickle
 from fractions import Fraction
 from functools import partial
 
@@ -16,13 +17,15 @@ import fastup
 from fastup import Header
 from fastup.errors import DataError, FastupError, OptionError
 from fastup.footage import chore
+from fastup.footage.parts import Outcome
 from fastup.footage.pipe import Pipe, PipeSource
 from fastup.footage.stages import Stages
 from fastup.networks.layers import Blend
 from fastup.networks.models import Network
 from fastup.upscale import export as exporting
-from fastup.upscale import film
+from fastup.upscale import film, scoring
 from fastup.upscale.around import Around, read_cuts
+from fastup.upscale.evaluate import prepare, score_all
 from fastup.upscale.export import export, graph
 from fastup.upscale.film import upscale
 from fastup.upscale.onnx_file import read_metadata
@@ -374,3 +377,32 @@ def test_warming_up_takes_as_long_as_is_measured(upscaler, reel):
 
 def test_what_carries_nothing_needs_no_frames_before():
     assert warmup_frames(network_of(no_state=True)) == 0
+
+
+def test_parts_of_an_evaluation_are_whole_shots(files, reel, tmp_path):
+    """Of a cluster that makes them in any order; a shot begins where the inputs cut, and where the targets do."""
+    frames, cuts = reel
+    chosen = range(cuts[1] - 8, cuts[1] + 8)
+    for side, factor in (("Alpha", (1, 1)), ("Beta", (Fraction(9, 4), 2))):
+        (tmp_path / side).mkdir()
+        for number in chosen:
+            height, width = (int(n * f) for n, f in zip((36, 48), factor, strict=True))
+            rows, columns = np.arange(height) * 36 // height, np.arange(width) * 48 // width
+            codes = np.round(frames[number][rows][:, columns] * 1023).astype(np.uint16)
+            fastup.write(tmp_path / side / f"{number:03d}.dpx", codes, Header.new(width, height))
+    what = prepare([files["openvino"]], tmp_path)
+
+    class Backwards:
+        def run(self, job, on_progress):
+            assert [(unit[0], unit[-1]) for unit in job.units] == [(0, 7), (8, 15)]
+            for unit in job.units[::-1]:
+                function, *arguments = pickle.loads(pickle.dumps(job.part(unit)))
+                found = function(*arguments, lambda *now: None)
+                assert (found["failed"], found["made"]) == (None, len(unit))
+                job.take(found)
+                assert job.is_made(unit)
+            return Outcome()
+
+    (scores,) = scoring.score_all(what, Backwards())
+    assert [scores] == score_all(what)
+    assert [n for n, score in enumerate(scores) if score.flicker is None] == [0, 8]

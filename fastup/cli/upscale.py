@@ -265,18 +265,23 @@ def evaluate(
     ] = None,
     html: Html = None,
     engine: EngineOption = "auto",
+    cluster: OnCluster = None,
     as_json: Json = False,
 ) -> None:
     """Compare a model with bicubic, frame by frame."""
     from fastup.upscale.upscaler import Upscaler
 
     refuse_other(data)
+    if html is not None and cluster is not None:
+        raise OptionError(
+            f"cluster is {cluster}, but pictures of the page {html} are of frames made here; expected one"
+        )
     models = [model, *(beside or [])]
     scale = shipped.scale_of(data) if shipped.NAME in models else None
     files = [shipped.file(each, scale, None if engine == "auto" else engine == "keras") for each in models]
     upscalers = [Upscaler(file, engine) for file in files]
     names = names_of(files)
-    each = scores_of(upscalers, data, match, protocol, as_json, (html, names) if html else None)
+    each = scores_of(upscalers, data, match, protocol, as_json, (html, names) if html else None, cluster)
     if as_json:
         rows = [[asdict(score) for score in scores] for scores in each]
         show.data(rows[0] if beside is None else dict(zip(names, rows, strict=True)))
@@ -345,28 +350,36 @@ def names_of(files: "Sequence[StrPath]") -> list[str]:
 
 def scores_of(
     upscalers: "Sequence[Upscaler]", data: Path, match: bool = False, protocol: "Protocol" = "restoration",
-    quiet: bool = False, html: "tuple[Path, Sequence[str]] | None" = None,
+    quiet: bool = False, html: "tuple[Path, Sequence[str]] | None" = None, cluster: str | None = None,
 ) -> "list[list[Score]]":  # fmt: skip
     """Scores of every frame by each model, the mean last; unless `quiet`, what is to be said of the inputs is.
 
-    `html` is where a page of them goes, and what it calls the models.
+    `html` is where a page of them goes, and what it calls the models. `cluster` is where workers are that score them.
     """
     from fastup.pairs.colour import recipe
+    from fastup.upscale import scoring
     from fastup.upscale.evaluate import mean, prepare, score_all
 
     if not quiet and any(each.colour for each in upscalers) and not (recipe(data) or recipe(data / "evaluation")):
         show.note(f"the inputs of {data} are taken to have the colours of the targets; no match.json there says so")
-    with show.progress("evaluating") as advance:
+    with (
+        show.cluster(cluster, (lambda text: None) if quiet else show.note) as workers,
+        show.progress("evaluating") as advance,
+    ):
         what = prepare(upscalers, data, advance, match, protocol)
         if what.note and not quiet:
             show.note(what.note)
-        if html is None:
+        if workers is not None:
+            scores = scoring.score_all(what, workers, advance)
+        elif html is None:
             scores = score_all(what, advance)
         else:
             from fastup.report import evaluate
 
             path, names = html
             scores = evaluate.write(path, what, names, match, advance)
+    if not quiet:
+        show.workers(workers)
     return [[*each, mean(each, protocol)] for each in scores]
 
 

@@ -11,7 +11,7 @@ from typing import Any, Self, TypeAlias, TypeVar
 
 from fastup._threads import in_order, workers
 from fastup._types import Frame, Progress
-from fastup.errors import DataError, FastupError, OptionError
+from fastup.errors import DataError, OptionError
 from fastup.footage import opening
 from fastup.footage.cluster import Cluster
 from fastup.footage.movie import Movie
@@ -19,7 +19,7 @@ from fastup.footage.parts import Job, Outcome
 from fastup.footage.sink import FolderSink, Sink
 from fastup.footage.source import Items, Skip, Source
 from fastup.footage.stills import Folder, Stills
-from fastup.footage.worker import Stopped
+from fastup.footage.worker import failure
 from fastup.header import Header
 
 Item: TypeAlias = tuple[int, Any]  # a frame's number, and what `Source.pixels` makes an array of
@@ -274,10 +274,7 @@ def _on_cluster(plan, cluster, work, what, on_progress):
 
 
 def _make_part(plan, work, on_frame):
-    """In a worker, make the frames of a part: how many were made, and what ended it before the last, if something did.
-
-    Of that it says whether it is the worker's own fault, as a full disk is.
-    """
+    """In a worker, make the frames of a part: how many were made, and what ended it before the last, if any."""
     made = 0
 
     def count(done: int, total: int | None, what: str) -> None:
@@ -291,9 +288,6 @@ def _make_part(plan, work, on_frame):
     try:
         _, found["skipped"] = run(plan, work, "", count)
         found["damage"] = plan.source.missing(plan.only[0], plan.only[-1] + 1)
-    except Stopped:
-        raise
     except Exception as error:  # of any library; the client says it, under the frame's name
-        text = str(error) if isinstance(error, FastupError) else f"{type(error).__name__}: {error}"
-        found["failed"] = text, not isinstance(error, DataError)
+        found["failed"] = failure(error)
     return found | {"made": made}

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import fastup
-from fastup.errors import FastupError
+from fastup.errors import DataError, FastupError
 
 SAY = 1.0  # seconds between what a worker says of a part
 CORES, SHARE = "FASTUP_WORKER_CORES", "FASTUP_WORKER_SHARE"  # of a local worker: see `dask_setup`
@@ -113,6 +113,17 @@ def make(part: bytes, topic: str) -> dict[str, Any]:
         began = time.perf_counter()
         found = function(*arguments, on_frame)
         return found | {"seconds": time.perf_counter() - began}
+
+
+def failure(error: Exception) -> tuple[str, bool]:
+    """What ended a part before its last frame, for the client to say, and whether it is the worker's own fault.
+
+    That is what is no fault of the data, as a full disk. `Stopped` is raised again.
+    """
+    if isinstance(error, Stopped):
+        raise error
+    text = str(error) if isinstance(error, FastupError) else f"{type(error).__name__}: {error}"
+    return text, not isinstance(error, DataError)
 
 
 def share() -> int:

@@ -1,11 +1,11 @@
 """A model against bicubic, frame by frame."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from itertools import tee
 from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar, get_args
 
 import numpy as np
 
@@ -35,6 +35,8 @@ Protocol = Literal["restoration", "papers"]
 RESTORATION, PAPERS = PROTOCOLS = get_args(Protocol)
 MATLAB = Recipe.parse("matlab")  # the inputs of the papers
 Scored = TypeVar("Scored")
+Reads: TypeAlias = Iterator[tuple[Path, Frame]]
+Shown: TypeAlias = tuple[Floats, list[Floats], Floats, Frame]
 Look = Callable[[int, Floats, list[Floats], Floats, Frame], None]
 SHARED = "scale", "trim", "input_trim"  # settings that models have to share, and of inputs that are made "degrade"
 
@@ -104,6 +106,7 @@ class Evaluation:
     put: Floats | None  # what `match` puts on each target
     protocol: Protocol
     note: str | None = None  # what is to be said of that
+    cuts: "Sequence[Iterable[int] | None] | None" = None  # of each recurrent model, where they are known already
 
 
 def prepare(
@@ -159,13 +162,26 @@ def score_all(what: Evaluation, on_progress: Progress | None = None, look: Look 
     `look` is called for each frame, in order, with its number, the picture of its input, those of the models, bicubic's
     and the target: normalised.
     """
-    pairs, largest = what.pairs, max(what.upscalers[0].model.scale)
-    rim, reach = ceil(largest), ceil(3 * largest)
     scores: list[list[Score]] = [[] for _ in what.upscalers]
-    starts, before = {start for start, _ in clips(pairs).shots}, None
-    for number, (_, picture, made, bicubic, target) in enumerate(
-        compare_all(what.upscalers, pairs, what.put, what.protocol)
-    ):
+    for number, (found, shown) in enumerate(scored(what, {start for start, _ in clips(what.pairs).shots})):
+        for each, score in zip(scores, found, strict=True):
+            each.append(score)
+        if look is not None:
+            look(number, *shown)
+        if on_progress is not None:
+            on_progress(number + 1, len(what.pairs), "evaluating")
+    return scores
+
+
+def scored(what: Evaluation, starts: Container[int]) -> Iterator[tuple[list[Score], Shown]]:
+    """Frame by frame, the score of each model, and what it is of, as `look` of `score_all` gets it.
+
+    `starts` are the numbers of the frames that have no flicker, as shots begin with them.
+    """
+    pairs, largest = what.pairs, max(what.upscalers[0].model.scale)
+    rim, reach, before = ceil(largest), ceil(3 * largest), None
+    compared = compare_all(what.upscalers, pairs, what.put, what.protocol, what.cuts)
+    for number, (_, picture, made, bicubic, target) in enumerate(compared):
         parts, name, flat = Parts(target, reach), pairs.name(number), of_one_colour(target)
         beside = {f"{name}_bicubic": each for name, each in _figures(bicubic, target, parts, rim).items()}
         shown = [*made, bicubic, picture]
@@ -173,14 +189,11 @@ def score_all(what: Evaluation, on_progress: Progress | None = None, look: Look 
             _flickers(target, shown, *before) if before is not None and number not in starts else [None] * len(shown)
         )
         before = target, shown
-        for each, ours, flickering in zip(scores, made, flickers, strict=True):
-            figures = _figures(ours, target, parts, rim)
-            each.append(Score(name, **figures, flicker=flickering, **beside, flat=flat))
-        if look is not None:
-            look(number, picture, made, bicubic, target)
-        if on_progress is not None:
-            on_progress(number + 1, len(pairs), "evaluating")
-    return scores
+        scores = [
+            Score(name, **_figures(ours, target, parts, rim), flicker=flickering, **beside, flat=flat)
+            for ours, flickering in zip(made, flickers, strict=True)
+        ]
+        yield scores, (picture, made, bicubic, target)
 
 
 def _flickers(target, pictures, target_before, before):
@@ -244,28 +257,24 @@ def compare(
     begin with the numbers in `cuts`, as `Upscaler.stream` has them. Raises DataError where a picture holds NaN or
     infinity.
     """
-    for path, _, (ours,), bicubic, target in compare_all([upscaler], pairs, put, protocol, cuts):
+    for path, _, (ours,), bicubic, target in compare_all([upscaler], pairs, put, protocol, [cuts]):
         yield path, ours, bicubic, target
 
 
 def compare_all(
     upscalers: Sequence[Upscaler], pairs: Pairs, put: Floats | None = None, protocol: Protocol = RESTORATION,
-    cuts: Iterable[int] | None = None,
+    cuts: Sequence[Iterable[int] | None] | None = None,
 ) -> Iterator[tuple[Path, Floats, list[Floats], Floats, Frame]]:  # fmt: skip
-    """As `compare`, of several models that take the same pictures: path, input picture, theirs, bicubic's, target."""
+    """As `compare`, of several models that take the same pictures: path, input picture, theirs, bicubic's, target.
+
+    `cuts` are those of each model; those that see every frame by itself need none.
+    """
     first = upscalers[0]
-    targets = frames.stream(pairs.targets, "float32", threads=1, ahead=2)
-    if pairs.made:
-        targets, seen = tee(targets)
-        read = _made(first, pairs, seen)
-    else:
-        read = frames.stream(pairs.inputs, "float32", threads=1, ahead=2)
-    if first.settings["input_trim"] == AUTO and not pairs.made:  # which the upscaler leaves to others
-        read = ((path, pairs.kind(number).input_trim.crop(frame)) for number, (path, frame) in enumerate(read))
+    read, targets = read_pairs(first, pairs)
     inputs, *reads = tee(read, 1 + len(upscalers))
     made = [
-        upscaler.stream(each, True, cuts if upscaler.model.recurrent else None)
-        for upscaler, each in zip(upscalers, reads, strict=True)
+        upscaler.stream(each, True, given if upscaler.model.recurrent else None)
+        for upscaler, each, given in zip(upscalers, reads, cuts or [None] * len(upscalers), strict=True)
     ]
     bits = 8 if protocol == PAPERS else BITS
     for number, ((path, frame), (target_path, target), *theirs) in enumerate(zip(inputs, targets, *made, strict=True)):
@@ -280,6 +289,18 @@ def compare_all(
         else:
             bicubic = _as_written(enlarged(picture, first.model.scale))
         yield path, picture, [_as_written(ours, bits) for _, ours in theirs], bicubic, target
+
+
+def read_pairs(upscaler: Upscaler, pairs: Pairs) -> tuple[Reads, Reads]:
+    """The inputs of pairs, as an upscaler takes them, and the targets, each with its path."""
+    targets: Reads = frames.stream(pairs.targets, "float32", threads=1, ahead=2)
+    if pairs.made:
+        targets, seen = tee(targets)
+        return _made(upscaler, pairs, seen), targets
+    read: Reads = frames.stream(pairs.inputs, "float32", threads=1, ahead=2)
+    if upscaler.settings["input_trim"] == AUTO:  # which the upscaler leaves to others
+        read = ((path, pairs.kind(number).input_trim.crop(frame)) for number, (path, frame) in enumerate(read))
+    return read, targets
 
 
 def _made(upscaler, pairs, targets):

@@ -222,6 +222,13 @@ class Upscaler:
         """What runs frames of a film in order: for each film one of its own."""
         return Flow(self)
 
+    def cuts(self, frames: Iterable[tuple[StrPath, Frame]], matched: bool = False) -> frozenset[int]:
+        """The numbers of the frames with which shots begin, as `stream` finds them; nothing is upscaled."""
+        given = (
+            Given(number, self.prepared(name, frame, matched)) for number, (name, frame) in enumerate(frames)
+        )  # fmt: skip
+        return frozenset(each.item for each, begins in beginnings(given, self.flow().after) if begins)
+
     def firsts(self, cuts: Iterable[int]) -> frozenset[int]:
         """The numbers with which shots begin, checked; OptionError if they are none, or the model needs none."""
         if not self.model.recurrent:
@@ -339,7 +346,7 @@ def digest(path: StrPath) -> str:
     return sha256(Path(path).read_bytes()).hexdigest()[:16]
 
 
-@lru_cache(2)
+@lru_cache(4)  # as many as `evaluate` compares, on most days
 def _opened(model, expected, *asked):
     """The upscaler of a worker; DataError if its model is another file."""
     engine, self_ensemble, memory, parallel = asked
@@ -363,12 +370,16 @@ class Flow(Generic[Item]):
         self.parallel = upscaler.engine.parallel
         self._carried = Carried(upscaler._make.step, upscaler.engine.planes) if model.recurrent else None
 
+    @property
+    def after(self) -> int:
+        """By how many frames after it it is told whether a shot begins with one."""
+        return AFTER if self._upscaler.model.lookahead else 0
+
     def steps(self, frames: Iterable[Given[Item]]) -> Iterator[Step[Item]]:
         """What is to be run for frames, in order: a step for each that is needed."""
         if self._carried is None:
             return (Step(given.item, (given.frame,)) for given in frames if given.needed)
-        lookahead = self._upscaler.model.lookahead
-        return steps(beginnings(frames, AFTER if lookahead else 0), lookahead)
+        return steps(beginnings(frames, self.after), self._upscaler.model.lookahead)
 
     def run(self, step: Step[Item]) -> Floats:
         """The target picture of a step, as `Upscaler.run` gives it, and raises."""
