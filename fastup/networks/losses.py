@@ -1,6 +1,7 @@
 """What training makes small: the loss of a tile, by name."""
 
 from collections.abc import Callable
+from math import log
 from types import MappingProxyType
 from typing import Any
 
@@ -13,18 +14,24 @@ from fastup.errors import OptionError
 EPSILON = 1e-3  # of Charbonnier's loss, as Lai et al. 2017 (Deep Laplacian pyramid networks, LapSRN) have it
 SLOPE_AT = 0.02  # the error, normalised, at which all losses that follow one another are as steep; 34 dB
 
-# By name, what an error (target less output, normalised) counts.
+FLOOR = (
+    10**-5.5
+)  # added to a tile's mean square before its logarithm is taken: what is better than 55 dB is good enough
+
+# By name, what an error (target less output, normalised) counts. Of "psnr" the mean over a tile counts in decibels, so
+# that a tile that is nearly right has as much to gain as one that is far off: as in the mean of the PSNR of images.
 LOSSES = MappingProxyType[str, Callable[[Any], Any]](
     {
         "mse": ops.square,
         "l1": ops.abs,
         "charbonnier": lambda error: ops.sqrt(ops.square(error) + EPSILON**2),
+        "psnr": ops.square,
     }
 )
 
 # What each is multiplied by where two follow one another, so that the slope at SLOPE_AT is 1, or nearly: steps of Adam
 # are as large as gradients are compared with earlier ones, and would shrink, or leap, at the change.
-_STEEP = {"mse": 1 / (2 * SLOPE_AT), "l1": 1.0, "charbonnier": 1.0}
+_STEEP = {"mse": 1 / (2 * SLOPE_AT), "l1": 1.0, "charbonnier": 1.0, "psnr": SLOPE_AT * log(10) / 20}
 
 
 class _Share(keras.metrics.Metric):
@@ -43,12 +50,15 @@ class _Share(keras.metrics.Metric):
 
 @keras.saving.register_keras_serializable(package="fastup")
 class TileLoss(keras.losses.Loss):
-    """The mean over all pixels and channels of what their errors count.
+    """The mean over tiles of the mean over all pixels and channels of what their errors count.
 
     With a loss ``f``, the errors ``e`` of R, G and B, target less output, normalised, and their sum ``y`` by Rec.601's
     shares (0.299, 0.587, 0.114), of which the error of the papers' Y is a multiple, a pixel counts
 
         (1 - luma) * mean(f(e_r), f(e_g), f(e_b)) + luma * f(y)
+
+    By "psnr" a tile counts ``10 * log10(mean + FLOOR)``, where the mean is that of squares; so the loss is about the
+    negative PSNR of tiles.
 
     Of two losses the first counts in full where `share` is 0, the second where that is 1; in between both do. They are
     scaled then, so that an error of 0.02 has nearly the same gradient by any.
@@ -83,6 +93,9 @@ class TileLoss(keras.losses.Loss):
         counted = ops.mean(loss(error), axis=-1)
         if luma is not None:
             counted = (1 - self.luma) * counted + self.luma * loss(luma)
+        counted = ops.mean(counted, axis=(-2, -1))
+        if name == "psnr":
+            counted = 10 / log(10) * ops.log(counted + FLOOR)
         return counted if factor == 1 else factor * counted
 
     def get_config(self) -> dict[str, Any]:

@@ -24,7 +24,7 @@ Schedule = Literal["cosine", "linear", "constant"]
 Precision = Literal["float32", "bfloat16", "float16"]
 Optimizer = Literal["adam", "muon"]
 ARCHITECTURES, SCHEDULES, PRECISIONS, OPTIMIZERS = map(get_args, (Architecture, Schedule, Precision, Optimizer))
-LOSSES = "mse", "l1", "charbonnier"
+LOSSES = "mse", "l1", "charbonnier", "psnr"
 
 Check = Callable[[str, Any], Any]  # of a setting's name and value: raises an OptionError, or gives what to keep instead
 
