@@ -73,6 +73,12 @@ def spans_in(known, batches):
             yield before, frames, *place
 
 
+def test_frames_that_settle_have_no_targets(noise):
+    whole, last = (spans_of(noise, settle=settle, augment=True)[1] for settle in (0, 2))
+    np.testing.assert_array_equal(last[0], whole[0])
+    np.testing.assert_array_equal(last[1], whole[1][:, 2:])
+
+
 @pytest.mark.parametrize("lookahead", [0, 1])
 @pytest.mark.parametrize("span", [1, 3, 8])
 def test_spans_are_consecutive_frames_at_one_place(noise, known, span, lookahead):
@@ -177,7 +183,7 @@ def test_what_makes_inputs_is_one_tape_for_a_span_with_noise_of_its_own_for_each
 
 
 def test_what_cannot_be_is_refused(noise):
-    for options in ({"span": 0}, {"lookahead": 2}, {"stills": 1.5}, {"stills": float("nan")}):
+    for options in ({"span": 0}, {"settle": 3}, {"lookahead": 2}, {"stills": 1.5}, {"stills": float("nan")}):
         with pytest.raises(OptionError, match=f"{next(iter(options))} "):
             spans_of(noise, **options)
     none = TileIndex(np.zeros(15, np.int64), np.zeros(0, np.int32), np.zeros(14, np.int64))

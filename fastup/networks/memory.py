@@ -70,8 +70,8 @@ def _fits(network, batch, tile):
     """Whether a step on zeros runs on the device, on a twin of the network."""
     twin = type(network)(network.settings)
     twin.compile(type(network.optimizer).from_config(network.optimizer.get_config()), network.loss)
-    span = network.settings.get("span", 1)
-    frames, targets = ([1 + span + network.settings["lookahead"]], [span]) if span > 1 else ([], [])
+    settings, span = network.settings, network.settings.get("span", 1)
+    frames, targets = ([1 + span + settings["lookahead"]], [span - settings["settle"]]) if span > 1 else ([], [])
     inputs = np.zeros((batch, *frames, *_shape(network, tile), 3), np.float32)
     try:
         twin.train_on_batch(inputs, np.zeros((batch, *targets, *pair_of(tile), 3), np.float32))

@@ -110,7 +110,7 @@ def _batches(run, pairs, on_progress):
     recipe = Recipe.parse(config.degrade) if config.degrade else None
     film: dict[str, Any] = {}
     if run.shots is not None:
-        film = {"shots": run.shots.shots, "span": config.span, "lookahead": config.lookahead}
+        film = {"shots": run.shots.shots, "span": config.span, "settle": config.settle, "lookahead": config.lookahead}
         film |= {"stills": config.stills, "reverse": config.reverse}
     batches = (SpanBatches if film else TileBatches)(
         pairs, index, tile=config.tile, border=config.border, jitter=config.jitter, recipe=recipe,

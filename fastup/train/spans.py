@@ -16,8 +16,8 @@ ALONE = 8  # added to the turn of a tile whose target is not read
 class SpanBatches(TileBatches):
     """Batches of spans: `span` consecutive frames of a shot at one place, all turned alike.
 
-    Inputs are (n, 1 + span + lookahead, height, width, 3), from the frame before the first on; targets are (n, span,
-    height, width, 3). Where the shot has no frame there, the nearest that it has stands in: so before its first frame,
+    Inputs are (n, 1 + span + lookahead, height, width, 3), from the frame before the first on; targets are (n, span -
+    settle, height, width, 3), those of the last frames. Where the shot has no frame there, the nearest that it has stands in: so before its first frame,
     behind its last, and in shots that are shorter than a span, of which `short` says how many there are. All else is
     as of `TileBatches`; where inputs are made of targets, so are the windows, and what else there is has a row for each
     frame: the strengths are those of the span, the noise is each frame's own.
@@ -33,9 +33,11 @@ class SpanBatches(TileBatches):
     shots
         The shots of the pairs, (start, stop) each, all frames of one kind.
     span
-        How many frames the targets have.
+        How many frames.
+    settle
+        How many frames at the beginning have no target.
     lookahead
-        How many more frames of inputs there are behind them, 0 or 1.
+        How many more frames of inputs there are behind a span, 0 or 1.
     stills
         The share of spans that are one frame again and again: its middle one.
     reverse
@@ -43,14 +45,17 @@ class SpanBatches(TileBatches):
     """
 
     def __init__(
-        self, pairs: Pairs, index: TileIndex, shots: Sequence[tuple[int, int]], *, span: int, lookahead: int = 1,
-        stills: float = 0.0, reverse: bool = False, **options: Any,
+        self, pairs: Pairs, index: TileIndex, shots: Sequence[tuple[int, int]], *, span: int, settle: int = 0,
+        lookahead: int = 1, stills: float = 0.0, reverse: bool = False, **options: Any,
     ) -> None:  # fmt: skip
         if span < 1 or lookahead not in (0, 1):
             raise OptionError(f"span is {span}, lookahead {lookahead}; expected 1 or more frames, and 0 or 1")
+        if not 0 <= settle < span:
+            raise OptionError(f"settle is {settle}, expected 0 or more, and less than span, {span}")
         if not 0 <= stills <= 1:
             raise OptionError(f"stills is {stills}, expected a share, 0 to 1")
-        self.span, self.lookahead, self.stills, self.reverse = span, lookahead, stills, reverse
+        self.span, self.settle, self.lookahead = span, settle, lookahead
+        self.stills, self.reverse = stills, reverse
         self._shots = np.array(shots, np.int64).reshape(-1, 2)
         lengths = np.diff(self._shots, axis=1)[:, 0]
         self.short = int((lengths < span).sum())
@@ -82,12 +87,12 @@ class SpanBatches(TileBatches):
         frames = np.where((still < self.stills)[:, None], middle[:, None], frames)
         rows = np.repeat(self._rows(middle, tiles, place)[self.shard], len(steps), axis=0)
         rows[:, 0] = frames.clip(start[:, None], stop[:, None] - 1)[self.shard].ravel()
-        beside = (steps < 0) | (steps >= self.span)
+        beside = (steps < self.settle) | (steps >= self.span)
         rows[:, 5] += np.tile(ALONE * beside, len(rows) // len(steps))
         return rows
 
     def _shaped(self, sides):
-        counts = 1 + self.span + self.lookahead, self.span
+        counts = 1 + self.span + self.lookahead, self.span - self.settle
         inputs, targets = (side.reshape(-1, n, *side.shape[1:]) for side, n in zip(sides, counts, strict=True))
         return inputs, targets
 
