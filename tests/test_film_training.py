@@ -1,6 +1,7 @@
 """Runs of the recurrent network: on film, in shots and short ones, on stills; resumed, and begun with a network of one
 frame."""
 
+import itertools
 import shutil
 
 import numpy as np
@@ -10,6 +11,7 @@ import fastup
 from fastup.errors import OptionError
 from fastup.header import Header
 from fastup.networks.models import Cell
+from fastup.networks.recurrent import changes
 from fastup.train.config import Config
 from fastup.train.fit import fit
 from fastup.train.prepare import prepare
@@ -59,6 +61,12 @@ def test_a_run_on_film(data):
     assert network.settings["trained"]["epoch"] == 2
     assert {name: network.settings[name] for name in FILM} == FILM
     assert (run.folder / "best.onnx").exists()
+    frames = [fastup.read(path, "float32") for path in fastup.find(data / "validation" / "Alpha")]
+    apart = [changes(frame, before) for before, frame in itertools.pairwise(frames)]
+    assert network.settings["quiet"] == pytest.approx(np.quantile(apart, 0.2), rel=1e-5)
+    assert network.get_layer("gate").get_weights()[0][1, 1] == pytest.approx(
+        -3 / network.settings["quiet"] / 4, rel=1e-5
+    )
 
 
 def test_what_goes_on_is_what_would_have_been(data):
@@ -85,6 +93,7 @@ def test_stills_alone(film, tmp_path):
     assert any("stills to learn from alone" in note for note in run.notes)
     fit(run)
     assert np.isfinite(run.state["history"][-1]["loss"])
+    assert run.network.settings["quiet"] > 0.01  # of validation
     alone = prepare(tmp_path, Config(**OPTIONS), "alone")
     assert (alone.shots, alone.tiles) == (None, 3)
 
@@ -99,7 +108,7 @@ def test_begun_with_a_network_of_one_frame(data):
     np.testing.assert_allclose(np.array(begun.network(frames)), np.array(expected), atol=1e-6)
     fit(begun)
     first = begun.state["history"][0]
-    assert first["psnr"] == pytest.approx(plain.state["best_psnr"], abs=1e-3)  # so validation keeps what is better
+    assert first["psnr"] > plain.state["best_psnr"] + 0.1  # of held drawings, at once: means have less noise
 
 
 @pytest.mark.parametrize(

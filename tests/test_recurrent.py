@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fastup.networks.models import Cell, Network
-from fastup.networks.recurrent import MOST, STATE
+from fastup.networks.recurrent import ALONE, MOST, STATE, changes
 
 NTSC = [[9, 4], [2, 1]]
 SMALL = {"model": "recurrent", "scale": NTSC, "features": 4, "depth": 1, "input_white": 1023, "target_white": 1023}
@@ -14,11 +14,13 @@ SIZE = 8, 7  # of inputs
 
 
 def cell_of(seed=0, **settings):
-    """A small network whose weights are all far from those that it begins with."""
+    """A small network whose weights are all far from those that it begins with; its gates are for strong noise."""
     keras.utils.set_random_seed(seed)
-    network = Network({**SMALL, **settings})
+    network = Network({**SMALL, "quiet": 0.4, **settings})
     rng = np.random.default_rng(seed)
-    network.set_weights([w + rng.normal(0, 0.3, w.shape).astype(np.float32) for w in network.get_weights()])
+    for layer in network.layers:
+        if layer.trainable:
+            layer.set_weights([w + rng.normal(0, 0.3, w.shape).astype(np.float32) for w in layer.get_weights()])
     return network
 
 
@@ -73,43 +75,69 @@ def test_a_frame_alone_is_a_shot_of_one():
     np.testing.assert_allclose(np.array(cell(frame)), [steps(cell, frame)[0][0]], atol=2e-6)
 
 
-def test_it_begins_as_the_network_of_a_frame():
+def test_one_in_so_many_spans_begins_with_its_last_frame_in_training():
+    cell, rng = cell_of(settle=2), np.random.default_rng(12)
+    spans = rng.random((ALONE + 1, 5, *SIZE, 3), np.float32)
+    usual, learned = np.array(cell(spans))[:, 2], np.array(cell(spans, training=True))[:, 0]
+    apart = np.abs(learned - usual).max(axis=(1, 2, 3)) > 1e-3
+    assert np.flatnonzero(apart).tolist() == [ALONE - 1]
+    alone = cell(spans[ALONE - 1 :, 2:])[0, 0]
+    np.testing.assert_allclose(learned[ALONE - 1], np.array(alone), atol=2e-6)
+
+
+def test_it_begins_as_the_network_of_the_mean():
     keras.utils.set_random_seed(4)
     cell = Network(SMALL | {"residual": False})
     plain = Network(SMALL | {"model": "compact", "residual": False})
-    theirs = [each.get_weights() for each in cell.layers if each.weights][2:]  # behind the gate
-    (share,), (kernel, bias), *rest = theirs
-    assert not share.any()
+    (kernel, bias), *rest = [each.get_weights() for each in cell.layers if each.trainable_weights]
     assert not kernel[:, :, 3:].any()
     for layer, weights in zip([each for each in plain.layers if each.weights], [[kernel[:, :, :3], bias], *rest],
                               strict=True):  # fmt: skip
         layer.set_weights(weights)
-    frames = shot(np.random.default_rng(5))
+    frames = shot(np.random.default_rng(5))  # of which none is like another
     for frame, (picture, _) in zip(frames, steps(cell, frames), strict=True):
-        np.testing.assert_allclose(picture, np.array(plain(frame[None]))[0], atol=1e-6)
+        np.testing.assert_allclose(picture, np.array(plain(frame[None]))[0], atol=1e-5)
+
+
+def gate_of(frame, other, quiet):
+    """How alike two frames are, (h, w, 1), by NumPy's convolutions; outside of the picture there are zeros."""
+    around = np.outer((1, 2, 1), (1, 2, 1)) / 16
+    small = naive.convolve_same(frame - other, around[..., None, None] * np.eye(3))
+    change = naive.convolve_same(np.abs(small).sum(axis=-1, keepdims=True), around[..., None, None])
+    inside = change[2:-2, 2:-2, 0]
+    np.testing.assert_allclose(changes(frame, other), inside, atol=1e-6)
+    return 1 / (1 + np.exp(3 * change / quiet - 7))
 
 
 def test_the_state_is_what_its_rule_says_and_a_contraction(saved):
     cell, rng = saved[1], np.random.default_rng(6)
-    weights = {layer.name: layer.get_weights() for layer in cell.layers}
     for _ in range(3):
         seen = rng.random((*SIZE, 9))
-        change = np.maximum(
-            naive.convolve_same(seen[..., 3:6] - seen[..., :3], weights["change"][0]) + weights["change"][1], 0
-        )
-        logits = 64 * (naive.convolve_same(change, weights["gate"][0]) + weights["gate"][1])
-        gate = 1 / (1 + np.exp(-logits))
         states = rng.normal(0, 3, (2, *SIZE, STATE))
-        expected = 0.9 * gate * states + np.concatenate([seen[..., 3:6], np.ones((*SIZE, 1))], axis=-1)
+        now = np.concatenate([seen[..., 3:6], np.ones((*SIZE, 1))], axis=-1)
+        expected = 0.9 * gate_of(seen[..., 3:6], seen[..., :3], 0.4) * states + now
         _, found = cell([np.stack([seen] * 2).astype(np.float32), states.astype(np.float32)])
-        np.testing.assert_allclose(np.array(found), expected, atol=2e-3)  # logits of many, in float32
+        np.testing.assert_allclose(np.array(found), expected, atol=1e-5)
         for order in (1, 2, np.inf):
             apart = (np.linalg.norm((of[0] - of[1]).ravel(), order) for of in (np.array(found), states))
             assert next(apart) <= MOST * next(apart) + 1e-5
 
 
+def test_the_mean_has_what_comes_next_where_it_is_alike():
+    rng = np.random.default_rng(9)
+    cell = cell_of(quiet=0.3)
+    before, now, after = (0.5 + rng.normal(0, 0.1, (3, *SIZE, 3))).astype(np.float32)
+    state = np.concatenate([now, np.ones((*SIZE, 1))], axis=-1)
+    known = 0.9 * gate_of(now, before, 0.3) * state + state
+    known += gate_of(now, after, 0.3) * np.concatenate([after, np.ones((*SIZE, 1))], axis=-1)
+    given = next(each for each in cell.layers if type(each).__name__ == "Recalled")
+    found = keras.Model(cell.inputs, given.output)([np.concatenate([before, now, after], axis=-1)[None], state[None]])
+    expected = np.concatenate([known[..., :3], np.ones((*SIZE, 1))], axis=-1) / known[..., 3:]
+    np.testing.assert_allclose(np.array(found)[0], expected, atol=1e-5)
+
+
 def test_still_frames_become_their_mean_and_a_cut_ends_it():
-    cell = Network(SMALL)  # the gate as it begins
+    cell = Network(SMALL | {"quiet": 0.02})
     rng, drawing = np.random.default_rng(7), shot(np.random.default_rng(8), 1)[0]
     state, errors = cell.zero_state(1, *SIZE), []
     before, now, after = (drawing + rng.normal(0, 0.02, drawing.shape) for _ in range(3))

@@ -244,24 +244,6 @@ class Recalled(keras.layers.Layer):
         return input_shape
 
 
-@keras.saving.register_keras_serializable(package="fastup")
-class Blend(keras.layers.Layer):
-    """Of [x, y] ``x + share * (y - x)``, with a learned share for each channel that begins at 0: as x."""
-
-    def __init__(self, dtype: str = "float32", **kwargs: Any) -> None:
-        super().__init__(dtype=dtype, **kwargs)
-
-    def build(self, input_shape: list[Shape]) -> None:
-        self.share = self.add_weight(shape=(input_shape[0][-1],), initializer="zeros", name="share")
-
-    def call(self, inputs: Any) -> Any:
-        x, y = inputs
-        return x + self.share * (y - x)
-
-    def compute_output_shape(self, input_shape: list[Shape]) -> Shape:
-        return input_shape[0]
-
-
 def normalised(pixels: Any, white: int | None) -> Any:
     """Floats as they are; codes over white, as float32."""
     if keras.backend.is_float_dtype(keras.backend.standardize_dtype(pixels.dtype)):

@@ -232,7 +232,7 @@ MODELS = MappingProxyType(
                 ("compact-s", 16, 4, "As compact, small"),
                 ("compact", 24, 8, "SRVGGNet: a plain stack of 3x3 convolutions with PReLU, and a sub-pixel one"),
                 ("compact-l", 32, 12, "As compact, large"),
-                ("recurrent", 24, 8, "For film: as compact, of a frame, its neighbours and a mean that is carried on"),
+                ("recurrent", 24, 8, "For film: as compact, of a frame and a mean that is carried from frame to frame"),
             )
         },
         "edsr": Architecture(

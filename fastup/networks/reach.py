@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from fastup._scales import cell_of, fractions, phases
 from fastup._types import Size
 from fastup.networks.branches import Branches
-from fastup.networks.layers import Affine, Bicubic, Blend, Channels, Doubled, Leak, Recalled, SubPixel
+from fastup.networks.layers import Affine, Bicubic, Channels, Doubled, Leak, Recalled, SubPixel
 
 # What gives of each pixel, of one input or several, one pixel in its place.
 POINTWISE = (
     keras.layers.Activation, keras.layers.PReLU, keras.layers.Add, keras.layers.Average, keras.layers.Multiply,
-    keras.layers.Concatenate, Affine, Blend, Channels, Leak, Recalled,
+    keras.layers.Concatenate, Affine, Channels, Leak, Recalled,
 )  # fmt: skip
 Line = tuple[NDArray[np.int64], NDArray[np.int64]]  # the first and last input pixel that pixels on an axis depend on
 SPARE = 4  # cells by which all has repeated that repeats: two poolings

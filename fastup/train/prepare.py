@@ -41,6 +41,7 @@ from fastup.train.run import (
     saved_settings,
     stamp_of,
 )
+from fastup.train.spans import quiet_of
 from fastup.train.warm import begin as begin_with
 from fastup.train.warm import is_source, read, sizes, source
 from fastup.trim import AUTO, UNTRIMMED
@@ -121,6 +122,9 @@ def prepare(
         config = _fitting(config, pairs)
         if network is None:
             network = _new_network(config, facts, begin)
+            if film[1] is not None:
+                quiet = quiet_of((validation, film[1].shots), (pairs, film[0].shots if film[0] else []))
+                network.set_quiet(quiet or network.settings["quiet"])
         optimizer = network.optimizer if network.compiled else _optimizer(config)
         network.compile(optimizer, TileLoss(loss, config.luma))
         # Or what is saved before the first step lacked its moments.

@@ -5,11 +5,14 @@ from typing import Any
 
 import numpy as np
 
+from fastup import frames
 from fastup.errors import DataError, OptionError
+from fastup.networks.recurrent import changes
 from fastup.pairs.folder import Pairs
 from fastup.pairs.index import TileIndex
 from fastup.train.batches import TileBatches
 
+LOOKED_AT = 12  # frames, for how much quiet pixels change
 ALONE = 8  # added to the turn of a tile whose target is not read
 
 
@@ -17,10 +20,10 @@ class SpanBatches(TileBatches):
     """Batches of spans: `span` consecutive frames of a shot at one place, all turned alike.
 
     Inputs are (n, 1 + span + lookahead, height, width, 3), from the frame before the first on; targets are (n, span -
-    settle, height, width, 3), those of the last frames. Where the shot has no frame there, the nearest that it has stands in: so before its first frame,
-    behind its last, and in shots that are shorter than a span, of which `short` says how many there are. All else is
-    as of `TileBatches`; where inputs are made of targets, so are the windows, and what else there is has a row for each
-    frame: the strengths are those of the span, the noise is each frame's own.
+    settle, height, width, 3), those of the last frames. Where the shot has no frame there, the nearest that it has
+    stands in: so before its first frame, behind its last, and in shots that are shorter than a span, of which `short`
+    says how many there are. All else is as of `TileBatches`; where inputs are made of targets, so are the windows, and
+    what else there is has a row for each frame: the strengths are those of the span, the noise is each frame's own.
 
     An epoch has as many spans of each shot as fit in it one after the other, one at least, at each place that the
     index has. The first frame of each is any from which a span fits, by seed and epoch; places are those of the frame
@@ -107,3 +110,24 @@ class SpanBatches(TileBatches):
 def spans_of(length: int, span: int) -> int:
     """How many spans of a shot of that many frames an epoch has, at each place."""
     return max(length // span, 1)
+
+
+def quiet_of(*sets: tuple[Pairs, Sequence[tuple[int, int]]]) -> float | None:
+    """How much quiet pixels of inputs change from frame to frame, which is noise: see `networks.recurrent.changes`.
+
+    The change that a fifth of the pixels stay below, of up to `LOOKED_AT` frames of the first of the sets, pairs and
+    their shots, that has inputs of frames in a row; None if none has.
+    """
+    for pairs, shots in sets:
+        following = [number for start, stop in shots for number in range(start + 1, stop)]
+        if pairs.made or not following:
+            continue
+
+        def read(number, pairs=pairs):
+            frame = frames.read(pairs.inputs[number], "float32")
+            return pairs.kind(number).input_trim.crop(frame)
+
+        chosen = np.linspace(0, len(following) - 1, min(LOOKED_AT, len(following))).astype(int)
+        found = [changes(read(following[at]), read(following[at] - 1)).ravel() for at in chosen]
+        return float(np.quantile(np.concatenate(found), 0.2))
+    return None

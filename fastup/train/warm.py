@@ -10,7 +10,7 @@ import numpy as np
 from fastup._types import StrPath
 from fastup.errors import FastupError, OptionError
 from fastup.networks.branches import Branches
-from fastup.networks.layers import Blend, SubPixel
+from fastup.networks.layers import SubPixel
 from fastup.networks.models import MODELS, Cell, Network
 from fastup.upscale.model import load
 
@@ -95,7 +95,7 @@ def _begin_film(network, other, path):
     What goes in at the first layer beside the frame gets weights of zero.
     """
     theirs = [layer for layer in other.layers if layer.weights]
-    ours = [layer for layer in network.layers if layer.weights and not isinstance(layer, Blend)]
+    ours = [layer for layer in network.layers if layer.weights]
     ours = ours[ours.index(network.first) :]
     kernel, bias = theirs[0].get_weights()
     place = np.zeros(network.first.kernel.shape, np.float32)

@@ -22,7 +22,7 @@ from fastup._scales import phases
 from fastup._types import StrPath
 from fastup._whole import whole
 from fastup.errors import FastupError, OptionError
-from fastup.networks.layers import Affine, Bicubic, Blend, Channels, Doubled, Leak, Recalled, SubPixel
+from fastup.networks.layers import Affine, Bicubic, Channels, Doubled, Leak, Recalled, SubPixel
 from fastup.networks.models import Network
 from fastup.pairs.colour import Colour
 from fastup.upscale.fidelity import largest_difference, runner
@@ -328,10 +328,6 @@ def _node_of(nodes, layer, inputs):
         gate, now, state = (nodes.pixels(each) for each in inputs)
         kept = nodes.op("Mul", nodes.op("Mul", gate, nodes.weights(np.array(layer.most))), state)
         return _Tensor(nodes.op("Add", kept, nodes.with_ones(now)))
-    if isinstance(layer, Blend):
-        x, y = (nodes.pixels(each) for each in inputs)
-        share = nodes.weights(_array(layer.share)[:, None, None])
-        return _Tensor(nodes.op("Add", x, nodes.op("Mul", nodes.op("Sub", y, x), share)))
     (given,) = inputs
     given = nodes.pixels(given)
     if isinstance(layer, Channels):
