@@ -320,7 +320,8 @@ def test_equal_pictures_count_as_a_number(tmp_path, monkeypatch):
     black = np.zeros((18, 20, 3), np.float32)
     facts = {"settings": {"trim": None, "input_trim": None}, "model": SimpleNamespace(scale=(2, 2))}
     monkeypatch.setattr(module, "Upscaler", type("U", (), facts | {"__init__": lambda self, model: None}))
-    monkeypatch.setattr(module, "find_pairs", lambda *_, **named: SimpleNamespace(name=lambda number: "f", made=False))
+    found = SimpleNamespace(name=lambda number: "f", made=False, geometry=SimpleNamespace(target_picture=(18, 20)))
+    monkeypatch.setattr(module, "find_pairs", lambda *_, **named: found)
     monkeypatch.setattr(module, "check_scale", lambda *_: None)
     monkeypatch.setattr(module, "clips", lambda *_: SimpleNamespace(shots=[(0, 1)]))
     monkeypatch.setattr(module, "compare_all", lambda *_: iter([(tmp_path, black, [black], black, black)]))
@@ -332,7 +333,7 @@ def test_equal_pictures_count_as_a_number(tmp_path, monkeypatch):
 def test_several_models_are_scored_at_once_as_each_alone(model, small):
     """And whoever looks on sees the pictures that the scores are of."""
     seen = []
-    ours, theirs = score_all(prepare([model, "cel-sd"], small), look=lambda *each: seen.append(each))
+    ours, theirs = score_all(prepare([model, "cel-sd"], small), look=lambda *each: each, keep=seen.append)
     assert ours == evaluate(model, small)
     assert theirs == evaluate("cel-sd", small)
     pairs = find_pairs(small / "evaluation")
@@ -343,6 +344,22 @@ def test_several_models_are_scored_at_once_as_each_alone(model, small):
         for found, (_, ours, same, true) in zip(made, (each[number] for each in expected), strict=True):
             for one, other in ((found, ours), (bicubic, same), (target, true)):
                 np.testing.assert_array_equal(one, other)
+
+
+def test_frames_are_judged_side_by_side_as_memory_holds(small, monkeypatch):
+    """The same figures, exactly, in the same order, by one thread or by four."""
+    from fastup.upscale import evaluate as module
+
+    asked, in_order = [], module.in_order
+    monkeypatch.setattr(module, "in_order", lambda *args: asked.append(args[2]) or in_order(*args))
+    monkeypatch.setattr(module, "workers", lambda: 4)
+    what = prepare(["cel-sd"], small)
+    several = score_all(what)
+    monkeypatch.setattr(module._free, "of_machine", lambda: 4 * 270 * 360 * (2 * 12 * 4 + 200))
+    two = score_all(what)
+    monkeypatch.setattr(module._free, "of_machine", lambda: 0)
+    assert score_all(what) == several == two
+    assert asked == [4, 2, 1]
 
 
 def test_models_that_take_other_pictures_are_not_compared(model, small, trained, tmp_path):

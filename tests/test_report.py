@@ -146,8 +146,8 @@ def test_pictures_are_what_was_compared(folder, parsed, upscaler):
 def test_there_is_a_largest_page(folder, upscaler, monkeypatch, tmp_path):
     """Of what there is no room for, the least interesting goes first; of all frames a small picture comes first."""
     what = prepare([upscaler], folder)
-    with looking.Looking(None, 1) as looked:
-        scores = score_all(what, look=looked)
+    looked = looking.Looking(None, 1)
+    scores = score_all(what, look=looked.look, keep=looked.keep)
     found = evaluate.Evaluated(what, ["cel"], scores, looked, "", False)
     all_of_it = page.write(tmp_path / "a.html", evaluate.made_of(found))
     order = list(looked.order())
@@ -173,8 +173,8 @@ def test_there_is_a_largest_page(folder, upscaler, monkeypatch, tmp_path):
 def test_what_is_held_of_many_frames_has_an_end(folder, upscaler, monkeypatch):
     monkeypatch.setattr(looking, "HELD", 60_000)
     what = prepare([upscaler], folder)
-    with looking.Looking(None, 1) as looked:
-        score_all(what, look=looked)
+    looked = looking.Looking(None, 1)
+    score_all(what, look=looked.look, keep=looked.keep)
     assert sum(each.size for each in looked.seen.values()) < 3 * 60_000
     assert not all(each.large for each in looked.seen.values())
     assert Parsed(

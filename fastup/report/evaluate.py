@@ -75,8 +75,8 @@ def write(
     """
     target = Path(what.pairs.targets[0])
     table, words = shown(target, frames.read_header(target))
-    with Looking(table, len(names)) as looking:
-        scores = score_all(what, on_progress, looking)
+    looking = Looking(table, len(names))
+    scores = score_all(what, on_progress, looking.look, looking.keep)
     page.write(path, made_of(Evaluated(what, names, scores, looking, words, match)))
     return scores
 

@@ -1,13 +1,10 @@
 """What is seen of frames that are evaluated: pictures of all versions, and where a model gains and loses most."""
 
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from heapq import heappush, heappushpop
 from math import log10
 from threading import Lock
-from typing import Self
 
 import numpy as np
 
@@ -19,7 +16,6 @@ INPUT, BICUBIC, TARGET = "input", "bicubic", "target"
 WORST, BEST = 5, 3  # frames of each model that are shown before others
 CROPS, SIDE = 6, 96  # of each model where it gains, and where it loses; target pixels
 HELD = 400_000_000  # bytes of pictures, above which those of the least interesting frames go
-AT_ONCE = 2  # frames that are encoded at a time
 
 Window = tuple[int, int, int, int]  # y, x, height, width
 
@@ -57,9 +53,7 @@ class Crop:
 
 
 class Looking:
-    """Collects what can be shown, frame by frame: `fastup.upscale.evaluate.score_all` calls it.
-
-    Pictures are encoded on threads of its own, a few frames at a time.
+    """Collects what can be shown, frame by frame: `fastup.upscale.evaluate.score_all` calls `look` and `keep`.
 
     Parameters
     ----------
@@ -74,29 +68,10 @@ class Looking:
         self.seen: dict[int, Seen] = {}
         self.crops: list[dict[str, list[Crop]]] = [{"gain": [], "loss": []} for _ in range(models)]
         self.shape: tuple[int, ...] = ()
-        self._pool = ThreadPoolExecutor(AT_ONCE)
-        self._waiting: deque[Future[Seen]] = deque()
-        self._lock = Lock()
+        self._lock = Lock()  # of the crops
 
-    def __call__(self, number: int, picture: Floats, made: list[Floats], bicubic: Floats, target: Frame) -> None:
-        if len(self._waiting) >= AT_ONCE:
-            self._take()
-        self.shape = target.shape
-        self._waiting.append(self._pool.submit(self._look, number, picture, made, bicubic, target))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Wait for what is under way; raises what went wrong there."""
-        try:
-            while self._waiting and kind is None:
-                self._take()
-        finally:
-            self._pool.shutdown(cancel_futures=True)
-
-    def _take(self):
-        seen = self._waiting.popleft().result()
+    def keep(self, seen: Seen) -> None:
+        """Take what was seen of a frame; of too many, the least interesting go."""
         self.seen[seen.number] = seen
         held = sum(each.size for each in self.seen.values())
         if held > HELD:
@@ -118,7 +93,9 @@ class Looking:
         spread = sorted(self.seen, key=lambda number: int(f"{number:0{bits}b}"[::-1], 2) if bits else 0)
         yield from chosen | dict.fromkeys(spread)
 
-    def _look(self, number, picture, made, bicubic, target):
+    def look(self, number: int, picture: Floats, made: list[Floats], bicubic: Floats, target: Frame) -> Seen:
+        """What is kept of a frame; several may be looked at side by side."""
+        self.shape = target.shape
         floats = {INPUT: picture, BICUBIC: bicubic, **{key(n): ours for n, ours in enumerate(made)}, TARGET: target}
         large = {name: pictures.eight(each, self.table) for name, each in floats.items()}
         across = -(-target.shape[1] // 2)
@@ -149,7 +126,7 @@ class Looking:
             found[name] = window, decibels
             with self._lock:
                 kept = self.crops[model][name]
-                if len(kept) < CROPS or weight > kept[0].weight:
+                if len(kept) < CROPS or (weight, number) > (kept[0].weight, kept[0].number):  # in whatever order
                     put = heappush if len(kept) < CROPS else heappushpop
                     put(kept, Crop(weight, number, window, decibels, _cropped(large, window)))
         return found

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from fastup import _planes
 from fastup._types import Floats, Size
-from fastup.codes import codes_of
 
 QUALITY = 90  # of WebP, 0 to 100, of what is not lossless
 THUMB = 160  # pixels across, of the picture that stands for a frame
@@ -24,7 +24,9 @@ def eight(picture: Floats, table: Eight | None = None) -> Eight:
     white.
     """
     picture = picture[..., None] if picture.ndim == 2 else picture[..., :3]
-    codes = np.take(table, codes_of(picture, 1023)) if table is not None else codes_of(picture, 255).astype(np.uint8)
+    white = 255 if table is None else 1023
+    codes, _ = _planes.codes_of(np.ascontiguousarray(picture, np.float32), white, planes=False)
+    codes = codes.astype(np.uint8) if table is None else np.take(table, codes)
     return np.repeat(codes, 3, axis=2) if codes.shape[2] == 1 else codes
 
 

@@ -1,22 +1,25 @@
 """A model against bicubic, frame by frame."""
 
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+import contextlib
+from collections.abc import Callable, Container, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from itertools import tee
 from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, TypeVar, get_args
 
 import numpy as np
 
-from fastup import frames
+from fastup import _free, _planes, frames
 from fastup._resample import imresize
 from fastup._scales import bicubic as enlarged
+from fastup._threads import in_order, workers
 from fastup._types import Floats, Frame, Progress, StrPath
-from fastup.codes import codes_of
 from fastup.errors import DataError, OptionError
 from fastup.footage.degrade import twin
 from fastup.footage.recipe import Recipe
+from fastup.footage.worker import share
 from fastup.pairs.alignment import fits
 from fastup.pairs.clips import clips
 from fastup.pairs.folder import SIDES, Pairs, find_pairs, of_one_colour
@@ -24,7 +27,7 @@ from fastup.pairs.geometry import scale_text
 from fastup.pairs.levels import levels, put_on, silent_note
 from fastup.pairs.made import made_inputs
 from fastup.trim import AUTO, UNTRIMMED
-from fastup.upscale.metrics import Parts, flicker, mean_psnr, psnr_y, ssim_y, still
+from fastup.upscale.metrics import Parts, flicker, luma_y, mean_psnr, psnr_of_luma, ssim_of_luma, still
 from fastup.upscale.upscaler import BITS, Upscaler
 
 if TYPE_CHECKING:
@@ -36,8 +39,9 @@ RESTORATION, PAPERS = PROTOCOLS = get_args(Protocol)
 MATLAB = Recipe.parse("matlab")  # the inputs of the papers
 Scored = TypeVar("Scored")
 Reads: TypeAlias = Iterator[tuple[Path, Frame]]
-Shown: TypeAlias = tuple[Floats, list[Floats], Floats, Frame]
-Look = Callable[[int, Floats, list[Floats], Floats, Frame], None]
+Look: TypeAlias = Callable[[int, Floats, list[Floats], Floats, Frame], Any]
+SHARE = 0.5  # of free memory, that frames take which are judged
+OTHER = 200  # bytes of a target pixel, of what is on the way to its figures
 SHARED = "scale", "trim", "input_trim"  # settings that models have to share, and of inputs that are made "degrade"
 
 
@@ -156,58 +160,99 @@ def _check_alike(upscalers, names):
                 )
 
 
-def score_all(what: Evaluation, on_progress: Progress | None = None, look: Look | None = None) -> list[list[Score]]:
+def score_all(
+    what: Evaluation, on_progress: Progress | None = None, look: Look | None = None,
+    keep: Callable[[Any], object] | None = None,
+) -> list[list[Score]]:  # fmt: skip
     """The scores of each model, frame by frame, as `evaluate` has them.
 
-    `look` is called for each frame, in order, with its number, the picture of its input, those of the models, bicubic's
-    and the target: normalised.
+    `look` is as `scored` has it; `keep` is called with what it gives, in the order of the frames.
     """
     scores: list[list[Score]] = [[] for _ in what.upscalers]
-    for number, (found, shown) in enumerate(scored(what, {start for start, _ in clips(what.pairs).shots})):
-        for each, score in zip(scores, found, strict=True):
-            each.append(score)
-        if look is not None:
-            look(number, *shown)
-        if on_progress is not None:
-            on_progress(number + 1, len(what.pairs), "evaluating")
+    with contextlib.closing(scored(what, {start for start, _ in clips(what.pairs).shots}, look)) as judged:
+        for done, (found, seen) in enumerate(judged, 1):
+            for each, score in zip(scores, found, strict=True):
+                each.append(score)
+            if keep is not None:
+                keep(seen)
+            if on_progress is not None:
+                on_progress(done, len(what.pairs), "evaluating")
     return scores
 
 
-def scored(what: Evaluation, starts: Container[int]) -> Iterator[tuple[list[Score], Shown]]:
-    """Frame by frame, the score of each model, and what it is of, as `look` of `score_all` gets it.
+def scored(
+    what: Evaluation, starts: Container[int], look: Look | None = None
+) -> Generator[tuple[list[Score], Any], None, None]:
+    """Frame by frame, the score of each model, and what `look` gives.
 
-    `starts` are the numbers of the frames that have no flicker, as shots begin with them.
+    While models make frames, those that are made are judged on threads, as many at a time as there are processors and
+    as memory holds.
+
+    Parameters
+    ----------
+    starts
+        The numbers of the frames that have no flicker, as shots begin with them.
+    look
+        Called for each frame, on one of the threads, with its number, the picture of its input, those of the models,
+        bicubic's and the target: normalised.
     """
-    pairs, largest = what.pairs, max(what.upscalers[0].model.scale)
-    rim, reach, before = ceil(largest), ceil(3 * largest), None
-    compared = compare_all(what.upscalers, pairs, what.put, what.protocol, what.cuts)
+    return in_order(partial(_judged, what, look), _compared(what, starts), _at_once(what))
+
+
+def _at_once(what):
+    """How many frames may be judged at a time: each has its pictures, and those of the frame before."""
+    height, width = what.pairs.geometry.target_picture
+    needed = height * width * (2 * 12 * (len(what.upscalers) + 3) + OTHER)
+    free = _free.of_machine()
+    return workers() if free is None else max(1, min(workers(), int(SHARE * free / share()) // needed))
+
+
+class _Compared(NamedTuple):
+    """What is judged of a frame: what the models made of it, in order, bicubic's picture, the input's; its target."""
+
+    number: int
+    shown: list[Floats]
+    target: Frame
+    before: "_Compared | None"  # of the same shot
+
+
+def _compared(what, starts):
+    before, compared = None, compare_all(what.upscalers, what.pairs, what.put, what.protocol, what.cuts)
     for number, (_, picture, made, bicubic, target) in enumerate(compared):
-        parts, name, flat = Parts(target, reach), pairs.name(number), of_one_colour(target)
-        beside = {f"{name}_bicubic": each for name, each in _figures(bicubic, target, parts, rim).items()}
-        shown = [*made, bicubic, picture]
-        *flickers, beside["flicker_bicubic"], beside["flicker_input"] = (
-            _flickers(target, shown, *before) if before is not None and number not in starts else [None] * len(shown)
-        )
-        before = target, shown
-        scores = [
-            Score(name, **_figures(ours, target, parts, rim), flicker=flickering, **beside, flat=flat)
-            for ours, flickering in zip(made, flickers, strict=True)
-        ]
-        yield scores, (picture, made, bicubic, target)
+        frame = _Compared(number, [*made, bicubic, picture], target, None)
+        yield frame._replace(before=None if number in starts else before)
+        before = frame
 
 
-def _flickers(target, pictures, target_before, before):
-    """How much each picture flickers."""
-    quiet = still(target, target_before)
-    return [flicker(one, other, quiet) for one, other in zip(pictures, before, strict=True)]
+def _judged(what, look, frame):
+    """The score of each model, and what `look` gives."""
+    largest = max(what.upscalers[0].model.scale)
+    *pictures, given = frame.shown
+    *figures, beside = _figures(pictures, frame.target, ceil(largest), ceil(3 * largest))
+    flickers = [None] * len(frame.shown)
+    if frame.before is not None:
+        quiet = still(frame.target, frame.before.target)
+        flickers = [flicker(now, then, quiet) for now, then in zip(frame.shown, frame.before.shown, strict=True)]
+    *ours, theirs, inputs = flickers
+    shared = {f"{name}_bicubic": each for name, each in beside.items()} | {
+        "flicker_bicubic": theirs, "flicker_input": inputs, "flat": of_one_colour(frame.target),
+    }  # fmt: skip
+    name = what.pairs.name(frame.number)
+    scores = [Score(name, **each, flicker=own, **shared) for each, own in zip(figures, ours, strict=True)]
+    *made, bicubic = pictures
+    return scores, None if look is None else look(frame.number, given, made, bicubic, frame.target)
 
 
-def _figures(picture, target, parts, rim):
-    """A picture's, by the names that `Score` has for them."""
-    figures = dict(zip(("psnr", "psnr_lines", "psnr_flats"), parts.psnr(picture), strict=True))
-    figures = {name: each if each is None else bounded(each) for name, each in figures.items()}
-    luma = {"psnr_y": bounded(psnr_y(picture, target, rim)), "ssim_y": ssim_y(picture, target, rim)}
-    return figures | luma | {"halo": parts.halo(picture)}
+def _figures(pictures, target, rim, reach):
+    """Of each picture, by the names that `Score` has for them."""
+    parts, luma = Parts(target, reach), luma_y(target, rim)
+    for picture in pictures:
+        found = dict(zip(("psnr", "psnr_lines", "psnr_flats"), parts.psnr(picture), strict=True))
+        own = luma_y(picture, rim)
+        found["psnr_y"] = psnr_of_luma(own, luma)
+        yield {name: each if each is None else bounded(each) for name, each in found.items()} | {
+            "ssim_y": ssim_of_luma(own, luma), "halo": parts.halo(picture),
+        }  # fmt: skip
 
 
 def bounded(decibels: float) -> float:
@@ -315,4 +360,5 @@ def _made(upscaler, pairs, targets):
 
 def _as_written(picture, bits=BITS):
     white = 2**bits - 1
-    return codes_of(picture, white) / np.float32(white)
+    codes, _ = _planes.codes_of(np.ascontiguousarray(picture, np.float32), white, planes=False)
+    return codes / np.float32(white)

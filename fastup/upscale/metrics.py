@@ -7,7 +7,6 @@ with theirs. Say which one is meant: they differ by one to two dB on the same pi
 
 import math
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +34,7 @@ def _pair(a: Frame, b: Frame) -> tuple[Frame, Frame]:
 
 def _decibels(a, b, peak):
     difference = np.subtract(a, b, dtype=np.float64)
-    error = np.mean(np.square(difference))
+    error = np.mean(np.square(difference, out=difference))
     return math.inf if error == 0 else float(20 * np.log10(peak) - 10 * np.log10(error))
 
 
@@ -61,15 +60,17 @@ def mean_psnr(decibels: Iterable[float]) -> float:
     return math.inf if error == 0 else float(-10 * np.log10(error))
 
 
-def _luma(picture, crop):
-    """Rec.601 studio luma, 16 to 235, float64 and unrounded, of normalised RGB, without `crop` pixels on each side."""
+def luma_y(picture: Frame, crop: int) -> NDArray[np.float64]:
+    """What `psnr_y` and `ssim_y` are of: Rec.601 studio luma, 16 to 235, not rounded; without `crop` pixels each side."""
     if picture.ndim != 3 or picture.shape[2] != 3:
         raise ValueError(f"the picture's shape is {picture.shape}, expected (height, width, 3)")
     height, width = picture.shape[:2]
     if crop < 0 or 2 * crop >= min(height, width):
         raise ValueError(f"crop is {crop}, expected 0 or more, and less than half of {height} x {width} pixels")
     inside = picture[crop : height - crop, crop : width - crop].astype(np.float64)
-    return inside @ [float(219 * share) for share in LUMA_SHARES["601"]] + 16
+    luma = inside @ [float(219 * share) for share in LUMA_SHARES["601"]]
+    luma += 16
+    return luma
 
 
 def psnr_y(a: Frame, b: Frame, crop: int) -> float:
@@ -86,7 +87,12 @@ def psnr_y(a: Frame, b: Frame, crop: int) -> float:
         Pixels left out on each side; the papers use the scale.
     """
     a, b = _pair(a, b)
-    return _decibels(_luma(a, crop), _luma(b, crop), 255)
+    return psnr_of_luma(luma_y(a, crop), luma_y(b, crop))
+
+
+def psnr_of_luma(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    """`psnr_y`, by the `luma_y` of both."""
+    return _decibels(a, b, 255)
 
 
 def ssim_y(a: Frame, b: Frame, crop: int) -> float:
@@ -104,7 +110,11 @@ def ssim_y(a: Frame, b: Frame, crop: int) -> float:
         Pixels left out on each side; the papers use the scale.
     """
     a, b = _pair(a, b)
-    a, b = _luma(a, crop), _luma(b, crop)
+    return ssim_of_luma(luma_y(a, crop), luma_y(b, crop))
+
+
+def ssim_of_luma(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    """`ssim_y`, by the `luma_y` of both."""
     if min(a.shape) < 11:
         raise ValueError(f"{a.shape[0]} x {a.shape[1]} pixels are left, expected at least 11 x 11 for SSIM")
     # scikit-image cuts its Gaussian at 3.5 sigma, 5 pixels each way here, and averages 'valid' positions alone.
@@ -140,6 +150,7 @@ class Parts:
         step = _highest(self.luma, 1) + _highest(-self.luma, 1)
         self.lines = _highest(step, NEAR) >= STEP
         self.flats = _highest(step, FAR) < FAINT
+        self._places = [np.flatnonzero(part) for part in (self.lines, self.flats)]
         # The bright sides of edges in rings of two pixels, as soft edges are too dark in the first of them.
         bright = _highest(self.luma, reach) - self.luma <= LEVEL
         self._rings, nearer = [], np.zeros_like(bright)
@@ -151,13 +162,16 @@ class Parts:
     def psnr(self, picture: Frame) -> tuple[float, float | None, float | None]:
         """`psnr` of the whole picture, of lines and of flats; None where there are none."""
         picture, target = _pair(picture, self.target)
-        error = np.square(np.subtract(picture, target, dtype=np.float64)).mean(axis=2)
+        error = np.subtract(picture, target, dtype=np.float64)
+        error = (
+            sum(np.moveaxis(np.square(error, out=error), 2, 0)) / error.shape[2]
+        )  # their mean, in a third of its time
 
         def decibels(errors):
             mean = errors.mean() if errors.size else None
             return mean if mean is None else math.inf if mean == 0 else float(-10 * np.log10(mean))
 
-        return decibels(error), decibels(error[self.lines]), decibels(error[self.flats])
+        return decibels(error), *(decibels(error.ravel()[places]) for places in self._places)
 
     def halo(self, picture: Frame) -> float | None:
         """How much brighter than the target a picture is on the bright side of edges, in codes of 10 bits.
@@ -173,8 +187,9 @@ class Parts:
         if not count:
             return None
         more = picture @ LUMA_601 - self.luma
-        if self.flats.any():
-            more -= more[self.flats].mean()
+        flats = more.ravel()[self._places[1]]
+        if flats.size:
+            more -= flats.mean()
         brighter = sum(_blocks(np.where(ring, more, 0)).clip(0).sum() for ring in self._rings)
         return float(1023 * brighter / count)
 
@@ -202,10 +217,12 @@ def flicker(picture: Frame, before: Frame, still: NDArray[np.bool_]) -> float | 
     """
     picture, before = _pair(picture, before)
     rows, columns = ((np.arange(n) * 2 + 1) * m // (2 * n) for n, m in zip(picture.shape, still.shape, strict=False))
-    still = still[rows][:, columns]
-    if still.mean() < LEAST:
+    places = np.flatnonzero(still[rows][:, columns])
+    if places.size / picture[..., 0].size < LEAST:
         return None
-    return float(1023 * np.abs(np.subtract(picture[still], before[still], dtype=np.float64)).mean())
+    one, other = (each.reshape(-1, each.shape[2])[places] for each in (picture, before))
+    change = np.subtract(one, other, dtype=np.float64)
+    return float(1023 * np.abs(change, out=change).mean())
 
 
 def _around(values: Floats, reach: int) -> Floats:
@@ -213,8 +230,11 @@ def _around(values: Floats, reach: int) -> Floats:
     for axis in (0, 1):
         padded = np.pad(values, [(reach, reach) if each == axis else (0, 0) for each in range(values.ndim)], "edge")
         padded, count = padded.swapaxes(0, axis), values.shape[axis]
-        total: Any = sum(padded[k : k + count] for k in range(2 * reach + 1))
-        values = total.swapaxes(0, axis) / (2 * reach + 1)
+        total = padded[:count].copy("K")
+        for k in range(1, 2 * reach + 1):
+            total += padded[k : k + count]
+        total /= 2 * reach + 1
+        values = total.swapaxes(0, axis)
     return values
 
 
