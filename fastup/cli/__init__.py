@@ -75,7 +75,6 @@ def _run():
             "keras",
             "tensorflow",
             "tensorboard",
-            "skimage",
             "matplotlib",
             "jax",
             "torch",
