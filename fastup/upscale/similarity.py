@@ -25,7 +25,8 @@ def ssim(a: NDArray[np.float64], b: NDArray[np.float64], peak: float) -> float:
     return math.fsum(sums) / ((a.shape[0] - TAPS + 1) * (a.shape[1] - TAPS + 1))
 
 
-@njit(cache=True, nogil=True)
+# Of one type, so that it is compiled when it is imported, not on one of the threads that judge frames.
+@njit("f8[::1](f8[:, ::1], f8[:, ::1], f8[::1], f8, f8)", cache=True, nogil=True)
 def _sums(a, b, weights, c1, c2):
     """The sum of each line's similarities."""
     height, width = a.shape
