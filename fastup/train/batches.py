@@ -178,17 +178,27 @@ class TileBatches(keras.utils.PyDataset):
         """End the threads."""
         self._loader.close()
 
-    def as_tf_dataset(self) -> "tf.data.Dataset":
-        """A `tf.data.Dataset` of the epochs: each pass over it is the rest of one, from where `begin` put it."""
+    def as_tf_dataset(self, count: int | None = None) -> "tf.data.Dataset":
+        """A `tf.data.Dataset` of the epochs: each pass over it is the rest of one, from where `begin` put it.
+
+        `count` says how many batches each pass has, where that is known.
+        """
         import tensorflow as tf
 
         def epoch():
-            rest = len(self) - self._first % len(self)
+            first = self._first
+            rest = len(self) - first % len(self)
             yield from (self[number] for number in range(rest))
-            self._first += rest
+            if self._first == first:  # no `begin` was quicker
+                self._first += rest
 
         signature = keras.tree.map_structure(lambda part: tf.TensorSpec(part.shape, part.dtype), self[0])
-        return tf.data.Dataset.from_generator(epoch, output_signature=signature)
+        # What tunes buffers may miss that a pass is over (TensorFlow 2.21: `Model::OptimizeLoop` looks for it before it
+        # is said), and the end of the pass waits for its next look, which is up to a minute away.
+        options = tf.data.Options()
+        options.autotune.enabled = False
+        dataset = tf.data.Dataset.from_generator(epoch, output_signature=signature).prefetch(2).with_options(options)
+        return dataset if count is None else dataset.apply(tf.data.experimental.assert_cardinality(count))
 
     def _tiles_of(self, place):
         """The tiles of a batch as the loader takes them: frame, corners in both pictures, turn."""

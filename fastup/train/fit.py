@@ -151,7 +151,10 @@ def _train(run, batches, watch):
 def _fit_epochs(run, batches, watch, last):
     """Let Keras train to the end of epoch `last`."""
     first = run.state["epoch"]
-    run.network.fit(batches, epochs=last, initial_epoch=first, shuffle=False, verbose=0, callbacks=[watch])
+    data = batches
+    if keras.backend.backend() == "tensorflow":
+        data = batches.as_tf_dataset(len(batches) - run.state["step"])
+    run.network.fit(data, epochs=last, initial_epoch=first, shuffle=False, verbose=0, callbacks=[watch])
     if run.config.ema is not None:  # Keras leaves the averages in their place
         run.network.set_weights(watch.weights)
 
