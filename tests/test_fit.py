@@ -365,86 +365,94 @@ main()
 """
 
 
-def test_signals_and_the_same_command_again(data, run):
-    arguments = "train", data, "--model", "espcn", "--epochs", 5, "--learning-rate", 2e-4, "--batch", 4
-    folder, before = data / "models" / "espcn", {"epoch": 0, "history": []}
-    for number in (signal.SIGTERM, signal.SIGINT):
-        command, pipe = [sys.executable, "-c", IN_STEPS, *map(str, arguments)], subprocess.PIPE
-        process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
-        try:
-            for line in process.stdout:
-                if line.startswith("epoch ") and not line.startswith("epoch 0 "):
-                    with pytest.raises(FastupError, match=rf"espcn: another run trains here .process {process.pid} on"):
-                        prepare(data, Config(model="espcn"))
-                    process.send_signal(number)
-                    break
-            output, errors = process.communicate()
-        finally:
-            process.kill()
-        assert process.returncode == 1
-        assert errors.splitlines()[-1] == "fastup: stopped; the same command carries on"
-        assert "Traceback" not in errors + output
-        state = check_whole(folder)
-        assert before["epoch"] < state["epoch"] < 5
-        assert state["history"][: len(before["history"])] == before["history"]
-        before = state
+def test_signals_and_the_same_command_again(data, run, monkeypatch):
+    """SIGTERM to a process, and SIGINT to this one, as its process is no other."""
+    arguments = "train", data, "--model", "espcn", "--epochs", 3, "--learning-rate", 2e-4, "--batch", 8
+    folder, said = data / "models" / "espcn", "fastup: stopped; the same command carries on"
+    command, pipe = [sys.executable, "-c", IN_STEPS, *map(str, arguments)], subprocess.PIPE
+    process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+    try:
+        for line in process.stdout:
+            if line.startswith("epoch 1 "):
+                with pytest.raises(FastupError, match=rf"espcn: another run trains here .process {process.pid} on"):
+                    prepare(data, Config(model="espcn"))
+                process.send_signal(signal.SIGTERM)
+                break
+        output, errors = process.communicate()
+    finally:
+        process.kill()
+    assert process.returncode == 1
+    assert errors.splitlines()[-1] == said
+    assert "Traceback" not in errors + output
+    states = [check_whole(folder)]
+    assert states[0]["epoch"] == 1
+    finish = fit._Watch.finish_epoch
+
+    def stopping(watch):
+        row = finish(watch)
+        os.kill(os.getpid(), signal.SIGINT)
+        return row
+
+    with monkeypatch.context() as patched:
+        patched.setattr(fit._Watch, "finish_epoch", stopping)
+        code, out, err = run(*arguments)
+    assert (code, err.splitlines()[-1]) == (1, said)
+    assert "Traceback" not in out + err
+    states.append(check_whole(folder))
+    assert states[1]["epoch"] == 2
+    assert states[1]["step"] > 0  # the step under way is the last
     code, out, err = run(*arguments)
     assert code == 0, err
-    assert f"5 in all, {before['epoch']} done" in out
-    epochs = [int(line.split()[1]) for line in out.splitlines() if line.startswith("epoch ")]
-    assert epochs == list(range(before["epoch"] + 1, 6))
-    after = check_whole(folder)
-    assert after["history"][: len(before["history"])] == before["history"]
-    assert after["steps"] == 5 * (3 * 27 // 4)
-    assert after["best_psnr"] >= before["best_psnr"]
-    check_rates(after, 2e-4, 5)
+    assert "3 in all, 2 done" in out
+    assert [int(line.split()[1]) for line in out.splitlines() if line.startswith("epoch ")] == [3]
+    states.append(check_whole(folder))
+    for before, after in itertools.pairwise(states):
+        assert after["history"][: len(before["history"])] == before["history"]
+        assert after["best_psnr"] >= before["best_psnr"]
+    assert states[-1]["steps"] == 3 * (3 * 27 // 8)
+    check_rates(states[-1], 2e-4, 3)
 
 
+# Copies of a run's folder as it is after a step are what one has that is killed there. They go on, in turn.
 EXACT = """
-import os, signal, sys
+import shutil, sys
 from fastup.train import fit
 from fastup.train.config import Config
 from fastup.train.prepare import prepare
-from fastup.networks.models import Network
 
-data, runs, options = sys.argv[1], eval(sys.argv[2]), eval(sys.argv[3])
+data, kills, options = sys.argv[1], eval(sys.argv[2]), eval(sys.argv[3])
 save = fit.Run.save
-for name, after in runs:
-    def killed(run, what):
+for name, after, copy in (("whole", kills[0], "cut0"), ("cut0", kills[1], "cut1"), ("cut1", 0, "")):
+    def copied(run, what):
         save(run, what)
-        if what == "last" and after and run.state["steps"] >= after:
-            os.kill(os.getpid(), signal.SIGKILL)
-    fit.Run.save = killed
-    fit.fit(prepare(data, Config(model="espcn", batch=4, seed=9, **options), name))
+        if what == "last" and run.state["steps"] == after:
+            shutil.copytree(run.folder, run.folder.with_name(copy))
+            shutil.copy(run.folder / "state.json", run.folder.with_name(copy + ".json"))
+    fit.Run.save = copied
+    fit.fit(prepare(data, Config(model="espcn", batch=8, seed=9, **options), name))
 """
 
 
-def _run_exactly(data, *runs, **options):
-    """Runs (name, step after which it is killed) in a process of their own, in which sums are added up in one order."""
-    environment = {**os.environ, "TF_DETERMINISTIC_OPS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-c", EXACT, data, repr(runs), repr(options)]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    assert done.returncode == (-signal.SIGKILL if runs[-1][1] else 0), done.stderr
-
-
 def test_killed_at_any_step_a_run_ends_as_if_it_had_not_been(data):
+    """In a process of its own, in which sums are added up in one order; test_killed_while_saving kills one."""
     options = {"epochs": 2, "checkpoint_minutes": 1e-9, "ema": 0.9, "augment": True, "skip": 1, "swap_channels": True}
     options |= {"tile": (72, 64), "border": (0, 4), "loss": "l1,mse", "luma": 0.3, "warmup": 5, "optimizer": "muon"}
-    for runs in ([("whole", 0), ("cut", 3)], [("cut", 17)]):  # within the first epoch, and the second
-        _run_exactly(data, *runs, **options)
-        steps, after = check_whole(data / "models" / "whole")["steps"] // 2, runs[-1][1]
-        assert steps == 11
-        state = json.loads((data / "models" / "cut" / "state.json").read_text())
-        assert (state["epoch"], state["step"]) == divmod(after, steps)
-    _run_exactly(data, ("cut", 0), **options)
-    cut = check_whole(data / "models" / "cut")
+    kills, steps = (2, 8), 5  # within the first epoch, and the second
+    environment = {**os.environ, "TF_DETERMINISTIC_OPS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", EXACT, data, repr(kills), repr(options)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    cut, whole = (check_whole(data / "models" / name) for name in ("cut1", "whole"))
+    assert whole["steps"] == 2 * steps
+    for name, after in zip(("cut0", "cut1"), kills, strict=True):
+        begun = json.loads((data / "models" / f"{name}.json").read_text())
+        assert (begun["epoch"], begun["step"]) == divmod(after, steps)
     for name in ("last.keras", "best.keras"):
-        ours, theirs = (load(data / "models" / run / name) for run in ("cut", "whole"))
+        ours, theirs = (load(data / "models" / run / name) for run in ("cut1", "whole"))
         for a, b in zip(ours.get_weights(), theirs.get_weights(), strict=True):
             np.testing.assert_array_equal(a, b)
         for a, b in zip(ours.optimizer.variables, theirs.optimizer.variables, strict=True):
             np.testing.assert_array_equal(keras.ops.convert_to_numpy(a), keras.ops.convert_to_numpy(b))
-    whole = check_whole(data / "models" / "whole")
     for a, b in zip(cut["history"], whole["history"], strict=True):
         for name in ("epoch", "steps", "psnr", "psnr_bicubic", "learning_rate"):
             assert a[name] == b[name]
