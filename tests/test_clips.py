@@ -150,3 +150,8 @@ def test_the_command_tells_of_shots(tmp_path, run):
     assert any(path.name.startswith("levels-") for path in (tmp_path / "cache").iterdir())
     assert run("pairs", tmp_path, "--clear-cache")[0] == 0
     assert not (tmp_path / "cache").exists()
+
+
+def test_scenes_of_two_frames_are_shots(tmp_path):
+    grids = np.concatenate([still(2, seed) for seed in range(3)])
+    assert [start for start, _ in clips(write(tmp_path / "train", numbered(*range(6)), grids)).shots] == [0, 2, 4]

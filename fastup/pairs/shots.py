@@ -20,7 +20,7 @@ CHANGED = 8.0  # how often as much as noise the largest blocks differ where a dr
 PAN = 0.02  # cells a frame: slower moves of the camera are weave
 AHEAD = FLASH + 2  # frames after one that `find` looks at to tell whether a shot begins with it
 _BLOCK = 512
-_NEAR = 2  # of cuts that are no farther apart, the clearest is one
+_NEAR = 2  # of cuts that are no farther apart, with no frames alike between them, the clearest is one
 Item = TypeVar("Item")
 
 
@@ -74,8 +74,7 @@ def find(signatures: Signatures) -> Shots:
     changes = np.concatenate([np.empty((0, 4), np.float32), *(part[1] for part in parts)])
     flat = signatures.contrast < FLAT
     linked = _linked(likeness, flat)
-    begins = linked < CUT
-    begins &= linked == around(linked, _NEAR, np.min)
+    begins = _clearest(linked)
     begins[:1] = True
     noise = around(changes[:, 1], 250, _quiet) + 1
     pan = np.hypot(*(around(changes[:, axis], 3, np.mean) for axis in (2, 3))) > PAN
@@ -112,9 +111,8 @@ def marked(items: Iterable[Item], levels: Callable[[Item], Codes], ahead: int = 
         if not waiting:
             return
         places = np.arange(len(described))
-        near = slice(max(at - _NEAR, 0), at + _NEAR + 1)
         linked = _linked(_likenesses(np.stack(described), places), np.array(flat))
-        yield waiting.popleft(), bool(first or (linked[at] < CUT and linked[at] == linked[near].min()))
+        yield waiting.popleft(), bool(first or _clearest(linked)[at])
         first = False
         if at < FLASH + 1 + _NEAR:
             at += 1
@@ -128,6 +126,19 @@ def _linked(likeness, flat):
     linked[1:][flat[1:] & flat[:-1]] = 1
     linked[:1] = 1  # with nothing before it, it says nothing of those near it
     return linked
+
+
+def _clearest(linked):
+    """Whether each place is a cut: those that follow on one another, as at a mixed frame, are one, within `_NEAR`."""
+    padded = np.pad(linked, _NEAR, constant_values=1)
+    least = padded[_NEAR : len(padded) - _NEAR].copy()
+    for step in (-1, 1):
+        follows = np.ones(len(linked), bool)
+        for far in range(step, step * (_NEAR + 1), step):
+            there = padded[_NEAR + far : len(padded) - _NEAR + far]
+            follows &= there < CUT
+            least = np.where(follows, np.minimum(least, there), least)
+    return (linked < CUT) & (linked == least)
 
 
 def _part(signatures, at):
