@@ -388,7 +388,9 @@ def test_flicker_is_that_of_what_is_written_where_targets_hold_within_a_shot(mod
             path = tmp_path / "film" / side / f"f{number}.dpx"
             path.parent.mkdir(parents=True, exist_ok=True)
             fastup.write(path, frame.clip(0, 1).astype(np.float32))
+    (tmp_path / "cache").mkdir()
     scores = evaluate(model, tmp_path / "film")
+    assert any((tmp_path / "cache").iterdir())  # what tells shots is kept, as `train` does
     paths = find_pairs(tmp_path / "film")
     upscale(model, tmp_path / "film" / "Alpha", tmp_path / "out")
     targets, inputs, ours = (

@@ -16,12 +16,11 @@ from fastup import frames
 from fastup._types import Progress, StrPath
 from fastup.codes import Transfer
 from fastup.footage.convert import shown
-from fastup.pairs.clips import clips
 from fastup.report import page, pictures
 from fastup.report.looking import BICUBIC, CROPS, INPUT, SIDE, TARGET, WORST, Looking, key
 from fastup.report.page import LIMIT, Page, facts, gallery, lines, plot, render, series, viewer
 from fastup.train.config import OPTIONS, SETTINGS
-from fastup.upscale.evaluate import PAPERS, Evaluation, Score, mean, score_all
+from fastup.upscale.evaluate import PAPERS, Evaluation, Score, mean, score_all, shots_of
 
 ROOM = 0.985  # share of a page's bytes that is filled
 ONCE = 0.6  # of that, what the small pictures of all frames may take before large ones
@@ -201,7 +200,7 @@ def installed(name: str) -> str | None:
 
 
 def _series(found, kinds, means):
-    figures, shots = [], clips(found.what.pairs).shots
+    figures, shots = [], shots_of(found.what.pairs)
     names, several = found.names, len(found.names) > 1
     for kind in kinds:
 

@@ -170,7 +170,7 @@ def score_all(
     `look` is as `scored` has it; `keep` is called with what it gives, in the order of the frames.
     """
     scores: list[list[Score]] = [[] for _ in what.upscalers]
-    with contextlib.closing(scored(what, {start for start, _ in clips(what.pairs).shots}, look)) as judged:
+    with contextlib.closing(scored(what, {start for start, _ in shots_of(what.pairs)}, look)) as judged:
         for done, (found, seen) in enumerate(judged, 1):
             for each, score in zip(scores, found, strict=True):
                 each.append(score)
@@ -179,6 +179,12 @@ def score_all(
             if on_progress is not None:
                 on_progress(done, len(what.pairs), "evaluating")
     return scores
+
+
+def shots_of(pairs: Pairs) -> list[tuple[int, int]]:
+    """The shots of pairs, as `clips` has them; by what is kept in the cache beside their set, where there is one."""
+    cache = pairs.folder.parent / "cache"  # of `train`
+    return clips(pairs, cache if cache.is_dir() else None).shots
 
 
 def scored(

@@ -10,8 +10,7 @@ from fastup.errors import DataError
 from fastup.footage.cluster import Cluster
 from fastup.footage.parts import Job
 from fastup.footage.worker import OnFrame, failure
-from fastup.pairs.clips import clips
-from fastup.upscale.evaluate import Evaluation, Score, read_pairs, scored
+from fastup.upscale.evaluate import Evaluation, Score, read_pairs, scored, shots_of
 
 
 def score_all(what: Evaluation, cluster: Cluster, on_progress: Progress | None = None) -> list[list[Score]]:
@@ -21,7 +20,7 @@ def score_all(what: Evaluation, cluster: Cluster, on_progress: Progress | None =
     recurrent models are whole shots, those that they find in all of the frames, so that nothing is warmed up. DataError
     if frames cannot be scored; OptionError if a model is a network of this process.
     """
-    pairs, starts = what.pairs, {start for start, _ in clips(what.pairs).shots}
+    pairs, starts = what.pairs, {start for start, _ in shots_of(what.pairs)}
     cuts = [
         each.cuts(read_pairs(what.upscalers[0], pairs)[0], True) if each.model.recurrent else None
         for each in what.upscalers
