@@ -227,6 +227,22 @@ def test_papers(model, images):
     assert result.psnr_y != mean(scores).psnr_y
 
 
+def test_grey_images_of_the_papers_are_of_three_equal_channels(model, images, tmp_path):
+    """As the sets have some, such as Set14; the other protocol is of films, where a grey frame is a mistake."""
+    grey = fastup.read(images / "a.png")[..., 1:2]
+    for folder, pixels in (("one", grey), ("three", np.repeat(grey, 3, axis=2))):
+        (tmp_path / folder).mkdir()
+        assert ImageBuf(np.ascontiguousarray(pixels)).write(str(tmp_path / folder / "a.png"))
+    assert fastup.read(tmp_path / "one" / "a.png").shape[2] == 1
+    (expected,) = evaluate(model, tmp_path / "three", protocol="papers")
+    assert evaluate(model, tmp_path / "one", protocol="papers") == [expected]
+    (tmp_path / "films").mkdir()
+    for side, name in (("Alpha", "three"), ("Beta", "one")):
+        (tmp_path / "films" / side).symlink_to(tmp_path / name)
+    with pytest.raises(DataError, match=r"a\.png: 1 channels, expected 3$"):
+        evaluate(model, tmp_path / "films")
+
+
 def test_papers_on_other_folders(model, small, images, tmp_path):
     """In Beta; whatever a model trims of its own frames, and what made the inputs that it was trained on."""
     expected = evaluate(model, images, protocol="papers")

@@ -169,14 +169,14 @@ def _one(values):
 
 def find_pairs(
     folder: StrPath, trim: AnyTrim = UNTRIMMED, input_trim: AnyTrim | None = None, on_progress: Progress | None = None,
-    scale: Scale | None = None, towards: Scale | None = None,
+    scale: Scale | None = None, towards: Scale | None = None, grey: bool = False,
 ) -> Pairs:  # fmt: skip
     """Pair the frames of folder/Alpha and folder/Beta, and of the folders in them, and check them by their headers.
 
     Frames pair by their paths in Alpha and Beta, without suffixes. They may differ in size and white. `trim` and
     `input_trim` are as of `Trims`, as is the scale `towards`; `on_progress` is called while they are looked for. With a
     `scale`, a folder may lack Alpha: its inputs are those that can be made of the targets. It may then lack Beta, too:
-    the frames in it, without those of the folders in it, are the targets.
+    the frames in it, without those of the folders in it, are the targets. With `grey`, frames may have one channel.
 
     Raises
     ------
@@ -187,18 +187,18 @@ def find_pairs(
     OptionError
         If a trim leaves nothing of a frame.
     """
-    return find_sets([folder], trim, input_trim, on_progress, scale, towards)[0]
+    return find_sets([folder], trim, input_trim, on_progress, scale, towards, grey)[0]
 
 
 def find_sets(
     folders: Iterable[StrPath], trim: AnyTrim = UNTRIMMED, input_trim: AnyTrim | None = None,
-    on_progress: Progress | None = None, scale: Scale | None = None, towards: Scale | None = None,
+    on_progress: Progress | None = None, scale: Scale | None = None, towards: Scale | None = None, grey: bool = False,
 ) -> list[Pairs]:  # fmt: skip
     """`find_pairs` of several folders, or one DataError that tells what is wrong in all of them."""
     folders = [Path(folder) for folder in folders]
     checked, problems, trims = [], [], Trims(trim, input_trim, on_progress, towards or scale)
     for folder in folders:
-        found, wrong = _check(folder, trims, scale)
+        found, wrong = _check(folder, trims, scale, grey)
         checked.append(found)
         problems.append(wrong)
     lines = [" ".join(line.split()) for each in problems for line in each]
@@ -211,7 +211,7 @@ def find_sets(
     return checked
 
 
-def _check(folder, trims, scale):
+def _check(folder, trims, scale, grey):
     """The pairs of a folder, or None; and what is wrong with it, a list of lines."""
     expected = "Alpha (input frames) and Beta (target frames)"
     if not folder.is_dir():
@@ -235,7 +235,7 @@ def _check(folder, trims, scale):
             problems.append(_reason(place, error))
     faults, by_stem, probes = defaultdict(list), {}, {}  # by path, and the others by side
     for side, paths in sides.items():
-        by_stem[side] = _probed(places[side], paths, faults, probes)
+        by_stem[side] = _probed(places[side], paths, (1, 3) if grey else (3,), faults, probes)
     for one, other in (SIDES, SIDES[::-1]) if len(sides) == 2 else ():
         for stem, path in by_stem[one].items():
             if stem not in by_stem[other]:
@@ -294,8 +294,8 @@ def _made_kinds(paths, probes, scale, trims, faults):
     return kinds
 
 
-def _probed(side, paths, faults, probes):
-    """The frames of a side by stem; adds what is wrong with each to `faults`, and what they hold to `probes`."""
+def _probed(side, paths, expected, faults, probes):
+    """The frames of a side by stem, of as many channels as `expected`; adds to `faults` and, by path, to `probes`."""
     stems = {}
     for path in paths:
         first = stems.setdefault(stem_in(side, path), path)
@@ -308,8 +308,8 @@ def _probed(side, paths, faults, probes):
         except (FastupError, OSError) as error:
             faults[path].append(_reason(path, error))
         else:
-            if (channels := probes[path][0][2]) != 3:
-                faults[path].append(f"{path}: {channels} channels, expected 3")
+            if (channels := probes[path][0][2]) not in expected:
+                faults[path].append(f"{path}: {channels} channels, expected {' or '.join(map(str, expected))}")
     return stems
 
 

@@ -139,7 +139,7 @@ def prepare(
     trims = settings["trim"], settings["input_trim"]
     if papers and not (folder / SIDES[0]).exists():
         trims = UNTRIMMED, UNTRIMMED
-    pairs = find_pairs(folder, *trims, scale=scale, towards=first.model.scale)
+    pairs = find_pairs(folder, *trims, scale=scale, towards=first.model.scale, grey=papers)
     _check_alike(upscalers, (*SHARED, "degrade") if recipe is not None and pairs.made else SHARED)
     if recipe is not None and not papers:
         pairs = made_inputs(pairs, recipe, data / "cache", on_progress)
@@ -345,14 +345,20 @@ def compare_all(
 
 def read_pairs(upscaler: Upscaler, pairs: Pairs) -> tuple[Reads, Reads]:
     """The inputs of pairs, as an upscaler takes them, and the targets, each with its path."""
-    targets: Reads = frames.stream(pairs.targets, "float32", threads=1, ahead=2)
+    targets = _read(pairs.targets)
     if pairs.made:
         targets, seen = tee(targets)
         return _made(upscaler, pairs, seen), targets
-    read: Reads = frames.stream(pairs.inputs, "float32", threads=1, ahead=2)
+    read = _read(pairs.inputs)
     if upscaler.settings["input_trim"] == AUTO:  # which the upscaler leaves to others
         read = ((path, pairs.kind(number).input_trim.crop(frame)) for number, (path, frame) in enumerate(read))
     return read, targets
+
+
+def _read(paths: Iterable[Path]) -> Reads:
+    """Frames with their paths; grey, which the papers' protocol takes, as R, G and B."""
+    for path, frame in frames.stream(paths, "float32", threads=1, ahead=2):
+        yield path, np.repeat(frame, 3, axis=2) if frame.shape[2] == 1 else frame
 
 
 def _made(upscaler, pairs, targets):
