@@ -339,7 +339,7 @@ def test_equal_pictures_count_as_a_number(tmp_path, monkeypatch):
     found = SimpleNamespace(name=lambda number: "f", made=False, geometry=SimpleNamespace(target_picture=(18, 20)))
     monkeypatch.setattr(module, "find_pairs", lambda *_, **named: found)
     monkeypatch.setattr(module, "check_scale", lambda *_: None)
-    monkeypatch.setattr(module, "clips", lambda *_: SimpleNamespace(shots=[(0, 1)]))
+    monkeypatch.setattr(module, "shots_of", lambda *_: [(0, 1)])
     monkeypatch.setattr(module, "compare_all", lambda *_: iter([(tmp_path, black, [black], black, black)]))
     (score,) = evaluate(None, tmp_path)
     assert (score.psnr, score.psnr_bicubic, score.psnr_y) == (100, 100, 100)
