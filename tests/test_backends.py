@@ -29,7 +29,7 @@ from fastup.upscale.upscaler import Upscaler
 
 data, backend, more = sys.argv[1:]
 assert keras.backend.backend() == backend
-fit.fit(prepare(data, Config(learning_rate=3e-4), more_epochs=2))
+fit.fit(prepare(data, Config(learning_rate=3e-4), more_epochs=1))
 alone = Config(model="espcn", epochs=1, ema=0.9, degrade="tape", scale="9/4,2", **eval(more))
 fit.fit(prepare(f"{data}/alone", alone, begin=f"{data}/first.keras"))
 model = Upscaler(f"{data}/models/compact/last.keras", "keras")
@@ -91,7 +91,7 @@ def test_other_backends(backend, trained, data, tmp_path):
     assert done.returncode == 0, done.stderr
     psnr, psnr_bicubic, written, skipped = json.loads(done.stdout.splitlines()[-1])
     assert (written, skipped) == (3, 0)
-    run = prepare(here, Config(learning_rate=3e-4), more_epochs=2)
+    run = prepare(here, Config(learning_rate=3e-4), more_epochs=1)
     _trained_alike(run, data / "models" / "compact" / "last.keras")
     _trained_alike(alone, data / "alone" / "models" / "espcn" / "last.keras")
     score = mean(evaluate(Upscaler(here / "models" / "compact" / "last.keras", "keras"), data))

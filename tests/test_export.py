@@ -98,15 +98,18 @@ def pictures(cell, seed=3):
     yield rng.integers(2, size=(cell[0] * 3, cell[1] * 7, 3)).astype(np.float32)
 
 
-@pytest.mark.parametrize("model", KINDS)
-@pytest.mark.parametrize("scale", SCALES, ids=str)
+@pytest.mark.parametrize(
+    ("model", "scale"),
+    [(model, scale) for n, model in enumerate(KINDS) for k, scale in enumerate(SCALES) if (n + k) % 2 == 0],
+    ids=str,
+)
 def test_equal_to_keras(model, scale):
     (p_v, _), (p_h, _) = scale
     # With nothing around the picture, with black, and with its edge, and residual or not, in turn: each of a model and
     # of a scale.
     settings = [{}, {"border": [2 * p_v, p_h]}, {"border": [p_v, 2 * p_h], "black_level": "edge"}]
     turn = KINDS.index(model) + SCALES.index(scale)
-    network = network_of(model, scale, residual=turn % 2 == 0, **settings[turn % 3])
+    network = network_of(model, scale, residual=turn % 4 == 0, **settings[turn % 3])
     exported = graph(network)
     onnx.checker.check_model(onnx.load_model_from_string(exported), full_check=True)
     engines = [by_onnxruntime(exported), by_openvino(exported)]

@@ -241,8 +241,9 @@ def test_rows_of_known_scanners(tmp_path, data, descriptor, height, width, write
 
 
 @pytest.mark.parametrize("writer", WRITERS)
-@pytest.mark.parametrize("size", [(1556, 2048), (1752, 2336), (777, 1000)])
-@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize(
+    ("size", "order"), [((1556, 2048), "big"), ((1752, 2336), "little"), ((777, 1000), "little"), ((777, 1000), "big")]
+)
 def test_scans_that_are_filled_up_to_a_block(tmp_path, writer, size, order):
     flavour, path = (6, 10, 1), tmp_path / "f.dpx"
     picture = ((np.add.outer(np.arange(size[0]) * 3, np.arange(size[1])) % 1000) + 1).astype(np.uint16)[..., None]

@@ -98,10 +98,10 @@ from fastup.train import fit
 from fastup.train.config import Config
 from fastup.train.prepare import prepare
 
-config = Config(model="espcn", epochs=2, batch=8, checkpoint_minutes=1e-9, augment=True, ema=0.9, **eval(sys.argv[2]))
+config = Config(model="espcn", epochs=2, batch=16, checkpoint_minutes=1e-9, augment=True, ema=0.9, **eval(sys.argv[2]))
 save = fit.Run.save
 fit.fit(prepare(sys.argv[1], config, "whole"))
-for after in (3, 14, 1000):
+for after in (2, 8, 1000):
     def killed(run, what):
         save(run, what)
         if what == "last" and run.state["steps"] >= after:
@@ -120,7 +120,7 @@ def test_a_run_that_was_cut_is_the_whole_run(alone):
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert (done.returncode, done.stdout) == (0, "cut\ncut\n"), done.stderr
     whole, cut = (check_whole(alone / "models" / name) for name in ("whole", "cut"))
-    assert whole["steps"] == cut["steps"] == 20
+    assert whole["steps"] == cut["steps"] == 10
     ours, theirs = (load(alone / "models" / name / "last.keras") for name in ("cut", "whole"))
     for a, b in zip(ours.get_weights(), theirs.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)

@@ -29,12 +29,12 @@ from fastup.pairs.matched import Record, read_found
 from fastup.pairs.placement import Placement
 
 CASE = replace(
-    masters.CASES["clean"], **masters.SMALL, frames=40, scene=(7, 9), holds=(2,), motion=("act",), shared=0.0,
-    grain=0.003, overscan=(0.02, 0.04), shift=1.0, colour="curves",
+    masters.CASES["clean"], frames=40, scene=(7, 9), holds=(2,), motion=("act",), shared=0.0,
+    hd=(270, 360), sd=(120, 180), grain=0.003, overscan=(0.02, 0.04), shift=1.0, colour="curves",
 )  # fmt: skip
 
 
-TINY = replace(CASE, frames=14, scene=(6, 9), colour="matrix", hd=(270, 360), sd=(120, 180))
+TINY = replace(CASE, frames=14, scene=(6, 9), colour="matrix")
 
 
 @pytest.fixture(scope="module")

@@ -164,14 +164,22 @@ def _seen(network, axis):
 SCALES = [(NTSC, 0), (NTSC, 2), ([[3, 2], [1, 1]], 0), ([[2, 1], [20, 9]], 0), ([[3, 1], [5, 3]], 0)]
 
 
-@pytest.mark.parametrize("model", [name for name in KINDS if name != "denoise"])
-@pytest.mark.parametrize(("scale", "border"), SCALES, ids=str)
+@pytest.mark.parametrize(
+    ("model", "scale", "border"),
+    [
+        (model, *case)
+        for n, model in enumerate(KINDS)
+        for k, case in enumerate(SCALES)
+        if model != "denoise" and (k == 0 or (n + k) % 2 == 0)
+    ],
+    ids=str,
+)
 def test_receptive_is_how_far_it_sees(model, scale, border):
     """Exactly: the first target pixel of some row or column sees so far, the last likewise, and none sees further.
 
     Every other one, of a model and of a scale, is residual.
     """
-    residual = bool((KINDS.index(model) + SCALES.index((scale, border))) % 2)
+    residual = bool((KINDS.index(model) + SCALES.index((scale, border))) // 2 % 2)
     network = _network(model, scale, residual=residual, border=[border * s[0] for s in scale])
     for axis, reach in enumerate(network.receptive):
         q = network.cell[0][axis]
