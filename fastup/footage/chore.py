@@ -228,7 +228,7 @@ def _refuse_damage(plan, damage, written, skipped):
 
 def _on_cluster(plan, cluster, work, what, on_progress):
     """As `run`, by workers; of the parts of a movie that they make, it is joined here."""
-    source, sink, done = plan.source, plan.sink, replace(plan, overwrite=False)
+    source = plan.source
     if not source.parts or plan.numbers is None or opening.is_pipe(plan.destination):
         why = f"{source.path} cannot be gone into at any frame"
         if source.parts:
@@ -237,6 +237,7 @@ def _on_cluster(plan, cluster, work, what, on_progress):
             f"cluster is {cluster.where}, but {why}; expected frames in a folder, or a .mov whose frames are whole by "
             "themselves, as ProRes and v210: make such first, by fastup extract or detelecine"
         )
+    sink, done = plan.sink, replace(plan, overwrite=False)
     movie = sink if isinstance(sink, Movie) else None
     with contextlib.nullcontext() if movie is None else movie:
         files, there = dict(source.files()), list(filter(source.there, plan.numbers))
