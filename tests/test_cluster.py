@@ -189,6 +189,7 @@ def test_places_that_are_no_cluster(tmp_path):
             cluster.Cluster(where)
     (tmp_path / "bad.json").write_text("{}")
     for where, words in (
+        ("tls://127.0.0.1:1", "cluster is tls://127.0.0.1:1, but no key for it is here"),
         (tmp_path / "none.json", "No such file or directory; expected the file that dask scheduler writes"),
         (tmp_path / "bad.json", "no scheduler file: expected JSON with an address"),
     ):

@@ -46,12 +46,19 @@ def test_two_devices_take_the_steps_of_one_and_a_run_goes_on_with_another_number
         np.testing.assert_allclose(a, b, atol=1e-5)
 
 
-def test_devices_that_cannot_be():
+def test_devices_that_cannot_be(monkeypatch):
     for text in ("0", "two", "-1", ""):
         with pytest.raises(OptionError, match=f"devices is '{text}', expected a number, or all"):
             devices.use(text)
-    if keras.backend.backend() != "jax":
-        words = f"devices is all, but Keras runs on {keras.backend.backend()}, on which it trains on one; expected JAX"
+    backend = keras.backend.backend()
+    if backend == "tensorflow":  # it has begun with one
+        with pytest.raises(OptionError, match="devices is 64, but there are 1: /device:CPU:0"):
+            devices.use("64")
+        devices.use("all")
+        monkeypatch.setenv("SLURM_NTASKS", "2")
+    if backend != "jax":
+        how = "in one process" if backend == "tensorflow" else "on one"
+        words = f"devices is all, but Keras runs on {backend}, on which it trains {how}; expected JAX"
         with pytest.raises(OptionError, match=words):
             devices.use("all")
     assert (devices.count(), devices.share(), devices.is_first()) == (1, (0, 1), True)

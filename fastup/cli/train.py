@@ -57,7 +57,9 @@ def train(
     ] = None,
     devices: Annotated[
         str | None,
-        Option(metavar="N|all", help="Share each batch among so many devices, of each process; on JAX.  [default: 1]"),
+        Option(
+            metavar="N|all", help="Share each batch among so many devices, of each process; not on Torch.  [default: 1]"
+        ),
     ] = None,
     more_epochs: Annotated[int | None, Option(help="Passes beyond those done, instead of --epochs.", min=1)] = None,
     monitor: Annotated[bool, Option("--monitor", help="Plot validation and loss in the terminal.")] = False,

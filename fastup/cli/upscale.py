@@ -153,6 +153,8 @@ def upscale(
     from fastup.upscale.difference import refuse
     from fastup.upscale.upscaler import Upscaler
 
+    if detelecine and cluster is not None:
+        raise OptionError(f"cluster is {cluster}, but --detelecine weaves a clip from its first frame on, here")
     opened = film.opened(source, detelecine=detelecine, lines=lines, keep=range == "keep", pipe=pipe)  # before Keras
     named = shipped.is_named(model)
     path = shipped.file(model, shipped.scale_for(opened.size), None if engine == "auto" else engine == "keras")

@@ -20,6 +20,11 @@ from fastup.footage import worker
 from fastup.footage.parts import Job, Outcome, Run, line
 
 TTL = 60.0  # seconds after which a scheduler is to give up a worker that says nothing: three parts
+_CALM = {  # of workers here, whose cores are for frames: Dask would look at itself up to 100 times a second
+    "distributed.worker.profile.enabled": False, "distributed.admin.tick.interval": "500ms",
+    "distributed.admin.system-monitor.interval": "5s", "distributed.admin.system-monitor.gil.enabled": False,
+    "distributed.scheduler.work-stealing": False,
+}  # fmt: skip
 
 
 class Cluster:
@@ -105,9 +110,13 @@ class Cluster:
     def connect(self) -> None:
         """Find the scheduler; FastupError if there is none."""
         from distributed import Client
+        from distributed.security import Security
 
         place = self._local if self._local is not None else _address(self.where)
         try:
+            safe = self._local is None and place.startswith("tls://")
+            if safe and Security().get_connection_args("client")["ssl_context"] is None:
+                raise FastupError(f"cluster is {place}, but no key for it is here: docs/cluster.md has TLS")
             self.client = Client(place, timeout=10, set_as_default=False)
         except (OSError, ValueError, TypeError) as error:
             raise FastupError(
@@ -136,6 +145,8 @@ def _address(where):
 
 def _started(distributed, count):
     """Workers on this machine, each with its share of the cores, or a GPU; a worker that dies is started again."""
+    import dask
+
     mine, gpus = sorted(cores()), _gpus()
     workers = {}
     for number in range(count):
@@ -155,9 +166,10 @@ def _started(distributed, count):
         "dashboard_address": "127.0.0.1:0",
         "worker_ttl": f"{TTL:.0f}s",
     }
-    return distributed.SpecCluster(
-        workers, {"cls": distributed.Scheduler, "options": scheduler}, silence_logs=logging.CRITICAL
-    )
+    with dask.config.set(_CALM):
+        return distributed.SpecCluster(
+            workers, {"cls": distributed.Scheduler, "options": scheduler}, silence_logs=logging.CRITICAL
+        )
 
 
 def _gpus():

@@ -13,12 +13,13 @@ _ONE_OF_MANY = "KERAS_DISTRIBUTION_JOB_ADDRESSES", "JAX_COORDINATOR_ADDRESS"
 def use(devices: str) -> None:
     """Have Keras train on so many devices, or "all"; to be called before Keras has begun.
 
-    A batch is shared by them, and the weights stay alike: `keras.distribution.DataParallel`. Processors are one device,
-    or as many as are asked for. Where the environment says that this process is one of several, as Keras, JAX or Slurm
-    have it, the devices are those of all of them.
+    A batch is shared by them, and the weights stay alike: by `keras.distribution.DataParallel` on JAX, by
+    `tf.distribute.MirroredStrategy` on TensorFlow. Processors are one device, or as many as are asked for. On JAX,
+    where the environment says that this process is one of several, as Keras, JAX or Slurm have it, the devices are
+    those of all of them.
 
-    OptionError if it is no number, there are not so many, or the backend is not JAX: Keras 3.15 has no such training
-    for Torch, and for TensorFlow says not to use what it has.
+    OptionError if it is no number, there are not so many, or the backend is Torch, for which Keras 3.15 has no such
+    training; if this is one of several processes on TensorFlow.
     """
     if devices != "all" and not (devices.isdecimal() and int(devices) > 0):
         raise OptionError(f"devices is {devices!r}, expected a number, or all")
@@ -29,12 +30,16 @@ def use(devices: str) -> None:
     with quiet():
         from keras import backend, distribution
 
-        if backend.backend() != "jax":
-            raise OptionError(
-                f"devices is {devices}, but Keras runs on {backend.backend()}, on which it trains on one; expected "
-                "JAX: KERAS_BACKEND=jax"
-            )
         several = int(os.environ.get("SLURM_NTASKS", 1)) > 1 or any(name in os.environ for name in _ONE_OF_MANY)
+        if backend.backend() == "tensorflow" and not several:
+            _mirror(devices)
+            return
+        if backend.backend() != "jax":
+            how = "in one process" if backend.backend() == "tensorflow" else "on one"
+            raise OptionError(
+                f"devices is {devices}, but Keras runs on {backend.backend()}, on which it trains {how}; expected JAX: "
+                "KERAS_BACKEND=jax"
+            )
         if several:
             distribution.initialize()
         there = distribution.list_devices()
@@ -46,10 +51,30 @@ def use(devices: str) -> None:
     distribution.set_distribution(data_parallel if count > 1 else None)
 
 
+def _mirror(devices):
+    """As `use`, on TensorFlow: what makes variables from now on makes them on each device."""
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    if not gpus and devices.isdecimal():
+        (cpu,) = tf.config.list_physical_devices("CPU")
+        with contextlib.suppress(RuntimeError):  # it has begun, with as many as there are
+            tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * int(devices))
+    there = [each.name for each in tf.config.list_logical_devices("GPU" if gpus else "CPU")]
+    count = len(there) if devices == "all" else int(devices)
+    if count > len(there):
+        raise OptionError(f"devices is {devices}, but there are {len(there)}: {', '.join(there)}")
+    tf.distribute.experimental_set_strategy(tf.distribute.MirroredStrategy(there[:count]) if count > 1 else None)
+
+
 def count() -> int:
     """On how many devices a batch is trained."""
-    from keras import distribution
+    from keras import backend, distribution
 
+    if backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.distribute.get_strategy().num_replicas_in_sync
     found = distribution.distribution()
     return 1 if found is None else found.device_mesh.devices.size
 
