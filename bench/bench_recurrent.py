@@ -3,14 +3,17 @@
     .venv/bin/python bench/bench_recurrent.py --minutes 30 --seeds 3 --noise 0.02 0.006
     .venv/bin/python bench/bench_recurrent.py --settings --minutes 30
     .venv/bin/python bench/bench_recurrent.py --stable MODEL.keras
+    .venv/bin/python bench/bench_recurrent.py --means
 
 Drawn shots whose truth is known: on ones, twos and threes, drawings that are held all the time, pans, and a camera that
 comes to rest; inputs of 360x240 as a tape of that noise has them, targets of 720x540 without grain. All train for as
 long, on the same frames, by the settings that `fastup train` has for them. Printed are PSNR of other shots by kind, and
 flicker: the mean change from frame to frame, in codes of 10 bits, where the target does not change. ``--settings``
 changes one setting of `recurrent` at a time. ``--stable`` looks at a model on 1,000 frames that stand still, a cut, and
-motion; and on black and a flat. It takes what it is given and is no part of ``make bench``. Where others use the
-machine, ``--cores 1`` counts the time of processors, of which a minute is then one.
+motion; and on black and a flat. ``--means`` looks at the means that the network sees, by the noise that the gate is
+for: their squared error, of that of the frame alone, by kind; nothing is trained. It takes what it is given and is no
+part of ``make bench``. Where others use the machine, ``--cores 1`` counts the time of processors, of which a minute is
+then one.
 """
 
 import argparse
@@ -49,6 +52,7 @@ SETTINGS = {
     "no reverse": {"reverse": False},
     "stills 0.2": {"stills": 0.2},
 }
+QUIETS = 0.5, 1, 2, 4  # times what is measured
 STILL, FLAT, AFTER = 1000, 200, 24  # frames
 
 
@@ -160,6 +164,35 @@ def stable(model, noise, frames=STILL):
         )
 
 
+def means(noise, frames=10, settled=3):
+    """Lines: of each strength of the gate, squared errors of the means, of those of the frames, by kind."""
+    import keras
+
+    from fastup.networks.models import Network
+    from fastup.networks.recurrent import changes
+
+    small = {"features": 1, "depth": 1, "scale": [[9, 4], [2, 1]]}
+    network = Network({"model": "recurrent", **small})
+    recalled = next(layer for layer in network.layers if layer.name.startswith("recalled"))
+    step = keras.Model(network.inputs, [recalled.output, network.outputs[1]])
+    films = [(shot(0, 4000 + n, kind, frames), n) for n, kind in enumerate(KINDS)]
+    clean, noisy = (np.stack([taped(film, each, n) for film, n in films]).astype(np.float32) for each in (0, noise))
+    seen = [changes(b, a) for film in noisy for a, b in itertools.pairwise(film)]
+    quiet = float(np.quantile(seen, 0.2))
+    yield f"{'quiet':18}" + "".join(f"{kind:>8}" for kind in (*KINDS, "all"))
+    for times in QUIETS:
+        network.set_quiet(times * quiet)
+        state, errors = network.zero_state(len(films), *INPUT), []
+        for n in range(frames):
+            near = [noisy[:, min(max(n + k, 0), frames - 1)] for k in (-1, 0, 1)]
+            mean, state = step.predict_on_batch([np.concatenate(near, axis=-1), state])
+            both = [np.square(each - clean[:, n]).mean(axis=(1, 2, 3)) for each in (mean[..., :3], noisy[:, n])]
+            errors += [both] if n >= settled else []
+        ours, alone = np.mean(errors, axis=0)
+        shares = [*(ours / alone), ours.sum() / alone.sum()]
+        yield f"{quiet:.4f} x {times:<9g}" + "".join(f"{share:8.2f}" for share in shares)
+
+
 def compared(data, networks, asked):
     """Lines: of each network and seed, what it reached."""
     yield f"{'':18}{'steps':>8}" + "".join(f"{kind:>8}" for kind in (*KINDS, "all")) + "  flicker (bicubic, input)"
@@ -180,6 +213,7 @@ def main():
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     parser.add_argument("--settings", action="store_true")
     parser.add_argument("--stable", type=Path, metavar="MODEL")
+    parser.add_argument("--means", action="store_true")
     parser.add_argument("--still", type=int, default=STILL)
     parser.add_argument("--cores", type=int, help="count minutes of so many processors, instead of the wall's clock")
     parser.add_argument("--keep", type=Path)
@@ -193,6 +227,10 @@ def main():
     if asked.stable:
         for line in stable(asked.stable, asked.noise[0], asked.still):
             print(line, flush=True)
+        return
+    if asked.means:
+        for noise in asked.noise:
+            print(f"noise {noise:g}", *means(noise), sep="\n", flush=True)
         return
     networks = {name: NETWORKS[name] for name in asked.networks}
     if asked.settings:
