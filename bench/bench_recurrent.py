@@ -45,6 +45,7 @@ SETTINGS = {
     "as it is": {},
     "no jitter": {"jitter": False},
     "no shuffle": {"shuffle": False},
+    "neither": {"jitter": False, "shuffle": False},
     "skip 1": {"skip": 1},
     "span 1": {"span": 1, "settle": 0},
     "span 8, settle 7": {"span": 8, "settle": 7},
