@@ -21,7 +21,7 @@ if worker := os.environ.get("PYTEST_XDIST_WORKER"):
     for name in ("OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
         os.environ[name] = str(share)
 
-# A disk is waited for where files take others' places (3 ms each on ext4), which is a fifth of all. Memory isn't.
+# A disk is waited for where files take the places of others, 3 ms each on ext4; memory is not.
 with contextlib.suppress(OSError):
     if shutil.disk_usage("/dev/shm").free > 4e9:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", "/dev/shm")
