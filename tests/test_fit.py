@@ -513,6 +513,16 @@ def test_stopped_while_it_validates(data, monkeypatch, epoch):
 # -- what Keras does ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="tf.data's alone")
+def test_nothing_tunes_the_buffers_that_keras_reads(data, monkeypatch):
+    """A thread of tf.data's did, now and then missed that an epoch was over, and was waited for, up to a minute."""
+    given, run = [], prepare(data, Config(model="espcn", epochs=1))
+    monkeypatch.setattr(run.network, "fit", lambda batches, **how: given.append(batches))
+    fit.fit(run)
+    assert [batches.options().autotune.enabled for batches in given] == [False]
+    assert [int(batches.cardinality()) for batches in given] == [run.steps]
+
+
 def test_averaged_weights(data):
     run = prepare(data, Config(model="espcn", epochs=1, ema=0.9, batch=2, learning_rate=3e-4))
     weights = []
