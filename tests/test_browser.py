@@ -4,12 +4,13 @@ Where FASTUP_BROWSER=1 asks for it, with Playwright and a Chromium of the system
 as ``package/axe.min.js`` of what ``npm pack axe-core`` fetches.
 """
 
+import contextlib
 import os
 import shutil
 from pathlib import Path
 
 import pytest
-from reports import FRAME, write_page
+from reports import FRAME, write_page, write_pages
 
 if os.environ.get("FASTUP_BROWSER") != "1":
     pytest.skip("FASTUP_BROWSER=1 asks for it", allow_module_level=True)
@@ -32,23 +33,28 @@ def browser():
         browser.close()
 
 
-@pytest.fixture(params=[(1600, "light"), (400, "dark")], ids=["wide", "narrow"])
-def page(request, browser, html):
-    """The page; when a test is over, nothing was said on the console, and nothing but the page was asked for."""
-    width, scheme = request.param
+@contextlib.contextmanager
+def opened(browser, path, width, scheme):
+    """A page; when it is closed, nothing was said on the console, and nothing but the page was asked for."""
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
     page, said, asked = context.new_page(), [], []
     page.on("console", lambda message: said.append(message.text))
     page.on("pageerror", lambda error: said.append(str(error)))
     page.on("request", lambda request: asked.append(request.url))
-    page.goto(html.as_uri())
-    page.wait_for_function("document.querySelector('canvas').width > 300")
-    page.locator(".stage").scroll_into_view_if_needed()
-    page.wait_for_timeout(200)
+    page.goto(path.as_uri())
     yield page
     context.close()
     assert said == []
-    assert [url for url in asked if not url.startswith("data:")] == [html.as_uri()]
+    assert [url for url in asked if not url.startswith("data:")] == [path.as_uri()]
+
+
+@pytest.fixture(params=[(1600, "light"), (400, "dark")], ids=["wide", "narrow"])
+def page(request, browser, html):
+    with opened(browser, html, *request.param) as page:
+        page.wait_for_function("document.querySelector('canvas').width > 300")
+        page.locator(".stage").scroll_into_view_if_needed()
+        page.wait_for_timeout(200)
+        yield page
 
 
 def divider(page):
@@ -196,9 +202,47 @@ def test_colours_by_the_button(page):
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")  # nothing hangs over
 
 
-@pytest.mark.skipif(not os.environ.get("FASTUP_AXE"), reason="FASTUP_AXE names no file of axe-core")
-def test_axe_finds_nothing_serious(page):
+def serious(page):
+    """What axe-core finds, where there is one."""
+    if not os.environ.get("FASTUP_AXE"):
+        return []
     page.evaluate(Path(os.environ["FASTUP_AXE"]).read_text())
     found = page.evaluate("axe.run()")["violations"]
-    serious = [each for each in found if each["impact"] in ("serious", "critical")]
-    assert not [(each["id"], each["nodes"][0]["html"]) for each in serious]
+    return [(each["id"], each["nodes"][0]["html"]) for each in found if each["impact"] in ("serious", "critical")]
+
+
+def test_axe_finds_nothing_serious(page):
+    assert serious(page) == []
+
+
+def test_pages_of_other_commands(browser, small, tmp_path):
+    """Whatever names are: everything is drawn, nothing hangs over, and frames differ where there are some."""
+    for path in write_pages(small, tmp_path).values():
+        for width, scheme in ((1600, "dark"), (400, "light")):
+            with opened(browser, path, width, scheme) as page:
+                page.wait_for_timeout(300)
+                assert page.evaluate("[...document.querySelectorAll('.slot')].every((slot) => slot.children.length)")
+                assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+                assert page.evaluate("[...document.images].every((image) => !image.complete || image.naturalWidth)")
+                if page.locator(".stage").count():
+                    page.locator(".stage").focus()
+                    both = pixels(page)
+                    page.keyboard.press("d")
+                    assert pixels(page) != both
+                assert serious(page) == []
+
+
+def test_print(page):
+    """On white, without what is for hands; whatever is not to be cut fits on a sheet."""
+    page.emulate_media(media="print")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert not page.locator(".bar, .strip, .contents, #theme, .crop button").filter(visible=True).count()
+    sheets = page.pdf(format="A4").count(b"/Type /Page\n")
+    assert 2 <= sheets <= 12
+    page.set_viewport_size({"width": round(182 / 25.4 * 96), "height": 1000})  # what is inside of the margins of A4
+    page.wait_for_timeout(100)
+    whole = page.evaluate("""[...document.querySelectorAll(".stage, .plot, .crop, .worst button")].map((each) =>
+        [getComputedStyle(each).breakInside, each.getBoundingClientRect().height])""")
+    assert len(whole) > 8
+    assert all(inside == "avoid" and height < (297 - 2 * 14) / 25.4 * 96 for inside, height in whole)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

@@ -39,7 +39,7 @@ FLOORS = [
     ["train", "train.config", "train.degraded", "train.batches", "train.spans", "train.lock", "train.run",
      "train.outcome", "train.warm", "train.prepare", "train.board", "train.fit"],
     ["_cartoon", "demo"],
-    ["report", "report.pictures", "report.page", "report.looking", "report.evaluate", "report.pairs",
+    ["report", "report.pictures", "report.page", "report.seen", "report.looking", "report.evaluate", "report.pairs",
      "report.footage"],
     ["cli.plot", "cli.graph", "cli.monitor", "cli.show", "cli.options", "cli.footage", "cli.match", "cli.pairs",
      "cli.train", "cli.models", "cli.upscale", "cli.demo", "cli"],

@@ -2,16 +2,18 @@
 
 import io
 import json
+import re
 
 import numpy as np
 import pytest
 import telecined
 from PIL import Image
-from reports import EVIL, Parsed
+from reports import EVIL, FRAME, Parsed, is_text, write_pages
 
 import fastup
-from fastup.footage.halo import REACH, Estimate, Halo
-from fastup.report import footage, pairs
+from fastup.footage.dehalo import dehalo
+from fastup.footage.halo import REACH, Estimate, Halo, noise_of
+from fastup.report import footage
 
 
 def decoded(data):
@@ -58,7 +60,7 @@ def test_rank(run, small, data):
     tile = decoded(parsed.pictures(kept["items"][0]["pictures"])["tile"])
     assert tile.std() > decoded(parsed.pictures(dropped["items"][-1]["pictures"])["tile"]).std()
     # The first is the most detailed tile of its frame, without loss.
-    name = kept["items"][0]["caption"].split(": ")[1]
+    name = kept["items"][0]["caption"]
     target = fastup.read(small / "train" / "Beta" / f"{name}.dpx", "float32")
     codes = np.floor(target * 255.0 + 0.5).astype(np.uint8)
     height, width = tile.shape[:2]
@@ -68,28 +70,83 @@ def test_rank(run, small, data):
     assert [curve["name"] for curve in curves] == ["kept", "dropped"]
 
 
-def test_match(small, tmp_path):
-    """Frames that became pairs, why others did not, the worst pairs; names are text."""
-    data, rows = small, []
-    for number, path in enumerate(fastup.find(small / "train" / "Alpha")):
-        rows.append({"frame": 7 * number, "partner": 7 * number + 3, "name": path.stem, "set": "train", "why": "",
-                     "likeness": 0.9 - number / 10, "residual": 0.001, "differs": 0.0, "shift": [0.5, 0]})  # fmt: skip
-    rows.append({"frame": 30, "partner": 31, "set": None, "why": EVIL})
-    sets = {name: {"pairs": 3 * (name == "train"), "shots": 1} for name in ("train", "validation", "evaluation")}
-    found = {"sd": {"path": f"/x/{EVIL[:9]}.mov"}, "hd": {"path": "/x/hd.mov"}, "notes": ["validation is missing"],
-             "shots": [{"sd": [0, 9]}, {"sd": [10, 40]}],
-             "summary": {"pairs": 3, "frames": 40, "hd_frames": 50, "shots": 2, "sets": sets}}  # fmt: skip
-    pairs.write_match(tmp_path / "m.html", data, found, rows, [("pairs", "3")])
-    parsed = Parsed((tmp_path / "m.html").read_text())
-    assert parsed.data["title"] == f"{EVIL[:9]}.mov and hd.mov"
+def off_by(stored, picture):
+    """Codes of luma; colours are halved, also over lines of two pictures."""
+    return np.abs((stored - picture * 255) @ (0.299, 0.587, 0.114)).mean()
+
+
+def noise(folder):
+    """As `dehalo` finds it."""
+    tape = fastup.find(folder / f"tape {FRAME}")
+    return float(np.median([noise_of(fastup.read(tape[number], "float32")) for number in range(0, 20, 5)]))
+
+
+@pytest.fixture(scope="module")
+def made(small, tmp_path_factory):
+    return write_pages(small, tmp_path_factory.mktemp("pages"))
+
+
+@pytest.mark.parametrize("command", ["pairs", "rank", "match", "detelecine", "dehalo"])
+def test_names_and_settings_are_text(made, command):
+    is_text(made[command].read_text())
+
+
+def test_match(made):
+    """Frames that became pairs, why others did not, the worst pairs."""
+    parsed = Parsed(made["match"].read_text())
+    assert parsed.data["title"] == f"{FRAME}.mov and hd.mov"
     assert [curve["name"] for curve in parsed.section("lines")["plots"][0]["curves"]] == ["train, 3", "left out, 1"]
     assert parsed.section("facts")["rows"] == [[EVIL, "1"]]
-    made = parsed.section("series")
-    assert (made["rows"], made["shots"]) == ([0, 7, 14], [[0, 2], [2, 3]])
+    series = parsed.section("series")
+    assert (series["rows"], series["shots"]) == ([0, 7, 14], [[0, 2], [2, 3]])
     view = parsed.section("viewer")
     assert [frame["row"] for frame in view["frames"]] == [14, 7, 0]
     assert list(parsed.pictures(view["frames"][0]["pictures"])) == ["a", "b"]
     assert "Validation is missing." in parsed.texts
+
+
+def test_video_beside_its_film(made):
+    """Of a frame of film that two frames of video have a field of each, the first of them is seen beside it."""
+    parsed = Parsed(made["detelecine"].read_text())
+    view = parsed.section("viewer")
+    tape = [fastup.read(path, "float32") for path in fastup.find(made["detelecine"].parent / f"tape {FRAME}")]
+    off, seen = [], 0
+    for frame in view["frames"]:
+        stored = parsed.pictures(frame["pictures"])
+        video, film = (decoded(stored[name]).astype(float) for name in ("video", "film"))
+        off.append(-np.abs(film - video).mean())
+        top, *bottom = map(int, re.findall(r"\d+", frame["words"].split(";")[0]))
+        woven = tape[top].copy()
+        woven[1::2] = tape[[top, *bottom][-1]][1::2]
+        assert off_by(video, tape[top]) < 4
+        assert off_by(film, woven) < 4
+        seen += bool(bottom)
+    assert seen
+    np.testing.assert_allclose(off, sorted(off), atol=0.5)
+    (place,) = view["frames"][0]["places"]
+    assert place["label"] == "where they differ most"
+
+
+def test_frames_before_and_after_dehalo(made):
+    """Those that change most come first; the window is the square that does."""
+    parsed = Parsed(made["dehalo"].read_text())
+    view = parsed.section("viewer")
+    folder = made["dehalo"].parent
+    changes = []
+    for frame in view["frames"]:
+        before = fastup.read(folder / f"tape {FRAME}" / f"{frame['name']}.dpx", "float32")
+        after = dehalo(before, [-0.1, 1.2, -0.1], protect=2 * noise(folder))
+        stored = parsed.pictures(frame["pictures"])
+        for name, picture in (("before", before), ("after", after)):
+            assert off_by(decoded(stored[name]), picture) < 4
+        change = np.abs(after - before)
+        assert frame["words"] == f"changed by {change.mean():.2%} of white in the mean"
+        changes.append(-change.mean())
+        x, y, w, h = np.rint(np.multiply(frame["places"][0]["window"], (180, 135, 180, 135))).astype(int)
+        sums = [change[a : a + h, b : b + w].sum() for a in range(0, 136 - h, h) for b in range(0, 181 - w, w)]
+        assert change[y : y + h, x : x + w].sum() == pytest.approx(max(sums), rel=1e-4)
+    assert len(changes) == 2
+    assert changes == sorted(changes)
 
 
 def test_cadence(tmp_path):

@@ -283,6 +283,11 @@ def detelecine(
 def _detelecine(source, destination, as_json, html=None, **options):
     from fastup.footage.telecine import detelecine
 
+    seen = []
+    if html is not None:
+        from fastup.report.footage import woven
+
+        options["on_film"] = lambda film: seen.append(woven(film))
     report, seconds = show.timed(partial(detelecine, source, destination, **options), "measuring")
     stretches = [f"{part['kind']} {part['first']} to {part['last']}" for part in report["stretches"]]
     beside, numbers = report["details"], options.get("numbers")
@@ -299,7 +304,7 @@ def _detelecine(source, destination, as_json, html=None, **options):
     if html is not None:
         from fastup.report.footage import write_cadence
 
-        write_cadence(html, source, report, rows.items())
+        write_cadence(html, source, report, rows.items(), *seen)
     if as_json:
         show.data({name: value for name, value in report.items() if name not in ("fields", "woven")})
         return
@@ -442,9 +447,10 @@ def dehalo(
     if found.none:
         rows = {"kernel": f"no halo in {whence}: frames stay as they are", "noise": rows["noise"]}
     if html is not None:
-        from fastup.report.footage import write_halo
+        from fastup.report.footage import dehaloed, write_halo
 
-        write_halo(html, source, found, strength, rows.items())
+        seen = None if plan.source.source.once or found.none else dehaloed(plan)
+        write_halo(html, source, found, strength, rows.items(), seen)
     if as_json:
         with show.cluster(cluster, lambda text: None) as workers:
             (written, skipped), _ = show.timed(partial(run, replace(plan, cluster=workers)), "dehaloing")

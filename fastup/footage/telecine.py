@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -131,6 +131,7 @@ def detelecine(
     force: bool = False, review: bool = False, overwrite: bool = False, start: int | str = 0,
     end: int | str | None = None, numbers: str | None = None, lines: int | None = None, keep: bool = False,
     interlaced: bool | None = None, options: Mapping[str, Any] | None = None, on_progress: Progress | None = None,
+    on_film: Callable[[Film], object] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Turn a telecined video, or a folder of its frames, into its film frames, of 10-bit RGB.
 
@@ -160,6 +161,8 @@ def detelecine(
         As in `Clip.crop` and `opening.open_clip`.
     overwrite, options
         As of `chore.Plan`.
+    on_film
+        Called with the film once it is written, while its clip can still be read.
     """
     path, out = Path(path), Path(out)
     with opening.open_clip(path, keep=keep, interlaced=interlaced) as clip:
@@ -178,6 +181,8 @@ def detelecine(
             _review(beside / film.stem, film)
         work = chore.each(lambda number, planes: (film.pixels(planes), film.header(number)))
         written, skipped = chore.run(output, lambda plan: work, "weaving", on_progress)
+        if on_film is not None:
+            on_film(film)
     beside = output.sink.beside("telecine")
     found = {"settings": clip.settings, "notes": clip.notes + output.sink.notes, "details": beside and str(beside)}
     return report | found | {"written": written, "skipped": skipped}

@@ -218,7 +218,8 @@ def _series(found, kinds, means):
             columns.append(column(name, (getattr(score, kind.name) for score in scores), getattr(whole, kind.name)))
             label = f"{name}, gain" if several else "gain"
             columns.append(column(label, gains, gain(whole, kind.name, kind.less), signed=True, plot=True))
-        figures.append({"label": kind.label, "unit": kind.unit, "digits": kind.digits, "columns": columns})
+        figures.append({"label": kind.label, "plotted": f"Gain in {kind.label}", "unit": kind.unit,
+                        "digits": kind.digits, "columns": columns})  # fmt: skip
     return series(
         "All frames", [score.frame for score in found.scores[0]], figures,
         "Gain over bicubic, frame by frame" + (", with shots apart" if len(shots) > 1 else "")

@@ -23,7 +23,7 @@ function seriesSection(section, slot) {
       const counted = drawn.map((column) => ({ name: column.label,
         values: column.values.filter((_, row) => !section.apart[row]) }));
       const unit = each.unit ? `, ${each.unit}` : "";
-      plots.append(filmPlot(section, each, drawn, go), histogram(`${signed ? "gain" : each.label}${unit}`, counted, each.digits, signed, section.each));
+      plots.append(filmPlot(section, each, drawn, go), histogram(`${each.plotted || each.label}${unit}`, counted, each.digits, signed, section.each));
     }
     fillTable();
   }
@@ -38,7 +38,7 @@ function seriesSection(section, slot) {
       const way = typeof one === "string" ? one.localeCompare(other) : one - other;
       return (order.down ? -way : way) || a - b;
     });
-    const head = (label, column) => make("th", { scope: "col",
+    const head = (label, column, text) => make("th", { scope: "col", class: text ? "name" : null,
       "aria-sort": order.column === column ? (order.down ? "descending" : "ascending") : "none" },
       button(`${label}${order.column === column ? (order.down ? " ↓" : " ↑") : ""}`, () => {
         order = order.column === column ? { column, down: !order.down } : { column, down: false };
@@ -47,7 +47,7 @@ function seriesSection(section, slot) {
       }));
     const cells = (values) => each.columns.map((column, n) => {
       const value = values[n];
-      return make("td", { class: column.text ? "name" : column.signed && value < 0 ? "less" : null }, figure(value, each.digits, column.signed));
+      return make("td", { class: column.text ? "name" : each.plotted && column.signed && value < 0 ? "less" : null }, figure(value, each.digits, column.signed));
     });
     const name = (row) => go ? button(section.names[row], () => go(row), { class: "link" }) : section.names[row];
     const line = (row) => make("tr", { class: section.apart[row] ? "apart" : null, "data-row": seen(row) },
@@ -55,7 +55,7 @@ function seriesSection(section, slot) {
     const mean = each.columns.some((column) => column.mean !== undefined);
     const shown = all ? rows : rows.slice(0, MOST_ROWS);
     body.replaceChildren(make("table", { class: "sorted" },
-      make("thead", null, make("tr", null, head(section.each, -1), ...each.columns.map((column, n) => head(column.label, n)))),
+      make("thead", null, make("tr", null, head(section.each, -1), ...each.columns.map((column, n) => head(column.label, n, column.text)))),
       make("tbody", null, ...(mean ? [make("tr", { class: "mean" }, make("th", { scope: "row" }, "mean"),
         ...cells(each.columns.map((column) => column.mean)))] : []), ...shown.map(line))));
     more.hidden = shown.length === rows.length;
@@ -79,7 +79,8 @@ function gallerySection(section, slot) {
     slot.append(holder);
     for (const item of group.items) {
       const row = make("div", { class: "row" });
-      const caption = make("figcaption", { class: "what" }, make("span", null, item.caption));
+      const caption = make("figcaption", { class: "what" }, make("span", null, item.caption),
+        item.words ? make("span", { class: "small" }, item.words) : null);
       if (item.row !== undefined && view) caption.append(button("Look", () => view.go(item.row, item.window), { "aria-label": `Look: ${item.caption}` }));
       holder.append(make("figure", { class: "crop" }, ...(single ? [row, caption] : [caption, row])));
       const set = pictures(item.pictures);

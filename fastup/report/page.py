@@ -114,7 +114,7 @@ def series(
     figures
         Each a mapping: "label", "unit", "digits", and "columns", each with a "label" and "values", one a frame, which
         may be None; "signed" where they have a sign, "plot" where they are drawn, "mean" if there is one; "text" where
-        values are words.
+        values are words. "plotted" is what is drawn of gains, of which less than none is worse.
     shots
         (first, stop) of each, where they are known.
     apart
@@ -130,7 +130,7 @@ def series(
 
 def viewer(
     title: str, versions: Mapping[str, str], frames: Sequence[Mapping[str, Any]], aspect: float, words: str = "",
-    sides: Sequence[str] = (), worst: Sequence[Mapping[str, Any]] = (),
+    sides: Sequence[str] = (), worst: Sequence[Mapping[str, Any]] = (), places: str = "Where it gains",
 ) -> Section:  # fmt: skip
     """Frames in several versions, two of them side by side under a divider.
 
@@ -148,11 +148,13 @@ def viewer(
         The keys of the two that are seen first, left and right.
     worst
         Lists to begin with: a "title", and "frames", places in `frames` with "words".
+    places
+        What the button says that leads to the places.
     """
     return {
         "kind": "viewer", "title": title, "words": words, "frames": list(frames), "aspect": aspect,
         "versions": [{"key": key, "label": label} for key, label in versions.items()], "sides": list(sides),
-        "worst": list(worst),
+        "worst": list(worst), "places": places,
     }  # fmt: skip
 
 
@@ -160,7 +162,7 @@ def gallery(title: str, groups: Sequence[Mapping[str, Any]], words: str = "") ->
     """Small pictures.
 
     `groups` have a "title", and "items": each the number of a set of "pictures", "labels" for its keys, a "caption",
-    and "row" and "window" where a viewer shows more; "pixels" where its pixels are to be seen as they are.
+    "words" below it, "row" and "window" where a viewer shows more; "pixels" where they are to be seen as they are.
     """
     return {"kind": "gallery", "title": title, "words": words, "groups": list(groups)}
 

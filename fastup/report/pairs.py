@@ -1,7 +1,7 @@
 """Pages of pairs: how they fit, what a ranking keeps, and what a match found."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 import fastup
 from fastup import frames
 from fastup._grid import TileGrid
-from fastup._types import Floats, StrPath
+from fastup._types import StrPath
 from fastup.footage.convert import shown
 from fastup.pairs.alignment import Fit, median
 from fastup.pairs.folder import SIDES, Pairs
@@ -18,12 +18,12 @@ from fastup.pairs.match_pictures import worst
 from fastup.pairs.ranking import Ranking
 from fastup.pairs.selection import SETS
 from fastup.report import page, pictures
-from fastup.report.page import Page, facts, gallery, lines, plot, series, viewer
+from fastup.report.page import Page, facts, gallery, lines, plot, series
+from fastup.report.seen import MOST, Seen
+from fastup.trim import UNTRIMMED
 
-MOST = 12  # pairs that are shown
 TILES = 24  # tiles of a ranking, of those that are kept and of the others
 BINS = 60
-ROOM = page.LIMIT * 0.8  # bytes of pictures
 
 
 def write_fits(path: StrPath, data: Path, found: Sequence[tuple[Pairs, Sequence[Fit]]]) -> None:
@@ -38,20 +38,22 @@ def write_fits(path: StrPath, data: Path, found: Sequence[tuple[Pairs, Sequence[
         tables += [_fit_series(each, fits, first)] if fits else []
         first += len(fits)
     worst_.sort(key=lambda one: (-one[3].badness, one[0]))
-    seen = _Seen(made, ROOM)
+    seen = Seen({"input": "input", "target": "target"})
     for row, each, number, fit in worst_[:MOST]:
         kind = each.kind(number)
         sides = zip(("input", "target"), (each.inputs, each.targets), (kind.input_trim, kind.trim), strict=True)
-        versions = {name: (paths[number], trim.crop) for name, paths, trim in sides}
+        versions = {name: _read(paths[number], trim.crop) for name, paths, trim in sides}
         seen.add(row, f"{each.folder.name}: {fit.frame}", ", ".join(fit.off) or "fits", versions)
-    if view := seen.viewer("Those that fit worst", {"input": "input", "target": "target"}):
-        made.sections.append(view)
+    seen.put(made, "Those that fit worst")
     made.sections += tables
-    for each, fits in found:
-        rows = [("folder", str(each.folder)), ("pairs", f"{len(fits):,}"), ("pictures", each.geometry.words)]
-        if fits:
-            rows += [(name, _numbers(getattr(median(fits), name))) for name in ("shift", "gain", "offset")]
-        made.sections.append(facts(f"{each.folder.name}: what it is, and medians", rows))
+    rows = [["", *(each.folder.name for each, _ in found)]]
+    rows += [["folder", *(str(each.folder) for each, _ in found)]]
+    rows += [["pairs", *(f"{len(fits):,}" for _, fits in found)]]
+    rows += [["pictures", *(each.geometry.words for each, _ in found)]]
+    for name in ("shift", "gain", "offset"):
+        medians = (_numbers(getattr(median(fits), name)) if fits else "-" for _, fits in found)
+        rows += [[f"{name}, the median", *medians]]
+    made.sections.append(facts("Sets", rows[1:], heads=rows[0]))
     page.write(path, made)
 
 
@@ -88,42 +90,8 @@ def _fit_series(pairs, fits, first):
     return made | {"first": first}
 
 
-class _Seen:
-    """Frames that are put into a page, as far as there is room."""
-
-    def __init__(self, made: Page, room: float) -> None:
-        self.made, self.room = made, room
-        self.frames: list[dict[str, Any]] = []
-        self.thumbs: dict[str, bytes] = {}
-        self.aspect = 4 / 3
-
-    def add(
-        self, row: int, name: str, words: str, versions: Mapping[str, tuple[Path, Callable[[Floats], Floats]]]
-    ) -> None:
-        large = {}
-        for key, (path, crop) in versions.items():
-            table, _ = shown(path, frames.read_header(path))
-            large[key] = pictures.eight(crop(frames.read(path, "float32")), table)
-        last = list(large)[-1]
-        kept = {key: pictures.lossy(picture) for key, picture in large.items()}
-        needed = sum(map(pictures.cost, kept.values()))
-        if needed > self.room:
-            return
-        self.room -= needed
-        if not self.frames:
-            aspect = frames.read_header(versions[last][0]).pixel_aspect or 1
-            self.aspect = float(aspect * large[last].shape[1] / large[last].shape[0])
-        self.thumbs[str(len(self.frames))] = pictures.thumb(large[last])
-        self.frames.append({"row": row, "name": name, "pictures": self.made.keep(kept), "words": words, "short": words,
-                            "places": []})  # fmt: skip
-
-    def viewer(self, title: str, versions: Mapping[str, str]) -> dict[str, Any] | None:
-        """None where there is nothing to see."""
-        if not self.frames:
-            return None
-        words = f"Drag the divider, or use the keys; wheel or pinch zooms. {pictures.WORDS}."
-        made = viewer(title, versions, self.frames, self.aspect, words, list(versions))
-        return made | {"thumbs": self.made.keep(self.thumbs)}
+def _read(path, crop):
+    return crop(frames.read(path, "float32")), frames.read_header(path)
 
 
 def write_ranking(path: StrPath, data: Path, ranking: Ranking, rows: Iterable[tuple[str, str]]) -> None:
@@ -142,7 +110,7 @@ def write_ranking(path: StrPath, data: Path, ranking: Ranking, rows: Iterable[tu
             counts = np.histogram(part.clip(edges[0]), edges)[0].tolist()
             curves[name] = list(zip(middles, counts, strict=True))
     unit = "1 is white" if ranking.of_floats else "codes"
-    histogram = plot("How detailed tiles are", f"log10 of detail, {unit}", "tiles", curves, digits=0)
+    histogram = plot("Detail", f"log10 of detail, {unit}", "number of tiles", curves, digits=0)
     words = "Detail is the sum of absolute differences to the right and the lower neighbour."
     made.sections += [
         gallery("Kept and dropped", [_tiles(made, ranking, False), _tiles(made, ranking, True)],
@@ -168,12 +136,18 @@ def _tiles(made, ranking, dropped):
         tile = frames.read(path, "float32", (int(y) + kind.trim.top, int(x) + kind.trim.left, *grid.tile))
         table, _ = shown(path, frames.read_header(path))
         score = float(ranking.scores[number][ranking.order[number][place]])
-        caption = f"#{place + 1:,}, {score:,.0f}: {ranking.pairs.name(number)}"
+        caption, words = ranking.pairs.name(number), f"#{place + 1:,}, detail {score:,.0f}"
         picture = pictures.lossless(pictures.eight(tile, table))
         items.append(
-            {"pictures": made.keep({"tile": picture}), "labels": {"tile": ""}, "caption": caption, "pixels": True}
+            {
+                "pictures": made.keep({"tile": picture}),
+                "labels": {"tile": ""},
+                "caption": caption,
+                "words": words,
+                "pixels": True,
+            }
         )
-    return {"title": "Dropped" if dropped else "Kept", "items": items, "width": 120}
+    return {"title": "Dropped" if dropped else "Kept", "items": items, "width": 104}
 
 
 def write_match(path: StrPath, data: Path, found: Mapping[str, Any], rows: Sequence[Mapping[str, Any]],
@@ -187,15 +161,15 @@ def write_match(path: StrPath, data: Path, found: Mapping[str, Any], rows: Seque
                 version=fastup.__version__)  # fmt: skip
     made.headline = [(f"{count:,}", "pairs"), (f"{about['shots']:,}", "shots in both")]
     made.headline += [(f"{each['pairs']:,}", name) for name, each in about["sets"].items()]
-    seen = _Seen(made, ROOM)
+    seen = Seen({"a": "SD", "b": "HD"})
     for row in worst(rows, MOST):
         sides = {
-            key: (data / row["set"] / side / f"{row['name']}.dpx", _same) for key, side in zip("ab", SIDES, strict=True)
+            key: _read(data / row["set"] / side / f"{row['name']}.dpx", UNTRIMMED.crop)
+            for key, side in zip("ab", SIDES, strict=True)
         }
         words = f"{row['set']}, likeness {row['likeness']:.3f}, {row['residual']:.2%} of white off"
-        seen.add(row["frame"], row["name"], words, sides)
-    if view := seen.viewer("The pairs that fit worst", {"a": "SD", "b": "HD"}):
-        made.sections.append(view)
+        seen.add(row["frame"], row["name"], words, sides, short=f"{row['set']}, {row['likeness']:.3f}")
+    seen.put(made, "The pairs that fit worst")
     curves = {name: [(row["frame"], row["partner"]) for row in rows if row["set"] == name] for name in SETS}
     others = [(row["frame"], row["partner"]) for row in rows if not row["set"] and row["partner"] is not None]
     curves = {f"{name}, {len(points):,}": points for name, points in {**curves, "left out": others}.items() if points}
@@ -207,10 +181,6 @@ def write_match(path: StrPath, data: Path, found: Mapping[str, Any], rows: Seque
     made.sections.append(facts("Left out", [(why, f"{n:,}") for why, n in left.most_common()]))
     made.sections.append(facts("Figures", table))
     page.write(path, made)
-
-
-def _same(picture):
-    return picture
 
 
 def _pair_series(paired, shots):

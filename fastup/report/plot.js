@@ -1,9 +1,10 @@
 // Plots, as SVG that is drawn anew for each width, so that text keeps its size.
 const HEIGHT = 264, LEFT = 52, RIGHT = 18, TOP = 8, BOTTOM = 34;
 
-function legend(names, bins) {
+function legend(names, bins, dots) {
   const entry = (name, n) => make("li", null, draw("svg", { viewBox: "0 0 24 12", "aria-hidden": "true" },
     bins ? draw("rect", { x: 4, y: 1, width: 16, height: 10, class: `bin c${n % 4}` })
+      : dots ? draw("circle", { cx: 12, cy: 6, r: 4, class: `dot c${n % 4}` })
       : draw("line", { x1: 0, y1: 6, x2: 24, y2: 6, class: `curve c${n % 4}` })), name);
   return make("ul", { class: "legend" }, ...names.map(entry));
 }
@@ -24,19 +25,26 @@ function axes(width, spec) {
   });
   const levels = (log ? ticks(high(y0), high(y1), 4).map((y) => 10 ** y) : ticks(y0, y1, 5))
     .filter((y) => !spec.whole || Number.isInteger(y));
+  const fine = finer(levels, spec.digits);
   for (const y of levels) {
     const line = { x1: LEFT, x2: width - RIGHT, y1: atY(y), y2: atY(y), class: y === 0 ? "zero" : "grid" };
     svg.append(draw("line", line), draw("text", { x: LEFT - 8, y: atY(y) + 4, "text-anchor": "end" },
-      log ? y.toPrecision(2) : figure(y, spec.digits, spec.signed)));
+      log ? y.toPrecision(2) : figure(y, fine, spec.signed)));
   }
   const whole = (x) => spec.xDigits || Number.isInteger(x);
   const first = spec.xFirst || 0;
-  for (const x of ticks(x0 + first, x1 + first, width / 90).map((x) => x - first).filter(whole)) {
+  const places = ticks(x0 + first, x1 + first, width / 90).map((x) => x - first).filter(whole);
+  for (const x of places) {
     svg.append(draw("text", { x: atX(x), y: TOP + down + 16, "text-anchor": atX(x) > width - 18 ? "end" : "middle" },
-      spec.xDigits ? figure(x, spec.xDigits, spec.xSigned) : (x + first).toLocaleString("en")));
+      spec.xDigits ? figure(x, finer(places, spec.xDigits), spec.xSigned) : (x + first).toLocaleString("en")));
   }
   svg.append(draw("text", { x: width - RIGHT, y: height - 3, "text-anchor": "end" }, spec.xTitle));
   return { svg, atX, atY, from: (place) => x0 + ((place - LEFT) / across) * (x1 - x0), down };
+}
+
+/** As many digits as tell ticks from one another. */
+function finer(ticks, digits) {
+  return ticks.length > 1 ? Math.min(Math.max(digits, Math.ceil(-Math.log10(ticks[1] - ticks[0]) - 1e-9)), 8) : digits;
 }
 
 function bounds(values, log) {
@@ -87,7 +95,7 @@ function curvePlot(spec) {
     holder.replaceChildren(at.svg);
   });
   return make("div", { class: "card plot" }, make("h3", null, `${spec.title}, ${spec.y}`),
-    legend(named.map(({ name }) => name)), holder);
+    legend(named.map(({ name }) => name), false, Boolean(spec.only)), holder);
 }
 
 /** The bins of several sets of values: edges, and counts of each set. */
@@ -188,6 +196,6 @@ function filmPlot(section, chosen, columns, go) {
   });
   if (go) holder.addEventListener("click", (event) => { point(under(event)); go(place); });
   return make("div", { class: `card plot${go ? " link" : ""}` },
-    make("h3", null, `${columns.some((each) => each.signed) ? "Gain in " : ""}${chosen.label}${chosen.unit ? `, ${chosen.unit}` : ""}`),
+    make("h3", null, `${chosen.plotted || chosen.label}${chosen.unit ? `, ${chosen.unit}` : ""}`),
     legend(named.map(({ name }) => name)), holder, readout);
 }

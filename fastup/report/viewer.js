@@ -3,7 +3,7 @@ const KEYS = [["← →", "the divider; of a picture that is zoomed, move it"], 
   ["+ − 0", "zoom in, zoom out, the whole picture"], ["1 to 9", "what is seen at the right; with Shift, at the left"],
   ["B", "blink: one version, then the other, in its place"], ["D", "difference, amplified"],
   ["X", "left and right change places"], ["N P", "next frame, frame before"],
-  ["G", "where a model gains or loses most"], ["Esc", "back to the divider"]];
+  ["G", "to the places that count, one after the other"], ["Esc", "back to the divider"]];
 const MOST_ZOOM = 32;
 
 class Viewer {
@@ -47,7 +47,7 @@ class Viewer {
     this.blinker = button("Blink", () => this.blink(), { "aria-pressed": "false" });
     this.differ = button("Difference", () => this.set({ mode: this.mode === "difference" ? "split" : "difference" }), { "aria-pressed": "false" });
     this.scale = button("Fit", () => this.zoomTo(1), { title: "The whole picture" });
-    this.places = button("Where it gains", () => this.nextPlace());
+    this.places = button(this.section.places, () => this.nextPlace());
     return make("div", { class: "bar", role: "group", "aria-label": "What is seen" },
       make("div", null, left, button("⇄", () => this.swap(), { class: "icon", "aria-label": "Left and right change places" }), right),
       make("div", null, this.blinker, this.differ, times),
