@@ -96,7 +96,7 @@ print(json.dumps(np.median(np.diff(marks[3:], axis=0), axis=0).tolist()))
 """
 
 
-def timed(repeats=3):
+def timed(repeats=2):
     found = {"1": [], "2": []}
     for _ in range(repeats):
         for count, rows in found.items():

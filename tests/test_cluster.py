@@ -266,3 +266,8 @@ def test_scores_are_those_of_one_process(trained, farm, tmp_path, run):
     assert (code, "frames/s" in out) == (0, True)
     code, _, err = run(*command, "--cluster", farm.scheduler_address, "--html", "page.html")
     assert (code, "pictures of the page page.html are of frames made here" in err) == (2, True)
+
+
+def test_film_of_a_clip_goes_to_no_cluster(run):
+    code, _, err = run("upscale", "cel", "clip.mov", "out", "--detelecine", "--cluster", "local:1")
+    assert (code, "--detelecine weaves a clip from its first frame on" in err) == (2, True)
