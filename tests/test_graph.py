@@ -135,6 +135,8 @@ def test_every_architecture_is_listed(run):
     assert code == 0
     assert [row["model"] for row in rows] == list(MODELS)
     assert all(row["parameters"] > 1000 and row["multiply_adds"] > 1000 for row in rows)
+    steps = {row["model"]: (row["optimizer"], row["learning_rate"]) for row in rows}
+    assert (steps["compact"], steps["espcn"]) == (("muon", 4e-3), ("adam", 1e-3))
     code, out, _ = run("models")
     assert code == 0
     table, papers = out.split("where they come from")

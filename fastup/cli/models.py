@@ -34,6 +34,7 @@ def models(
     start()
     from fastup.networks.graph import nodes, notes
     from fastup.networks.models import MODELS, Network, facts
+    from fastup.train.config import Config
     from fastup.upscale.model import load
     from fastup.upscale.timing import SETTINGS, times
 
@@ -47,11 +48,12 @@ def models(
     rows: list[dict[str, Any]] = []
     for name, network in networks.items():
         found, architecture = facts(network), MODELS[network.settings["model"]]
-        settings = {**architecture.defaults, **network.settings}
+        settings = {"optimizer": Config.optimizer, **architecture.defaults, **network.settings}
         row = {"model": name, "scale": network.settings["scale"], "parameters": found.parameters}
         row |= {"multiply_adds": found.macs, "receptive": list(found.receptive)}
         row |= {key: settings[key] for key in architecture.size}
-        rows.append(row | {key: settings[key] for key in ("loss", "learning_rate")} | {"summary": architecture.summary})
+        row |= {key: settings[key] for key in ("loss", "optimizer", "learning_rate")}
+        rows.append(row | {"summary": architecture.summary})
     words: dict[str, str] = {}
     if timed:
         with show.progress("timing", "timings") as advance:
@@ -90,12 +92,13 @@ def _print_table(rows):
     for column in ("parameters", "multiply-adds\na target pixel", "sees input\npixels", "features,\ndepth"):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("loss")
-    table.add_column("learning\nrate", justify="right")
+    table.add_column("optimizer,\nrate", justify="right")
     for row in rows:
         scale = " x ".join(str(Fraction(*factor)) for factor in row["scale"])
         sees = " x ".join(str(q + 2 * reach) for (_, q), reach in zip(row["scale"], row["receptive"], strict=True))
         size = ", ".join(str(row[key]) for key in ("features", "depth") if key in row)
         figures = f"{row['parameters']:,}", f"{row['multiply_adds']:,.0f}"
-        table.add_row(escape(row["model"]), scale, *figures, sees, size, row["loss"], f"{row['learning_rate']:g}")
+        steps = f"{row['optimizer']}, {row['learning_rate']:g}"
+        table.add_row(escape(row["model"]), scale, *figures, sees, size, row["loss"], steps)
     show.out.print(table)
     show.table([(row["model"], row["summary"]) for row in rows], "where they come from")
