@@ -1,6 +1,12 @@
-"""The pictures of the cookbook, from the demo's clip: ``.venv/bin/python docs/pictures.py`` writes docs/pictures/."""
+"""The pictures of the documents, from the demo's clip: ``.venv/bin/python docs/pictures.py`` writes docs/pictures/.
 
+``--report`` makes those of a page of `fastup evaluate` alone. They are taken in Chromium, by Playwright, which is
+installed by hand: ``pip install playwright``.
+"""
+
+import io
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -112,8 +118,56 @@ def draw_convert(frame):
     save("convert.jpg", beside(log, encode(decode(log, "log"), "srgb")))
 
 
+def draw_report():
+    """A page of `cel-sd` on the demo's frames: its viewer, its figures in dark colours, and the crop of the README."""
+    from PIL import Image
+    from playwright.sync_api import sync_playwright
+
+    from fastup.report import evaluate
+    from fastup.upscale.evaluate import prepare
+
+    def keep(name, shot):
+        Image.open(io.BytesIO(shot)).convert("RGB").save(HERE / name, quality=82, method=6)
+        print(HERE / name, (HERE / name).stat().st_size)
+
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as own:
+        data = Path(folder) / "film"
+        for side in ("Alpha", "Beta"):
+            (data / side).mkdir(parents=True)
+        for n, frame in enumerate(demo.clip(seed=0, shots=3, frames=4)):
+            fastup.write(data / "Beta" / f"film_{n:04d}.dpx", frame)
+            fastup.write(data / "Alpha" / f"film_{n:04d}.dpx", degrade(frame, (480, 720), seed=n))
+        page = Path(folder) / "page.html"
+        evaluate.write(page, prepare(["cel-sd"], data), ["cel-sd"])
+        browser = own.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        for scheme in ("light", "dark"):
+            seen = browser.new_page(viewport={"width": 1200, "height": 900}, color_scheme=scheme)
+            seen.goto(page.as_uri())
+            seen.wait_for_function("document.querySelector('canvas').width > 300")
+            seen.evaluate("document.querySelector('.contents').remove()")
+            if scheme == "dark":
+                seen.wait_for_timeout(500)
+                keep("report-figures.webp", seen.locator("section.series").screenshot())
+                continue
+            view, stage = seen.locator(".frame-view"), seen.locator(".stage")
+            stage.scroll_into_view_if_needed()
+            seen.wait_for_timeout(1000)
+            keep("report.webp", view.screenshot())
+            seen.locator(".bar .end select").select_option("5")  # by day
+            box = stage.bounding_box()
+            seen.mouse.move(box["x"] + box["width"] * 0.44, box["y"] + box["height"] * 0.22)
+            seen.mouse.wheel(0, -430)
+            seen.wait_for_timeout(800)
+            box["height"] *= 0.62
+            keep("readme.webp", seen.screenshot(clip=box))
+        browser.close()
+
+
 if __name__ == "__main__":
     HERE.mkdir(exist_ok=True)
+    draw_report()
+    if "--report" in sys.argv:
+        sys.exit()
     *_, still = demo.clip(seed=0, shots=1, frames=9)
     draw_detelecine()
     draw_dehalo()

@@ -1,5 +1,6 @@
 """Pages of footage: the cadence of a telecined clip, and the kernel of a source with halos; frames before and after."""
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -36,8 +37,9 @@ def woven(film: Film) -> Seen:
     for n in sorted(numbers):
         frame = film.woven[n].top if film.woven[n].top >= 0 else film.woven[n].bottom
         ways += [Woven(frame, frame, "film", 0.0), film.woven[n]]
-    made = map(film.pixels, film.weave(ways))
-    pairs = {n: [np.float32(next(made) / WHITE) for _ in ("video", "film")] for n in sorted(numbers)}
+    with contextlib.closing(film.weave(ways)) as planes:
+        made = map(film.pixels, planes)
+        pairs = {n: [np.float32(next(made) / WHITE) for _ in ("video", "film")] for n in sorted(numbers)}
     seen = Seen({"video": "video", "film": "film"})
     for n in sorted(numbers, key=lambda n: -np.abs(pairs[n][1] - pairs[n][0]).mean()):
         each, header = film.woven[n], film.header(n)
