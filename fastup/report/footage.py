@@ -39,7 +39,7 @@ def woven(film: Film) -> Seen:
         ways += [Woven(frame, frame, "film", 0.0), film.woven[n]]
     with contextlib.closing(film.weave(ways)) as planes:
         made = map(film.pixels, planes)
-        pairs = {n: [np.float32(next(made) / WHITE) for _ in ("video", "film")] for n in sorted(numbers)}
+        pairs = {n: [(next(made) / WHITE).astype(np.float32) for _ in ("video", "film")] for n in sorted(numbers)}
     seen = Seen({"video": "video", "film": "film"})
     for n in sorted(numbers, key=lambda n: -np.abs(pairs[n][1] - pairs[n][0]).mean()):
         each, header = film.woven[n], film.header(n)
