@@ -26,8 +26,8 @@ def eight(picture: Floats, table: Eight | None = None) -> Eight:
     picture = picture[..., None] if picture.ndim == 2 else picture[..., :3]
     white = 255 if table is None else 1023
     codes, _ = _planes.codes_of(np.ascontiguousarray(picture, np.float32), white, planes=False)
-    codes = codes.astype(np.uint8) if table is None else np.take(table, codes)
-    return np.repeat(codes, 3, axis=2) if codes.shape[2] == 1 else codes
+    seen: Eight = codes.astype(np.uint8) if table is None else np.take(table, codes)
+    return np.repeat(seen, 3, axis=2) if seen.shape[2] == 1 else seen
 
 
 def lossy(picture: Eight, quality: int = QUALITY) -> bytes:
