@@ -44,7 +44,16 @@ def picture(seed, size=(720, 960)):
     made = _softened(rng, _with_dull_colours(rng, made))
     if rng.random() < 0.3:  # grain
         made += (rng.standard_normal(made.shape, np.float32) * rng.uniform(0, 0.006)).astype(np.float32)
+    if rng.random() < 0.3:
+        made = _faded(rng, np.clip(made, 0, 1))
     return np.clip(made, 0, 1).astype(np.float32)
+
+
+def _faded(rng, made):
+    """On the way to or from black, white or a colour: down to a thirtieth of its contrast, by even steps of dB."""
+    colour = rng.choice([0.0, 0.0, 0.0, 1.0, np.nan])
+    ground = _colour(rng) if np.isnan(colour) else np.float32(colour)
+    return ground + np.float32(10 ** rng.uniform(-1.5, 0)) * (made - ground)
 
 
 def _with_dull_colours(rng, made):
