@@ -75,6 +75,7 @@ def _run():
             "keras",
             "tensorflow",
             "tensorboard",
+            "skimage",
             "matplotlib",
             "jax",
             "torch",

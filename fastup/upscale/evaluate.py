@@ -27,8 +27,7 @@ from fastup.pairs.geometry import scale_text
 from fastup.pairs.levels import levels, put_on, silent_note
 from fastup.pairs.made import made_inputs
 from fastup.trim import AUTO, UNTRIMMED
-from fastup.upscale.metrics import Parts, flicker, luma_y, mean_psnr, psnr_of_luma, still
-from fastup.upscale.similarity import ssim
+from fastup.upscale.metrics import Parts, flicker, luma_y, mean_psnr, psnr_of_luma, ssim_of_luma, still
 from fastup.upscale.upscaler import BITS, Upscaler
 
 if TYPE_CHECKING:
@@ -258,7 +257,7 @@ def _figures(pictures, target, rim, reach):
         own = luma_y(picture, rim)
         found["psnr_y"] = psnr_of_luma(own, luma)
         yield {name: each if each is None else bounded(each) for name, each in found.items()} | {
-            "ssim_y": ssim(own, luma, 255), "halo": parts.halo(picture),
+            "ssim_y": ssim_of_luma(own, luma), "halo": parts.halo(picture),
         }  # fmt: skip
 
 
