@@ -61,7 +61,7 @@ def mean_psnr(decibels: Iterable[float]) -> float:
 
 
 def luma_y(picture: Frame, crop: int) -> NDArray[np.float64]:
-    """What `psnr_y` and `ssim_y` are of: Rec.601 studio luma, 16 to 235, not rounded; without `crop` pixels each side."""
+    """What `psnr_y` and `ssim_y` are of: Rec.601 studio luma, 16 to 235, unrounded; without `crop` pixels each side."""
     if picture.ndim != 3 or picture.shape[2] != 3:
         raise ValueError(f"the picture's shape is {picture.shape}, expected (height, width, 3)")
     height, width = picture.shape[:2]
