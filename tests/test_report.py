@@ -50,6 +50,7 @@ def test_names_of_models_and_frames_are_text(folder, html, parsed):
     """Whatever is in them: no tag comes of one, and what is read is what was written."""
     assert html.startswith("<!doctype html>")
     is_text(html)
+    assert html.count("alert(1)") > 10
     assert f"cel and {EVIL} on {folder.name}/evaluation" in parsed.texts
     assert FRAME in parsed.section("series")["names"]
     assert [each["label"] for each in parsed.section("viewer")["versions"]] == [

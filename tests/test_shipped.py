@@ -89,7 +89,7 @@ def test_they_beat_bicubic_on_tape_and_on_clean_frames(name, taped):
     target, inputs = taped
     scale = shipped.SCALES[name]
     clean = degrade(target, inputs[name].shape[:2], filter="lanczos", softness=0, peaking=0, noise=0)
-    for frame, least in ((inputs[name], 0.4), (clean, 0.7)):
+    for frame, least in ((inputs[name], 0.5), (clean, 0.7)):
         plain = psnr(np.clip(bicubic(frame, scale), 0, 1), target)
         assert psnr(fastup.Upscaler(name, engine="onnxruntime")(frame), target) > plain + least
 

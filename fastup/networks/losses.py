@@ -14,9 +14,7 @@ from fastup.errors import OptionError
 EPSILON = 1e-3  # of Charbonnier's loss, as Lai et al. 2017 (Deep Laplacian pyramid networks, LapSRN) have it
 SLOPE_AT = 0.02  # the error, normalised, at which all losses that follow one another are as steep; 34 dB
 
-FLOOR = (
-    10**-5.5
-)  # added to a tile's mean square before its logarithm is taken: what is better than 55 dB is good enough
+FLOOR = 10**-5.5  # of a tile's mean square, added before its logarithm is taken: 55 dB is near enough
 
 # By name, what an error (target less output, normalised) counts. Of "psnr" the mean over a tile counts in decibels, so
 # that a tile that is nearly right has as much to gain as one that is far off: as in the mean of the PSNR of images.
