@@ -51,6 +51,13 @@ def test_shots_are_told_by_folders_names_and_numbers(tmp_path):
     assert found.counts == {"first": 1, "folders": 1, "names": 2, "numbers": 1}
 
 
+def test_shots_told_by_names_may_be_more_than_the_frames_of_each(tmp_path):
+    names = [f"{shot:03}-{kind}-{n:04}" for shot, kind in enumerate("aba" * 3) for n in range(4)]
+    found = clips(write(tmp_path / "train", names, still(len(names))))
+    assert found.lengths == [4] * 9
+    assert found.counts == {"first": 1, "names": 8}
+
+
 @pytest.mark.parametrize(
     ("numbers", "starts"),
     [

@@ -47,6 +47,7 @@ def timecodes(count, first=(1, 0, 0, 0), base=30, drop=False):
         (["f.-2", "f.-1", "f.1", "f.2"], [((-2, -1, 1, 2), 1, ((0, 0),))]),
         (["s1_1", "s1_2", "s1_4", "s1_5", "s2_7", "s2_8"], [((1, 2, 4, 5), 1, ((3, 3),)), ((7, 8), 1, ())]),
         (["f1_v1", "f1_v2", "f2_v1", "f2_v2", "f3_v1", "f3_v2"], [((1, 2, 3), 1, ())] * 2),
+        ([f"f{n}_{size}" for n in range(3) for size in ("1920x1080", "960x540")], [((0, 1, 2), 1, ())] * 2),
         (["a", "b"], [((), 0, ())] * 2),
         (["a", "f7"], [((), 0, ()), ((7,), 0, ())]),
         (["f3", "f5", "f8"], [((3, 5, 8), 0, ())]),  # by no step
@@ -62,6 +63,20 @@ def test_frames_are_sequences_by_one_number(names, expected):
     assert [(each.numbers, each.step, each.gaps) for each in found] == expected
     assert sorted(path for each in found for path in each.paths) == sorted(paths(*names))
     assert all([paths(*names)[k] for k in each.indices] == list(each.paths) for each in found)
+
+
+@given(st.integers(1, 30), st.integers(3, 12), st.integers(1, 3), st.integers(0, 900))
+def test_shots_may_be_more_than_the_frames_of_each(shots, frames, step, first):
+    names = [f"s{shot:03}_{first + step * n:04}" for shot in range(shots) for n in range(frames)]
+    numbers = tuple(range(first, first + step * frames, step))
+    found = sequences(paths(*names))
+    assert [(each.numbers, each.step, each.gaps) for each in found] == [(numbers, step, ())] * shots
+
+
+@given(st.integers(3, 12), st.integers(2, 9))
+def test_two_versions_of_each_frame_are_two_sequences(frames, digits):
+    found = sequences(paths(*(f"f{n:0{digits}}_v{v}" for n in range(frames) for v in (1, 2))))
+    assert [each.numbers for each in found] == [tuple(range(frames))] * 2
 
 
 def test_numbers_that_are_there_twice():

@@ -14,12 +14,13 @@ from fastup._types import StrPath
 from fastup.codes import Timecode
 from fastup.errors import FastupError
 
+FEWEST = 3  # frames of a sequence, on average
 _RATES = (24, 25, 30, 48, 50, 60)
 
 
 @dataclass(frozen=True)
 class Sequence:
-    """Frames whose names differ in one number alone, the last of those that differ."""
+    """Frames whose names differ in one number alone."""
 
     paths: tuple[Path, ...]  # in frame order
     indices: tuple[int, ...]  # where they are among all
@@ -56,12 +57,17 @@ def with_gaps(paths: list[Path]) -> list[Sequence]:
 
 
 def _place(rows):
-    """Which number of names is the frame's: the one that makes the fewest sequences, the last of several."""
+    """Which number of names is the frame's: the last by which sequences are of `FEWEST` frames or more, on average.
+
+    So shots may be more than the frames in each. Two versions of each frame are no sequences of two. Where no number
+    makes such, it is the one that makes the fewest, the last of several.
+    """
     count = len(rows[0])
     varying = [k for k, column in enumerate(zip(*rows, strict=True)) if len(set(column)) > 1]
     if len(varying) < 2:
         return varying[0] if varying else max(count - 1, 0)
-    return min(reversed(varying), key=lambda k: len({_without(row, k) for row in rows}))
+    made = {k: len({_without(row, k) for row in rows}) for k in reversed(varying)}
+    return next((k for k in made if len(rows) >= FEWEST * made[k]), min(made, key=made.__getitem__))
 
 
 def _without(numbers, place):
