@@ -30,12 +30,13 @@ FACTS = {
 
 
 def road(path):
-    """Train a model for some steps. Gives the losses, and what it makes of a frame then."""
+    """Train a model for some steps, one for film on spans. Gives the losses, and what it makes of a frame then."""
     rng, network = np.random.default_rng(0), load(path, compile=False)
     rows = max(4, network.cell[0][0])
-    inputs = rng.integers(0, 1024, (2, 2 * rows, 6, 3), np.uint16)
+    frames = ([4], [2]) if MODELS[network.settings["model"]].recurrent else ([], [])  # two have a neighbour each side
+    inputs = rng.integers(0, 1024, (2, *frames[0], 2 * rows, 6, 3), np.uint16)
     size = (int(n * s) for n, s in zip((2 * rows, 6), network.scale, strict=True))
-    targets = rng.integers(0, 1024, (2, *size, 3), np.uint16)
+    targets = rng.integers(0, 1024, (2, *frames[1], *size, 3), np.uint16)
     # Steps of one size, whatever gradients are. On TensorFlow it costs more to compile them, on JAX not to.
     eagerly = keras.backend.backend() == "tensorflow"
     network.compile(keras.optimizers.SGD(1e-3, clipnorm=1.0), TileLoss("mse"), run_eagerly=eagerly)

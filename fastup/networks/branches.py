@@ -116,7 +116,7 @@ class EdgeBranches(Branches):
         for name, values in self.FILTERS.items():
             weights = ops.convert_to_tensor(np.array(values, np.float32)[..., None, None])
             kernel = kernel + weights * parts[f"{name}_mix"] * parts[f"{name}_factor"]
-        return kernel + _identity(kernel.shape), parts["bias"]
+        return kernel + ops.convert_to_tensor(_identity(kernel.shape)), parts["bias"]
 
     def _parts_of(self, kernel, parts):
         zero = {name: np.zeros_like(parts[name]) for name in ("narrow", *(f"{name}_factor" for name in self.FILTERS))}
@@ -173,7 +173,7 @@ class LinearBranches(Branches):
 
     def _collapsed(self, parts):
         kernel = ops.matmul(parts["kernel"], parts["narrow"])
-        return kernel + _identity(kernel.shape), parts["bias"]
+        return kernel + ops.convert_to_tensor(_identity(kernel.shape)), parts["bias"]
 
     def _parts_of(self, kernel, parts):
         wide, narrow, features = parts["kernel"].copy(), np.zeros_like(parts["narrow"]), kernel.shape[3]
