@@ -11,9 +11,9 @@ long, on the same frames, by the settings that `fastup train` has for them. Prin
 flicker: the mean change from frame to frame, in codes of 10 bits, where the target does not change. ``--settings``
 changes one setting of `recurrent` at a time. ``--stable`` looks at a model on 1,000 frames that stand still, a cut, and
 motion; and on black and a flat. ``--means`` looks at the means that the network sees, by the noise that the gate is
-for: their squared error, of that of the frame alone, by kind; nothing is trained. It takes what it is given and is no
-part of ``make bench``. Where others use the machine, ``--cores 1`` counts the time of processors, of which a minute is
-then one.
+for: their squared error, of that of the frame alone, by kind; and where a camera's move is known. Nothing is trained.
+It takes what it is given and is no part of ``make bench``. Where others use the machine, ``--cores 1`` counts the time
+of processors, of which a minute is then one.
 """
 
 import argparse
@@ -34,7 +34,7 @@ from fastup.header import Header
 from fastup.networks import start
 
 KINDS = {"ones": 1, "twos": 2, "threes": 3, "held": 10**6, "pan": 2, "rest": 2}  # frames that a drawing stays
-TRAIN, VALIDATION, EVALUATION = 24, 6, 12  # shots, in turn of each kind
+TRAIN, VALIDATION, EVALUATION = 72, 6, 24  # shots, in turn of each kind
 TARGET, INPUT = (540, 720), (240, 360)
 NETWORKS = {
     "compact": {"model": "compact"},
@@ -54,7 +54,9 @@ SETTINGS = {
     "stills 0.2": {"stills": 0.2},
 }
 QUIETS = 0.5, 1, 2, 4  # times what is measured
-STILL, FLAT, AFTER = 1000, 200, 24  # frames
+MOVES = (0, 0), (0, 1), (0, 2), (0, 3), (2, 0), (1, 1), (9, 4)  # target pixels a frame, down and to the right
+EDGE = 0.03  # slope of a clean input, a pixel
+STILL, FLAT, AFTER, AVERAGED = 1000, 200, 24, 10  # frames
 
 
 def shot(seed, number, kind, frames):
@@ -98,6 +100,8 @@ def train(data, name, seed, minutes, begin=None, **settings):
     given = {"epochs": 100_000, "minutes": minutes, "seed": seed, **settings}
     config, _ = resolve([("bench", given)], {each: kind.defaults for each, kind in MODELS.items()})
     run = prepare(data, config, name, begin=begin)
+    for note in run.notes:
+        print(f"{name}: {note}", file=sys.stderr)
     fit(run)
     return run.folder / "best.keras", run.state["steps"]
 
@@ -139,7 +143,11 @@ def decibels(errors):
 
 
 def stable(model, noise, frames=STILL):
-    """Lines on how a model takes what stands still: a drawing, black, a flat; and what comes after a cut."""
+    """Lines on how a model takes what stands still: a drawing, black, a flat; and what comes after a cut.
+
+    Of so many frames and one more, as the last of a shot has none after it that would help. Means of `AVERAGED` frames
+    are looked at, as single ones differ by their noise.
+    """
     from fastup.upscale.upscaler import Upscaler
 
     upscaler = Upscaler(model)
@@ -149,37 +157,47 @@ def stable(model, noise, frames=STILL):
         ("black", np.zeros_like(drawing), min(frames, FLAT)),
         ("flat", np.full_like(drawing, 0.4), min(frames, FLAT)),
     ):
-        still = (degrade(picture, INPUT, **TAPE | {"noise": noise}, seed=[9, n]) for n in range(count))
+        still = (degrade(picture, INPUT, **TAPE | {"noise": noise}, seed=[9, n]) for n in range(count + 1))
         film = itertools.chain(still, taped(motion, noise, 8))
-        truth = itertools.chain(itertools.repeat(picture, count), motion)
+        truth = itertools.chain(itertools.repeat(picture, count + 1), motion)
         found = [
             decibels([np.square(ours - target).mean()])
             for ours, target in zip(upscaler.stream(each.astype(np.float32) for each in film), truth, strict=True)
         ]
         cold = upscaler.stream(each.astype(np.float32) for each in taped(motion, noise, 8))
         first = decibels([np.square(next(iter(cold)) - motion[0]).mean()])
+        means = np.convolve(found[:count], np.full(AVERAGED, 1 / AVERAGED), "valid")
         yield (
-            f"{name:8} {count} still frames: first {found[0]:.2f} dB, best {max(found[:count]):.2f}, last "
-            f"{found[count - 1]:.2f}; after the cut {found[count]:.2f}, from cold {first:.2f}; the rest "
-            f"{min(found[count + 1 :]):.2f} to {max(found[count + 1 :]):.2f}"
+            f"{name:8} {count} still frames: first {found[0]:.2f} dB; of {AVERAGED} in a row best {means.max():.2f}, "
+            f"last {means[-1]:.2f}; the shot's end {found[count]:.2f}; after the cut {found[count + 1]:.2f}, from cold "
+            f"{first:.2f}; the rest {min(found[count + 2 :]):.2f} to {max(found[count + 2 :]):.2f}"
         )
 
 
-def means(noise, frames=10, settled=3):
-    """Lines: of each strength of the gate, squared errors of the means, of those of the frames, by kind."""
+def _means_step():
+    """A network that does nothing, and what gives its means and states."""
     import keras
 
     from fastup.networks.models import Network
-    from fastup.networks.recurrent import changes
 
     small = {"features": 1, "depth": 1, "scale": [[9, 4], [2, 1]]}
     network = Network({"model": "recurrent", **small})
     recalled = next(layer for layer in network.layers if layer.name.startswith("recalled"))
-    step = keras.Model(network.inputs, [recalled.output, network.outputs[1]])
+    return network, keras.Model(network.inputs, [recalled.output, network.outputs[1]])
+
+
+def _quiet(films):
+    from fastup.networks.recurrent import changes
+
+    return float(np.quantile([changes(b, a) for film in films for a, b in itertools.pairwise(film)], 0.2))
+
+
+def means(noise, frames=10, settled=3):
+    """Lines: of each strength of the gate, squared errors of the means, of those of the frames, by kind."""
+    network, step = _means_step()
     films = [(shot(0, 4000 + n, kind, frames), n) for n, kind in enumerate(KINDS)]
     clean, noisy = (np.stack([taped(film, each, n) for film, n in films]).astype(np.float32) for each in (0, noise))
-    seen = [changes(b, a) for film in noisy for a, b in itertools.pairwise(film)]
-    quiet = float(np.quantile(seen, 0.2))
+    quiet = _quiet(noisy)
     yield f"{'quiet':18}" + "".join(f"{kind:>8}" for kind in (*KINDS, "all"))
     for times in QUIETS:
         network.set_quiet(times * quiet)
@@ -192,6 +210,48 @@ def means(noise, frames=10, settled=3):
         ours, alone = np.mean(errors, axis=0)
         shares = [*(ours / alone), ours.sum() / alone.sum()]
         yield f"{quiet:.4f} x {times:<9g}" + "".join(f"{share:8.2f}" for share in shares)
+
+
+def known_moves(noise, frames=10, settled=3, margin=12):
+    """Lines: of drawings that move as a whole, the same errors, of edges too, as it is and with the move made good.
+
+    The move is known exactly: the frames beside a frame, and the state, are laid on it by Lanczos' filter before each
+    step. So this is the most that motion that is found could give these means.
+    """
+    from fastup._warp import warp
+
+    network, step = _means_step()
+    reach = frames * max(map(max, MOVES))
+    big = demo._Shot(0, 4000).frame(demo.MOVE + 12, (TARGET[0] + reach, TARGET[1] + reach))
+    quiet = None
+
+    def laid(picture, move, times):
+        shift = [times * m / float(factor) for m, factor in zip(move, network.scale, strict=True)]
+        return warp(picture, [[1, 0, shift[0]], [0, 1, shift[1]]], INPUT)
+
+    yield f"{'move, input pixels':20}{'as it is':>10}{'edges':>8}{'known':>10}{'edges':>8}"
+    for move in MOVES:
+        film = np.stack([big[move[0] * n :][: TARGET[0], move[1] * n :][:, : TARGET[1]] for n in range(frames)])
+        clean, noisy = (taped(film, each, 5).astype(np.float32) for each in (0, noise))
+        quiet = quiet or _quiet([noisy])  # of the first, which stands still
+        network.set_quiet(quiet)
+        inside = np.s_[:, margin:-margin, margin:-margin]
+        slope = sum(np.abs(each) for each in np.gradient(clean.mean(axis=-1), axis=(1, 2)))[inside][settled:-1]
+        shares = []
+        for known in (False, True):
+            state, made = network.zero_state(1, *INPUT), []
+            for n in range(frames):
+                near = [noisy[min(max(n + k, 0), frames - 1)] for k in (-1, 0, 1)]
+                if known:
+                    near = [laid(each, move, -k) for k, each in zip((-1, 0, 1), near, strict=True)]
+                    state = laid(np.asarray(state)[0], move, 1)[None]
+                mean, state = step.predict_on_batch([np.concatenate(near, axis=-1)[None], state])
+                made.append(mean[0, ..., :3])
+            ours, alone = (np.square(each - clean).sum(axis=-1)[inside][settled:-1] for each in (np.array(made), noisy))
+            edges = slope > EDGE
+            shares += [ours.sum() / alone.sum(), ours[edges].sum() / alone[edges].sum()]
+        pixels = ", ".join(f"{m / float(factor):.2f}" for m, factor in zip(move, network.scale, strict=True))
+        yield f"{pixels:20}{shares[0]:10.2f}{shares[1]:8.2f}{shares[2]:10.2f}{shares[3]:8.2f}"
 
 
 def compared(data, networks, asked):
@@ -210,7 +270,7 @@ def main():
     parser.add_argument("--minutes", type=float, default=30.0, help="of each run")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--noise", type=float, nargs="+", default=[0.02, 0.006])
-    parser.add_argument("--frames", type=int, default=16, help="of a shot to train on")
+    parser.add_argument("--frames", type=int, default=8, help="of a shot to train on")
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     parser.add_argument("--settings", action="store_true")
     parser.add_argument("--stable", type=Path, metavar="MODEL")
@@ -231,7 +291,7 @@ def main():
         return
     if asked.means:
         for noise in asked.noise:
-            print(f"noise {noise:g}", *means(noise), sep="\n", flush=True)
+            print(f"noise {noise:g}", *means(noise), *known_moves(noise), sep="\n", flush=True)
         return
     networks = {name: NETWORKS[name] for name in asked.networks}
     if asked.settings:

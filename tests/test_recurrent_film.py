@@ -35,7 +35,7 @@ HALF = 0.5 / 1023
 SETTINGS = {
     "model": "recurrent", "features": 4, "depth": 2, "scale": [[9, 4], [2, 1]], "border": [0, 0], "trim": [0] * 4,
     "input_trim": [0] * 4, "black_level": "edge", "input_white": 1023, "target_white": 1023, "pixel_aspect": [1, 1],
-    "transfer": None, "colorimetric": None,
+    "transfer": None, "colorimetric": None, "quiet": 0.012,
 }  # fmt: skip
 ENGINES = "keras", "openvino", "onnxruntime"
 

@@ -32,8 +32,8 @@ from fastup.networks.layers import Affine, Channels, Leak, Recalled, normalised
 MOST = 0.9  # of a state that is left after a frame: means are of up to 1 / (1 - MOST) frames
 STATE = 4  # channels: the sums of R, G and B, and the count
 AROUND = np.outer((1, 2, 1), (1, 2, 1)) / 16  # small means of pixels
-# The gate is sigmoid(OPEN - SHUT * change / quiet): open by half where the change is 2.3 times that of quiet pixels.
-OPEN, SHUT = 7.0, 3.0
+# The gate is sigmoid(OPEN - SHUT * change / quiet): open by half where the change is twice that of quiet pixels.
+OPEN, SHUT = 7.0, 3.5
 QUIET, LEAST = 0.01, 0.5 / 1023  # of frames of which nothing is known; and where frames are repeated
 ALONE = 8  # one in so many spans has, at training, no state before its last frame, as a shot's first one
 AHEAD = "_ahead"  # behind the names of the layers of the gate of frame t + 1

@@ -13,7 +13,7 @@ from fastup.pairs.index import TileIndex
 from fastup.train.batches import TileBatches
 
 LOOKED_AT = 12  # frames, for how much quiet pixels change
-ALONE = 8  # added to the turn of a tile whose target is not read
+UNREAD = 8  # added to the turn of a tile whose target is not read
 
 
 class SpanBatches(TileBatches):
@@ -91,7 +91,7 @@ class SpanBatches(TileBatches):
         rows = np.repeat(self._rows(middle, tiles, place)[self.shard], len(steps), axis=0)
         rows[:, 0] = frames.clip(start[:, None], stop[:, None] - 1)[self.shard].ravel()
         beside = (steps < self.settle) | (steps >= self.span)
-        rows[:, 5] += np.tile(ALONE * beside, len(rows) // len(steps))
+        rows[:, 5] += np.tile(UNREAD * beside, len(rows) // len(steps))
         return rows
 
     def _shaped(self, sides):
