@@ -137,6 +137,17 @@ def test_the_mean_has_what_comes_next_where_it_is_alike():
     np.testing.assert_allclose(array(found)[0], expected, atol=1e-5)
 
 
+def test_means_of_many_frames_are_told_as_of_five():
+    cell, rng = cell_of(), np.random.default_rng(13)
+    counts = np.array([0.5, 1, 4.9, 5, 5.1, 10], np.float32)
+    state = rng.random((1, 1, 6, STATE), np.float32)
+    state[..., 3] = counts
+    layer = next(each for each in cell.layers if type(each).__name__ == "Recalled")
+    found = array(type(layer).from_config(layer.get_config())(state))[0, 0]
+    np.testing.assert_allclose(found[:, :3], state[0, 0, :, :3] / counts[:, None], rtol=1e-6)
+    np.testing.assert_allclose(found[:, 3], [2, 1, 1 / 4.9, 0.2, 0.2, 0.2], rtol=1e-6)
+
+
 def test_still_frames_become_their_mean_and_a_cut_ends_it():
     cell = Network(SMALL | {"quiet": 0.02})
     rng, drawing = np.random.default_rng(7), shot(np.random.default_rng(8), 1)[0]

@@ -231,17 +231,24 @@ class Leak(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="fastup")
 class Recalled(keras.layers.Layer):
-    """What a state (..., n + 1) of `Leak` remembers: the means of its values, and one over how many they are of."""
+    """What a state (..., n + 1) of `Leak` remembers: the means of its values, and one over how many they are of.
 
-    def __init__(self, dtype: str = "float32", **kwargs: Any) -> None:
+    More than ``most`` are told as so many, so that a network hears of no more than it was trained on.
+    """
+
+    def __init__(self, most: float, dtype: str = "float32", **kwargs: Any) -> None:
         super().__init__(dtype=dtype, **kwargs)
+        self.most = most
 
     def call(self, inputs: Any) -> Any:
         count = inputs[..., -1:]
-        return ops.concatenate([inputs[..., :-1], ops.ones_like(count)], axis=-1) / count
+        return ops.concatenate([inputs[..., :-1], ops.maximum(count / self.most, 1.0)], axis=-1) / count
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "most": self.most}
 
 
 def normalised(pixels: Any, white: int | None) -> Any:

@@ -16,8 +16,8 @@ that goes by pixels. There is no feedback of the output, nor of features that th
 "Stable long-term recurrent video super-resolution", bound the norms of the recurrent convolutions for that, and find
 that networks with feedback of their output diverge on scenes that stand still, as drawings do.)
 
-The mean is what is enlarged, and what a plain network sees, beside the frame itself and one over the count. It begins
-as the network of the mean alone.
+The mean is what is enlarged, and what a plain network sees, beside the frame itself and one over the count, or over
+`TOLD` where that is more. It begins as the network of the mean alone.
 """
 
 from typing import Any
@@ -30,6 +30,7 @@ from fastup._types import Floats, Size
 from fastup.networks.layers import Affine, Channels, Leak, Recalled, normalised
 
 MOST = 0.9  # of a state that is left after a frame: means are of up to 1 / (1 - MOST) frames
+TOLD = 5.0  # frames at most that a network is told its mean is of: spans of 4 and a frame after show no more
 STATE = 4  # channels: the sums of R, G and B, and the count
 AROUND = np.outer((1, 2, 1), (1, 2, 1)) / 16  # small means of pixels
 # The gate is sigmoid(OPEN - SHUT * change / quiet): open by half where the change is twice that of quiet pixels.
@@ -91,7 +92,7 @@ class Recurrence(keras.Model):
             seen = keras.layers.Multiply(dtype="float32")([*after, gate])
             seen = keras.layers.Concatenate(dtype="float32")([seen, gate])
             known = keras.layers.Add(dtype="float32")([following, seen])
-        recalled = Recalled()(known)
+        recalled = Recalled(TOLD)(known)
         seen = keras.layers.Concatenate()([recalled, now])
         return [frames, state], [cls._picture(Channels(0, 3)(recalled), seen, settings, scale, **size), following]
 

@@ -334,7 +334,9 @@ def _node_of(nodes, layer, inputs):
         return _Tensor(nodes.channels(given, layer.first, layer.first + layer.count))
     if isinstance(layer, Recalled):
         sums, count = nodes.channels(given, 0, -1), nodes.channels(given, -1, np.iinfo(np.int64).max)
-        return _Tensor(nodes.op("Div", nodes.with_ones(sums), count))
+        told = nodes.op("Mul", count, nodes.weights(np.array(1 / layer.most)))
+        told = nodes.op("Max", told, nodes.weights(np.array(1.0)))
+        return _Tensor(nodes.op("Div", nodes.op("Concat", sums, told, axis=1), count))
     if isinstance(layer, keras.layers.MaxPooling2D):  # as `networks.models` sets it
         return _Tensor(nodes.op("MaxPool", given, kernel_shape=[2, 2], strides=[2, 2], pads=[0, 0, 1, 1]))
     if isinstance(layer, Bicubic):
