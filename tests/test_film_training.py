@@ -65,7 +65,7 @@ def test_a_run_on_film(data):
     apart = [changes(frame, before) for before, frame in itertools.pairwise(frames)]
     assert network.settings["quiet"] == pytest.approx(np.quantile(apart, 0.2), rel=1e-5)
     assert network.get_layer("gate").get_weights()[0][1, 1] == pytest.approx(
-        -3 / network.settings["quiet"] / 4, rel=1e-5
+        -3.5 / network.settings["quiet"] / 4, rel=1e-5
     )
 
 
