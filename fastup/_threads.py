@@ -1,7 +1,9 @@
 """Work on threads, with results in order."""
 
 import contextlib
+import gc
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,6 +27,27 @@ def workers() -> int:
     return min(os.cpu_count() or 1, len(cores()), MOST)
 
 
+_here = threading.local()  # .collecting: whether Python collects garbage on this thread
+
+
+def _note(phase: str, info: object, here: threading.local = _here) -> None:
+    here.collecting = phase == "start"
+
+
+gc.callbacks.append(_note)
+
+
+class Pool(ThreadPoolExecutor):
+    """A pool of threads whose end waits for what they do, but not where it ends as garbage.
+
+    Python collects garbage at any time, on any thread: who waited there might hold what the threads wait for, or be one
+    of them.
+    """
+
+    def __exit__(self, *problem: object) -> None:
+        self.shutdown(wait=not getattr(_here, "collecting", False))
+
+
 def in_order(
     work: Callable[[Item], Result], items: Iterable[Item], threads: int | None = None, ahead: int | None = None
 ) -> Generator[Result, None, None]:
@@ -37,7 +60,7 @@ def in_order(
     threads = threads or workers()
     waiting: deque[Future[Result]] = deque()
     failed: list[Exception] = []
-    with ThreadPoolExecutor(threads) as pool:
+    with Pool(threads) as pool:
         try:
             for item in until_error(items, failed):
                 waiting.append(pool.submit(work, item))

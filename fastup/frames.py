@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar, overload
 
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from fastup import _dpx, _formats
-from fastup._threads import in_order
+from fastup._threads import Pool, in_order
 from fastup._types import Codes, Floats, Frame, StrPath, Window
 from fastup._whole import whole
 from fastup.codes import CHROMA, codes_of
@@ -187,7 +187,7 @@ def write_stream(threads: int = 2, ahead: int = 4, fsync: bool = True) -> Iterat
     _check_counts(threads, ahead)
     pending: deque[Future[None]] = deque()
     failed: Exception | None = None
-    with ThreadPoolExecutor(threads) as pool:
+    with Pool(threads) as pool:
 
         def settle() -> None:
             """Wait for the frame that was given first."""

@@ -1,11 +1,13 @@
 """fastup._threads: order, errors at their item, and nothing begun once the loop is left."""
 
+import contextlib
+import gc
 import threading
 import time
 
 import pytest
 
-from fastup._threads import in_order, on_threads
+from fastup._threads import Pool, in_order, on_threads
 
 
 def test_results_come_in_order_and_items_are_taken_as_they_are_needed():
@@ -69,6 +71,44 @@ def test_nothing_is_begun_once_the_loop_is_left():
     count = len(begun)
     time.sleep(0.05)
     assert len(begun) == len(ended) == count < 200  # of 201 that wait; and what was under way is finished
+
+
+@contextlib.contextmanager
+def pooled(work):
+    """As `in_order`, in another way: a context."""
+    with Pool(1) as pool:
+        futures = [pool.submit(work, n) for n in range(3)]
+        yield futures[0].result()
+
+
+@pytest.mark.parametrize("where", ["beside", "on a thread of it"])
+@pytest.mark.parametrize("kind", ["loop", "context"])
+def test_garbage_is_collected_without_a_wait(kind, where):
+    """Python collects garbage within anything, be it a lock that the pool's threads need, or such a thread itself."""
+    left, collected, waited = threading.Event(), threading.Event(), []
+
+    def work(n):
+        if n == 1:
+            left.wait(60)
+            if where == "beside":
+                waited.append(not collected.wait(10))
+            else:
+                gc.collect()
+                collected.set()
+        return n
+
+    results = in_order(work, range(3), threads=1) if kind == "loop" else pooled(work)
+    assert (next(results) if kind == "loop" else results.__enter__()) == 0
+    cycle = [results]
+    cycle.append(cycle)
+    del results, cycle
+    left.set()
+    if where == "beside":
+        gc.collect()
+        collected.set()
+    assert collected.wait(60)
+    time.sleep(0.05)
+    assert True not in waited
 
 
 def test_progress_reaches_the_total_and_may_stop_it():
