@@ -37,7 +37,7 @@ test: .venv/installed
 		LD_PRELOAD="$$(for library in $(RUNTIMES); do gcc -print-file-name=$$library; done | paste -sd ' ')" \
 		ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1 \
 		TSAN_OPTIONS=halt_on_error=1:suppressions="$$PWD/../suppressions" \
-		"$(CURDIR)/$(BIN)/pytest" -q --capture=sys -o timeout=600 --rootdir="$(CURDIR)" -c "$(CURDIR)/pyproject.toml" \
+		"$(CURDIR)/$(BIN)/pytest" -q --capture=sys --rootdir="$(CURDIR)" -c "$(CURDIR)/pyproject.toml" \
 		$(foreach name,dpx flavours loader frames find write_stream header header_fields header_changes summary oddities,"$(CURDIR)/tests/test_$(name).py")
 endif
 

@@ -8,12 +8,12 @@
 Drawn shots whose truth is known: on ones, twos and threes, drawings that are held all the time, pans, and a camera that
 comes to rest; inputs of 360x240 as a tape of that noise has them, targets of 720x540 without grain. All train for as
 long, on the same frames, by the settings that `fastup train` has for them. Printed are PSNR of other shots by kind, and
-flicker: the mean change from frame to frame, in codes of 10 bits, where the target does not change. ``--settings``
-changes one setting of `recurrent` at a time. ``--stable`` looks at a model on 1,000 frames that stand still, a cut, and
-motion; and on black and a flat. ``--means`` looks at the means that the network sees, by the noise that the gate is
-for: their squared error, of that of the frame alone, by kind; and where a camera's move is known. Nothing is trained.
-It takes what it is given and is no part of ``make bench``. Where others use the machine, ``--cores 1`` counts the time
-of processors, of which a minute is then one.
+flicker: the mean change from frame to frame, in codes of 10 bits, where the target does not change; that of drawings
+that are held all the time is the second. ``--settings`` changes one setting of `recurrent` at a time. ``--stable``
+looks at a model on 1,000 frames that stand still, a cut, and motion; and on black and a flat. ``--means`` looks at the
+means that the network sees, by the noise that the gate is for: their squared error, of that of the frame alone, by
+kind; and where a camera's move is known. Nothing is trained. It takes what it is given and is no part of ``make
+bench``. Where others use the machine, ``--cores 1`` counts the time of processors, of which a minute is then one.
 """
 
 import argparse
@@ -107,13 +107,13 @@ def train(data, name, seed, minutes, begin=None, **settings):
 
 
 def score(model, data):
-    """PSNR by kind and of all, and the flicker of what stands still: of the model, of bicubic and of the input."""
+    """PSNR by kind and of all, and the flicker of what stands still: the model's, in held drawings, and others'."""
     from fastup._scales import bicubic
     from fastup.upscale.upscaler import Upscaler
 
     upscaler = Upscaler(model)
     cuts = {"cuts": [0]} if upscaler.model.recurrent else {}
-    errors, change = {kind: [] for kind in KINDS}, {"model": [], "bicubic": [], "input": []}
+    errors, change = {kind: [] for kind in KINDS}, {"model": [], "held": [], "bicubic": [], "input": []}
     paths = fastup.find(data / "evaluation" / "Alpha")
     for (_, kind), names in itertools.groupby(paths, lambda path: tuple(Path(path).name.split("-")[:2])):
         names = list(names)
@@ -126,6 +126,7 @@ def score(model, data):
         still = [np.abs(b - a).max(axis=-1) < 1e-4 for a, b in itertools.pairwise(truth)]
         for name, film in (("model", made), ("bicubic", enlarged)):
             change[name] += flicker(film, still)
+        change["held"] += flicker(made, still if kind == "held" else [])
         change["input"] += flicker(floats, [np.ones(INPUT, bool)] * len(still) if kind == "held" else [])
     found = {kind: decibels(each) for kind, each in errors.items()}
     found["all"] = decibels([error for each in errors.values() for error in each])
@@ -256,13 +257,14 @@ def known_moves(noise, frames=10, settled=3, margin=12):
 
 def compared(data, networks, asked):
     """Lines: of each network and seed, what it reached."""
-    yield f"{'':18}{'steps':>8}" + "".join(f"{kind:>8}" for kind in (*KINDS, "all")) + "  flicker (bicubic, input)"
+    yield f"{'':18}{'steps':>8}" + "".join(f"{kind:>8}" for kind in (*KINDS, "all")) + "  flicker, held (bicubic, input)"
     for name, seed in itertools.product(networks, range(asked.seeds)):
         settings = networks[name]
         model, steps = train(data, f"{name.replace(' ', '-')}-{seed}", seed, asked.minutes, **settings)
         found, change = score(model, data)
         figures = "".join(f"{each:8.2f}" for each in found.values())
-        yield f"{name:18}{steps:8}{figures}  {change['model']:.2f} ({change['bicubic']:.2f}, {change['input']:.2f})"
+        changes = "{model:.2f}, {held:.2f} ({bicubic:.2f}, {input:.2f})".format(**change)
+        yield f"{name:18}{steps:8}{figures}  {changes}"
 
 
 def main():
