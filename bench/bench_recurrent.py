@@ -257,7 +257,9 @@ def known_moves(noise, frames=10, settled=3, margin=12):
 
 def compared(data, networks, asked):
     """Lines: of each network and seed, what it reached."""
-    yield f"{'':18}{'steps':>8}" + "".join(f"{kind:>8}" for kind in (*KINDS, "all")) + "  flicker, held (bicubic, input)"
+    yield (
+        f"{'':18}{'steps':>8}" + "".join(f"{kind:>8}" for kind in (*KINDS, "all")) + "  flicker, held (bicubic, input)"
+    )
     for name, seed in itertools.product(networks, range(asked.seeds)):
         settings = networks[name]
         model, steps = train(data, f"{name.replace(' ', '-')}-{seed}", seed, asked.minutes, **settings)

@@ -322,6 +322,15 @@ def test_the_model_that_is_chosen_sets_its_own(command, file, model, place):
     assert (sources["model"], sources["batch"]) == (place, "model")
 
 
+def test_a_span_that_is_given_is_longer_than_what_settles_of_it():
+    own = {"recurrent": {"span": 6, "settle": 5}}
+    for span, settle in ((1, 0), (3, 2), (6, 5), (9, 5)):
+        config, sources = resolve([("command line", {"model": "recurrent", "span": span})], own)
+        assert (config.span, config.settle, sources["settle"]) == (span, settle, "model")
+    config, _ = resolve([("command line", {"model": "recurrent", "span": 2, "settle": 3})], own)
+    assert config.settle == 3  # which training refuses
+
+
 @settings(deadline=None)
 @given(command=SOME, file=SOME, models=st.fixed_dictionaries(dict.fromkeys(ARCHITECTURES, OF_A_MODEL)))
 def test_any_settings_from_anywhere(command, file, models):
@@ -332,6 +341,8 @@ def test_any_settings_from_anywhere(command, file, models):
             assert (value, sources[name]) == (command[name], "command line")
         elif name in file:
             assert (value, sources[name]) == (file[name], "run.toml")
+        elif name == "settle" in models[model] and ("span" in command or "span" in file):
+            assert (value, sources[name]) == (min(models[model][name], config.span - 1), "model")
         elif name in models[model]:
             assert (value, sources[name]) == (models[model][name], "model")
         else:

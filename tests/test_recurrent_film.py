@@ -1,7 +1,6 @@
 """Films through a recurrent network: parts equal the whole, engines equal Keras, and no shot is seen in another."""
 
 import io
-import json
 import pickle
 from fractions import Fraction
 from functools import partial
@@ -24,9 +23,10 @@ from fastup.networks.models import Network
 from fastup.upscale import export as exporting
 from fastup.upscale import film, scoring
 from fastup.upscale.around import Around, read_cuts
-from fastup.upscale.evaluate import prepare, score_all
+from fastup.upscale.evaluate import compare, prepare, score_all
 from fastup.upscale.export import export, graph
 from fastup.upscale.film import upscale
+from fastup.upscale.metrics import psnr
 from fastup.upscale.onnx_file import read_metadata
 from fastup.upscale.upscaler import Upscaler
 from fastup.upscale.warmup import warmup_frames
@@ -164,7 +164,7 @@ def test_an_ensemble_flips_what_is_carried_too(files, reel):
     np.testing.assert_allclose(mean, np.mean(views, axis=0), rtol=0, atol=HALF / 10)
 
 
-@pytest.mark.parametrize("cuts", [[-1], [1.5], ["3"]])
+@pytest.mark.parametrize("cuts", [[-1], [1.5], ["3"], [True]])
 def test_cuts_that_are_none(upscaler, reel, cuts):
     with pytest.raises(OptionError, match=r"cuts has .*, expected the numbers of frames"):
         list(upscaler.stream(reel[0][:2], cuts=cuts))
@@ -271,32 +271,82 @@ def test_a_part_of_a_worker_of_a_cluster(upscaler, source, whole, reel, tmp_path
     assert [told.unit(number) for number in (0, *reel[1])] == [1, 1, 2, 3]
 
 
-def test_a_frame_that_cannot_be_read_is_one_of_those_before(upscaler, source, reel, tmp_path):
-    folder = tmp_path / "in"
+@pytest.fixture
+def pngs(source, tmp_path):
+    """The film again, as files whose headers do not tell that they are damaged."""
+    folder = tmp_path / "pngs"
     folder.mkdir()
-    for path in fastup.find(source):
-        (folder / path.name).symlink_to(path)
-    (folder / "040.dpx").unlink()
-    (folder / "040.dpx").write_bytes(fastup.find(source)[40].read_bytes()[:3000])
-    assert upscale(upscaler, folder, tmp_path / "out", start=41, end=44, suffix=".exr") == (3, 0)
-    with pytest.raises(FastupError, match=r"040\.dpx"):
-        upscale(upscaler, folder, tmp_path / "out", start=38, end=44, suffix=".exr")
-    assert len(list((tmp_path / "out").iterdir())) == 3
+    for path in fastup.find(source)[:60]:
+        fastup.write(folder / f"{path.stem}.png", fastup.read(path, "float32"), Header.new(48, 36, bits=16))
+    return folder
+
+
+@pytest.mark.parametrize("cuts", [None, [0, 20]])
+def test_what_waits_for_a_damaged_frame_is_made_once_it_is_mended(upscaler, pngs, tmp_path, cuts):
+    """Made without it, its neighbours would be there, and stay as they are."""
+    options = {"suffix": ".exr", "cuts": cuts}
+    upscale(upscaler, pngs, tmp_path / "whole", **options)
+    sound = (pngs / "040.png").read_bytes()
+    (pngs / "040.png").write_bytes(sound[: len(sound) // 2])
+    for part in ({}, {"start": 41, "end": 44}, {"start": 38, "end": 40}):
+        with pytest.raises(FastupError, match=r"040\.png"):
+            upscale(upscaler, pngs, tmp_path / "out", **part, **options)
+    assert 30 <= len(list((tmp_path / "out").iterdir())) < 40
+    (pngs / "040.png").write_bytes(sound)
+    upscale(upscaler, pngs, tmp_path / "out", **options)
+    numbers, apart = off(tmp_path / "out", tmp_path / "whole")
+    assert numbers == [*range(60)]
+    assert apart < HALF
+
+
+def test_a_neighbour_is_checked_as_frames_that_are_asked_for(upscaler, source, tmp_path):
+    (tmp_path / "in").mkdir()
+    for path in fastup.find(source)[30:45]:
+        header = Header.new(48, 36, descriptor=102 if path.stem == "040" else 50)
+        fastup.write(tmp_path / "in" / path.name, fastup.read(path), header)
+    with pytest.raises(DataError, match=r"040\.dpx: holds Y, Cb and Cr, .*frames that are asked for are made with it"):
+        upscale(upscaler, tmp_path / "in", tmp_path / "out", start=11, end=13)
+    assert not (tmp_path / "out").exists()
 
 
 # -- where shots begin, as told --------------------------------------------------------------------------------------
 
 
 def test_cuts_of_a_file(tmp_path, upscaler, source):
-    (tmp_path / "cuts.txt").write_text("0\n20\n76\n")
-    (tmp_path / "match.json").write_text(json.dumps({"shots": [{"sd": [0, 19]}, {"sd": [20, 75]}, {"sd": [76, 97]}]}))
-    for name in ("cuts.txt", "match.json"):
-        assert read_cuts(tmp_path / name) == [0, 20, 76]
-    assert film.prepare(upscaler, source, tmp_path / "out", cuts=tmp_path / "cuts.txt").cuts == {0, 20, 76}
-    for text in ("0 1:30", "{", '{"shots": 3}', '{"shots": [{}]}'):
-        (tmp_path / "no.txt").write_text(text)
-        with pytest.raises(DataError, match=r"no\.txt: no cuts: .*; expected the number of a frame on each line, or"):
+    for text in ("0\n20\n76\n", "\ufeff76\r\n\r\n 20 \r\n0\n20"):
+        (tmp_path / "cuts.txt").write_text(text, encoding="utf-8")
+        assert set(read_cuts(tmp_path / "cuts.txt")) == {0, 20, 76}
+        assert film.prepare(upscaler, source, tmp_path / "out", cuts=tmp_path / "cuts.txt").cuts == {0, 20, 76}
+    for text, found in (
+        ("0\n\n1:30", "line 3 is '1:30'"), ("0 20", "line 1 is '0 20'"), ("1_2", "line 1 is '1_2'"), ("", "empty"),
+        ("-1", "line 1 is '-1'"), ("3.0", "line 1 is '3.0'"), ('{"shots": []}', "line 1 is"), ("\u0663", "line 1 is"),
+    ):  # fmt: skip
+        (tmp_path / "no.txt").write_text(text, encoding="utf-8")
+        with pytest.raises(DataError, match=rf"no\.txt: {found}.*, expected on each line the number of a frame"):
             read_cuts(tmp_path / "no.txt")
+
+
+def test_cuts_where_there_are_no_frames(upscaler, source, reel, tmp_path):
+    """As of somebody who took the numbers in the names of frames."""
+    count = len(reel[0])
+    (tmp_path / "cuts.txt").write_text(f"0\n{count}\n{10**20}")
+    expected = rf"frame {count}, but {source} has {count} frames; expected numbers below {count}, counted from 0"
+    for cuts, name in ((tmp_path / "cuts.txt", r".*/cuts\.txt"), ([count - 1, count], "cuts")):
+        with pytest.raises(DataError, match=rf"^{name}: a shot begins with {expected}"):
+            film.prepare(upscaler, source, tmp_path / "out", cuts=cuts)
+    film.prepare(upscaler, source, tmp_path / "out", cuts=[count - 1])
+
+
+def test_frames_that_are_there_may_be_of_other_cuts(upscaler, source, tmp_path):
+    upscale(upscaler, source, tmp_path / "out", start=0, end=2, cuts=[0])
+    notes = film.prepare(upscaler, source, tmp_path / "out", start=0, end=4, cuts=[0, 1]).notes
+    assert notes[-1] == (
+        "2 frames are there already, and stay as they are, whatever cuts they were made with; --overwrite makes them "
+        "anew"
+    )
+    for options in ({"cuts": [0, 1], "overwrite": True}, {}):
+        notes = film.prepare(upscaler, source, tmp_path / "out", start=0, end=4, **options).notes
+        assert not any("there already" in note for note in notes)
 
 
 def test_what_is_read_and_made_around_a_part(upscaler, source, tmp_path):
@@ -376,17 +426,35 @@ def test_what_carries_nothing_needs_no_frames_before():
     assert warmup_frames(network_of(no_state=True)) == 0
 
 
-def test_parts_of_an_evaluation_are_whole_shots(files, reel, tmp_path):
-    """Of a cluster that makes them in any order; a shot begins where the inputs cut, and where the targets do."""
-    frames, cuts = reel
-    chosen = range(cuts[1] - 8, cuts[1] + 8)
+def write_pairs(folder, frames):
+    """Pairs of frames, by number, whose targets are these enlarged."""
     for side, factor in (("Alpha", (1, 1)), ("Beta", (Fraction(9, 4), 2))):
-        (tmp_path / side).mkdir()
-        for number in chosen:
+        (folder / side).mkdir()
+        for number, frame in frames.items():
             height, width = (int(n * f) for n, f in zip((36, 48), factor, strict=True))
             rows, columns = np.arange(height) * 36 // height, np.arange(width) * 48 // width
-            codes = np.round(frames[number][rows][:, columns] * 1023).astype(np.uint16)
-            fastup.write(tmp_path / side / f"{number:03d}.dpx", codes, Header.new(width, height))
+            codes = np.round(frame[rows][:, columns] * 1023).astype(np.uint16)
+            fastup.write(folder / side / f"{number:03d}.dpx", codes, Header.new(width, height))
+
+
+def test_an_evaluation_has_the_shots_of_the_pairs_as_a_validation_has(upscaler, reel, tmp_path):
+    """Of frames that numbers tell apart, though no picture does."""
+    held = reel[0][reel[1][1] : reel[1][1] + 8]
+    write_pairs(tmp_path, {100 + n + 96 * (n > 3): frame for n, frame in enumerate(held)})
+    what = prepare([upscaler], tmp_path)
+    (scores,) = score_all(what)
+    told, found = (
+        [psnr(ours, target) for _, ours, _, target in compare(upscaler, what.pairs, cuts=cuts)]
+        for cuts in ([0, 4], None)
+    )
+    np.testing.assert_allclose([score.psnr for score in scores], told, rtol=0, atol=1e-4)
+    assert abs(told[4] - found[4]) > 0.01
+
+
+def test_parts_of_an_evaluation_are_whole_shots(files, reel, tmp_path):
+    """Of a cluster that makes them in any order."""
+    frames, cuts = reel
+    write_pairs(tmp_path, {number: frames[number] for number in range(cuts[1] - 8, cuts[1] + 8)})
     what = prepare([files["openvino"]], tmp_path)
 
     class Backwards:

@@ -107,8 +107,8 @@ def upscale(
         Path | None,
         Option(
             metavar="FILE",
-            help="Where shots begin, of a recurrent model: match.json, or the number of a frame on each line.  "
-            "[default: found in the frames]",
+            help="Where shots begin, of a recurrent model: the number of a frame on each line, from 0 whatever names "
+            "say.  [default: found in the frames]",
             show_default=False,
         ),
     ] = None,

@@ -2,7 +2,7 @@
 
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from math import inf
 from numbers import Integral, Real
@@ -249,8 +249,9 @@ def resolve(
     """Make one `Config` of settings from several places, and say where each came from.
 
     `layers` are places, such as "command line", each with the fields that it sets; the strongest first. Any of them may
-    say `model`. `models` has, by a model's name, the fields that it sets, which are weaker than all layers. The second
-    result has every field's place, "model" or "default". OptionError if a value can't be used.
+    say `model`. `models` has, by a model's name, the fields that it sets, which are weaker than all layers; its own
+    `settle` stays below the `span` of a layer. The second result has every field's place, "model" or "default".
+    OptionError if a value can't be used.
     """
     model = next((given["model"] for _, given in layers if "model" in given), Config.model)
     one_of(ARCHITECTURES)("model", model)
@@ -260,7 +261,10 @@ def resolve(
     for place, given in reversed(layers):
         values |= given
         sources |= dict.fromkeys(given, place)
-    return Config(**values), sources
+    config = Config(**values)
+    if sources["settle"] == "model" and sources["span"] not in ("model", "default"):
+        config = replace(config, settle=min(config.settle, config.span - 1))
+    return config, sources
 
 
 def read_toml(path: StrPath) -> dict[str, Any]:

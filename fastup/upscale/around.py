@@ -1,6 +1,5 @@
 """Frames that a recurrent model is given beside those that are asked for, so that a part is as in the whole film."""
 
-import json
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -83,17 +82,14 @@ class Around:
         """What a frame is to be made with, so that little is made before it alone: its shot; else a long stretch."""
         return number // (4 * self._warmup + 1) if self._cuts is None else bisect_right(self._cuts, number)
 
-    def given(self, frames: Iterable[tuple[int, Prepared | None]]) -> Iterator[Given[int]]:
-        """Frames in order, None for those that cannot be read, as `Flow.steps` takes them.
+    def given(self, frames: Iterable[tuple[int, Prepared]]) -> Iterator[Given[int]]:
+        """Frames in order, as `Flow.steps` takes them.
 
         Nothing goes over frames that were not read. Frames that the source does not have are passed over, as they are
         where the whole film is made.
         """
         before: int | None = None
         for number, frame in frames:
-            if frame is None:
-                before = None
-                continue
             apart = before is None or not all(map(self.read, range(before + 1, number)))
             begins = None
             if self._cuts is not None:
@@ -113,15 +109,16 @@ class Around:
 
 
 def read_cuts(path: StrPath) -> list[int]:
-    """The numbers of the frames with which shots begin, of a file: one a line, or ``match.json`` of `fastup match`.
+    """The numbers of the frames with which shots begin, of a file that has one on each line.
 
-    DataError if it is neither; OSError if it is missing.
+    DataError, which names the line, if it has anything else, or none; OSError if it is missing.
     """
-    text = Path(path).read_text(encoding="utf-8", errors="replace")
-    expected = "expected the number of a frame on each line, or match.json"
-    try:
-        if text.lstrip().startswith("{"):
-            return [int(shot["sd"][0]) for shot in json.loads(text)["shots"]]
-        return [int(line) for line in text.split()]
-    except (ValueError, TypeError, KeyError, IndexError) as error:
-        raise DataError(f"{path}: no cuts: {error}; {expected}") from None
+    text = Path(path).read_text(encoding="utf-8-sig", errors="replace")
+    lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    expected = "expected on each line the number of a frame with which a shot begins, from 0"
+    if not lines:
+        raise DataError(f"{path}: empty, {expected}")
+    for number, line in lines:
+        if not (line.isascii() and line.isdecimal()):
+            raise DataError(f"{path}: line {number} is {line[:40]!r}, {expected}")
+    return [int(line) for _, line in lines]

@@ -1,7 +1,7 @@
 """A model against bicubic, frame by frame."""
 
 import contextlib
-from collections.abc import Callable, Container, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
 from itertools import tee
@@ -110,7 +110,6 @@ class Evaluation:
     put: Floats | None  # what `match` puts on each target
     protocol: Protocol
     note: str | None = None  # what is to be said of that
-    cuts: "Sequence[Iterable[int] | None] | None" = None  # of each recurrent model, where they are known already
 
 
 def prepare(
@@ -187,7 +186,7 @@ def shots_of(pairs: Pairs) -> list[tuple[int, int]]:
 
 
 def scored(
-    what: Evaluation, starts: Container[int], look: Look | None = None
+    what: Evaluation, starts: Collection[int], look: Look | None = None
 ) -> Generator[tuple[list[Score], Any], None, None]:
     """Frame by frame, the score of each model, and what `look` gives.
 
@@ -197,7 +196,7 @@ def scored(
     Parameters
     ----------
     starts
-        The numbers of the frames that have no flicker, as shots begin with them.
+        The numbers of the frames with which shots begin, which have no flicker.
     look
         Called for each frame, on one of the threads, with its number, the picture of its input, those of the models,
         bicubic's and the target: normalised.
@@ -223,7 +222,7 @@ class _Compared(NamedTuple):
 
 
 def _compared(what, starts):
-    before, compared = None, compare_all(what.upscalers, what.pairs, what.put, what.protocol, what.cuts)
+    before, compared = None, compare_all(what.upscalers, what.pairs, what.put, what.protocol, starts)
     for number, (_, picture, made, bicubic, target) in enumerate(compared):
         frame = _Compared(number, [*made, bicubic, picture], target, None)
         yield frame._replace(before=None if number in starts else before)
@@ -308,24 +307,21 @@ def compare(
     begin with the numbers in `cuts`, as `Upscaler.stream` has them. Raises DataError where a picture holds NaN or
     infinity.
     """
-    for path, _, (ours,), bicubic, target in compare_all([upscaler], pairs, put, protocol, [cuts]):
+    for path, _, (ours,), bicubic, target in compare_all([upscaler], pairs, put, protocol, cuts):
         yield path, ours, bicubic, target
 
 
 def compare_all(
     upscalers: Sequence[Upscaler], pairs: Pairs, put: Floats | None = None, protocol: Protocol = RESTORATION,
-    cuts: Sequence[Iterable[int] | None] | None = None,
+    cuts: Iterable[int] | None = None,
 ) -> Iterator[tuple[Path, Floats, list[Floats], Floats, Frame]]:  # fmt: skip
-    """As `compare`, of several models that take the same pictures: path, input picture, theirs, bicubic's, target.
-
-    `cuts` are those of each model; those that see every frame by itself need none.
-    """
+    """As `compare`, of several models that take the same pictures: path, input picture, theirs, bicubic's, target."""
     first = upscalers[0]
-    read, targets = read_pairs(first, pairs)
+    read, targets = _read_pairs(first, pairs)
     inputs, *reads = tee(read, 1 + len(upscalers))
     made = [
-        upscaler.stream(each, True, given if upscaler.model.recurrent else None)
-        for upscaler, each, given in zip(upscalers, reads, cuts or [None] * len(upscalers), strict=True)
+        upscaler.stream(each, True, cuts if upscaler.model.recurrent else None)
+        for upscaler, each in zip(upscalers, reads, strict=True)
     ]
     bits = 8 if protocol == PAPERS else BITS
     for number, ((path, frame), (target_path, target), *theirs) in enumerate(zip(inputs, targets, *made, strict=True)):
@@ -342,7 +338,7 @@ def compare_all(
         yield path, picture, [_as_written(ours, bits) for _, ours in theirs], bicubic, target
 
 
-def read_pairs(upscaler: Upscaler, pairs: Pairs) -> tuple[Reads, Reads]:
+def _read_pairs(upscaler: Upscaler, pairs: Pairs) -> tuple[Reads, Reads]:
     """The inputs of pairs, as an upscaler takes them, and the targets, each with its path."""
     targets = _read(pairs.targets)
     if pairs.made:

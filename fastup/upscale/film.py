@@ -124,8 +124,8 @@ def prepare(
     diff
         A folder of the frames that the upscaled ones should be, for `compare`.
     cuts
-        Of a recurrent model, the numbers of the frames with which shots begin, or a file that `around.read_cuts` reads;
-        by default they are found as frames come.
+        Of a recurrent model, the numbers of the frames with which shots begin, from 0 whatever names say, or a file
+        that `around.read_cuts` reads; by default they are found as frames come.
     """
     source = source if isinstance(source, Source) else opened(source, detelecine=detelecine)
     upscaler = model if isinstance(model, Upscaler) else Upscaler(model, parallel=PARALLEL)
@@ -143,18 +143,21 @@ def prepare(
     first, last = chore.part(source, start, end, numbers)
     halo = dehalo.facts(source) if without_halo else None
     facts |= {"dehalo": halo}
-    if cuts is not None:
-        cuts = upscaler.firsts(read_cuts(cuts) if isinstance(cuts, str | os.PathLike) else cuts)
-        facts |= {"cuts": sorted(cuts)}
+    begins = None if cuts is None else _cuts(cuts, upscaler, source)
+    if begins is not None:
+        facts |= {"cuts": sorted(begins)}
     plan = Plan(
         source=source, destination=Path(destination), overwrite=overwrite, suffix=suffix, first=first, last=last,
         chunk=numbers is not None, made_by=facts, options=options or {}, upscaler=upscaler, film=film, halo=halo,
-        notes=[], cuts=cuts, matched=upscaler.colour is not None and has_recipe_done(source.path),
+        notes=[], cuts=begins, matched=upscaler.colour is not None and has_recipe_done(source.path),
         pillars=None if pad is None else Pillars.of(pad, upscaler.settings),
         twins=None if diff is None else Twins(diff, fixed(upscaler.settings["trim"])),
     ).checked()  # fmt: skip
     plan = plan.sample() if test else plan
     plan.notes.extend(_notes(_checked(plan), upscaler))
+    if begins is not None and (made := len(_made_before(plan))):
+        plan.notes.append(f"{made} frames are there already, and stay as they are, whatever cuts they were made with; "
+                          "--overwrite makes them anew")  # fmt: skip
     if upscaler.colour is not None:
         have = "frames have the colours of the targets already, as inputs of a set that was matched --to hd"
         get = f"frames get the colours of the targets first, by the recipe of the model: {upscaler.colour.words}"
@@ -197,15 +200,20 @@ def work(plan: Plan, stages: Stages) -> chore.Work:
     in_codes = isinstance(plan.sink, FolderSink) and plan.sink.suffix == ".dpx"
     flow, around = upscaler.flow(), plan.around if upscaler.model.recurrent else None
 
+    def prepared(number, raw):
+        return upscaler.prepared(source.label(number), source.pixels(raw, "float32"), plan.matched)
+
     def before(item):
         number, raw = item
         with stages("reading"):
-            try:
-                return number, upscaler.prepared(source.label(number), source.pixels(raw, "float32"), plan.matched)
-            except (FastupError, OSError):
-                if around is None or around.asked(number):
-                    raise
-                return number, None  # the part goes without
+            if around is None or around.asked(number):
+                return number, prepared(number, raw)
+            try:  # beside those that are asked for, and so not checked before
+                if number in files:
+                    frames.refuse_chroma(files[number])
+                return number, prepared(number, raw)
+            except DataError as error:
+                raise DataError(f"{error}; frames that are asked for are made with it, as in the whole film") from error
 
     def after(made):
         step, result = made
@@ -287,8 +295,7 @@ def _refuse_others(plan):
     """
     if not isinstance(plan.sink, FolderSink) or not plan.numbers:
         return
-    todo = set(plan.todo)
-    made = [number for number in plan.numbers if number not in todo and plan.source.there(number)]
+    made = _made_before(plan)
     for path, (height, width) in _sizes(plan, made[:1] + made[-1:]).items():
         try:
             h, w = frames.probe(path)[0][:2]
@@ -299,6 +306,24 @@ def _refuse_others(plan):
                 f"{path}: {w}x{h} is there already, but would be {width}x{height}: made by another model, or "
                 "with other options; expected another folder, or --overwrite"
             )
+
+
+def _made_before(plan):
+    """The frames that are asked for and there already, as far as the source knows how many it has."""
+    todo = set(plan.todo)
+    return [number for number in plan.numbers or () if number not in todo and plan.source.there(number)]
+
+
+def _cuts(cuts, upscaler, source):
+    """The frames with which shots begin, checked: of numbers, or of a file; DataError if the source has no such."""
+    given = isinstance(cuts, str | os.PathLike)
+    found, count = upscaler.firsts(read_cuts(cuts) if given else cuts), source.frame_count
+    if count is not None and (beyond := [number for number in sorted(found) if number >= count]):
+        raise DataError(
+            f"{cuts if given else 'cuts'}: a shot begins with frame {beyond[0]}, but {source.path} has {count} frames; "
+            f"expected numbers below {count}, counted from 0, whatever the names of frames are"
+        )
+    return found
 
 
 def _digest(name):

@@ -7,7 +7,6 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
-from fastup._threads import until_error
 from fastup._types import Floats
 
 Item = TypeVar("Item")
@@ -75,13 +74,12 @@ class Step(Generic[Item]):
 def beginnings(frames: Iterable[Given[Item]], ahead: int) -> Iterator[tuple[Given[Item], bool]]:
     """Frames in order, each with whether a shot begins with it: as is given, or found by so many frames after it.
 
-    A shot has frames of one size, and begins with a frame that stands apart. An error of `frames` comes after the
-    frames before it.
+    A shot has frames of one size, and begins with a frame that stands apart. An error of `frames` comes at once: of the
+    frames before it that wait for others, nobody knows whether a shot begins with them.
     """
     from fastup.pairs.shots import marked  # brings Numba, which other models do without
 
-    failed: list[Exception] = []
-    coming, following = until_error(frames, failed), deque[Given[Item]]()
+    coming, following = iter(frames), deque[Given[Item]]()
     shape: tuple[int, ...] | None = None
 
     def stretch() -> Iterator[Given[Item]]:
@@ -102,19 +100,16 @@ def beginnings(frames: Iterable[Given[Item]], ahead: int) -> Iterator[tuple[Give
                 yield from marked(stretch(), lambda given: given.frame.grid, ahead)
             else:
                 yield following.popleft(), given.begins or given.apart or other
-    for error in failed:
-        raise error
 
 
 def steps(frames: Iterable[tuple[Given[Item], bool]], lookahead: int) -> Iterator[Step[Item]]:
     """The steps of frames in order, each with whether a shot begins with it; of those alone that are needed.
 
-    What is carried begins anew with a shot, and after a frame that is not needed. An error of `frames` comes after the
-    steps of the frames before it.
+    What is carried begins anew with a shot, and after a frame that is not needed. An error of `frames` comes at once: a
+    frame that waits for the one after it is not made without.
     """
     known: deque[Given[Item]] = deque()  # of one shot: the one before, the next to be made, and those after it
     begins = True
-    failed: list[Exception] = []
 
     def next_step() -> Iterator[Step[Item]]:
         nonlocal begins
@@ -124,7 +119,7 @@ def steps(frames: Iterable[tuple[Given[Item], bool]], lookahead: int) -> Iterato
             yield Step(known[0].item, tuple(each.frame for each in seen), begins)
         begins = not known[0].needed
 
-    for given, first in until_error(frames, failed):
+    for given, first in frames:
         if first or not known:
             while len(known) > 1:
                 yield from next_step()
@@ -135,8 +130,6 @@ def steps(frames: Iterable[tuple[Given[Item], bool]], lookahead: int) -> Iterato
             yield from next_step()
     while len(known) > 1:
         yield from next_step()
-    for error in failed:
-        raise error
 
 
 class Carried:

@@ -10,29 +10,24 @@ from fastup.errors import DataError
 from fastup.footage.cluster import Cluster
 from fastup.footage.parts import Job
 from fastup.footage.worker import OnFrame, failure
-from fastup.upscale.evaluate import Evaluation, Score, read_pairs, scored, shots_of
+from fastup.upscale.evaluate import Evaluation, Score, scored, shots_of
 
 
 def score_all(what: Evaluation, cluster: Cluster, on_progress: Progress | None = None) -> list[list[Score]]:
     """As `evaluate.score_all`, by workers that see the same folders; the models are files.
 
     A part of models that see every frame by itself begins with the frame before it, by which flicker is told. Parts of
-    recurrent models are whole shots, those that they find in all of the frames, so that nothing is warmed up. DataError
-    if frames cannot be scored; OptionError if a model is a network of this process.
+    recurrent models are whole shots, so that nothing is warmed up. DataError if frames cannot be scored; OptionError if
+    a model is a network of this process.
     """
     pairs, starts = what.pairs, {start for start, _ in shots_of(what.pairs)}
-    cuts = [
-        each.cuts(read_pairs(what.upscalers[0], pairs)[0], True) if each.model.recurrent else None
-        for each in what.upscalers
-    ]
-    recurrent = [found for found in cuts if found is not None]
-    begins = sorted(starts.intersection(*recurrent)) if recurrent else range(len(pairs))
+    recurrent = any(each.model.recurrent for each in what.upscalers)
+    begins = sorted(starts) if recurrent else range(len(pairs))
     scores: dict[int, list[Score]] = {}
 
     def part(numbers: Sequence[int]) -> tuple[Any, ...]:
         wanted = {*numbers}
         given = sorted(wanted | {number - 1 for number in numbers if number not in starts})
-        cut = [None if found is None else [place for place, n in enumerate(given) if n in found] for found in cuts]
         some = pairs.only(given)
         some = replace(
             some, folder=some.folder.absolute(), inputs=tuple(path.absolute() for path in some.inputs),
@@ -41,7 +36,7 @@ def score_all(what: Evaluation, cluster: Cluster, on_progress: Progress | None =
         put = None if what.put is None else what.put[given]
         asked = {place: number for place, number in enumerate(given) if number in wanted}
         first = {place for place, number in enumerate(given) if number in starts or number - 1 != given[place - 1]}
-        return _score_part, replace(what, pairs=some, put=put, cuts=cut, note=None), asked, first
+        return _score_part, replace(what, pairs=some, put=put, note=None), asked, first
 
     ends = [path.absolute() for path in (pairs.inputs[0], pairs.targets[-1])]
     found = cluster.run(

@@ -222,19 +222,13 @@ class Upscaler:
         """What runs frames of a film in order: for each film one of its own."""
         return Flow(self)
 
-    def cuts(self, frames: Iterable[tuple[StrPath, Frame]], matched: bool = False) -> frozenset[int]:
-        """The numbers of the frames with which shots begin, as `stream` finds them; nothing is upscaled."""
-        given = (
-            Given(number, self.prepared(name, frame, matched)) for number, (name, frame) in enumerate(frames)
-        )  # fmt: skip
-        return frozenset(each.item for each, begins in beginnings(given, self.flow().after) if begins)
-
     def firsts(self, cuts: Iterable[int]) -> frozenset[int]:
         """The numbers with which shots begin, checked; OptionError if they are none, or the model needs none."""
         if not self.model.recurrent:
             raise OptionError("cuts are given, but the model sees every frame by itself; expected a recurrent model")
         found = [*cuts]
-        if odd := [each for each in found if not isinstance(each, int | np.integer) or each < 0]:
+        numbers = [isinstance(each, int | np.integer) and not isinstance(each, bool) and each >= 0 for each in found]
+        if odd := [each for each, number in zip(found, numbers, strict=True) if not number]:
             raise OptionError(f"cuts has {odd[0]!r}, expected the numbers of frames, from 0")
         return frozenset(map(int, found))
 
