@@ -335,14 +335,17 @@ def test_cuts_where_there_are_no_frames(upscaler, source, reel, tmp_path):
         with pytest.raises(DataError, match=rf"^{name}: a shot begins with {expected}"):
             film.prepare(upscaler, source, tmp_path / "out", cuts=cuts)
     film.prepare(upscaler, source, tmp_path / "out", cuts=[count - 1])
+    video = PipeSource(io.BytesIO(), pipe=Pipe("gbrp10le", (36, 48), Fraction(24)))
+    video.frame_count = 90  # an estimate
+    (note,) = (n for n in film.prepare(upscaler, video, tmp_path / "out", cuts=[89, 90]).notes if "a shot begins" in n)
+    assert "begins with frame 90, but" in note
 
 
 def test_frames_that_are_there_may_be_of_other_cuts(upscaler, source, tmp_path):
     upscale(upscaler, source, tmp_path / "out", start=0, end=2, cuts=[0])
     notes = film.prepare(upscaler, source, tmp_path / "out", start=0, end=4, cuts=[0, 1]).notes
     assert notes[-1] == (
-        "2 frames are there already, and stay as they are, whatever cuts they were made with; --overwrite makes them "
-        "anew"
+        "2 frames are there already, and stay as made, whatever cuts that was with; --overwrite makes all anew"
     )
     for options in ({"cuts": [0, 1], "overwrite": True}, {}):
         notes = film.prepare(upscaler, source, tmp_path / "out", start=0, end=4, **options).notes

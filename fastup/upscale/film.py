@@ -143,7 +143,10 @@ def prepare(
     first, last = chore.part(source, start, end, numbers)
     halo = dehalo.facts(source) if without_halo else None
     facts |= {"dehalo": halo}
-    begins = None if cuts is None else _cuts(cuts, upscaler, source)
+    told: StrPath = "cuts"
+    if isinstance(cuts, str | os.PathLike):
+        told, cuts = cuts, read_cuts(cuts)
+    begins = None if cuts is None else upscaler.firsts(cuts)
     if begins is not None:
         facts |= {"cuts": sorted(begins)}
     plan = Plan(
@@ -155,9 +158,8 @@ def prepare(
     ).checked()  # fmt: skip
     plan = plan.sample() if test else plan
     plan.notes.extend(_notes(_checked(plan), upscaler))
-    if begins is not None and (made := len(_made_before(plan))):
-        plan.notes.append(f"{made} frames are there already, and stay as they are, whatever cuts they were made with; "
-                          "--overwrite makes them anew")  # fmt: skip
+    if begins is not None:
+        plan.notes.extend(_cut_notes(plan, told))
     if upscaler.colour is not None:
         have = "frames have the colours of the targets already, as inputs of a set that was matched --to hd"
         get = f"frames get the colours of the targets first, by the recipe of the model: {upscaler.colour.words}"
@@ -314,16 +316,22 @@ def _made_before(plan):
     return [number for number in plan.numbers or () if number not in todo and plan.source.there(number)]
 
 
-def _cuts(cuts, upscaler, source):
-    """The frames with which shots begin, checked: of numbers, or of a file; DataError if the source has no such."""
-    given = isinstance(cuts, str | os.PathLike)
-    found, count = upscaler.firsts(read_cuts(cuts) if given else cuts), source.frame_count
-    if count is not None and (beyond := [number for number in sorted(found) if number >= count]):
-        raise DataError(
-            f"{cuts if given else 'cuts'}: a shot begins with frame {beyond[0]}, but {source.path} has {count} frames; "
-            f"expected numbers below {count}, counted from 0, whatever the names of frames are"
+def _cut_notes(plan, name):
+    """What is to be said of cuts that were told; DataError if the source has no such frames."""
+    source, count = plan.source, plan.source.frame_count
+    if count is not None and (beyond := [number for number in sorted(plan.cuts) if number >= count]):
+        text = (
+            f"{name}: a shot begins with frame {beyond[0]}, but {source.path} has {count} frames; expected numbers "
+            f"below {count}, counted from 0, whatever the names of frames are"
         )
-    return found
+        if any(source.files()):
+            raise DataError(text)
+        yield text  # of video the count is an estimate
+    if isinstance(plan.sink, FolderSink) and (made := len(_made_before(plan))):
+        yield (
+            f"{made} frame{'s are' if made > 1 else ' is'} there already, and stay{'s' if made == 1 else ''} as made, "
+            "whatever cuts that was with; --overwrite makes all anew"
+        )
 
 
 def _digest(name):
