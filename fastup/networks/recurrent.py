@@ -46,7 +46,7 @@ class Recurrence(keras.Model):
     Takes [frames (batch, h, w, 3 * (2 + lookahead)), state (batch, h, w, `STATE`)]: frames t - 1, t and, with a
     lookahead of 1, t + 1, normalised or codes of ``input_white``; whole cells. Gives [picture (batch, H, W, 3), state],
     the picture as `Network` has it. A shot begins with a state of zeros, and with frame t in the place of those that
-    there are not.
+    there are not. In that of t + 1, it counts as one more frame, as it did in training.
 
     Frames alone, (batch, h, w, 3), are shots of one frame, of which it gives the picture.
 
