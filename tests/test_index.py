@@ -4,7 +4,6 @@ import os
 import shutil
 import threading
 import weakref
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import naive
@@ -353,7 +352,7 @@ def test_ctrl_c_keeps_what_was_scored(set_of_six, tmp_path, reads, monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: 1)
     stopped, read = threading.Event(), module.frames.read
 
-    class Pool(ThreadPoolExecutor):
+    class Pool(_threads.Pool):
         def shutdown(self, wait=True, **options):
             super().shutdown(wait=False, **options)
             stopped.set()
@@ -364,7 +363,7 @@ def test_ctrl_c_keeps_what_was_scored(set_of_six, tmp_path, reads, monkeypatch):
             stopped.wait()
         return read(path, *arguments)
 
-    monkeypatch.setattr(_threads, "ThreadPoolExecutor", Pool)
+    monkeypatch.setattr(_threads, "Pool", Pool)
     monkeypatch.setattr(module.frames, "read", held)
 
     def stop(done, total, what):
