@@ -91,7 +91,7 @@ def test_garbage_is_collected_without_a_wait(kind, where):
         if n == 1:
             left.wait(60)
             if where == "beside":
-                waited.append(not collected.wait(10))
+                waited.append(not collected.wait(60))
             else:
                 gc.collect()
                 collected.set()
