@@ -5,7 +5,7 @@ import gc
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -62,7 +62,7 @@ def in_order(
     failed: list[Exception] = []
     with Pool(threads) as pool:
         try:
-            for item in until_error(items, failed):
+            for item in _until_error(items, failed):
                 waiting.append(pool.submit(work, item))
                 if len(waiting) > (ahead or threads):
                     yield waiting.popleft().result()
@@ -74,7 +74,7 @@ def in_order(
         raise error
 
 
-def until_error(items: Iterable[Item], failed: list[Exception]) -> Iterator[Item]:
+def _until_error(items, failed):
     """Yield the items up to an error, which goes to a list."""
     try:
         yield from items

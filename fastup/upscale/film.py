@@ -214,8 +214,9 @@ def work(plan: Plan, stages: Stages) -> chore.Work:
                 if number in files:
                     frames.refuse_chroma(files[number])
                 return number, prepared(number, raw)
-            except DataError as error:
-                raise DataError(f"{error}; frames that are asked for are made with it, as in the whole film") from error
+            except FastupError as error:
+                why = "frames that are asked for are made with it, as in the whole film"
+                raise type(error)(f"{error}; {why}") from error
 
     def after(made):
         step, result = made
@@ -329,8 +330,8 @@ def _cut_notes(plan, name):
         yield text  # of video the count is an estimate
     if isinstance(plan.sink, FolderSink) and (made := len(_made_before(plan))):
         yield (
-            f"{made} frame{'s are' if made > 1 else ' is'} there already, and stay{'s' if made == 1 else ''} as made, "
-            "whatever cuts that was with; --overwrite makes all anew"
+            f"frames that are there already, {made}, stay as they are, whatever cuts they were made with; --overwrite "
+            "makes them anew"
         )
 
 
